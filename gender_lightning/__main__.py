@@ -1,0 +1,153 @@
+"""The command line: `gender-lightning <command> [overrides]`. Picks the command and hands over to Hydra.
+
+Nothing heavy is imported here: `--help` and tab completion answer before torch would be loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gender_lightning.errors import UserError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb: its line in the help, an example, and its sub-verbs where it has them."""
+
+    purpose: str
+    example: str
+    actions: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "train": Command("fit a classifier, test the best checkpoint once", "train model=vgg19 trainer.devices=2"),
+    "evaluate": Command("predictions and metrics of a checkpoint on any data set", "evaluate checkpoint=runs/train/... split=test"),
+    "data": Command(
+        "prepare, verify or summarise a data set",
+        "data summary data=celeba data.root=data/celeba",
+        ("prepare", "verify", "summary"),
+    ),
+}
+# Hydra's own flags, which do not run a job: the overrides are then Hydra's to judge.
+_HYDRA_ONLY = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--help", "-h"}
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m gender_lightning`."""
+    arguments = sys.argv[1:]
+    try:
+        if arguments and arguments[0] in ("-sc", "--shell-completion"):
+            _complete(arguments)
+        elif not arguments or arguments[0] in ("--help", "-h", "help"):
+            sys.stdout.write(usage())
+        elif arguments[0] == "--version":
+            from gender_lightning import __version__
+
+            sys.stdout.write(f"gender-lightning {__version__}\n")
+        else:
+            _dispatch(arguments[0], arguments[1:])
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+
+
+def usage() -> str:
+    """What `gender-lightning --help` prints."""
+    lines = ["usage: gender-lightning <command> [field=value ...]", ""]
+    for verb, command in COMMANDS.items():
+        lines.append(f"  {verb:<10} {command.purpose}")
+        lines.append(f"  {'':<10}   gender-lightning {command.example}")
+    lines += ["", "`gender-lightning <command> --help` shows its groups and fields.", ""]
+    return "\n".join(lines)
+
+
+def _dispatch(verb: str, rest: list[str]) -> None:
+    from gender_lightning.config.validation import suggestion
+
+    if verb not in COMMANDS:
+        raise UserError(f"There is no command {verb!r}. {suggestion(verb, COMMANDS)} `gender-lightning --help` lists them.")
+    actions = COMMANDS[verb].actions
+    action = None
+    if actions and not (rest and rest[0] in ("--help", "-h")):
+        if not rest or rest[0] not in actions:
+            said = f"{rest[0]!r} is none of its actions" if rest else "an action is missing"
+            raise UserError(f"gender-lightning {verb}: {said}. Write one of: {', '.join(f'{verb} {name}' for name in actions)}.")
+        action, rest = rest[0], rest[1:]
+    _execute(verb, action, rest)
+
+
+def _execute(verb: str, action: str | None, rest: list[str]) -> None:
+    """Check the overrides, then let Hydra compose and call the command."""
+    from gender_lightning import overrides
+
+    flags = {argument.partition("=")[0] for argument in rest if argument.startswith("-")}
+    if not flags & _HYDRA_ONLY:
+        rest = overrides.complete(verb, rest)
+        overrides.check(verb, rest)
+
+    def task(composed: Any) -> None:
+        from omegaconf import OmegaConf
+
+        values = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(values, dict)
+        run: Callable[..., None] = getattr(importlib.import_module(f"gender_lightning.commands.{verb}"), "main")  # noqa: B009
+        try:
+            run(values, *([action] if action else []))
+        except UserError as error:
+            # Hydra would print a traceback and exit with 1.
+            sys.stderr.write(f"{error}\n")
+            sys.exit(2)
+
+    _run_hydra(verb, rest, task)
+
+
+def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> None:
+    """Run `task` under Hydra with the verb hidden from its parser, and in place again for Lightning's launcher."""
+    import hydra
+
+    typed = list(sys.argv)
+
+    def with_full_command_line(config: Any) -> None:
+        sys.argv[:] = typed
+        task(config)
+
+    sys.argv[1:] = arguments
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(with_full_command_line)()
+    finally:
+        sys.argv[:] = typed
+
+
+def conf_dir() -> Path:
+    """Where `conf/` lies: packed into the wheel, or beside the package in a source tree."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def _complete(arguments: list[str]) -> None:
+    """Answer the shell: verbs and actions are ours, overrides are Hydra's.
+
+    Hydra completes `COMP_LINE` as if the overrides followed the program's name at once, so the verb is taken out.
+    """
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    verb = words[1] if len(words) > 2 else None
+    prefix = words[-1]
+    if any(argument.startswith("query=") for argument in arguments):
+        actions = COMMANDS[verb].actions if verb in COMMANDS else ()
+        if verb is None or (actions and len(words) == 3):
+            candidates = COMMANDS if verb is None else actions
+            sys.stdout.write("\n".join(word for word in candidates if word.startswith(prefix)) + "\n")
+            return
+        os.environ["COMP_LINE"] = " ".join(words[:1] + words[2 + bool(actions) :])
+    _run_hydra(verb if verb in COMMANDS else "train", arguments, lambda config: None)
+
+
+if __name__ == "__main__":
+    main()

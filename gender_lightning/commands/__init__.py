@@ -1,0 +1,1 @@
+"""One thin file per verb: the only place that sees the composed config."""

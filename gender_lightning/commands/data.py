@@ -1,0 +1,130 @@
+"""`gender-lightning data prepare | verify | summary`: get, check and look at a data set."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from gender_lightning.config import DataCommandConfig, parse_config
+from gender_lightning.console import console
+from gender_lightning.data import catalogue, inspection
+from gender_lightning.data.decoding import Framing
+from gender_lightning.data.progress import progress_bar
+from gender_lightning.data.reading import available_cores, draw_synthetic, open_data
+from gender_lightning.data.selection import check_identities_disjoint
+from gender_lightning.errors import UserError
+
+SHEET = "contact_sheet.png"
+TILE = 96  # px
+STYLES = {"ok": "green", "there": "green", "other": "yellow", "missing": "red", "quota page": "red"}
+
+
+def main(values: dict[str, Any], action: str) -> None:
+    """Take the composed config and carry out the action."""
+    data(action, parse_config(DataCommandConfig, values))
+
+
+def data(action: str, config: DataCommandConfig) -> None:
+    """Carry out ``prepare``, ``verify`` or ``summary``.
+
+    Raises:
+        UserError: The data are missing or malformed, a download failed, or images do not decode.
+    """
+    actions = {"prepare": _prepare, "verify": _verify, "summary": _summary}
+    if action not in actions:
+        raise UserError(f"There is no `data {action}`. Use one of: {', '.join(actions)}.")
+    if config.data.name == "synthetic":
+        draw_synthetic(config.data)
+    actions[action](config)
+
+
+def _prepare(config: DataCommandConfig) -> None:
+    root = Path(config.data.root).expanduser()
+    if config.data.name != "celeba":
+        index, _ = open_data(config.data)
+        console.print(f"{len(index):,} faces are ready in {escape(str(root))}.")
+        return
+    with progress_bar("MD5 sums") as report:
+        statuses = catalogue.prepare(root, download=config.download, progress=report)
+    table = Table()
+    for column in ("file", "state", "needed", "where"):
+        table.add_column(column, overflow="fold")  # addresses and paths are to be copied: never cut
+    for status in statuses:
+        where = (
+            f"{status.path}"
+            if status.usable
+            else f"{status.source.url}\nput it at {root / status.source.name}"
+        )
+        note = f"\n{status.note}" if status.note else ""
+        state = f"[{STYLES[status.state]}]{status.state}[/]"
+        table.add_row(
+            status.source.name, state, "yes" if status.source.required else "no", escape(where + note)
+        )
+    console.print(table)
+    missing = [status.source.name for status in statuses if status.source.required and not status.usable]
+    if not missing:
+        console.print(
+            f"Everything needed is in {escape(str(root))}. `gender-lightning data verify` decodes it all."
+        )
+        return
+    console.print(f"Missing: {', '.join(missing)}.")
+    console.print(f"All files: {catalogue.DRIVE} (about CelebA: {catalogue.PAGE})")
+    console.print("download=true tries to fetch them. CelebA is for non-commercial research only.")
+
+
+def _verify(config: DataCommandConfig) -> None:
+    index, store = open_data(config.data)
+    with progress_bar("Decoding") as report:
+        unreadable = inspection.verify(index, store, workers=available_cores(), progress=report)
+    for image in unreadable:
+        console.print(escape(image.reason))
+    if unreadable:
+        raise UserError(
+            f"{len(unreadable):,} of {len(index):,} images do not decode. "
+            "Replace or remove the files listed above."
+        )
+    console.print(f"All {len(index):,} images decode.")
+
+
+def _summary(config: DataCommandConfig) -> None:
+    index, store = open_data(config.data)
+    table = Table("split", title=escape(config.data.root))
+    for column in ("images", "female", "male", "male share", "identities"):
+        table.add_column(column, justify="right")
+    for part in inspection.summarise(index):
+        total = part.female + part.male
+        share = f"{part.male / total:.1%}" if total else "-"
+        identities = "-" if part.identities is None else f"{part.identities:,}"
+        table.add_row(part.split, f"{total:,}", f"{part.female:,}", f"{part.male:,}", share, identities)
+    console.print(table)
+    if index.identities is not None:
+        crossing = check_identities_disjoint(index)
+        console.print(
+            f"{crossing:,} identities are in more than one split."
+            if crossing
+            else "No identity crosses splits."
+        )
+    sizes = inspection.image_sizes(index, store)
+    width, height = (f"{low} to {high}, median {middle}" for low, middle, high in (sizes.width, sizes.height))
+    console.print(f"Width {width} px, height {height} px ({sizes.images:,} images looked at).")
+    framing = replace(Framing(TILE), crop=config.data.crop, zoom=config.data.zoom)
+    sheet = inspection.contact_sheet(index, store, framing, seed=config.data.seed)
+    console.print(f"Contact sheet: {escape(str(_save(sheet, Path(config.output).expanduser())))}")
+
+
+def _save(sheet: Any, folder: Path) -> Path:
+    path = folder / SHEET
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sheet.save(temporary := path.with_suffix(".tmp"), format="PNG")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror or error}. Choose another folder: output=..."
+        ) from error
+    return path

@@ -1,0 +1,63 @@
+"""`gender-lightning evaluate`: predictions and metrics of any checkpoint on any data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gender_lightning.commands.reporting import metrics_table, set_up_logging
+from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
+from gender_lightning.console import console
+from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.errors import UserError
+from gender_lightning.evaluation.metrics import classification_metrics
+from gender_lightning.evaluation.predictions import predictions_table, write_predictions
+from gender_lightning.inference.logits import predict_logits
+from gender_lightning.models.checkpoint import ModelSpec, load_network
+from gender_lightning.runs import write_text
+from gender_lightning.training.hardware import resolve_hardware
+
+
+def main(values: dict[str, Any]) -> None:
+    """Take the composed config, evaluate, print the table."""
+    set_up_logging()
+    evaluate(parse_config(EvaluateConfig, values))
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, float]:
+    """Predict one split, write `predictions.parquet` and `metrics.json`. Never alters the checkpoint."""
+    checkpoint = Path(config.checkpoint)
+    network = load_network(checkpoint)
+    output = _output(config, checkpoint)
+    data = FaceDataModule(_framed_as(config.data, network.spec))
+    data.prepare_data()
+    data.setup()
+    hardware = resolve_hardware(accelerator=config.accelerator)
+    index = data.index(config.split)
+    logits = predict_logits(network, data.loader(config.split), len(index), hardware)
+    metrics = classification_metrics(index.labels, logits, temperature=network.spec.temperature)
+    output.mkdir(parents=True, exist_ok=True)
+    frame = predictions_table(index, config.split, logits, network.spec.temperature)
+    write_predictions(frame, output / "predictions.parquet")
+    prefix = "val" if config.split == "valid" else config.split
+    named = {f"{prefix}/{name}": value for name, value in metrics.items()}
+    write_text(output / "metrics.json", json.dumps(named, indent=2) + "\n")
+    console.print(metrics_table({f"{config.data.name} {config.split}": metrics}))
+    console.print(f"written to {output.absolute()}", markup=False)
+    return named
+
+
+def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
+    """The data section with the framing that the weights learned with."""
+    framing = {name: getattr(spec, name) for name in ("image_size", "crop", "zoom", "interpolation")}
+    return data.model_copy(update=framing)
+
+
+def _output(config: EvaluateConfig, checkpoint: Path) -> Path:
+    if config.output is not None:
+        return Path(config.output)
+    for directory in (checkpoint, *checkpoint.absolute().parents[:2]):
+        if (directory / "run.json").is_file():
+            return directory / "evaluation" / f"{config.data.name}-{config.split}"
+    raise UserError(f"{checkpoint} lies in no run directory. Say where the results go: output=...")

@@ -1,0 +1,58 @@
+"""What commands print at their end, and what they keep libraries from printing."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+
+from rich.logging import RichHandler
+from rich.table import Table
+
+from gender_lightning.console import console
+from gender_lightning.runs import Run
+
+_ROWS = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "f1", "auroc", "loss")
+
+
+def print_result(run: Run, metrics: Mapping[str, float]) -> None:
+    """The final table of a training, and where everything lies."""
+    splits = [split for split in ("val", "test") if f"{split}/accuracy" in metrics]
+    if splits:
+        console.print(metrics_table({split: _of_split(metrics, split) for split in splits}))
+    console.print(f"run directory: {run.path}", markup=False)
+
+
+def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
+    """One row per metric, one column per split or data set."""
+    table = Table()
+    table.add_column("metric")
+    for name in columns:
+        table.add_column({"val": "valid"}.get(name, name), justify="right")
+    for metric in _ROWS:
+        table.add_row(metric, *(f"{values[metric]:.4f}" for values in columns.values()))
+    return table
+
+
+def set_up_logging() -> None:
+    """Our messages on the console, warnings of libraries too, but not their advertisements."""
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("gender_lightning").setLevel(logging.INFO)
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Consider setting `persistent_workers=True`.*",
+        ".*The number of training batches .* is smaller than the logging interval.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+        ".*It is recommended to use .*sync_dist=True.*",
+        ".*Experiment logs directory .* exists.*",
+        ".*Trying to infer the `batch_size`.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _of_split(metrics: Mapping[str, float], split: str) -> dict[str, float]:
+    prefix = f"{split}/"
+    return {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}

@@ -1,0 +1,45 @@
+"""The typed schema of `conf/`, and the checks that need more than one field."""
+
+from __future__ import annotations
+
+from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
+from gender_lightning.config.roots import DataCommandConfig, EvaluateConfig, TrainConfig
+from gender_lightning.config.sections import (
+    AugmentationConfig,
+    CallbacksConfig,
+    ColorJitter,
+    CsvLogger,
+    LoggerConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SchedulerConfig,
+    TensorBoardLogger,
+    TrainerConfig,
+    WandbLogger,
+)
+from gender_lightning.config.validation import parse_config
+
+__all__ = [
+    "AugmentationConfig",
+    "CallbacksConfig",
+    "CelebaData",
+    "ColorJitter",
+    "CsvLogger",
+    "DataCommandConfig",
+    "DataConfig",
+    "EvaluateConfig",
+    "FolderData",
+    "LoggerConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "SchedulerConfig",
+    "Sizes",
+    "SyntheticData",
+    "TensorBoardLogger",
+    "TrainConfig",
+    "TrainerConfig",
+    "WandbLogger",
+    "parse_config",
+]

@@ -1,0 +1,77 @@
+"""Index + pictures -> batches of uint8, one whole batch at a time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gender_lightning.data.annotations import Index
+from gender_lightning.data.decoding import Framing, decode, frame_tensor
+from gender_lightning.data.images import ImageStore
+
+
+class Batch(NamedTuple):
+    """What a loader yields.
+
+    Attributes:
+        images: Shape (B, 3, S, S), uint8 RGB, contiguous.
+        labels: Shape (B,), int64: 1 male, 0 female.
+        indices: Shape (B,), int64: row in the index of the split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+class FaceDataset(Dataset[Batch]):
+    """The pictures of an index, decoded and framed on request."""
+
+    def __init__(self, index: Index, store: ImageStore, framing: Framing) -> None:
+        self.index = index
+        self.store = store
+        self.framing = framing
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        """Fetch a whole batch into one tensor: nothing is stacked or collated afterwards.
+
+        Raises:
+            UserError: A picture does not decode; names its path.
+        """
+        size = self.framing.image_size
+        images = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
+        for place, row in enumerate(rows):
+            image_id = self.index.image_ids[row]
+            image = decode(self.store.read(image_id), path=self.store.describe(image_id))
+            images[place] = frame_tensor(image, self.framing)
+        indices = np.asarray(rows, dtype=np.int64)
+        labels = self.index.labels[indices].astype(np.int64)
+        return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices))
+
+    def __getitem__(self, row: int) -> Batch:
+        """A batch of one."""
+        return self.__getitems__([row])
+
+
+def keep_batch(batch: Any) -> Any:
+    """The collate function: what arrives is a ``Batch`` already, not a list of samples."""
+    return batch
+
+
+def start_worker(worker: int) -> None:
+    """One thread per worker: the processes are the parallelism.
+
+    It is here, not in the data module, so that a spawned worker does not load Lightning.
+    """
+    torch.set_num_threads(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)

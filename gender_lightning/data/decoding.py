@@ -1,0 +1,149 @@
+"""How bytes become a picture, and a picture the square that a network sees."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gender_lightning.errors import UserError
+
+Crop = Literal["square", "none"]
+Interpolation = Literal["bilinear", "bicubic"]
+ORIENTATION = 0x0112  # EXIF tag
+# What Pillow's decoders raise on damaged data (UnidentifiedImageError is an OSError).
+PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The part of a picture that is used, and its size: one reference for training, prediction and export.
+
+    Attributes:
+        image_size: Side of the result in pixels.
+        crop: ``square``: the centred square of the short side; ``none``: the whole picture, stretched.
+        zoom: Fraction (0, 1] of that crop that is kept, about its centre.
+        interpolation: Of the resize, which is always antialiased.
+    """
+
+    image_size: int
+    crop: Crop = "square"
+    zoom: float = 1.0
+    interpolation: Interpolation = "bilinear"
+
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Top, left, height and width in whole pixels of the part that is kept (>= 1 px each way).
+
+        The corner is rounded as in torchvision's ``center_crop``.
+        """
+        if self.crop == "square":
+            height_kept = width_kept = min(height, width)
+        else:
+            height_kept, width_kept = height, width
+        height_kept = max(1, round(height_kept * self.zoom))
+        width_kept = max(1, round(width_kept * self.zoom))
+        return round((height - height_kept) / 2), round((width - width_kept) / 2), height_kept, width_kept
+
+
+def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
+    """Decode a JPEG, PNG, WebP, BMP or any other picture that Pillow reads.
+
+    Grey, palette, CMYK, 16-bit and EXIF orientation are resolved; transparency is laid over white.
+
+    Args:
+        data: The file's bytes.
+        path: Names the picture in messages.
+
+    Returns:
+        Shape (H, W, 3), RGB, uint8.
+
+    Raises:
+        UserError: The bytes are no picture, or half of one: a truncated JPEG is an error, never a grey area.
+    """
+    if data[:2] == b"\xff\xd8" and not _is_turned(data):
+        try:
+            # Measured against OpenCV, torchvision.io and Pillow: as fast as the fastest, the same pixels as
+            # Pillow, and the only one that also reports data missing before a present end marker.
+            image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
+            return image
+        except ValueError as error:
+            if "premature end" in str(error).lower():
+                raise _undecodable(path, error) from error
+            # A lesser complaint (bytes between markers, CMYK variants): Pillow judges.
+    try:
+        return _decode_with_pillow(data)
+    except PILLOW_ERRORS as error:
+        raise _undecodable(path, error) from error
+
+
+def _undecodable(path: str, error: Exception) -> UserError:
+    reason = "it is no known image format" if isinstance(error, UnidentifiedImageError) else str(error)
+    return UserError(
+        f"{path} does not decode: {reason}. "
+        "Replace or remove it (`gender-lightning data verify` lists all such files)."
+    )
+
+
+def _is_turned(data: bytes) -> bool:
+    """Whether EXIF says that the picture must be turned or mirrored."""
+    if b"Exif\x00\x00" not in data[:65536]:
+        return False
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.getexif().get(ORIENTATION, 1) not in (0, 1)
+    except PILLOW_ERRORS:
+        return False  # an unreadable EXIF block does not make the pixels unreadable
+
+
+def _decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as file:
+        file.load()  # raises on truncated data
+        image: Image.Image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits of grey: Pillow would clip, not scale
+        values = np.asarray(image).astype(np.float64)
+        grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.array(image.convert("RGB"))
+
+
+def frame(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
+    """Crop, zoom and resize with antialiasing, both up and down.
+
+    Args:
+        image: Shape (H, W, 3), uint8.
+        framing: What to keep, and the side S of the result.
+
+    Returns:
+        Shape (S, S, 3), uint8: as torchvision's ``center_crop`` and ``resize(antialias=True)``.
+    """
+    return frame_tensor(image, framing).permute(1, 2, 0).contiguous().numpy()
+
+
+def frame_tensor(image: NDArray[np.uint8], framing: Framing) -> torch.Tensor:
+    """As ``frame``; returns shape (3, S, S), uint8, in whatever memory format the resize left it.
+
+    torch's uint8 kernel is three times as fast as Pillow's resize, and within 2/255 of it.
+    """
+    assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8, (image.shape, image.dtype)
+    top, left, height, width = framing.box(*image.shape[:2])
+    part = np.ascontiguousarray(image[top : top + height, left : left + width])
+    if not part.flags.writeable:
+        part = part.copy()  # torch has no read-only tensors
+    tensor = torch.from_numpy(part).permute(2, 0, 1)
+    if height == width == framing.image_size:
+        return tensor
+    size = (framing.image_size, framing.image_size)
+    resized: torch.Tensor = torch.nn.functional.interpolate(
+        tensor[None], size, mode=framing.interpolation, antialias=True, align_corners=False
+    )
+    return resized[0]

@@ -1,0 +1,136 @@
+"""Where the bytes of the pictures are: a folder or a zip file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gender_lightning.data.annotations import SUBFOLDERS
+from gender_lightning.data.archive import Archive
+from gender_lightning.data.decoding import Crop, Framing, Interpolation, decode, frame, frame_tensor
+from gender_lightning.errors import UserError
+
+__all__ = [
+    "Crop",
+    "FolderStore",
+    "Framing",
+    "ImageStore",
+    "Interpolation",
+    "ZipStore",
+    "decode",
+    "find_celeba_images",
+    "frame",
+    "frame_tensor",
+    "open_celeba_images",
+]
+
+FOLDER = "img_align_celeba"
+ARCHIVE = "img_align_celeba.zip"
+
+
+class ImageStore(Protocol):
+    """A source of encoded pictures; can be pickled and forked."""
+
+    def read(self, image_id: bytes) -> bytes:
+        """The file's bytes; UserError when there is no such file."""
+        ...
+
+    def exists(self, image_ids: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Shape (N,): which of these images are there."""
+        ...
+
+    def describe(self, image_id: bytes) -> str:
+        """The picture's path, for messages."""
+        ...
+
+
+class FolderStore:
+    """Pictures as files; an id is the path below the folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, image_id: bytes) -> bytes:
+        """The file's bytes; UserError when it cannot be read."""
+        path = self.describe(image_id)
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read: {error.strerror}. "
+                "Restore it, or remove its row from the label files."
+            ) from error
+
+    def exists(self, image_ids: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Shape (N,): which of these images are there. One listing per folder, not one query per image."""
+        ids = image_ids.tolist()
+        there: set[bytes] = set()
+        for folder in {image_id.rpartition(b"/")[0] for image_id in ids}:
+            prefix = folder + b"/" if folder else b""
+            listed = os.path.join(os.fsencode(self.root), folder)
+            if os.path.isdir(listed):
+                there.update(prefix + name for name in os.listdir(listed))
+        return np.fromiter((image_id in there for image_id in ids), dtype=np.bool_, count=len(ids))
+
+    def describe(self, image_id: bytes) -> str:
+        """The picture's path."""
+        return os.path.join(self.root, os.fsdecode(image_id))
+
+
+class ZipStore:
+    """Pictures inside a zip file; an id is the file name without the folders inside the archive."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the archive; UserError when it is no complete zip."""
+        self.archive = Archive(path)
+
+    def read(self, image_id: bytes) -> bytes:
+        """The file's bytes; UserError when it is missing or damaged."""
+        return self.archive.read(image_id)
+
+    def exists(self, image_ids: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Shape (N,): which of these images are in the archive."""
+        return np.isin(image_ids, self.archive.directory.names)
+
+    def describe(self, image_id: bytes) -> str:
+        """Archive and name, as ``img_align_celeba.zip:000001.jpg``."""
+        return f"{self.archive.path}:{os.fsdecode(image_id)}"
+
+
+def find_celeba_images(root: Path) -> Path | None:
+    """The folder of the pictures, else the zip file, else None.
+
+    Looks for the official layout, Kaggle's (``img_align_celeba/img_align_celeba``), the folders of CelebA's
+    drive (``Img``) and torchvision's (``celeba``).
+    """
+    bases = [root / name for name in (*SUBFOLDERS, "Img")]
+    for base in bases:
+        for folder in (base / FOLDER / FOLDER, base / FOLDER):
+            if folder.is_dir() and _has_file(folder):
+                return folder
+    return next((base / ARCHIVE for base in bases if (base / ARCHIVE).is_file()), None)
+
+
+def _has_file(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entry.is_file() for entry in entries)
+
+
+def open_celeba_images(root: Path) -> ImageStore:
+    """The pictures of a CelebA root: a folder where there is one with files in it, else the zip file.
+
+    Raises:
+        UserError: Neither is there, or the zip is incomplete.
+    """
+    path = find_celeba_images(root)
+    if path is None:
+        raise UserError(
+            f"CelebA's images were not found in {root}: neither {FOLDER}/ nor {ARCHIVE} is there.\n"
+            "Put one of them there (gender-lightning data prepare says from where), or try data=synthetic."
+        )
+    return FolderStore(path) if path.is_dir() else ZipStore(path)

@@ -1,0 +1,71 @@
+"""The parsed label files, kept between runs: one file per set of sources, replaced when a source changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # of the format: raise it when Index or its meaning changes
+
+
+def load(sources: Mapping[str, Path], cache_dir: Path | None) -> dict[str, Any] | None:
+    """The columns cached for these sources, or None when there are none, or stale or damaged ones."""
+    path = _path(sources, cache_dir)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["stamp"]) != _stamp(sources):
+                return None
+            columns: dict[str, Any] = {key: file[key] for key in file.files if key != "stamp"}
+            names = tuple(str(name) for name in columns.pop("attribute_names"))
+            bits = np.unpackbits(columns["attributes"], axis=1, count=len(names))
+            columns["attributes"] = bits.view(np.bool_)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.info("The cached index %s is unreadable (%s): reading the label files again.", path, error)
+        return None
+    columns["attribute_names"] = names
+    return columns
+
+
+def save(sources: Mapping[str, Path], cache_dir: Path | None, columns: Mapping[str, Any]) -> None:
+    """Keep the columns; a folder that cannot be written costs only the time to parse again."""
+    path = _path(sources, cache_dir)
+    arrays = {key: value for key, value in columns.items() if value is not None}
+    arrays["attributes"] = np.packbits(columns["attributes"], axis=1)
+    arrays["attribute_names"] = np.array(columns["attribute_names"], dtype=np.str_)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, stamp=np.array(_stamp(sources)), **arrays)
+        os.replace(temporary, path)  # readers see the old index or the new one, never half of one
+    except OSError as error:
+        log.info("The index cannot be cached in %s: %s.", path.parent, error)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _path(sources: Mapping[str, Path], cache_dir: Path | None) -> Path:
+    if cache_dir is None:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        cache_dir = Path(base) / "gender_lightning"
+    paths = json.dumps({name: os.path.abspath(path) for name, path in sources.items()}, sort_keys=True)
+    return cache_dir / f"index-{hashlib.sha256(paths.encode()).hexdigest()[:16]}.npz"
+
+
+def _stamp(sources: Mapping[str, Path]) -> str:
+    states = {name: (path.stat().st_size, path.stat().st_mtime_ns) for name, path in sources.items()}
+    return json.dumps({"version": VERSION, "sources": states}, sort_keys=True)

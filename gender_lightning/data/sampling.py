@@ -1,0 +1,62 @@
+"""The order of rows: a pure function of (seed, epoch), the same images per step on any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class TrainingSampler(Sampler[int]):
+    """A new permutation each epoch, cut into global batches, of which each rank takes its block.
+
+    R ranks with b images each see at every step the images that one rank with R*b sees. A split larger than
+    one global batch drops the remainder (other images each epoch); a smaller one is shared evenly, filled up
+    by repeating its first images where it does not divide.
+
+    Args:
+        length: Number of rows.
+        batch_size: Per rank.
+        seed: Of the order.
+        rank: This process.
+        ranks: Number of processes.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> None:
+        assert length > 0 and batch_size > 0 and 0 <= rank < ranks
+        self.length, self.batch_size, self.seed, self.rank, self.ranks = length, batch_size, seed, rank, ranks
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation; Lightning calls it before each epoch, after a resume too."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        steps = self.length // (self.batch_size * self.ranks)
+        return steps * self.batch_size if steps else -(-self.length // self.ranks)
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        per_rank = self.batch_size if self.length >= self.batch_size * self.ranks else len(self)
+        kept = len(self) * self.ranks
+        blocks = np.resize(order, kept).reshape(-1, self.ranks, per_rank)
+        return iter(blocks[:, self.rank].ravel().tolist())
+
+
+class EvaluationSampler(Sampler[int]):
+    """Every row once, in order; rank r takes rows r, r+R, ... The last ranks repeat a row to equal length.
+
+    Whoever gathers over ranks drops the repeats by index.
+    """
+
+    def __init__(self, length: int, *, rank: int = 0, ranks: int = 1) -> None:
+        assert 0 <= rank < ranks
+        self.length, self.rank, self.ranks = length, rank, ranks
+
+    def __len__(self) -> int:
+        return -(-self.length // self.ranks)
+
+    def __iter__(self) -> Iterator[int]:
+        rows = np.arange(self.rank, self.rank + len(self) * self.ranks, self.ranks)
+        return iter((rows % max(self.length, 1)).tolist())

@@ -1,0 +1,1 @@
+"""What happens to logits after a forward pass."""

@@ -1,0 +1,1 @@
+"""Using a checkpoint: images in, labels and probabilities out."""

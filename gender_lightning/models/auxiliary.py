@@ -1,0 +1,69 @@
+"""Networks with auxiliary classifiers, made to look like every other from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torchvision
+from torch import Tensor, nn
+
+Logits = Tensor
+Auxiliary = list[tuple[float, Tensor]]
+
+
+class GoogLeNet(torchvision.models.GoogLeNet):  # type: ignore[misc]
+    """GoogLeNet whose auxiliary classifiers speak in `forward_train` only; plain normalised images in."""
+
+    # weight of each auxiliary loss, by module path, in the order of the outputs (Szegedy et al. 2014)
+    auxiliary: ClassVar = {"aux2": 0.3, "aux1": 0.3}
+
+    def __init__(self, **arguments: Any) -> None:
+        # the normalisation travels with the weights, so the input is not transformed once more in here
+        super().__init__(transform_input=False, init_weights=True, **arguments)
+
+    def forward(self, x: Tensor, auxiliary: bool = False) -> Any:
+        """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` as `forward_train` says."""
+        return _outputs(self._forward(x), self.auxiliary if auxiliary else None)
+
+
+class Inception3(torchvision.models.Inception3):  # type: ignore[misc]
+    """Inception v3, in the same way as `GoogLeNet`."""
+
+    auxiliary: ClassVar = {"AuxLogits": 0.3}
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(transform_input=False, init_weights=True, **arguments)
+
+    def forward(self, x: Tensor, auxiliary: bool = False) -> Any:
+        """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` as `forward_train` says."""
+        return _outputs(self._forward(x), self.auxiliary if auxiliary else None)
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"googlenet": GoogLeNet, "inception_v3": Inception3}
+
+
+def _outputs(outputs: tuple[Tensor | None, ...], weights: dict[str, float] | None) -> Any:
+    logits, *others = outputs
+    if weights is None:
+        return logits
+    pairs = zip(weights.values(), others, strict=True)
+    return logits, [(weight, other.flatten()) for weight, other in pairs if other is not None]
+
+
+def forward_train(net: nn.Module, images: Tensor) -> tuple[Logits, Auxiliary]:
+    """One training pass of any backbone.
+
+    Args:
+        net: A network of `create_backbone`.
+        images: Normalised images (B, 3, S, S).
+
+    Returns:
+        Logits (B,), and a list of (weight of the loss, auxiliary logits (B,)), empty for most networks
+        and outside of training.
+    """
+    if isinstance(net, GoogLeNet | Inception3):
+        # through __call__, where nn.Module.compile() sits
+        logits, auxiliary = net(images, auxiliary=True)
+        return logits, auxiliary
+    return net(images), []

@@ -1,0 +1,181 @@
+"""Every network by one contract: normalised images (B, 3, S, S) in, logits (B,) out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torchvision
+from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer
+
+from gender_lightning.errors import UserError
+from gender_lightning.models import auxiliary, weights
+from gender_lightning.models.auxiliary import forward_train
+from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file
+from gender_lightning.models.groups import parameter_groups
+from gender_lightning.models.heads import (
+    frozen_at,
+    head_parameters,
+    replace_linear,
+    set_frozen,
+    swap_head,
+)
+
+__all__ = ["create_backbone", "fixed_image_size", "forward_train", "frozen_at", "head_parameters", "normalisation",
+           "parameter_groups", "set_frozen"]  # fmt: skip
+
+Triple = tuple[float, float, float]
+IMAGENET: tuple[Triple, Triple] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+TIMM = "timm/"
+
+
+def create_backbone(
+    name: str,
+    *,
+    pretrained: bool | str = False,
+    dropout: float = 0.0,
+    image_size: int = 224,
+    arguments: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """Build a network that maps normalised float images (B, 3, S, S) to logits (B,) of class male.
+
+    Args:
+        name: Name of any torchvision classification model, or ``timm/`` and the name of a timm model.
+        pretrained: True for the library's recommended weights, or the path of a state dict or checkpoint.
+        dropout: Before the last layer, in place of the dropout the network has there; 0 leaves it alone.
+        image_size: Side S in pixels.
+        arguments: More arguments of the library's builder.
+
+    Raises:
+        UserError: Unknown name or argument, a size the network cannot take, weights that are out of reach
+            or do not fit.
+    """
+    if name.startswith(TIMM):
+        net = _create_timm(name, pretrained is True, dropout, image_size, dict(arguments or {}))
+    else:
+        net = _create_torchvision(name, dropout, image_size, dict(arguments or {}))
+        if pretrained is True:
+            weights.load_pretrained(net, weights.fetch_torchvision(name), source=f"torchvision's {name}")
+    if isinstance(pretrained, str):
+        weights.load_pretrained(net, weights.read_weights(Path(pretrained)), source=pretrained)
+    return net
+
+
+def _create_torchvision(name: str, dropout: float, image_size: int, arguments: dict[str, Any]) -> nn.Module:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise UserError(_unknown(name, known))
+    builder = auxiliary.NETWORKS.get(name) or torchvision.models.get_model_builder(name)
+    if builder.__module__ == VisionTransformer.__module__:
+        _check_patches(name, int(name.rpartition("_")[2]), image_size)
+        arguments = {"image_size": image_size} | arguments
+    elif builder.__module__ == "torchvision.models.maxvit":
+        arguments = {"input_size": (image_size, image_size)} | arguments
+    try:
+        net: nn.Module = builder(num_classes=1, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} cannot be built: {error}. Check model.arguments and data.image_size.") from error
+    swap_head(net, name, dropout)
+    return net
+
+
+def _create_timm(name: str, pretrained: bool, dropout: float, image_size: int, arguments: dict[str, Any]) -> nn.Module:
+    import timm  # takes seconds, and most models need none of it
+
+    short = name.removeprefix(TIMM)
+    if not timm.is_model(short.partition(".")[0]):
+        raise UserError(_unknown(name, [TIMM + known for known in timm.list_models()]))
+    config = _timm_config(short)
+    if pretrained and not config.has_weights:
+        raise UserError(f"timm has no pretrained weights for {name}. {weights.REMEDY}")
+    arguments = {"num_classes": 1, "drop_rate": dropout} | arguments
+    if config.fixed_input_size:
+        arguments = {"img_size": image_size} | arguments
+    try:
+        if pretrained:
+            with weights.reporting(name), weights.hub_offline_if_unreachable():
+                net = timm.create_model(short, pretrained=True, **arguments)
+        else:
+            net = timm.create_model(short, **arguments)
+    except UserError:
+        raise
+    except (TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"{name} cannot be built: {error}. Check model.arguments and data.image_size.") from error
+    _swap_timm_heads(net, name)
+    patch = getattr(getattr(net, "patch_embed", None), "patch_size", None)
+    if config.fixed_input_size and patch is not None:
+        _check_patches(name, max(patch) if isinstance(patch, tuple) else int(patch), image_size)
+    return net
+
+
+def _timm_config(short: str) -> Any:
+    import timm
+
+    try:
+        return timm.get_pretrained_cfg(short)
+    except RuntimeError as error:  # an unknown tag after the dot
+        raise UserError(f"There is no model named {TIMM}{short}: {error}. Leave out the part after the dot.") from error
+
+
+def _swap_timm_heads(net: Any, name: str) -> None:
+    """Swap what timm itself calls the classifier; distilled networks have two, and average them."""
+    found = net.get_classifier()
+    classifiers = found if isinstance(found, tuple | list) else [found]
+    inside = {id(module) for classifier in classifiers for module in classifier.modules()}
+    linears = [p for p, m in net.named_modules() if id(m) in inside and isinstance(m, nn.Linear)]
+    if not linears or any(net.get_submodule(path).out_features != 1 for path in linears):
+        raise UserError(f"{name} does not end in a linear layer that can be swapped. Choose another model.name.")
+    for path in linears:
+        replace_linear(net, path, 0.0)
+
+
+def _check_patches(name: str, patch: int, image_size: int) -> None:
+    if image_size % patch:
+        below, above = image_size // patch * patch, (image_size // patch + 1) * patch
+        sizes = f"{below} or {above}" if below else f"{above}"
+        raise UserError(
+            f"{name} cuts images into patches of {patch} pixels, which {image_size} pixels are no multiple of. "
+            f"Set data.image_size={sizes}."
+        )
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(close)}?" if close else "Take a torchvision name, or timm/<name>."
+    return f"There is no model named {name}. {hint}"
+
+
+def fixed_image_size(net: nn.Module) -> int | None:
+    """The one side in pixels that a network takes, where it takes but one (ViT); else None."""
+    if isinstance(net, VisionTransformer):
+        return int(net.image_size)
+    embed = getattr(net, "patch_embed", None)
+    size = getattr(embed, "img_size", None)
+    if size is None or not getattr(embed, "strict_img_size", False):
+        return None
+    return int(size[0])
+
+
+def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Triple]:
+    """Mean and deviation per channel (images in 0..1) that the weights were trained with.
+
+    Args:
+        name: As for `create_backbone`.
+        pretrained: As for `create_backbone`. A checkpoint of ours says its own; ImageNet's otherwise.
+    """
+    if isinstance(pretrained, str):
+        spec = read_torch_file(checkpoint_file(Path(pretrained))).get(KEY)
+        if isinstance(spec, dict) and {"mean", "std"} <= spec.keys():
+            return tuple(spec["mean"]), tuple(spec["std"])
+        return IMAGENET
+    if not pretrained:
+        return IMAGENET
+    if name.startswith(TIMM):
+        return weights.mean_std(_timm_config(name.removeprefix(TIMM)))
+    if name in auxiliary.NETWORKS:
+        # their weights came from TensorFlow; torchvision hides this behind transform_input
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    return weights.mean_std(torchvision.models.get_model_weights(name).DEFAULT.transforms())

@@ -1,0 +1,224 @@
+"""One file that holds weights and everything needed to use them; read without Hydra, Lightning or network."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gender_lightning.errors import UserError
+from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file, write_torch_file
+from gender_lightning.models.weights import bare_names
+from gender_lightning.transforms import Normalize
+
+__all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "save_weights",
+           "update_spec"]  # fmt: skip
+
+
+def package_version() -> str:
+    """Version of the installed package; ``0+unknown`` where it runs from a folder."""
+    try:
+        return importlib.metadata.version("gender_lightning")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a set of weights is and how it wants its images.
+
+    Attributes:
+        backbone: Name as for `create_backbone`.
+        image_size: Side of the network's input in pixels.
+        dropout: Before the head.
+        arguments: Further arguments of the backbone's builder: scalars and lists.
+        crop: ``square`` or ``none``, see `data.images.Framing`.
+        zoom: Share of the crop that is kept, in (0, 1].
+        interpolation: ``bilinear`` or ``bicubic``, antialiased.
+        mean: Per channel, of pixels in 0..1.
+        std: Per channel.
+        test_time_flip: Average the logits of an image and its mirror image.
+        class_names: Of labels 0 and 1.
+        threshold: Probability from which an image counts as class 1, in [0, 1].
+        temperature: Probability is sigmoid(logit / temperature); above 0.
+        package_version: Of the package that made the weights.
+    """
+
+    backbone: str
+    image_size: int
+    dropout: float = 0.0
+    arguments: dict[str, Any] = field(default_factory=dict)
+    crop: str = "square"
+    zoom: float = 1.0
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    test_time_flip: bool = False
+    class_names: tuple[str, ...] = ("female", "male")
+    threshold: float = 0.5
+    temperature: float = 1.0
+    package_version: str = field(default_factory=package_version)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain scalars, lists and dictionaries, as `from_dict` takes them."""
+        plain = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
+        """Check and build.
+
+        Raises:
+            UserError: Unknown or missing keys, wrong types, values out of range.
+        """
+        version = values.get("package_version", "unknown")
+        wrong = [f"{name!r} is unknown" for name in values if name not in _CHECKS]
+        wrong += [f"{name!r} is missing" for name in ("backbone", "image_size") if name not in values]
+        wrong += [
+            f"{name}={value!r} is not valid"
+            for name, value in values.items()
+            if name in _CHECKS and not _CHECKS[name](value)
+        ]
+        if wrong:
+            raise UserError(
+                f"The checkpoint's description of the model does not read here: {', '.join(map(str, wrong))} (written "
+                f"by gender_lightning {version}, read by {package_version()}). Use the version that wrote it."
+            )
+        fields: dict[str, Any] = {name: tuple(v) if name in _TUPLES else v for name, v in values.items()}
+        return cls(**fields)
+
+
+def _number(low: float, high: float, *, above: bool = False) -> Any:
+    def check(value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return False
+        return (low < value if above else low <= value) and value <= high
+
+    return check
+
+
+def _several(kind: Any, n: int) -> Any:
+    return lambda value: isinstance(value, list | tuple) and len(value) == n and all(kind(item) for item in value)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+_TUPLES = ("mean", "std", "class_names")
+_CHECKS: dict[str, Any] = {
+    "backbone": _text,
+    "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+    "dropout": _number(0, 1),
+    "arguments": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),
+    "crop": ("square", "none").__contains__,
+    "zoom": _number(0, 1, above=True),
+    "interpolation": ("bilinear", "bicubic").__contains__,
+    "mean": _several(_number(-math.inf, math.inf), 3),
+    "std": _several(_number(0, math.inf, above=True), 3),
+    "test_time_flip": lambda value: isinstance(value, bool),
+    "class_names": _several(_text, 2),
+    "threshold": _number(0, 1),
+    "temperature": _number(0, math.inf, above=True),
+    "package_version": _text,
+}
+assert _CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)}
+
+
+def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -> None:
+    """Write weights and spec as one file, atomically.
+
+    Args:
+        path: File to write or replace.
+        net_state: State dict of a network of `create_backbone`, on any device.
+        spec: What they are.
+
+    Raises:
+        UserError: It could not be written.
+    """
+    state = {name: value.detach().cpu() for name, value in net_state.items()}
+    write_torch_file(path, {KEY: spec.to_dict(), "state_dict": state})
+
+
+def update_spec(path: Path, **changes: Any) -> None:
+    """Change fields of a checkpoint's spec (temperature, threshold ...), atomically; weights stay as they are."""
+    path = checkpoint_file(path)
+    content = read_torch_file(path)
+    _check_ours(path, content)
+    content[KEY] = ModelSpec.from_dict({**content[KEY], **changes}).to_dict()
+    write_torch_file(path, content)
+
+
+def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
+    """Read a checkpoint.
+
+    Args:
+        path: A file (best.ckpt, last.ckpt), or a run directory, whose best.ckpt is taken.
+
+    Returns:
+        The spec, and the weights by the names of the bare backbone.
+
+    Raises:
+        UserError: Missing, damaged, not ours, or of another version.
+    """
+    path = checkpoint_file(path)
+    content = read_torch_file(path)
+    _check_ours(path, content)
+    return ModelSpec.from_dict(content[KEY]), bare_names(content["state_dict"])
+
+
+def _check_ours(path: Path, content: Mapping[str, Any]) -> None:
+    if not isinstance(content.get(KEY), dict) or not isinstance(content.get("state_dict"), dict):
+        raise UserError(
+            f"{path} is no checkpoint of gender_lightning: it does not say how to use its weights. "
+            "Give one that gender-lightning train wrote (bare weights go into model.pretrained=PATH)."
+        )
+
+
+class Network(nn.Module):
+    """A trained network with its preprocessing inside: uint8 images in, logits or probabilities out."""
+
+    def __init__(self, net: nn.Module, spec: ModelSpec) -> None:
+        """Wrap a network of `create_backbone` that has its weights."""
+        super().__init__()
+        self.net = net
+        self.spec = spec
+        self.normalize = Normalize(spec.mean, spec.std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images uint8 (B, 3, S, S) to logits float32 (B,) of class male, averaged over the flip if asked for."""
+        return flip_averaged(self.net, self.normalize(images), self.spec.test_time_flip)
+
+    def probability(self, images: Tensor) -> Tensor:
+        """Images uint8 (B, 3, S, S) to calibrated probabilities float32 (B,) of class male."""
+        return torch.sigmoid(self(images) / self.spec.temperature)
+
+
+def flip_averaged(net: nn.Module, images: Tensor, flip: bool) -> Tensor:
+    """Logits float32 (B,) of normalised images (B, 3, S, S); with ``flip`` the mean with the mirror images'."""
+    logits: Tensor = net(images).float()
+    if flip:
+        logits = (logits + net(images.flip(-1)).float()) / 2
+    return logits
+
+
+def load_network(path: Path, device: str | torch.device = "cpu") -> Network:
+    """Read a checkpoint (see `read_checkpoint`) into a network in evaluation mode."""
+    spec, state = read_checkpoint(path)
+    net = create_backbone(spec.backbone, dropout=spec.dropout, image_size=spec.image_size, arguments=spec.arguments)
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"The weights in {path} are not those of {spec.backbone}, which it says it holds (written by "
+            f"gender_lightning {spec.package_version}). Use the version that wrote it, or another checkpoint."
+        ) from error
+    return Network(net, spec).to(device).eval()

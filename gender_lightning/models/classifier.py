@@ -1,0 +1,311 @@
+"""The LightningModule: a backbone with its loss, its optimizer and its evaluation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gender_lightning.config import (
+    AugmentationConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SchedulerConfig,
+)
+from gender_lightning.data.dataset import Batch
+from gender_lightning.data.images import Framing
+from gender_lightning.errors import UserError
+from gender_lightning.evaluation.metrics import classification_metrics
+from gender_lightning.models.backbones import (
+    create_backbone,
+    fixed_image_size,
+    forward_train,
+    normalisation,
+    parameter_groups,
+)
+from gender_lightning.models.checkpoint import KEY, ModelSpec, flip_averaged
+from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
+from gender_lightning.models.rows import Rows, Table, assert_complete
+from gender_lightning.training.loss import balanced_weights, binary_cross_entropy
+from gender_lightning.training.optimizers import make_optimizer
+from gender_lightning.training.schedules import make_scheduler
+from gender_lightning.transforms import (
+    Augment,
+    AugmentationSettings,
+    ColorJitter,
+    ProgressiveStage,
+    mix,
+    step_key,
+)
+
+
+class GenderClassifier(pl.LightningModule):
+    """Trains a backbone to tell the logit of class male from uint8 images.
+
+    Attributes:
+        net: The bare backbone of `create_backbone`; its weights are ``net.*`` in a Lightning checkpoint.
+        spec: What a checkpoint says about the weights.
+        table: Rows of the last evaluation, by ``valid``, ``test``, ``predict``.
+        metrics: Metrics of these tables in full precision, by ``valid`` and ``test``.
+        channels_last: Memory format of network and images; set before fit.
+        compile_net: Whether to compile the network in place at the start of fit; set before fit.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        optimizer: OptimizerConfig,
+        scheduler: SchedulerConfig,
+        augmentation: AugmentationConfig,
+        loss: LossConfig,
+        *,
+        framing: Framing,
+        seed: int = 1,
+        class_counts: tuple[int, int] | None = None,
+        fetch_weights: bool = True,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            model: Which, and how it is trained.
+            optimizer: For `configure_optimizers`.
+            scheduler: For `configure_optimizers`.
+            augmentation: Of training batches, on the device.
+            loss: Label smoothing and class weights.
+            framing: How the data module cuts images; travels with the checkpoint.
+            seed: Augmentation, mixing and dropout are a function of it, of the step, and of the image.
+            class_counts: Training images of (female, male), for balanced class weights.
+            fetch_weights: False spares loading ``model.pretrained`` where a resume overwrites it anyway.
+
+        Raises:
+            UserError: See `create_backbone`; progressive resizing of a network of one size.
+        """
+        super().__init__()
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.augmentation, self.loss, self.seed = augmentation, loss, seed
+        self.channels_last = False
+        self.compile_net = False
+        self.net = create_backbone(
+            model.name,
+            pretrained=model.pretrained if fetch_weights else False,
+            dropout=model.dropout,
+            image_size=framing.image_size,
+            arguments=model.arguments,
+        )
+        self.spec = _make_spec(model, framing)
+        settings = _make_settings(augmentation)
+        if settings.progressive and fixed_image_size(self.net) is not None:
+            raise UserError(f"{model.name} takes one image size only. Set augmentation.progressive=[].")
+        self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed)
+        self.class_weights: tuple[float, float] | None = None
+        if loss.class_weights == "balanced":
+            assert class_counts is not None
+            self.class_weights = balanced_weights(class_counts)
+        self.table: dict[str, Table] = {}
+        self.metrics: dict[str, dict[str, float]] = {}
+        self._rows = Rows()
+        self._frozen = False
+
+    # ---- before and around training
+
+    def setup(self, stage: str) -> None:
+        """Bring network and images into one memory format; freeze before DDP looks at the parameters."""
+        if self.channels_last:
+            self.net.to(memory_format=torch.channels_last)
+        self.augment.channels_last = self.channels_last
+        if stage == "fit":
+            self._freeze()
+
+    def on_fit_start(self) -> None:
+        """Compile in place where asked to, which leaves the names of the weights alone."""
+        if self.compile_net:
+            self.net.compile()
+            self.compile_net = False
+
+    def on_train_start(self) -> None:
+        """Freeze as the epoch wants it, also where a resume starts in the middle of one."""
+        self._freeze()
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze or thaw as the epoch wants it."""
+        self._freeze()
+
+    def _freeze(self) -> None:
+        frozen = frozen_at(self.model.freeze, self.current_epoch)
+        if frozen or self._frozen:
+            set_frozen(self.net, frozen, gradients=not self._withholds_gradients)
+        self._frozen = frozen
+
+    @property
+    def _withholds_gradients(self) -> bool:
+        # DDP reduces what required a gradient when it was wrapped, and nothing that does so later: a backbone
+        # to be thawed keeps its gradients there, and is spared the step
+        return isinstance(self.model.freeze, int) and self.trainer.world_size > 1
+
+    def train(self, mode: bool = True) -> GenderClassifier:
+        """Set the mode; batch norms of a frozen backbone stay in evaluation mode."""
+        super().train(mode)
+        if getattr(self, "_frozen", False):
+            set_frozen(self.net, True, gradients=False)
+        return self
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Spare a frozen backbone the step where its gradients could not be switched off."""
+        if self._frozen and self._withholds_gradients:
+            for parameter in backbone_parameters(self.net):
+                parameter.grad = None
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and schedule over the whole training."""
+        groups = parameter_groups(
+            self.net,
+            lr=self.optimizer.lr,
+            weight_decay=self.optimizer.weight_decay,
+            layer_decay=self.model.layer_decay,
+        )
+        total = int(self.trainer.estimated_stepping_batches)  # sets num_training_batches too
+        batches = int(self.trainer.num_training_batches)
+        steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
+        # a fused step under a gradient scaler would clip gradients that are still scaled
+        scaled = self.trainer.precision == "16-mixed" and self.trainer.gradient_clip_val is not None
+        optimizer = make_optimizer(groups, self.optimizer, fused=False if scaled else None)
+        schedule = make_scheduler(optimizer, self.scheduler, total, steps, batches_per_epoch=batches)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    # ---- training
+
+    def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What a training step sees of a batch: normalised float32 (B, 3, S', S') and targets float32 (B,).
+
+        An image comes once per epoch, so the epoch keys its random numbers: the same on any number of ranks.
+        """
+        progress = self.global_step / max(1, self._total_steps()) if self.augmentation.progressive else 0.0
+        size = self.augment.settings.size_at(progress)
+        with torch.autocast(self.device.type, enabled=False):  # half precision is for weights, not for pixels
+            images = self.augment(batch.images, batch.indices, self.current_epoch, size=size)
+            return mix(
+                images,
+                batch.labels.float(),
+                batch.indices,
+                self.augment.settings,
+                seed=self.seed,
+                step=self.current_epoch,
+            )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of an augmented batch; nothing in here waits for the device."""
+        # dropout draws from torch's own stream, which a resume would find elsewhere
+        torch.manual_seed(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx))
+        images, targets = self.augmented(batch)
+        logits, auxiliary = forward_train(self.net, images)
+        loss = self._loss(logits, targets)
+        for weight, auxiliary_logits in auxiliary:
+            loss = loss + weight * self._loss(auxiliary_logits, targets)
+        value, n = loss.detach(), len(images)
+        self.log("train/loss", value, on_step=False, on_epoch=True, batch_size=n, sync_dist=self._distributed)
+        self.log("train/loss_step", value, on_step=True, on_epoch=False, batch_size=n)
+        return loss
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return binary_cross_entropy(
+            logits, targets, label_smoothing=self.loss.label_smoothing, class_weights=self.class_weights
+        )
+
+    def _total_steps(self) -> float:
+        return self.trainer.estimated_stepping_batches
+
+    @property
+    def _distributed(self) -> bool:
+        return self.trainer.world_size > 1
+
+    # ---- evaluation
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images uint8 (B, 3, S, S) to logits float32 (B,), averaged over the flip if the model says so."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        normalised = self.augment.normalize(images).contiguous(memory_format=layout)
+        return flip_averaged(self.net, normalised, self.spec.test_time_flip)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep logits, labels and indices, on the device."""
+        self._rows.add(batch.indices, self(batch.images), batch.labels)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """As `validation_step`."""
+        self._rows.add(batch.indices, self(batch.images), batch.labels)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """As `validation_step`; returns indices int64 (B,) and logits float32 (B,) too."""
+        logits = self(batch.images)
+        self._rows.add(batch.indices, logits, batch.labels)
+        return {"indices": batch.indices, "logits": logits}
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the rows of an evaluation before, finished or not."""
+        self._rows = Rows()
+
+    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
+
+    def on_validation_epoch_end(self) -> None:
+        """Metrics over the whole split, logged as val/*."""
+        if not self.trainer.sanity_checking:
+            self._evaluate("valid", "val", self.trainer.val_dataloaders, self.trainer.num_val_batches)
+
+    def on_test_epoch_end(self) -> None:
+        """Metrics over the whole split, logged as test/*."""
+        self._evaluate("test", "test", self.trainer.test_dataloaders, self.trainer.num_test_batches)
+
+    def on_predict_epoch_end(self) -> None:
+        """Keep the table; no metrics."""
+        trainer = self.trainer
+        self._collect("predict", trainer.predict_dataloaders, trainer.num_predict_batches)
+
+    def _evaluate(self, split: str, prefix: str, loader: Any, batches: list[int | float]) -> None:
+        table = self._collect(split, loader, batches)
+        self.metrics[split] = classification_metrics(table.labels, table.logits)
+        values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
+        self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows: the mean changes nothing
+
+    def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
+        """Table of the rows since the start of the epoch; complete unless Lightning was told to limit batches."""
+        table = self._rows.table(self.device)
+        self._rows = Rows()
+        if sum(batches) == len(loader):
+            assert_complete(table, len(loader.dataset))
+        self.table[split] = table
+        return table
+
+    # ---- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in Lightning's checkpoint how to use the weights, so that last.ckpt can be read as any other."""
+        checkpoint[KEY] = self.spec.to_dict()
+
+
+def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
+    mean, std = normalisation(model.name, model.pretrained)
+    return ModelSpec(
+        backbone=model.name,
+        image_size=framing.image_size,
+        dropout=model.dropout,
+        arguments=dict(model.arguments),
+        crop=framing.crop,
+        zoom=framing.zoom,
+        interpolation=framing.interpolation,
+        mean=mean,
+        std=std,
+        test_time_flip=model.test_time_flip,
+    )
+
+
+def _make_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
+    values = augmentation.model_dump()
+    values["color_jitter"] = ColorJitter(**values["color_jitter"])
+    values["random_scale"] = tuple(values["random_scale"])
+    values["progressive"] = tuple(ProgressiveStage(**stage) for stage in values["progressive"])
+    return AugmentationSettings(**values)

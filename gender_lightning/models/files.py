@@ -1,0 +1,89 @@
+"""Reading and writing torch files: atomic, tensors and plain values only, errors that name the file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gender_lightning.errors import UserError
+
+KEY = "gender_lightning"  # where our files keep what is needed to use their weights
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The file that ``path`` means: itself, or best.ckpt of a run directory.
+
+    Raises:
+        UserError: A directory without checkpoints/best.ckpt.
+    """
+    if not path.is_dir():
+        return path
+    best = path / "checkpoints" / "best.ckpt"
+    if not best.is_file():
+        raise UserError(f"{path} has no checkpoints/best.ckpt. Give a run directory or a checkpoint file.")
+    return best
+
+
+def read_torch_file(path: Path) -> dict[str, Any]:
+    """Read a dictionary that `torch.save` wrote, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        UserError: The file is missing, unreadable, cut short, holds other than tensors and plain values,
+            or no dictionary.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Give a checkpoint file or a run directory.") from None
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        raise UserError(f"{path} is damaged, or no PyTorch file. Give an intact checkpoint.") from error
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is no checkpoint: not a PyTorch file, or one that holds more than tensors and plain "
+            "values, which is refused for safety. Give a checkpoint that gender-lightning train wrote."
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no dictionary of weights. Give a checkpoint or a state dict.")
+    return content
+
+
+def write_torch_file(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` so that ``path`` holds the old or the new file whole, whatever happens.
+
+    Raises:
+        UserError: No space, no permission, no such device.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch's writer hides what the file said, such as that the disk is full, in a RuntimeError
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) and "PytorchStreamWriter" not in str(error):
+            raise
+        reason = getattr(cause, "strerror", None) or "the device is full or failed"
+        raise UserError(f"{path} could not be written: {reason}. Free space or choose another place.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,104 @@
+"""The one-logit head that every network ends in, and freezing everything but it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gender_lightning.errors import UserError
+
+
+class LogitHead(nn.Linear):
+    """A linear layer with one output: features (B, C) -> logits (B,), behind dropout.
+
+    It keeps the parameter names of the layer that it replaces, so a state dict of ours also loads into
+    the library's own network with one class.
+    """
+
+    def __init__(self, linear: nn.Linear, dropout: float = 0.0) -> None:
+        assert linear.out_features == 1
+        super().__init__(linear.in_features, 1, bias=linear.bias is not None)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.dropout = dropout
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Features (B, C) to logits (B,)."""
+        return super().forward(F.dropout(input, self.dropout, self.training)).squeeze(-1)
+
+
+def swap_head(net: nn.Module, name: str, dropout: float) -> None:
+    """Let ``net``, built with one class, end in a `LogitHead` in place of its last linear layer.
+
+    ``dropout`` above 0 takes the place of a dropout that the network has right before its head.
+    """
+    linears = [path for path, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not linears or net.get_submodule(linears[-1]).out_features != 1:
+        raise UserError(f"{name} does not end in a linear layer that can be swapped. Choose another model.name.")
+    replace_linear(net, linears[-1], dropout)
+
+
+def replace_linear(net: nn.Module, path: str, dropout: float) -> None:
+    """Put a `LogitHead` at ``path``; see `swap_head`."""
+    head = net.get_submodule(path)
+    assert isinstance(head, nn.Linear)
+    leaves = [module for module in net.modules() if next(module.children(), None) is None]
+    before = leaves[leaves.index(head) - 1]
+    if dropout and isinstance(before, nn.Dropout):
+        before.p, dropout = dropout, 0.0
+    parent, _, child = path.rpartition(".")
+    setattr(net.get_submodule(parent), child, LogitHead(head, dropout))
+
+
+def head_paths(net: nn.Module) -> list[str]:
+    """Module paths of what is no backbone: the head, and auxiliary classifiers where there are."""
+    auxiliary: list[str] = list(getattr(net, "auxiliary", {}))
+    return auxiliary + [path for path, module in net.named_modules() if isinstance(module, LogitHead)]
+
+
+def is_head(parameter_name: str, paths: list[str]) -> bool:
+    """Whether a parameter or buffer lies in one of `head_paths`."""
+    return any(parameter_name.startswith(path + ".") for path in paths)
+
+
+def head_parameters(net: nn.Module) -> list[nn.Parameter]:
+    """Parameters of the head and of auxiliary classifiers: what a frozen backbone still trains."""
+    paths = head_paths(net)
+    return [parameter for name, parameter in net.named_parameters() if is_head(name, paths)]
+
+
+def backbone_parameters(net: nn.Module) -> list[nn.Parameter]:
+    """All parameters that are not in `head_parameters`."""
+    paths = head_paths(net)
+    return [parameter for name, parameter in net.named_parameters() if not is_head(name, paths)]
+
+
+def frozen_at(freeze: str | int, epoch: int) -> bool:
+    """Whether the backbone is frozen in ``epoch`` (from 0): a pure function, so a resume cannot go wrong.
+
+    Args:
+        freeze: ``"none"``, ``"backbone"`` (always), or the number of first epochs.
+        epoch: Number of the epoch, from 0.
+    """
+    if isinstance(freeze, str):
+        assert freeze in ("none", "backbone")
+        return freeze == "backbone"
+    return epoch < freeze
+
+
+def set_frozen(net: nn.Module, backbone_frozen: bool, *, gradients: bool = True) -> None:
+    """Freeze or thaw all but the head; batch norms of a frozen backbone stay in evaluation mode.
+
+    Args:
+        net: A network of `create_backbone`.
+        backbone_frozen: Whether the backbone rests.
+        gradients: Set ``requires_grad`` too. False where something else withholds the gradients (DDP
+            never synchronises a parameter that did not require a gradient when it was wrapped).
+    """
+    if gradients:
+        for parameter in backbone_parameters(net):
+            parameter.requires_grad_(not backbone_frozen)
+    paths = head_paths(net)
+    for path, module in net.named_modules():
+        if isinstance(module, _BatchNorm) and not is_head(path + ".", paths):
+            module.train(net.training and not backbone_frozen)

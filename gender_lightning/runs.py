@@ -1,0 +1,243 @@
+"""The run directory: allocated once, before anything can fail; found again by its path."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gender_lightning.errors import UserError
+
+# Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
+_RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
+_PACKAGES = ("gender-lightning", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "wandb")
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """One training with its directory (`config.yaml`, `run.json`, `metrics.json`, `checkpoints/` ...)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"
+        self.last = self.checkpoints / "last.ckpt"
+        self.predictions = path / "predictions"
+        self.resume_from: Path | None = None
+
+    @classmethod
+    def create(cls, run_dir: str, config: Mapping[str, Any], overrides: Sequence[str]) -> Run:
+        """Allocate the directory on the first process; further ranks attach to it.
+
+        Raises:
+            UserError: the directory exists, or cannot be made.
+        """
+        if attached := _attached(run_dir):
+            return attached
+        path = Path(run_dir).absolute()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()  # atomic: of two runs with one name, one gets it
+        except FileExistsError:
+            raise UserError(
+                f"The run directory {path} exists already. Choose another with run_dir=..., "
+                f"or go on with that run by resume={path}."
+            ) from None
+        except OSError as error:
+            raise UserError(f"The run directory {path} cannot be made ({error.strerror}). Choose another with run_dir=...") from None
+        run = cls(path)
+        run.checkpoints.mkdir()
+        run.predictions.mkdir()
+        write_text(path / "config.yaml", to_yaml(config))
+        write_text(path / "overrides.yaml", to_yaml(list(overrides)))
+        run.update(status="running", created=_now(), seconds=0.0, **_provenance())
+        os.environ[_RANK_VARIABLE] = str(path)
+        return run
+
+    @classmethod
+    def resume(cls, path: str) -> Run:
+        """Go on with an earlier run in its own directory.
+
+        Raises:
+            UserError: there is no run, it was finished, or it has no `last.ckpt`.
+        """
+        if attached := _attached(path):
+            attached.resume_from = attached.last
+            return attached
+        run = cls.open(path)
+        if run.info().get("status") == "done":
+            raise UserError(f"The run in {run.path} is done already. Start another with run_dir=..., or raise trainer.max_epochs in a new run.")
+        if not run.last.is_file():
+            raise UserError(f"{run.path} has no checkpoints/last.ckpt to go on from. Start the training anew with another run_dir=...")
+        run.resume_from = run.last
+        run.update(status="running", resumed=[*run.info().get("resumed", []), _now()])
+        os.environ[_RANK_VARIABLE] = str(run.path)
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Read back a run that is there.
+
+        Raises:
+            UserError: `path` is no run directory.
+        """
+        directory = Path(path).absolute()
+        if not (directory / "run.json").is_file():
+            raise UserError(f"{directory} is no run directory: it has no run.json. Give the directory that `train` printed at its end.")
+        return cls(directory)
+
+    def info(self) -> dict[str, Any]:
+        """`run.json`; empty before the first `update`."""
+        file = self.path / "run.json"
+        if not file.is_file():
+            return {}
+        try:
+            content = json.loads(file.read_text())
+        except ValueError as error:
+            raise UserError(f"{file} is damaged ({error}). Restore it, or start the run anew.") from None
+        assert isinstance(content, dict)
+        return content
+
+    def config(self) -> dict[str, Any]:
+        """`config.yaml` as plain dicts and scalars."""
+        import yaml
+
+        try:
+            content = yaml.safe_load((self.path / "config.yaml").read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{self.path / 'config.yaml'} cannot be read ({error}). Restore it, or start the run anew.") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{self.path / 'config.yaml'} holds no configuration. Restore it, or start the run anew.")
+        return content
+
+    def update(self, **fields: Any) -> None:
+        """Add fields to `run.json`; on the first process only."""
+        if is_first_process():
+            write_text(self.path / "run.json", json.dumps({**self.info(), **fields}, indent=2, default=str) + "\n")
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Write `metrics.json`, flat."""
+        if is_first_process():
+            write_text(self.path / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Keep `status` and `seconds` in `run.json` true on every way out."""
+        started, before = time.monotonic(), float(self.info().get("seconds", 0.0))
+        status, error_text = "done", None
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            status = "interrupted"
+            raise
+        except BaseException as error:
+            status, error_text = "failed", f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            if self.path.is_dir():  # the directory may be what vanished
+                self.update(status=status, error=error_text, finished=_now(), seconds=round(before + time.monotonic() - started, 1))
+
+    @contextmanager
+    def log_file(self) -> Iterator[None]:
+        """Copy everything that is logged into `log.txt`."""
+        if not is_first_process():
+            yield
+            return
+        handler = logging.FileHandler(self.path / "log.txt")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+def is_first_process() -> bool:
+    """Whether this is rank 0 of the job (or its only process)."""
+    ranks = (os.environ.get(name, "0") for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
+    return all(rank in ("", "0") for rank in ranks)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def to_yaml(content: object) -> str:
+    """Plain YAML, keys in their own order."""
+    import yaml
+
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _attached(run_dir: str) -> Run | None:
+    """The run of this rank, when it is not the first."""
+    if is_first_process():
+        return None
+    if _RANK_VARIABLE in os.environ:
+        return Run(Path(os.environ[_RANK_VARIABLE]))
+    # Started from outside (torchrun, srun): the default name holds the time, which differs between ranks.
+    if not any(argument.startswith(("run_dir=", "resume=")) for argument in sys.argv):
+        raise UserError("Processes started by torchrun or srun need one directory to share: give run_dir=... explicitly.")
+    return Run(Path(run_dir).absolute())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _provenance() -> dict[str, Any]:
+    return {
+        "command": shlex.join(["gender-lightning", *sys.argv[1:]]),
+        "directory": os.getcwd(),
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "hardware": _hardware(),
+        **_git_state(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _hardware() -> dict[str, Any]:
+    cpu = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0] if names else cpu
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": cpu, "cores": cores, "system": platform.platform()}
+
+
+def _git_state() -> dict[str, Any]:
+    """Revision and dirtiness of the source tree; nothing for an installed wheel."""
+    source = Path(__file__).parent.parent
+    if not (source / ".git").exists():
+        return {}
+    try:
+        revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, check=True)
+        changes = subprocess.run(["git", "status", "--porcelain"], cwd=source, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.debug("no git state: %s", error)
+        return {}
+    return {"git_revision": revision.stdout.strip(), "git_dirty": bool(changes.stdout.strip())}

@@ -1,0 +1,75 @@
+"""Optimizers of torch and timm, chosen by `_target_`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch.optim import Optimizer
+
+from gender_lightning.building import TARGET, accepts, build, resolve
+from gender_lightning.errors import UserError
+
+PACKAGES = ("torch.optim.", "timm.optim.")
+_log = logging.getLogger(__name__)
+
+
+class OptimizerSettings(Protocol):
+    """What `config.OptimizerConfig` offers."""
+
+    def section(self) -> dict[str, Any]:
+        """`_target_`, `lr`, `weight_decay` and the optimizer's own arguments."""
+
+
+def make_optimizer(
+    groups: Sequence[dict[str, Any]], config: OptimizerSettings, *, fused: bool | None = None
+) -> Optimizer:
+    """Builds the optimizer of a section.
+
+    Args:
+        groups: Parameter groups, each with `params` and where it differs `lr` and `weight_decay`.
+        config: The section `optimizer`.
+        fused: Whether to use torch's fused kernels; None uses them on CUDA. False is needed where float16
+            gradients are clipped, which a fused step unscales too late. The section's own `fused` wins.
+
+    Raises:
+        UserError: If the class is none of torch.optim or timm.optim, or refuses an argument.
+    """
+    section = config.section()
+    check_target(section[TARGET])
+    if not section.get("weight_decay") and not accepts(section, "weight_decay"):
+        section.pop("weight_decay", None)
+    if accepts(section, "fused"):
+        section["fused"] = _fused(section.get("fused"), groups, fused)
+    # copies, since optimizers write their defaults into the groups
+    optimizer = build(section, [dict(group) for group in groups])
+    assert isinstance(optimizer, Optimizer)
+    return optimizer
+
+
+def check_target(target: str) -> None:
+    """Checks that a path names an optimizer of torch or timm.
+
+    Raises:
+        UserError: If it does not.
+    """
+    if not target.startswith(PACKAGES):
+        raise UserError(f"{target} is no optimizer of torch.optim or timm.optim. Example: torch.optim.AdamW.")
+    if not issubclass(resolve({TARGET: target}), Optimizer):
+        raise UserError(f"{target} is not an optimizer. Name a class such as torch.optim.AdamW.")
+
+
+def _fused(asked: bool | None, groups: Sequence[dict[str, Any]], wanted: bool | None) -> bool | None:
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    if "cpu" in devices:
+        # torch's fused CPU kernels walk parameter, gradient and momentum as flat memory: with one of them
+        # channels_last and another contiguous the update is silently wrong (torch 2.15)
+        if asked:
+            _log.warning("optimizer.fused=true is ignored on a CPU, where it can be wrong for channels_last weights.")
+        return None
+    if asked is not None:
+        return asked
+    if wanted is not None:
+        return wanted
+    return True if devices == {"cuda"} else None

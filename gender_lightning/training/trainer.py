@@ -1,0 +1,82 @@
+"""Lightning's Trainer, from the config, the machine and the run directory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+
+from gender_lightning.config import TrainerConfig
+from gender_lightning.runs import Run
+from gender_lightning.training.hardware import Hardware, resolve_hardware
+
+log = logging.getLogger(__name__)
+
+
+def hardware_of(config: TrainerConfig) -> Hardware:
+    """The trainer section with every `auto` resolved; a `UserError` where it does not fit the machine."""
+    return resolve_hardware(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        precision=config.precision,
+        compile=config.compile,
+        channels_last=config.channels_last,
+    )
+
+
+def make_trainer(
+    config: TrainerConfig,
+    hardware: Hardware,
+    run: Run,
+    *,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+    has_valid: bool,
+) -> pl.Trainer:
+    """A Trainer whose checkpoints, bar and sampler are ours."""
+    if hardware.device_type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32 where float32 is left
+    arguments: dict[str, Any] = {
+        "accelerator": hardware.accelerator,
+        "devices": hardware.devices,
+        "num_nodes": config.num_nodes,
+        "strategy": _strategy(config, hardware),
+        "precision": hardware.precision,
+        "max_epochs": config.max_epochs,
+        "max_steps": config.max_steps,
+        "max_time": config.max_time,
+        "accumulate_grad_batches": config.accumulate_grad_batches,
+        "gradient_clip_val": config.gradient_clip_val,
+        "limit_train_batches": config.limit_train_batches,
+        "limit_val_batches": config.limit_val_batches if has_valid else 0,
+        "limit_test_batches": config.limit_test_batches,
+        "log_every_n_steps": config.log_every_n_steps,
+        "deterministic": config.deterministic,
+        "sync_batchnorm": config.sync_batchnorm and hardware.device_type == "cuda",
+        "fast_dev_run": config.fast_dev_run,
+    }
+    return pl.Trainer(
+        **arguments,
+        default_root_dir=run.path,
+        callbacks=list(callbacks),
+        logger=list(loggers) or False,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, pl.callbacks.ProgressBar) for callback in callbacks),
+        num_sanity_val_steps=0,  # a failing validation is found after one epoch of a quick run; a metric from it misleads
+        use_distributed_sampler=False,  # data.sampling shards by itself
+        inference_mode=True,
+    )
+
+
+def _strategy(config: TrainerConfig, hardware: Hardware) -> str | Strategy:
+    processes = hardware.devices * config.num_nodes
+    if processes == 1 and config.strategy == "auto":
+        return "auto"
+    backend = "nccl" if hardware.device_type == "cuda" else "gloo"
+    return DDPStrategy(process_group_backend=backend, gradient_as_bucket_view=True, static_graph=False)

@@ -1,0 +1,24 @@
+"""Batch augmentation and normalisation, on the device, with parameters of its own for each image."""
+
+from __future__ import annotations
+
+from gender_lightning.transforms.augment import Augment
+from gender_lightning.transforms.mixing import mix
+from gender_lightning.transforms.normalize import Normalize
+from gender_lightning.transforms.parameters import Parameters, draw_parameters
+from gender_lightning.transforms.picture import describe_batch_image
+from gender_lightning.transforms.randomness import step_key
+from gender_lightning.transforms.settings import AugmentationSettings, ColorJitter, ProgressiveStage
+
+__all__ = [
+    "Augment",
+    "AugmentationSettings",
+    "ColorJitter",
+    "Normalize",
+    "Parameters",
+    "ProgressiveStage",
+    "describe_batch_image",
+    "draw_parameters",
+    "mix",
+    "step_key",
+]

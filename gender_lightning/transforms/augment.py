@@ -1,0 +1,99 @@
+"""One pass over the batch, on its device: warp, colour matrix, hue, normalisation, erasing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gender_lightning.transforms import color, erasing, geometry
+from gender_lightning.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from gender_lightning.transforms.parameters import Parameters, draw_parameters
+from gender_lightning.transforms.randomness import step_key
+from gender_lightning.transforms.settings import AugmentationSettings, Fill
+
+# On a CPU the batch goes through in pieces of this many pixels, so that a piece's float32 channels and
+# temporaries stay in the cache (8 images of 112 px, 2 of 224 px); a GPU takes it whole.
+_PIXELS_PER_PIECE = 8 * 112 * 112
+
+
+def augment(images: Tensor, parameters: Parameters, fill: Fill = "reflection") -> Tensor:
+    """Apply everything up to normalisation and erasing.
+
+    Args:
+        images: uint8 or float32 (B, 3, H, W) in 0..255; not altered.
+        parameters: of the same B images, on the same device; what is None costs nothing.
+        fill: what a warp shows beyond the edge.
+
+    Returns:
+        float32 (B, 3, H, W) in 0..255 (levels are not rounded).
+    """
+    p = parameters
+    levels = images.to(torch.float32)
+    if p.rotation is None and p.scale is None and p.translation is None:
+        levels = levels if p.flipped is None else geometry.flip(levels, p.flipped)
+    else:
+        zeros = levels.new_zeros(len(levels))
+        levels = geometry.warp(
+            levels,
+            zeros if p.rotation is None else p.rotation,
+            zeros + 1 if p.scale is None else p.scale,
+            levels.new_zeros(len(levels), 2) if p.translation is None else p.translation,
+            zeros.bool() if p.flipped is None else p.flipped,
+            fill,
+        )
+    if not (p.brightness is None and p.contrast is None and p.saturation is None):
+        levels = color.jitter(levels, p.brightness, p.contrast, p.saturation)
+    return levels if p.hue is None else color.shift_hue(levels, p.hue)
+
+
+class Augment(nn.Module):
+    """Augments and normalises training batches; has no weights and no state."""
+
+    def __init__(
+        self,
+        settings: AugmentationSettings,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        *,
+        seed: int = 1,
+        channels_last: bool = False,
+    ) -> None:
+        """Take the strengths, the normalisation (3 numbers each, of pixels in 0..1) and the run's seed."""
+        super().__init__()
+        self.settings = settings
+        self.seed = seed
+        self.channels_last = channels_last
+        self.normalize = Normalize(mean, std)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, indices: Tensor, step: int, *, size: int | None = None) -> Tensor:
+        """Augment a batch; a pure function of (seed, step, index) for each image.
+
+        Args:
+            images: uint8 (B, 3, S, S); not altered.
+            indices: int64 (B,), each image's row in its split, on the images' device.
+            step: number of the training step (any counter that no two steps share and that a resume keeps).
+            size: side of the result where it is smaller than S (progressive resizing): antialiased, before
+                the warp. See `AugmentationSettings.size_at`.
+
+        Returns:
+            float32 (B, 3, S', S'), normalised, channels_last where asked for.
+        """
+        height, width = (size, size) if size is not None else images.shape[-2:]
+        parameters = draw_parameters(self.settings, indices, step_key(self.seed, step), height, width)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        shape = (len(images), 3, height, width)
+        result = torch.empty(shape, dtype=torch.float32, device=images.device, memory_format=layout)
+        whole = images.device.type != "cpu"
+        piece = max(1, len(images) if whole else _PIXELS_PER_PIECE // (height * width))
+        for start in range(0, len(images), piece):
+            rows = slice(start, start + piece)
+            small = images[rows] if size is None else geometry.shrink(images[rows], size)
+            result[rows] = self._finish(augment(small, parameters[rows], self.settings.fill), parameters[rows])
+        return result
+
+    def _finish(self, levels: Tensor, parameters: Parameters) -> Tensor:
+        normalised = self.normalize.levels_(levels)  # in place: `augment` of uint8 has made a fresh tensor
+        return normalised if parameters.erased is None else erasing.erase_(normalised, parameters.erased)

@@ -1,0 +1,59 @@
+"""Random erasing (Zhong et al. 2017) with torchvision's distribution, by a mask over the batch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+AREA = (0.02, 0.33)  # fraction of the image, uniform
+RATIO = (0.3, 3.3)  # height / width, uniform in its logarithm
+TRIES = 10
+
+
+def draw_boxes(area: Tensor, ratio: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """Rectangles as ``torchvision.transforms.v2.RandomErasing`` draws them.
+
+    Its rule of ten tries is kept exactly: the first (area, ratio) whose rounded rectangle is smaller than
+    the image in both directions wins; when none of the ten does, nothing is erased. The ten are drawn at
+    once, since they are numbers per image, not per pixel.
+
+    Args:
+        area: uniform numbers float32 (B, TRIES).
+        ratio: the same.
+        top: uniform numbers float32 (B,).
+        left: the same.
+        height: of the image, in pixels.
+        width: the same.
+
+    Returns:
+        int64 (B, 4): top, left, height, width in pixels; height = width = 0 where nothing is erased.
+    """
+    pixels = (AREA[0] + (AREA[1] - AREA[0]) * area) * (height * width)
+    low, high = math.log(RATIO[0]), math.log(RATIO[1])
+    shape = torch.exp(low + (high - low) * ratio)
+    tall, wide = torch.sqrt(pixels * shape).round(), torch.sqrt(pixels / shape).round()
+    fits = (tall < height) & (wide < width)
+    first = fits.int().argmax(1, keepdim=True)  # 0 when none fits, and then `fits` there is False
+    any_fits = fits.gather(1, first)[:, 0]
+    h, w = tall.gather(1, first)[:, 0] * any_fits, wide.gather(1, first)[:, 0] * any_fits
+    return torch.stack((torch.floor(top * (height - h + 1)), torch.floor(left * (width - w + 1)), h, w), 1).long()
+
+
+def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Bool (B, 1, height, width), True inside each box (int64 (B, 4): top, left, height, width)."""
+    top, left, tall, wide = boxes[:, :, None].unbind(1)
+    y, x = torch.arange(height, device=boxes.device), torch.arange(width, device=boxes.device)
+    rows, columns = (y >= top) & (y < top + tall), (x >= left) & (x < left + wide)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def erase_(images: Tensor, boxes: Tensor) -> Tensor:
+    """Set the boxes to 0, in place (a product with the mask's complement: a tenth of masked_fill's time).
+
+    Args:
+        images: float32 (B, 3, H, W), finite.
+        boxes: int64 (B, 4): top, left, height, width.
+    """
+    return images.mul_((~box_mask(boxes, *images.shape[-2:])).to(images.dtype))

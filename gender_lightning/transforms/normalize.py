@@ -1,0 +1,48 @@
+"""From pixels to what the weights were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std per channel, of x in 0..1.
+
+    The constants are buffers that stay out of the state dict: they travel in the checkpoint's `ModelSpec`.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        """Three numbers each, for pixels in 0..1."""
+        super().__init__()
+        assert len(mean) == len(std) == 3
+        assert min(std) > 0
+        scale = 1 / torch.tensor(list(std), dtype=torch.float32)
+        shift = -torch.tensor(list(mean), dtype=torch.float32) * scale
+        self.register_buffer("scale", scale.view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise a batch.
+
+        Args:
+            images: (B, 3, H, W), uint8 0..255 or floating point 0..1.
+
+        Returns:
+            float32 (B, 3, H, W), in the memory format of the input.
+        """
+        if images.dtype == torch.uint8:
+            return self.levels_(images.to(torch.float32))
+        return images.to(torch.float32) * self.scale + self.shift
+
+    def levels_(self, levels: Tensor) -> Tensor:
+        """The same, in place, of float32 values in 0..255."""
+        return levels.mul_(self.scale / 255).add_(self.shift)

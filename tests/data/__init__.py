@@ -1,0 +1,1 @@
+"""Tests of the data package; a package, so that they share `conftest`."""

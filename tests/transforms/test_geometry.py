@@ -1,0 +1,67 @@
+"""The warp against torchvision's own functions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision.transforms.v2.functional as F
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+
+from gender_lightning.transforms.geometry import flip, shrink, warp
+
+BILINEAR = InterpolationMode.BILINEAR
+TOLERANCE = 0.05  # of 255 levels: float32 coordinates, rounded in another order
+
+
+@pytest.fixture
+def faces() -> Tensor:
+    return torch.rand(6, 3, 37, 32, generator=torch.Generator().manual_seed(3)) * 255
+
+
+def _still(n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return torch.zeros(n), torch.ones(n), torch.zeros(n, 2), torch.zeros(n, dtype=torch.bool)
+
+
+def test_rotation_is_torchvisions(faces: Tensor) -> None:
+    rotation, scale, shift, flipped = _still(len(faces))
+    for angle in (12.0, -33.0, 90.0):
+        ours = warp(faces, rotation + angle, scale, shift, flipped, "zeros")
+        assert (ours - F.rotate(faces, angle, BILINEAR)).abs().max() < TOLERANCE
+
+
+def test_each_image_gets_its_own_affine_map_as_torchvision_computes_it(faces: Tensor) -> None:
+    rotation = torch.tensor([0.0, 15, -20, 7, 40, -3])
+    scale = torch.tensor([1.0, 1.1, 0.8, 0.9, 1.3, 1.0])
+    pixels = torch.tensor([[3, -2], [0, 0], [1, 4], [-5, 2], [2, 2], [0, -6]])
+    flipped = torch.tensor([True, False, True, True, False, False])
+    ours = warp(faces, rotation, scale, pixels / torch.tensor([32, 37]), flipped, "zeros")
+    for i, face in enumerate(faces):
+        source = F.horizontal_flip(face) if flipped[i] else face
+        theirs = F.affine(source, -rotation[i].item(), pixels[i].tolist(), scale[i].item(), [0.0, 0.0], BILINEAR)
+        assert (ours[i] - theirs).abs().max() < TOLERANCE
+
+
+def test_flip_is_exact_and_the_warp_that_only_flips_agrees(faces: Tensor) -> None:
+    flipped = torch.tensor([True, False, True, False, False, True])
+    ours = flip(faces, flipped)
+    assert torch.equal(ours[0], F.horizontal_flip(faces[0]))
+    assert torch.equal(ours[1], faces[1])
+    rotation, scale, shift, _ = _still(len(faces))
+    assert (warp(faces, rotation, scale, shift, flipped) - ours).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize(("fill", "expected"), [("zeros", 0.0), ("border", 9.0), ("reflection", 7.0)])
+def test_fill_beyond_the_edge(fill: str, expected: float) -> None:
+    columns = torch.arange(10.0).expand(1, 1, 10, 10)
+    rotation, scale, shift, flipped = _still(1)
+    shift = shift - torch.tensor([0.3, 0.0])  # three pixels to the left: the last column shows column 12
+    ours = warp(columns, rotation, scale, shift, flipped, fill)  # type: ignore[arg-type]
+    assert ours[0, 0, 5, 9].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_shrinking_is_torchvisions_antialiased_resize(faces: Tensor) -> None:
+    images = faces[:, :, :32].to(torch.uint8)
+    theirs = F.resize(images, [24, 24], BILINEAR, antialias=True)
+    assert (shrink(images, 24).int() - theirs.int()).abs().max() <= 1
+    assert shrink(images, 32) is images
