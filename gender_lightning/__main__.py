@@ -5,8 +5,10 @@ Nothing heavy is imported here: `--help` and tab completion answer before torch 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +29,10 @@ class Command:
 
 COMMANDS = {
     "train": Command("fit a classifier, test the best checkpoint once", "train model=vgg19 trainer.devices=2"),
-    "evaluate": Command("predictions and metrics of a checkpoint on any data set", "evaluate checkpoint=runs/train/... split=test"),
+    "evaluate": Command(
+        "predictions and metrics of a checkpoint on any data set",
+        "evaluate checkpoint=runs/train/2026-01-31_12-00-00 split=test",
+    ),
     "data": Command(
         "prepare, verify or summarise a data set",
         "data summary data=celeba data.root=data/celeba",
@@ -55,6 +60,9 @@ def main() -> None:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
 
 
 def usage() -> str:
@@ -71,13 +79,15 @@ def _dispatch(verb: str, rest: list[str]) -> None:
     from gender_lightning.config.validation import suggestion
 
     if verb not in COMMANDS:
-        raise UserError(f"There is no command {verb!r}. {suggestion(verb, COMMANDS)} `gender-lightning --help` lists them.")
+        hint = suggestion(verb, COMMANDS)
+        raise UserError(f"There is no command {verb!r}. {hint} `gender-lightning --help` lists them.")
     actions = COMMANDS[verb].actions
     action = None
     if actions and not (rest and rest[0] in ("--help", "-h")):
         if not rest or rest[0] not in actions:
             said = f"{rest[0]!r} is none of its actions" if rest else "an action is missing"
-            raise UserError(f"gender-lightning {verb}: {said}. Write one of: {', '.join(f'{verb} {name}' for name in actions)}.")
+            offer = ", ".join(f"{verb} {name}" for name in actions)
+            raise UserError(f"gender-lightning {verb}: {said}. Write one of: {offer}.")
         action, rest = rest[0], rest[1:]
     _execute(verb, action, rest)
 
@@ -86,22 +96,30 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
     """Check the overrides, then let Hydra compose and call the command."""
     from gender_lightning import overrides
 
+    rest = overrides.complete(verb, rest)
     flags = {argument.partition("=")[0] for argument in rest if argument.startswith("-")}
     if not flags & _HYDRA_ONLY:
-        rest = overrides.complete(verb, rest)
         overrides.check(verb, rest)
+    # Hydra's parser takes -m before the overrides or behind all of them, not in between.
+    rest = sorted(rest, key=lambda argument: argument not in ("-m", "--multirun"))
 
     def task(composed: Any) -> None:
         from omegaconf import OmegaConf
 
         values = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(values, dict)
-        run: Callable[..., None] = getattr(importlib.import_module(f"gender_lightning.commands.{verb}"), "main")  # noqa: B009
+        command = importlib.import_module(f"gender_lightning.commands.{verb}")
         try:
-            run(values, *([action] if action else []))
+            command.main(values, *([action] if action else []))
         except UserError as error:
             # Hydra would print a traceback and exit with 1.
             sys.stderr.write(f"{error}\n")
+            sys.exit(2)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            where = f" for {error.filename}" if error.filename else ""
+            sys.stderr.write(f"There is no disk space left{where}. Free some, or choose another disk.\n")
             sys.exit(2)
 
     _run_hydra(verb, rest, task)
@@ -136,7 +154,7 @@ def _complete(arguments: list[str]) -> None:
 
     Hydra completes `COMP_LINE` as if the overrides followed the program's name at once, so the verb is taken out.
     """
-    words = os.environ.get("COMP_LINE", "").split(" ")
+    words = re.split(" +", os.environ.get("COMP_LINE", ""))
     verb = words[1] if len(words) > 2 else None
     prefix = words[-1]
     if any(argument.startswith("query=") for argument in arguments):

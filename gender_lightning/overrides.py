@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from typing import Any
 
 from gender_lightning.__main__ import conf_dir
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.base import Section
 from gender_lightning.config.validation import suggestion
-from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.errors import UserErrors
+from gender_lightning.override_fields import extends, flat, is_known, nearest, path_of
+from gender_lightning.run_overrides import with_data_of_run
 
 ROOTS: dict[str, type[Section]] = {"train": TrainConfig, "evaluate": EvaluateConfig, "data": DataCommandConfig}
-# The framing of a picture belongs to the weights that learned it.
-_FRAMING = ("image_size", "crop", "zoom", "interpolation")
+# Up to so many jobs of a sweep are each checked before the first starts; above, each value once.
+_JOBS_CHECKED = 16
+
+
+@dataclass(frozen=True)
+class _Override:
+    """One override of the command line with its values, several of them in a sweep."""
+
+    parsed: Any  # hydra's Override
+    texts: tuple[str, ...]  # `key=value`, one per value
+    values: tuple[Any, ...]
+
+    @property
+    def key(self) -> str:
+        return str(self.parsed.key_or_group)
+
+    @property
+    def adds(self) -> bool:
+        return bool(self.parsed.is_add() or self.parsed.is_force_add())
 
 
 def complete(verb: str, overrides: Sequence[str]) -> list[str]:
-    """Add what a command knows by itself: `resume=` and `evaluate` start from the run's own configuration."""
+    """Add what a command knows by itself: `evaluate` starts from the data section of the checkpoint's run."""
     if verb == "evaluate":
-        return _with_data_of_run(list(overrides))
+        return with_data_of_run(list(overrides))
     return list(overrides)
 
 
@@ -34,10 +55,14 @@ def check(verb: str, arguments: Sequence[str]) -> None:
     multirun = any(argument in ("-m", "--multirun") for argument in arguments)
     texts = [argument for argument in arguments if not argument.startswith("-")]
     problems: list[str] = []
+    if multirun and verb != "train":
+        problems.append(f"{verb} -m: only trainings are swept. Leave -m out, or use `gender-lightning train -m`.")
     with _hydra_at_conf():
-        good = _checked(verb, texts, multirun, problems)
-        for variant in _variants(good):
-            problems += [problem for problem in _schema_problems(verb, variant) if problem not in problems]
+        menu, fields = _menu(verb), _fields(verb)
+        overrides = [_parse(verb, text, multirun, fields, problems) for text in texts]
+        chosen = [it for it in overrides if it and not _group_problems(it, menu, problems)]
+        for variant in _variants(chosen):
+            problems += [problem for problem in _field_problems(verb, variant, menu) if problem not in problems]
     if problems:
         raise UserErrors(problems)
 
@@ -63,156 +88,172 @@ def _hydra_at_conf() -> Iterator[None]:
         yield
 
 
-def _compose(verb: str, overrides: Sequence[str], *, throw_on_missing: bool = False) -> dict[str, Any]:
+def _compose(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     from hydra import compose as hydra_compose
     from hydra.core.utils import setup_globals
     from omegaconf import OmegaConf
 
     setup_globals()  # ${now:...} is known only once Hydra has set it up
-    config = hydra_compose(verb, list(overrides))
-    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=throw_on_missing)
+    values = OmegaConf.to_container(hydra_compose(verb, list(overrides)), resolve=True)
     assert isinstance(values, dict)
-    return values
+    return {str(key): value for key, value in values.items()}
 
 
-def _checked(verb: str, texts: Sequence[str], multirun: bool, problems: list[str]) -> list[Any]:
-    """Parse the overrides; what is unknown goes into `problems`, the rest comes back."""
+@cache
+def _menu(verb: str) -> dict[str, list[str]]:
+    """The groups that this command's root uses."""
+    from hydra import compose as hydra_compose
+
+    used = hydra_compose(verb, return_hydra_config=True).hydra.runtime.choices
+    return {group: choices for group, choices in groups().items() if group in used}
+
+
+@cache
+def _fields(verb: str, *choices: str) -> dict[str, Any]:
+    """The fields that there are with these choices of groups."""
+    return _compose(verb, choices)
+
+
+def _parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problems: list[str]) -> _Override | None:
+    """Parse one override; what is wrong with its form goes into `problems`."""
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
-    parser, menu, parsed = OverridesParser.create(), groups(), []
-    for text in texts:
-        try:
-            override = parser.parse_override(text)
-        except OverrideParseException:
-            problems.append(f"{text!r} is not of the form field=value. Quote it for the shell if it holds brackets, commas or spaces.")
-            continue
-        if override.is_sweep_override() and not multirun:
-            problems.append(f"{text}: several values need a multirun: write `gender-lightning {verb} -m {text}`.")
-        else:
-            parsed.append(override)
-    chosen = [override for override in parsed if not _group_problem(override, menu, problems)]
-    fields = [override for override in chosen if override.key_or_group not in menu and not override.key_or_group.startswith("hydra")]
-    group_texts = [_single(override) for override in chosen if override.key_or_group in menu]
-    known = _compose(verb, group_texts)
-    unknown = [override for override in fields if not _known(override, known)]
-    for override in unknown:
-        problems.append(f"{override.key_or_group}: there is no such field. {suggestion(override.key_or_group, [*_flat(known), *menu])}")
-    return [override for override in chosen if override not in unknown]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    try:
+        (parsed,) = parser.parse_overrides([text])
+    except HydraException:
+        problems.append(_form_problem(text))
+        return None
+    key = parsed.key_or_group
+    if not parsed.is_sweep_override():
+        return _Override(parsed, (text,), (parsed.value(),))
+    if not multirun:
+        problems.append(_sweep_problem(verb, key, text, fields))
+        return None
+    if not parsed.is_discrete_sweep():
+        problems.append(f"{text}: a grid needs single values. List them: {key}=a,b,c.")
+        return None
+    # Once only: a shuffled sweep comes in another order each time.
+    values = tuple(parsed.sweep_string_iterator())
+    texts = tuple(f"{parsed.get_key_element()}={value}" for value in values)
+    return _Override(parsed, texts, tuple(parser.parse_override(text).value() for text in texts))
 
 
-def _group_problem(override: Any, menu: Mapping[str, list[str]], problems: list[str]) -> bool:
-    """Whether a choice of a group is none of its files (a mapping instead of a name included)."""
-    group = override.key_or_group
-    if group not in menu or override.is_delete():
+def _sweep_problem(verb: str, key: str, text: str, fields: dict[str, Any]) -> str:
+    if any(name == key and isinstance(default, list) for name, default in flat(fields)):
+        return f"{text}: a list has brackets. Write {key}=[{text.partition('=')[2]}]."
+    if verb != "train":
+        return f"{text}: `{verb}` takes one value. Give one."
+    return f"{text}: several values need a multirun: write `gender-lightning train -m {text}`."
+
+
+def _form_problem(text: str) -> str:
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"{text!r} is not of the form field=value. Write the value behind an equals sign: {key}=..."
+    return f"""{text}: this value needs quotes, for Hydra and around them for the shell: '{key}="{value}"'."""
+
+
+def _group_problems(override: _Override, menu: dict[str, list[str]], problems: list[str]) -> bool:
+    """Whether a choice of a group is none of its files."""
+    group, before = override.key, len(problems)
+    if group not in menu or override.parsed.is_delete():
         return False
-    before = len(problems)
-    for choice in _values(override):
-        if choice is not None and str(choice) not in menu[group]:
-            problems.append(f"{group}={choice}: there is no conf/{group}/{choice}.yaml. {suggestion(str(choice), menu[group])}")
+    offer = f"Choose one of: {', '.join(menu[group])}."
+    if override.adds:
+        problems.append(f"{override.texts[0]}: the group is on the menu already. Leave out the + sign.")
+    elif override.parsed.package is not None:
+        problems.append(f"{override.texts[0]}: a choice goes to its own place only. Leave out the @ part.")
+    for text, choice in zip(override.texts, override.values, strict=True):
+        if choice is None:
+            problems.append(f"{text}: a group cannot be empty. Leave it out. {offer}")
+        elif not isinstance(choice, str | int | float):
+            problems.append(f"{text}: {group} is a group of files, not a field. {offer}")
+        elif str(choice) not in menu[group]:
+            missing = f"there is no conf/{group}/{choice}.yaml"
+            problems.append(f"{group}={choice}: {missing}. {suggestion(str(choice), menu[group])}")
     return len(problems) > before
 
 
-def _known(override: Any, values: Mapping[str, Any]) -> bool:
-    """Whether the dotted key is in the composed config, or inside a mapping that takes any key."""
-    if override.is_add() or override.is_force_add():
-        return True
-    node: Any = values
-    for part in override.key_or_group.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return False
-        node = node[part]
-    return True
+def _variants(overrides: Sequence[_Override]) -> Iterator[list[tuple[_Override, str]]]:
+    """The jobs of a sweep; of a large one, jobs that hold every value at least once."""
+    jobs = 1
+    for override in overrides:
+        jobs *= len(override.texts)
+    if jobs <= _JOBS_CHECKED:
+        for texts in product(*(override.texts for override in overrides)):
+            yield list(zip(overrides, texts, strict=True))
+    else:
+        for position in range(max(len(override.texts) for override in overrides)):
+            yield [(override, override.texts[min(position, len(override.texts) - 1)]) for override in overrides]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+def _field_problems(verb: str, variant: list[tuple[_Override, str]], menu: dict[str, list[str]]) -> list[str]:
+    """What is wrong with the fields of one job, given its choices of groups."""
+    choices = [text for override, text in variant if override.key in menu]
+    known = _fields(verb, *choices)
+    problems, good = [], dict.fromkeys(choices, "")
+    for override, text in variant:
+        key, there = override.key, is_known(override.key, known)
+        if key in menu:
+            continue
+        if override.parsed.package is not None or (key in groups() and not override.adds):
+            problems.append(f"{text}: `{verb}` has no such group. {nearest(key, known, list(menu))}")
+        elif there and override.parsed.is_add():
+            problems.append(f"{text}: the field is there already. Leave out the + sign.")
+        elif there or override.adds or key.startswith("hydra"):
+            good[text] = key
+        elif not _schema_problems(verb, {**dict.fromkeys(choices, ""), f"+{text}": key}):
+            problems.append(f"{text}: there is no such field yet. To add it, write +{text}.")
+        else:
+            problems.append(f"{key}: there is no such field. {nearest(key, known, list(menu))}")
+    return problems + _schema_problems(verb, good)
 
 
-def _values(override: Any) -> list[Any]:
-    """The value of an override, or all those of a finite sweep over it."""
-    if not override.is_sweep_override():
-        return [override.value()]
-    if override.is_discrete_sweep():
-        return list(override.sweep_iterator())
-    return []
+def _schema_problems(verb: str, overrides: dict[str, str]) -> list[str]:
+    """Every mistake in the values; `overrides` are the texts with their keys (none for a choice of a group).
+
+    A contradiction between fields shows only where each field is right by itself. So what was found wrong
+    is left out, and the rest is looked at again.
+    """
+    problems: list[str] = []
+    texts = dict(overrides)
+    while found := _mistakes(verb, list(texts)):
+        problems += [problem for problem in found if problem not in problems]
+        wrong = {path_of(problem) for problem in found} - {""}
+        rest = {text: key for text, key in texts.items() if not any(extends(path, key) for path in wrong)}
+        if len(rest) == len(texts):
+            break
+        texts = rest
+    return problems
 
 
-def _single(override: Any, position: int = 0) -> str:
-    """The override as text, with one value where it sweeps over several."""
-    if not override.is_sweep_override():
-        return str(override.input_line)
-    texts = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else []
-    return f"{override.get_key_element()}={texts[min(position, len(texts) - 1)]}" if texts else ""
-
-
-def _variants(overrides: Sequence[Any]) -> Iterator[list[str]]:
-    """Override lists that hold every value of every sweep at least once."""
-    lengths = [len(_values(override)) for override in overrides if override.is_sweep_override()]
-    for position in range(max([1, *lengths])):
-        texts = (_single(override, position) for override in overrides)
-        yield [text for text in texts if text]
-
-
-def _schema_problems(verb: str, overrides: Sequence[str]) -> list[str]:
+def _mistakes(verb: str, texts: list[str]) -> list[str]:
     from hydra.errors import HydraException
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        parse_config(ROOTS[verb], _compose(verb, overrides, throw_on_missing=True))
-    except UserErrors as error:
-        return error.messages
-    except MissingMandatoryValue as error:
-        return [f"{error.full_key}: a value is missing. Give {error.full_key}=... on the command line."]
+        values = _compose(verb, texts)
     except (HydraException, OmegaConfBaseException) as error:
-        return [str(error).splitlines()[0]]
-    return []
+        return [_composition_problem(verb, error)]
+    missing = [name for name, value in flat(values) if value == "???"]
+    problems = [f"{name}: a value is missing. Give {name}=... on the command line." for name in missing]
+    try:
+        parse_config(ROOTS[verb], values)
+    except UserErrors as error:
+        problems += error.messages
+    return problems
 
 
-def _with_data_of_run(overrides: list[str]) -> list[str]:
-    """For `evaluate`: the data section of the run the checkpoint lies in, unless `data=` names another."""
-    problems = [
-        f"{text}: the framing belongs to the checkpoint and cannot be changed here. Leave it out."
-        for text in overrides
-        if text.partition("=")[0] in {f"data.{name}" for name in _FRAMING}
-    ]
-    if problems:
-        raise UserErrors(problems)
-    given = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
-    if "data" in given or "checkpoint" not in given:
-        return overrides
-    directory = _run_directory(Path(given["checkpoint"].strip("'\"")))
-    if directory is None:
-        return overrides
-    from gender_lightning.runs import Run
-
-    section = Run.open(directory).config().get("data")
-    if not isinstance(section, dict) or "name" not in section:
-        raise UserError(f"{directory / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=...")
-    own = [f"data={section['name']}"]
-    own += [f"data.{key}={_hydra_value(value)}" for key, value in section.items() if key != "name"]
-    return own + overrides
-
-
-def _run_directory(checkpoint: Path) -> Path | None:
-    candidates = [checkpoint, *checkpoint.absolute().parents[:2]]
-    return next((path for path in candidates if (path / "run.json").is_file()), None)
-
-
-def _hydra_value(value: Any) -> str:
-    """A plain value in Hydra's override grammar."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_hydra_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(_hydra_value(item) for item in value) + "]"
-    if isinstance(value, (int, float)):
-        return str(value)
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _composition_problem(verb: str, error: Exception) -> str:
+    """Hydra's complaint about a value that it could not put in its place, with the field's name in front."""
+    cause = error.__cause__ or error
+    reason = str(cause).splitlines()[0].rstrip(".")
+    key = getattr(cause, "full_key", None)
+    if key and key.startswith("hydra"):
+        return f"{key}: {reason}. `gender-lightning {verb} --cfg hydra` shows Hydra's own fields."
+    if key and "not in struct" in reason:
+        return f"{key}: there is no such field yet. To add it, write +{key}=..."
+    return f"{key}: {reason}. Change this value." if key else f"{reason}. Change this override."

@@ -7,21 +7,26 @@ import logging
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gender_lightning.errors import UserError
 
 # Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
 _RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
-_PACKAGES = ("gender-lightning", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "wandb")
+_PACKAGES = (
+    "gender-lightning", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "wandb",
+)  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -49,13 +54,15 @@ class Run:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir()  # atomic: of two runs with one name, one gets it
-        except FileExistsError:
-            raise UserError(
-                f"The run directory {path} exists already. Choose another with run_dir=..., "
-                f"or go on with that run by resume={path}."
-            ) from None
         except OSError as error:
-            raise UserError(f"The run directory {path} cannot be made ({error.strerror}). Choose another with run_dir=...") from None
+            if path.exists():
+                raise UserError(
+                    f"The run directory {path} exists already. Choose another with run_dir=..., "
+                    f"or go on with that run by resume={path}."
+                ) from None
+            raise UserError(
+                f"The run directory {path} cannot be made ({error.strerror}). Choose another with run_dir=..."
+            ) from None
         run = cls(path)
         run.checkpoints.mkdir()
         run.predictions.mkdir()
@@ -77,11 +84,12 @@ class Run:
             return attached
         run = cls.open(path)
         if run.info().get("status") == "done":
-            raise UserError(f"The run in {run.path} is done already. Start another with run_dir=..., or raise trainer.max_epochs in a new run.")
+            raise UserError(f"The run in {run.path} is done already. Start a new one with run_dir=...")
         if not run.last.is_file():
-            raise UserError(f"{run.path} has no checkpoints/last.ckpt to go on from. Start the training anew with another run_dir=...")
+            raise UserError(
+                f"{run.path} has no checkpoints/last.ckpt to go on from. Start anew with another run_dir=..."
+            )
         run.resume_from = run.last
-        run.update(status="running", resumed=[*run.info().get("resumed", []), _now()])
         os.environ[_RANK_VARIABLE] = str(run.path)
         return run
 
@@ -94,7 +102,10 @@ class Run:
         """
         directory = Path(path).absolute()
         if not (directory / "run.json").is_file():
-            raise UserError(f"{directory} is no run directory: it has no run.json. Give the directory that `train` printed at its end.")
+            raise UserError(
+                f"{directory} is no run directory: it has no run.json. "
+                "Give the directory that `train` printed at its end."
+            )
         return cls(directory)
 
     def info(self) -> dict[str, Any]:
@@ -116,7 +127,9 @@ class Run:
         try:
             content = yaml.safe_load((self.path / "config.yaml").read_text())
         except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"{self.path / 'config.yaml'} cannot be read ({error}). Restore it, or start the run anew.") from None
+            raise UserError(
+                f"{self.path / 'config.yaml'} cannot be read ({error}). Restore it, or start the run anew."
+            ) from None
         if not isinstance(content, dict):
             raise UserError(f"{self.path / 'config.yaml'} holds no configuration. Restore it, or start the run anew.")
         return content
@@ -133,11 +146,15 @@ class Run:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Keep `status` and `seconds` in `run.json` true on every way out."""
-        started, before = time.monotonic(), float(self.info().get("seconds", 0.0))
+        """Keep `status` and `seconds` in `run.json` true on every way out, SIGTERM included."""
+        info = self.info()
+        started, before = time.monotonic(), float(info.get("seconds", 0.0))
+        resumed = {"resumed": [*info.get("resumed", []), _now()]} if self.resume_from else {}
+        self.update(status="running", error=None, **resumed)
         status, error_text = "done", None
         try:
-            yield
+            with _exit_on_sigterm():
+                yield
         except (KeyboardInterrupt, SystemExit):
             status = "interrupted"
             raise
@@ -146,7 +163,8 @@ class Run:
             raise
         finally:
             if self.path.is_dir():  # the directory may be what vanished
-                self.update(status=status, error=error_text, finished=_now(), seconds=round(before + time.monotonic() - started, 1))
+                seconds = round(before + time.monotonic() - started, 1)
+                self.update(status=status, error=error_text, finished=_now(), seconds=seconds)
 
     @contextmanager
     def log_file(self) -> Iterator[None]:
@@ -173,8 +191,11 @@ def is_first_process() -> bool:
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def to_yaml(content: object) -> str:
@@ -186,14 +207,30 @@ def to_yaml(content: object) -> str:
 
 def _attached(run_dir: str) -> Run | None:
     """The run of this rank, when it is not the first."""
-    if is_first_process():
-        return None
     if _RANK_VARIABLE in os.environ:
-        return Run(Path(os.environ[_RANK_VARIABLE]))
-    # Started from outside (torchrun, srun): the default name holds the time, which differs between ranks.
-    if not any(argument.startswith(("run_dir=", "resume=")) for argument in sys.argv):
-        raise UserError("Processes started by torchrun or srun need one directory to share: give run_dir=... explicitly.")
-    return Run(Path(run_dir).absolute())
+        return None if is_first_process() else Run(Path(os.environ[_RANK_VARIABLE]))
+    started_outside = not is_first_process() or os.environ.get("WORLD_SIZE", "1") not in ("", "1")
+    # By torchrun or srun: the default name holds the time, which differs between ranks.
+    if started_outside and not any(argument.startswith(("run_dir=", "resume=")) for argument in sys.argv):
+        raise UserError("Processes started by torchrun or srun need one directory to share. Give run_dir=...")
+    return None if is_first_process() else Run(Path(run_dir).absolute())
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Let a scheduler's or a sweep's SIGTERM unwind the program instead of ending it on the spot."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals nowhere else
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _now() -> str:
@@ -223,7 +260,8 @@ def _hardware() -> dict[str, Any]:
     cpu = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        lines = cpuinfo.read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         cpu = names[0] if names else cpu
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"cpu": cpu, "cores": cores, "system": platform.platform()}
@@ -235,9 +273,11 @@ def _git_state() -> dict[str, Any]:
     if not (source / ".git").exists():
         return {}
     try:
-        revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, check=True)
-        changes = subprocess.run(["git", "status", "--porcelain"], cwd=source, capture_output=True, text=True, check=True)
+        revision, changes = (
+            subprocess.run(["git", *words], cwd=source, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         log.debug("no git state: %s", error)
         return {}
-    return {"git_revision": revision.stdout.strip(), "git_dirty": bool(changes.stdout.strip())}
+    return {"git_revision": revision, "git_dirty": bool(changes)}

@@ -51,30 +51,26 @@ def _prepare(config: DataCommandConfig) -> None:
         return
     with progress_bar("MD5 sums") as report:
         statuses = catalogue.prepare(root, download=config.download, progress=report)
-    table = Table()
-    for column in ("file", "state", "needed", "where"):
-        table.add_column(column, overflow="fold")  # addresses and paths are to be copied: never cut
     for status in statuses:
-        where = (
-            f"{status.path}"
-            if status.usable
-            else f"{status.source.url}\nput it at {root / status.source.name}"
-        )
-        note = f"\n{status.note}" if status.note else ""
-        state = f"[{STYLES[status.state]}]{status.state}[/]"
-        table.add_row(
-            status.source.name, state, "yes" if status.source.required else "no", escape(where + note)
-        )
-    console.print(table)
+        _print_status(status, root)
     missing = [status.source.name for status in statuses if status.source.required and not status.usable]
     if not missing:
-        console.print(
-            f"Everything needed is in {escape(str(root))}. `gender-lightning data verify` decodes it all."
-        )
+        console.print(f"Everything needed is in {escape(str(root))}. `gender-lightning data verify` decodes it all.")
         return
     console.print(f"Missing: {', '.join(missing)}.")
     console.print(f"All files: {catalogue.DRIVE} (about CelebA: {catalogue.PAGE})")
     console.print("download=true tries to fetch them. CelebA is for non-commercial research only.")
+
+
+def _print_status(status: catalogue.Status, root: Path) -> None:
+    """A line per file, without a frame: addresses and paths are to be copied."""
+    need = "" if status.source.required else " (not needed)"
+    console.print(f"[{STYLES[status.state]}]{status.state:<10}[/] {escape(status.source.name)}{need}")
+    details = [status.note] if status.note else []
+    if not status.usable:
+        details += [f"from {status.source.url}", f"to   {root / status.source.name}"]
+    for detail in details:
+        console.print(f"{'':<11}{escape(detail)}")
 
 
 def _verify(config: DataCommandConfig) -> None:
@@ -85,8 +81,7 @@ def _verify(config: DataCommandConfig) -> None:
         console.print(escape(image.reason))
     if unreadable:
         raise UserError(
-            f"{len(unreadable):,} of {len(index):,} images do not decode. "
-            "Replace or remove the files listed above."
+            f"{len(unreadable):,} of {len(index):,} images do not decode. Replace or remove the files listed above."
         )
     console.print(f"All {len(index):,} images decode.")
 
@@ -105,9 +100,7 @@ def _summary(config: DataCommandConfig) -> None:
     if index.identities is not None:
         crossing = check_identities_disjoint(index)
         console.print(
-            f"{crossing:,} identities are in more than one split."
-            if crossing
-            else "No identity crosses splits."
+            f"{crossing:,} identities are in more than one split." if crossing else "No identity crosses splits."
         )
     sizes = inspection.image_sizes(index, store)
     width, height = (f"{low} to {high}, median {middle}" for low, middle, high in (sizes.width, sizes.height))

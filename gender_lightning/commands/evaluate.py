@@ -15,8 +15,8 @@ from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
 from gender_lightning.inference.logits import predict_logits
 from gender_lightning.models.checkpoint import ModelSpec, load_network
-from gender_lightning.runs import write_text
-from gender_lightning.training.hardware import resolve_hardware
+from gender_lightning.runs import Run, write_text
+from gender_lightning.training.hardware import Hardware, resolve_hardware
 
 
 def main(values: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     data = FaceDataModule(_framed_as(config.data, network.spec))
     data.prepare_data()
     data.setup()
-    hardware = resolve_hardware(accelerator=config.accelerator)
+    hardware = _hardware(config, checkpoint)
     index = data.index(config.split)
     logits = predict_logits(network, data.loader(config.split), len(index), hardware)
     metrics = classification_metrics(index.labels, logits, temperature=network.spec.temperature)
@@ -57,7 +57,23 @@ def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
 def _output(config: EvaluateConfig, checkpoint: Path) -> Path:
     if config.output is not None:
         return Path(config.output)
-    for directory in (checkpoint, *checkpoint.absolute().parents[:2]):
-        if (directory / "run.json").is_file():
-            return directory / "evaluation" / f"{config.data.name}-{config.split}"
-    raise UserError(f"{checkpoint} lies in no run directory. Say where the results go: output=...")
+    run = _run_of(checkpoint)
+    if run is None:
+        raise UserError(f"{checkpoint} lies in no run directory. Say where the results go: output=...")
+    return run.path / "evaluation" / f"{config.data.name}-{config.split}"
+
+
+def _hardware(config: EvaluateConfig, checkpoint: Path) -> Hardware:
+    """The device in the precision that the run tested in, so that its numbers come out again."""
+    run = _run_of(checkpoint)
+    precision = run.config().get("trainer", {}).get("precision", "auto") if run else "auto"
+    try:
+        return resolve_hardware(accelerator=config.accelerator, precision=precision)
+    except UserError:  # trained elsewhere, on a device that computes what this one does not
+        return resolve_hardware(accelerator=config.accelerator)
+
+
+def _run_of(checkpoint: Path) -> Run | None:
+    """The run that a checkpoint lies in, or that it is."""
+    candidates = (checkpoint, *checkpoint.absolute().parents[:2])
+    return next((Run.open(path) for path in candidates if (path / "run.json").is_file()), None)

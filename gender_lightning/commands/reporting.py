@@ -6,13 +6,26 @@ import logging
 import warnings
 from collections.abc import Mapping
 
-from rich.logging import RichHandler
 from rich.table import Table
 
 from gender_lightning.console import console
 from gender_lightning.runs import Run
 
 _ROWS = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "f1", "auroc", "loss")
+
+
+class ConsoleHandler(logging.Handler):
+    """The bare message, above a progress bar that may be running; a long line is the terminal's to wrap."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message, and the traceback that it carries."""
+        try:
+            text = record.getMessage()
+            if record.exc_info:
+                text += "\n" + logging.Formatter().formatException(record.exc_info)
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        except Exception:  # logging's own rule: reporting must not stop the program
+            self.handleError(record)
 
 
 def print_result(run: Run, metrics: Mapping[str, float]) -> None:
@@ -36,8 +49,7 @@ def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
 
 def set_up_logging() -> None:
     """Our messages on the console, warnings of libraries too, but not their advertisements."""
-    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[ConsoleHandler()], force=True)
     logging.getLogger("gender_lightning").setLevel(logging.INFO)
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from gender_lightning import building
+from gender_lightning.commands.preparation import Parts, begin, go_on
 from gender_lightning.commands.reporting import print_result, set_up_logging
-from gender_lightning.config import TrainConfig, parse_config
+from gender_lightning.config import TrainConfig
 from gender_lightning.data.datamodule import FaceDataModule
-from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature, fit_threshold, sigmoid
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
 from gender_lightning.models.checkpoint import read_checkpoint, update_spec
@@ -23,78 +24,31 @@ from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.runs import Run, is_first_process
 from gender_lightning.training.checkpoints import Checkpoints
 from gender_lightning.training.ema import Ema
-from gender_lightning.training.hardware import Hardware
 from gender_lightning.training.loggers import finishing, make_loggers
-from gender_lightning.training.metrics_csv import MetricsCsv
+from gender_lightning.training.metrics_csv import MetricsCsv, read_rows
 from gender_lightning.training.progress import ProgressBar
 from gender_lightning.training.throughput import Throughput
-from gender_lightning.training.trainer import hardware_of, make_trainer
+from gender_lightning.training.trainer import make_trainer
 from gender_lightning.training.wandb_run import WandbReport, report_run
 
 log = logging.getLogger(__name__)
 Metrics = dict[str, float]
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Everything that can be found wrong before a run directory exists."""
-
-    hardware: Hardware
-    data: FaceDataModule
-    model: GenderClassifier
-
-
 def main(values: dict[str, Any]) -> None:
     """Take the composed config, train, print the result."""
     set_up_logging()
-    if values["resume"] is not None:
-        run = Run.resume(values["resume"])
-        values = {**_configuration_of(run), "resume": str(run.path), "run_dir": str(run.path)}
-        config = parse_config(TrainConfig, values)
-        parts = prepare(config)
-    else:
-        values["data"]["root"] = str(Path(values["data"]["root"]).absolute())
-        config = parse_config(TrainConfig, values)
-        parts = prepare(config)  # mistakes show before anything is written
-        run = Run.create(config.run_dir, values, _typed_overrides())
+    config, parts, run = begin(values) if values["resume"] is None else go_on(str(values["resume"]))
     metrics = train(config, parts, run)
     if is_first_process():
         print_result(run, metrics)
-
-
-def prepare(config: TrainConfig) -> Parts:
-    """Open the data and build the model.
-
-    Raises:
-        UserError: whatever of the machine, the data or the weights does not fit the configuration.
-    """
-    hardware = hardware_of(config.trainer)
-    for section in config.callbacks.extra.values():
-        building.check(section)
-    data = FaceDataModule(config.data, seed=config.seed)
-    if is_first_process():
-        data.prepare_data()
-    data.setup()
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    model = GenderClassifier(
-        config.model,
-        config.optimizer,
-        config.scheduler,
-        config.augmentation,
-        config.loss,
-        framing=data.framing,
-        seed=config.seed,
-        class_counts=data.class_counts("train"),
-    )
-    model.channels_last = hardware.channels_last
-    model.compile_net = hardware.compile
-    return Parts(hardware, data, model)
 
 
 def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     """Fit, calibrate on valid, test the best checkpoint once; everything into the run directory."""
     data, model = parts.data, parts.model
     with run.recording(), run.log_file():
+        run.update(trainer=asdict(parts.hardware))
         loggers = make_loggers(config.logger, run)
         with finishing(loggers):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
@@ -102,6 +56,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
                 config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid
             )
             trainer.fit(model, data, ckpt_path=run.resume_from, weights_only=True if run.resume_from else None)
+            run.update(images_per_second=_images_per_second(run.path / "metrics.csv"))
             metrics = finish(config, run, trainer, model, data)
             report_run(loggers, run, log_model=config.logger.name == "wandb" and config.logger.log_model)
     return metrics
@@ -116,7 +71,9 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     callbacks += [throughput, MetricsCsv(run.path / "metrics.csv", throughput), ProgressBar(throughput)]
     if loggers:
         callbacks += [pl.callbacks.LearningRateMonitor(logging_interval="step"), WandbReport()]
-    if settings.early_stopping.patience is not None and has_valid:
+    if settings.early_stopping.patience is not None and not has_valid:
+        log.warning("There is no valid split, so that callbacks.early_stopping has nothing to watch.")
+    elif settings.early_stopping.patience is not None:
         callbacks.append(
             pl.callbacks.EarlyStopping(
                 settings.checkpoint.monitor,
@@ -126,9 +83,9 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
             )
         )
     callbacks += [building.build(section) for section in settings.extra.values()]
-    callbacks.append(
-        Checkpoints(run.checkpoints, monitor=settings.checkpoint.monitor, mode=settings.checkpoint.mode, ema=ema)
-    )
+    if not config.trainer.fast_dev_run:  # which keeps nothing
+        monitor, mode = settings.checkpoint.monitor, settings.checkpoint.mode
+        callbacks.append(Checkpoints(run.checkpoints, monitor=monitor, mode=mode, ema=ema))
     return callbacks
 
 
@@ -161,9 +118,7 @@ def finish(
     return metrics
 
 
-def save_split(
-    run: Run, data: FaceDataModule, model: GenderClassifier, split: str, temperature: float
-) -> Metrics:
+def save_split(run: Run, data: FaceDataModule, model: GenderClassifier, split: str, temperature: float) -> Metrics:
     """Write the predictions table of a split and compute its metrics, keyed `val/...` or `test/...`."""
     table = model.table[split]
     if is_first_process():
@@ -175,31 +130,8 @@ def save_split(
     return {f"{prefix}/{name}": value for name, value in metrics.items()}
 
 
-def _typed_overrides() -> list[str]:
-    from hydra.core.hydra_config import HydraConfig
-
-    return list(HydraConfig.get().overrides.task)
-
-
-def _configuration_of(run: Run) -> dict[str, Any]:
-    """The run's own configuration, with single fields changed where the command line says so."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
-
-    from gender_lightning.overrides import groups
-
-    config = OmegaConf.create(run.config())
-    menu = groups()
-    for override in OverridesParser.create().parse_overrides(_typed_overrides()):
-        key = override.key_or_group
-        if key in ("resume", "run_dir"):
-            continue
-        if key in menu:
-            raise UserError(
-                f"{override.input_line}: a resumed run keeps its own choices. Change single fields only "
-                "(trainer.max_epochs=20), or start a new run."
-            )
-        OmegaConf.update(config, key, override.value())
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+def _images_per_second(curve: Path) -> float | None:
+    """Of the whole training: its epochs have equally many images, so the harmonic mean of their rates."""
+    rates = [float(row.get("images_per_second", "nan")) for row in read_rows(curve)]
+    measured = [rate for rate in rates if math.isfinite(rate) and rate > 0]
+    return round(len(measured) / sum(1 / rate for rate in measured), 1) if measured else None

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Auto = Literal["auto"]
+
+
+def matching(pattern: str, wanted: str) -> AfterValidator:
+    """Refuse a text that does not match as a whole, and say what is `wanted` instead of showing the pattern."""
+
+    def validate(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"it should {wanted}")
+        return text
+
+    return AfterValidator(validate)
 
 
 class Section(BaseModel):

@@ -55,7 +55,8 @@ class CelebaData(_Data):
         if self.split == "official" and self.sizes is not None:
             raise ValueError("sizes= needs a random split: add data.split=images or data.split=identities")
         if self.split != "official" and self.sizes is None:
-            raise ValueError(f"split={self.split} needs data.sizes, for example data.sizes={{train:0.8,valid:0.1,test:0.1}}")
+            example = "data.sizes={train:0.8,valid:0.1,test:0.1}"
+            raise ValueError(f"split={self.split} needs data.sizes, for example {example}")
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gender_lightning.config.base import Section
+from gender_lightning.config.base import Section, matching
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -23,7 +23,9 @@ from gender_lightning.config.sections import (
 class TrainConfig(Section):
     """Everything that decides a run."""
 
-    name: str = Field(pattern=r"^[\w.+-]+$", description="of the run, its directory and its W&B run")
+    name: Annotated[str, matching(r"[\w.+-]+", "hold letters, digits and . _ + - only")] = Field(
+        description="of the run, its directory and its W&B run"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     run_dir: str = Field(min_length=1)
     resume: str | None = Field(description="a run directory to go on with")
@@ -60,7 +62,7 @@ class TrainConfig(Section):
                 f"trainer.max_epochs={self.trainer.max_epochs}: write model.freeze=backbone to mean that"
             )
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))  # one sentence per line: config.validation
         return self
 
 

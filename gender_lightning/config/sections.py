@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section
+from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching
 
 
 class ModelConfig(Section):
@@ -16,7 +16,9 @@ class ModelConfig(Section):
     pretrained: bool | str = Field(description="the library's weights, none, or the path of a state dict or checkpoint")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="before the head")
     freeze: Literal["none", "backbone"] | Count = Field(description="train only the head: always, or for N epochs")
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(description="learning-rate factor per layer from the head down")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="learning-rate factor per layer from the head down"
+    )
     test_time_flip: bool = Field(description="average the logits of an image and its mirror image")
     arguments: dict[str, Any] = Field(description="further arguments of the backbone's builder")
 
@@ -130,7 +132,7 @@ SchedulerConfig = Annotated[Cosine | OneCycle | Step | Plateau | Constant, Field
 class Checkpoint(Section):
     """Which epoch `best.ckpt` keeps."""
 
-    monitor: str = Field(pattern=r"^val/")
+    monitor: Annotated[str, matching(r"val/.+", "be a metric of the valid split, such as val/accuracy")]
     mode: Literal["min", "max"]
 
 
@@ -195,7 +197,7 @@ class TrainerConfig(Section):
     channels_last: bool | Auto
     max_epochs: Count
     max_steps: Annotated[int, Field(ge=-1)]
-    max_time: str | None = Field(pattern=r"^\d\d:\d\d:\d\d:\d\d$", description="DD:HH:MM:SS")
+    max_time: Annotated[str, matching(r"(\d\d:){3}\d\d", "be DD:HH:MM:SS, such as 00:01:30:00")] | None
     accumulate_grad_batches: Count
     gradient_clip_val: Positive | None
     limit_train_batches: Count | Annotated[float, Field(gt=0, le=1)]

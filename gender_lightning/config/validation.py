@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -23,38 +24,61 @@ def parse_config(schema: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise UserErrors([_sentence(detail, values) for detail in error.errors()]) from None
+        raise UserErrors(_messages(error.errors(), values)) from None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`Did you mean 'x'?`, or the list of what there is when nothing is close."""
-    known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    if close:
+    known = sorted(set(known))
+    if close := close_to(word, known):
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
     return f"There is: {', '.join(known)}." if known else ""
 
 
-def _sentence(detail: ErrorDetails, values: Mapping[str, Any]) -> str:
-    """One sentence about one field, in the words of the command line (`trainer.devices=two`)."""
-    path, parent = _config_path(detail["loc"], values)
+def close_to(word: str, known: Iterable[str]) -> list[str]:
+    """The names most like `word`, best first: those about as close as the closest, three at most."""
+    found = difflib.get_close_matches(word, sorted(set(known)), n=3, cutoff=0.6)
+    ratios = [difflib.SequenceMatcher(None, match, word).ratio() for match in found]
+    return [match for match, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.1]
+
+
+def _messages(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> list[str]:
+    """One sentence per field, in the words of the command line (`trainer.devices=two`)."""
+    messages: list[str] = []
+    wanted: dict[str, list[str]] = {}  # of a value with a wrong type or range; a union names each of its members
+    for detail in details:
+        path, beside = _config_path(detail["loc"], values, named=detail["type"] in ("extra_forbidden", "missing"))
+        if (said := _sentence(detail, path, beside)) is not None:
+            messages += said
+            continue
+        start = f"{path}={_shown(detail['input'])}: it should "
+        kinds = wanted.setdefault(start, [])
+        kind = re.sub(r"^\w+ should ", "", detail["msg"])
+        kinds.append(kind.removeprefix("be ") if kinds else kind)
+    return messages + [f"{start}{' or '.join(dict.fromkeys(kinds))}." for start, kinds in wanted.items()]
+
+
+def _sentence(detail: ErrorDetails, path: str, beside: list[str]) -> list[str] | None:
+    """What there is to say about anything but the type or range of a single value."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"{path}: there is no such field. {suggestion(path.rpartition('.')[2], parent)}"
+        return [f"{path}: there is no such field. {suggestion(path.rpartition('.')[2], beside)}"]
     if kind == "missing":
-        return f"{path}: this field is missing."
+        return [f"{path}: this field is missing. Give {path}=..."]
+    if kind == "union_tag_invalid":
+        offer = f"it should be one of {context['expected_tags']}"
+        return [f"{path}.name={context['tag']}: {offer}. Choose by {path}=... instead."]
     if kind == "value_error":
-        message = str(context["error"])
-        return f"{path}: {message}." if path else f"{message}."
-    wanted = detail["msg"].replace("Input should be ", "")
-    return f"{path}={_shown(detail['input'])}: it should be {wanted}."
+        where = path if isinstance(detail["input"], Mapping) else f"{path}={_shown(detail['input'])}"
+        return [f"{where}: {line}." if path else f"{line}." for line in str(context["error"]).splitlines()]
+    return None
 
 
-def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any]) -> tuple[str, list[str]]:
+def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any], *, named: bool) -> tuple[str, list[str]]:
     """The dotted path of an error within `values`, and the keys beside it.
 
     pydantic puts the tag of a union (`celeba`, `int`) into the path: what is no key of the values is left out,
-    except at the very end, where an unknown or missing field is named.
+    except at the very end of an error about an unknown or missing field, which is `named` there.
     """
     node: Any = values
     path = ""
@@ -68,7 +92,7 @@ def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any]) -> 
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
             path = f"{path}[{part}]"
-        elif last and isinstance(node, Mapping) and isinstance(part, str):
+        elif last and named and isinstance(part, str):
             path = f"{path}.{part}" if path else part
     return path, beside
 

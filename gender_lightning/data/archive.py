@@ -75,9 +75,7 @@ class Archive:
         row = self.directory.find(name)
         label = f"{self.path}:{name.decode(errors='replace')}"
         if row is None:
-            raise UserError(
-                f"{label} is not in the archive. Take labels and images from the same copy of CelebA."
-            )
+            raise UserError(f"{label} is not in the archive. Take labels and images from the same copy of CelebA.")
         offset, packed, size, checksum, method = (int(value) for value in row)
         view = self._mapped()
         if view[offset : offset + 4] != LOCAL or method not in (STORED, DEFLATED):

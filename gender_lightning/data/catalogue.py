@@ -15,9 +15,7 @@ from gender_lightning.data.images import ARCHIVE, FOLDER, find_celeba_images
 from gender_lightning.errors import UserError
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
-DRIVE = (
-    "https://drive.google.com/drive/folders/0B7EVK8r0v71pWEZsZE9oNnFzTm8?resourcekey=0-5BR16BdXnb8hVj6CNHKzLg"
-)
+DRIVE = "https://drive.google.com/drive/folders/0B7EVK8r0v71pWEZsZE9oNnFzTm8?resourcekey=0-5BR16BdXnb8hVj6CNHKzLg"
 IMAGES = 202_599
 CHUNK = 1 << 22
 
@@ -42,13 +40,9 @@ class Source:
 
 SOURCES = (
     Source("list_attr_celeba.txt", "0B7EVK8r0v71pblRyaVFSWGxPY0U", "75e246fa4810816ffd6ee81facbd244c", True),
-    Source(
-        "list_eval_partition.txt", "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668", True
-    ),
+    Source("list_eval_partition.txt", "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668", True),
     Source(ARCHIVE, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb", True),
-    Source(
-        "identity_CelebA.txt", "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", False
-    ),
+    Source("identity_CelebA.txt", "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", False),
     Source(
         "list_landmarks_align_celeba.txt",
         "0B7EVK8r0v71pd0FJY3Blby1HUTQ",
@@ -165,9 +159,7 @@ def fetch(source: Source, root: Path) -> Path:
                 raise UserError(f"{_why_not(source, file, error)} {by_hand}") from error
             os.replace(file, root / source.name)
     except OSError as error:
-        raise UserError(
-            f"{source.name} cannot be written to {root}: {error.strerror or error}. {by_hand}"
-        ) from error
+        raise UserError(f"{source.name} cannot be written to {root}: {error.strerror or error}. {by_hand}") from error
     return root / source.name
 
 
@@ -177,11 +169,7 @@ def _why_not(source: Source, file: Path, error: Exception) -> str:
         return "Downloading from Google Drive needs gdown: `pip install gdown`."
     page = file.is_file() and is_web_page(file)
     if page or any(words in text.lower() for words in ("quota", "too many users", "public link", "accesses")):
-        return (
-            f"Google Drive refuses {source.name} for now: its daily quota is used up. Try again tomorrow, or:"
-        )
+        return f"Google Drive refuses {source.name} for now: its daily quota is used up. Try again tomorrow, or:"
     if file.is_file():
         return f"{source.name} arrived damaged (its MD5 sum is not CelebA's). Try again, or:"
-    return (
-        f"{source.name} cannot be downloaded ({text.strip().splitlines()[0] if text.strip() else error!r})."
-    )
+    return f"{source.name} cannot be downloaded ({text.strip().splitlines()[0] if text.strip() else error!r})."

@@ -86,8 +86,7 @@ def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
 def _undecodable(path: str, error: Exception) -> UserError:
     reason = "it is no known image format" if isinstance(error, UnidentifiedImageError) else str(error)
     return UserError(
-        f"{path} does not decode: {reason}. "
-        "Replace or remove it (`gender-lightning data verify` lists all such files)."
+        f"{path} does not decode: {reason}. Replace or remove it (`gender-lightning data verify` lists all such files)."
     )
 
 

@@ -62,8 +62,7 @@ class FolderStore:
                 return file.read()
         except OSError as error:
             raise UserError(
-                f"{path} cannot be read: {error.strerror}. "
-                "Restore it, or remove its row from the label files."
+                f"{path} cannot be read: {error.strerror}. Restore it, or remove its row from the label files."
             ) from error
 
     def exists(self, image_ids: NDArray[np.bytes_]) -> NDArray[np.bool_]:

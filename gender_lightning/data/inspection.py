@@ -140,9 +140,7 @@ def contact_sheet(
     return sheet
 
 
-def _tiles(
-    index: Index, store: ImageStore, framing: Framing, order: NDArray[np.intp], count: int
-) -> list[Image.Image]:
+def _tiles(index: Index, store: ImageStore, framing: Framing, order: NDArray[np.intp], count: int) -> list[Image.Image]:
     tiles: list[Image.Image] = []
     for image_id in index.image_ids[order]:
         if len(tiles) == count:

@@ -146,8 +146,7 @@ def _counts(sizes: Mapping[str, int | float], total: int) -> list[int]:
     wanted = int(sum(values))
     if wanted > total:
         raise UserError(
-            f"data.sizes asks for {wanted:,} images and there are {total:,}. "
-            "Ask for fewer, or for fractions (0.8)."
+            f"data.sizes asks for {wanted:,} images and there are {total:,}. Ask for fewer, or for fractions (0.8)."
         )
     return [int(value) for value in values]
 
@@ -164,9 +163,7 @@ def _split_images(index: Index, counts: list[int], seed: int) -> Iterator[NDArra
         left = [rows[size:] for rows, size in zip(left, sizes, strict=True)]
 
 
-def _split_identities(
-    index: Index, sizes: Mapping[str, int | float], seed: int
-) -> Iterator[NDArray[np.intp]]:
+def _split_identities(index: Index, sizes: Mapping[str, int | float], seed: int) -> Iterator[NDArray[np.intp]]:
     if index.identities is None:
         raise UserError(
             "data.split=identities needs identity_CelebA.txt, which is missing. "
@@ -185,8 +182,7 @@ def _split_identities(
         end = int(edges[np.searchsorted(edges, min(target, len(order)))]) if count else begin
         if exact and end - begin < count:
             raise UserError(
-                "data.sizes leaves no room for whole identities. "
-                "Ask for fewer images, or for fractions (0.8)."
+                "data.sizes leaves no room for whole identities. Ask for fewer images, or for fractions (0.8)."
             )
         # Exact sizes leave out the rest of the last person, who is then in no other split either.
         yield order[begin : begin + count if exact else end]

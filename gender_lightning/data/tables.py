@@ -37,9 +37,7 @@ class Table:
     first_line: int
 
 
-def read_table(
-    path: Path, *, dtype: type[np.integer], width: int | None = None, required: str | None = None
-) -> Table:
+def read_table(path: Path, *, dtype: type[np.integer], width: int | None = None, required: str | None = None) -> Table:
     """Read a table of CelebA, in the official (.txt) or in Kaggle's form (.csv).
 
     An optional first line with the number of rows and an optional header are recognised by their content.
@@ -146,9 +144,7 @@ def _parse(
     return names, values
 
 
-def _gather_names(
-    text: NDArray[np.uint8], starts: NDArray[np.intp], lengths: NDArray[np.intp]
-) -> NDArray[np.bytes_]:
+def _gather_names(text: NDArray[np.uint8], starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.bytes_]:
     longest = int(lengths.max())
     offsets = np.arange(longest)
     letters = text[np.minimum(starts[:, None] + offsets, len(text) - 1)]

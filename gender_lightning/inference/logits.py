@@ -27,9 +27,9 @@ def predict_logits(network: Network, batches: Iterable[Batch], images: int, hard
     """
     device = torch.device(hardware.device_type)
     layout = torch.channels_last if hardware.channels_last else torch.contiguous_format
-    network = network.to(device=device, memory_format=layout)
+    network = network.to(device).to(memory_format=layout)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(hardware.precision)
-    logits = np.full(images, np.nan, dtype=np.float32)
+    logits, predicted = np.zeros(images, dtype=np.float32), np.zeros(images, dtype=np.bool_)
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("predicting", total=images)
@@ -37,6 +37,7 @@ def predict_logits(network: Network, batches: Iterable[Batch], images: int, hard
             pixels = batch.images.to(device, non_blocking=True)
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
                 logits[batch.indices.numpy()] = network(pixels).float().cpu().numpy()
+            predicted[batch.indices.numpy()] = True
             progress.advance(task, len(batch.indices))
-    assert not np.isnan(logits).any(), "each image of the split is predicted"
+    assert predicted.all(), "each image of the split is predicted"
     return logits

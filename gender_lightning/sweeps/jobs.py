@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gender_lightning.run_overrides import hydra_value
 from gender_lightning.runs import Run
 
 # A job starts as a first process: what a launcher around the sweep has set would make it a rank of something else.
@@ -32,7 +33,8 @@ class Job:
     @property
     def command(self) -> list[str]:
         """The same that a person would type for this run alone."""
-        return [sys.executable, "-m", "gender_lightning", "train", *self.overrides, f"run_dir={self.directory}"]
+        directory = hydra_value(str(self.directory))
+        return [sys.executable, "-m", "gender_lightning", "train", *self.overrides, f"run_dir={directory}"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def _status(job: Job, exit_code: int) -> str:
         return "done"
     if (job.directory / "run.json").is_file():
         status = str(Run.open(job.directory).info().get("status", "failed"))
-        return status if status != "running" else "failed"  # it had no time to say so itself
+        return status if status in ("interrupted", "pruned") else "failed"  # it may have had no time to say so itself
     return "failed"
 
 

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.sweeper import Sweeper
@@ -29,10 +30,12 @@ log = logging.getLogger(__name__)
 class ProcessSweeperConfig:
     """`hydra.sweeper.*`."""
 
-    _target_: str = "gender_lightning.sweeps.sweeper.ProcessSweeper"
+    _target_: str = "hydra_plugins.gender_lightning_sweeper.ProcessSweeper"
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="processes", node=ProcessSweeperConfig, provider="gender_lightning")
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="processes", node=ProcessSweeperConfig, provider="gender_lightning"
+)
 
 
 class ProcessSweeper(Sweeper):
@@ -41,17 +44,27 @@ class ProcessSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the composed configuration; called by Hydra before `sweep`."""
         self.config = config
+        self.config_loader = hydra_context.config_loader
 
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the overrides into jobs and run them; a failing job does not stop the others.
 
         Raises:
-            SystemExit: with 1 when a job failed, with 130 when the sweep was interrupted.
+            SystemExit: with 1 when a job failed, with 2 when the sweep cannot start, with 130 when it was interrupted.
         """
+        assert self.config is not None
         directory = Path(str(self.config.hydra.sweep.dir)).absolute()
-        points = grid(arguments)
-        jobs = [Job(number, self._overrides(point, directory), directory / str(number)) for number, point in enumerate(points)]
-        _allocate(directory)
+        try:
+            points = grid(arguments, self.config_loader)
+            _allocate(directory)
+        except UserError as error:
+            # Hydra would print a traceback and exit with 1.
+            sys.stderr.write(f"{error}\n")
+            sys.exit(2)
+        jobs = [
+            Job(number, self._overrides(point, directory), directory / str(number))
+            for number, point in enumerate(points)
+        ]
         results: list[JobResult] = []
         try:
             for job in jobs:
@@ -67,34 +80,48 @@ class ProcessSweeper(Sweeper):
 
     def _overrides(self, point: Sequence[str], directory: Path) -> tuple[str, ...]:
         own = plain_overrides(point)
-        uses_wandb = self.config.logger.name == "wandb" and not any(text.startswith("logger") for text in own)
+        assert self.config is not None
+        chosen = any(text.startswith(("logger=", "logger.group=")) for text in own)
+        uses_wandb = self.config.logger.name == "wandb" and not chosen
         group = (f"logger.group={directory.parent.name}_{directory.name}",) if uses_wandb else ()
         return (*own, *group)
 
 
-def grid(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+def grid(arguments: Sequence[str], config_loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
     """All combinations of the values that the overrides name, the last one varying fastest.
+
+    Args:
+        arguments: Overrides; of two for one field the later counts.
+        config_loader: Hydra's, which knows the choices that `glob(...)` stands for.
 
     Raises:
         UserError: an override is a range without end (`interval(...)`), which is for a search.
     """
-    choices: list[list[str]] = []
-    for override in OverridesParser.create().parse_overrides(list(arguments)):
+    choices: dict[str, list[str]] = {}
+    for override in OverridesParser.create(config_loader=config_loader).parse_overrides(list(arguments)):
+        key = override.get_key_element()
         if not override.is_sweep_override():
-            choices.append([str(override.input_line)])
+            choices[key] = [str(override.input_line)]
         elif override.is_discrete_sweep():
-            key = override.get_key_element()
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:
-            raise UserError(f"{override.input_line}: a grid needs single values. List them: {override.key_or_group}=a,b,c.")
-    return list(product(*choices))
+            remedy = f"List them: {override.key_or_group}=a,b,c."
+            raise UserError(f"{override.input_line}: a grid needs single values. {remedy}")
+    return list(product(*choices.values()))
 
 
 def _allocate(directory: Path) -> None:
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
-        raise UserError(f"The sweep directory {directory} exists already. Choose another with hydra.sweep.dir=...") from None
+        raise UserError(
+            f"The sweep directory {directory} exists already. Choose another with hydra.sweep.dir=..."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The sweep directory {directory} cannot be made ({error.strerror}). "
+            "Choose another with hydra.sweep.dir=..."
+        ) from None
 
 
 def _print(results: Sequence[JobResult], points: Sequence[Sequence[str]], directory: Path) -> None:

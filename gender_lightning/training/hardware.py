@@ -26,7 +26,7 @@ class Hardware:
 
     @property
     def device_type(self) -> str:
-        """torch's name: cpu, cuda or mps."""
+        """Torch's name: cpu, cuda or mps."""
         return "cuda" if self.accelerator == "gpu" else self.accelerator
 
 
@@ -35,7 +35,7 @@ def resolve_hardware(
     accelerator: str = "auto",
     devices: int | str = "auto",
     precision: str = "auto",
-    compile: bool | str = "auto",  # noqa: A002 - the field's name
+    compile: bool | str = "auto",
     channels_last: bool | str = "auto",
 ) -> Hardware:
     """Replace every `auto` by what the device gains from.
@@ -65,9 +65,7 @@ def _accelerator(wanted: str) -> Accelerator:
         return "gpu" if has["gpu"] else "mps" if has["mps"] else "cpu"
     if not has[wanted]:
         there = " or ".join(f"trainer={name}" for name, present in has.items() if present)
-        raise UserError(
-            f"trainer.accelerator={wanted}: this machine has none that torch can use. Use {there}."
-        )
+        raise UserError(f"trainer.accelerator={wanted}: this machine has none that torch can use. Use {there}.")
     return wanted  # type: ignore[return-value]
 
 
@@ -90,13 +88,9 @@ def _precision(kind: Accelerator, wanted: str) -> Precision:
             return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         return "bf16-mixed" if kind == "cpu" and _cpu_computes_bfloat16() else "32-true"
     if wanted == "16-mixed" and kind == "cpu":
-        raise UserError(
-            "trainer.precision=16-mixed needs a GPU. Use trainer.precision=bf16-mixed or 32-true on a CPU."
-        )
+        raise UserError("trainer.precision=16-mixed needs a GPU. Use trainer.precision=bf16-mixed or 32-true on a CPU.")
     if wanted != "32-true" and kind == "mps":
-        raise UserError(
-            f"trainer.precision={wanted} is not supported on Apple's GPUs. Use trainer.precision=32-true."
-        )
+        raise UserError(f"trainer.precision={wanted} is not supported on Apple's GPUs. Use trainer.precision=32-true.")
     return wanted  # type: ignore[return-value]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ def make_trainer(
     has_valid: bool,
 ) -> pl.Trainer:
     """A Trainer whose checkpoints, bar and sampler are ours."""
+    # the batch norms of a frozen backbone are in evaluation mode, which is what freezing means
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
     if hardware.device_type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 where float32 is left
     arguments: dict[str, Any] = {
@@ -68,7 +71,7 @@ def make_trainer(
         logger=list(loggers) or False,
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(callback, pl.callbacks.ProgressBar) for callback in callbacks),
-        num_sanity_val_steps=0,  # a failing validation is found after one epoch of a quick run; a metric from it misleads
+        num_sanity_val_steps=0,  # metrics of a few batches mislead, and a quick run finds a failing validation too
         use_distributed_sampler=False,  # data.sampling shards by itself
         inference_mode=True,
     )

@@ -37,9 +37,7 @@ def test_summary_counts_and_draws(values: dict[str, Any], capsys: pytest.Capture
     assert "Width 30 to 30, median 30 px, height 20 to 20" in capsys.readouterr().out
 
 
-def test_verify_fails_for_an_unreadable_file(
-    values: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_fails_for_an_unreadable_file(values: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     main(values, "verify")
     assert "All 12 images decode." in capsys.readouterr().out
     (Path(values["data"]["root"]) / "male" / "3.png").write_bytes(b"nothing")

@@ -38,9 +38,7 @@ def test_each_form_gives_the_same_index(celeba: Write, form: dict[str, object]) 
     if form.get("kaggle"):
         assert index.identities is None
     else:
-        assert index.identities is not None and index.identities.tolist() == [
-            row // 3 + 7 for row in range(ROWS)
-        ]
+        assert index.identities is not None and index.identities.tolist() == [row // 3 + 7 for row in range(ROWS)]
     assert index.split("valid").tolist() == list(range(12, 18))
 
 
@@ -114,15 +112,11 @@ def test_a_mistake_is_named_with_its_line(celeba: Write, name: str) -> None:
 
 
 def test_missing_files_are_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"list_attr_celeba.txt and list_eval_partition.txt are missing.\n.*prepare"
-    ):
+    with pytest.raises(UserError, match=r"list_attr_celeba.txt and list_eval_partition.txt are missing.\n.*prepare"):
         read_celeba(tmp_path)
 
 
-def test_the_cache_is_used_and_refreshed(
-    celeba: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_cache_is_used_and_refreshed(celeba: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     root, cache = celeba(images=False), tmp_path / "kept"
     first = read_celeba(root, cache_dir=cache)
     with monkeypatch.context() as patched:

@@ -31,9 +31,7 @@ def test_states(celeba: Callable[..., Path]) -> None:
     assert "24 images of CelebA's 202,599" in states["img_align_celeba.zip"].note
 
 
-def test_a_download_is_checked_before_it_is_put_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_is_checked_before_it_is_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(drive_id: str, folder: str, name: str, md5: str) -> None:
         (Path(folder) / name).write_bytes(PAGE)
         raise RuntimeError("File not found or corrupted.")

@@ -19,9 +19,7 @@ def test_verify_lists_exactly_the_unreadable(celeba: Write) -> None:
     (folder / "000003.jpg").write_bytes((folder / "000003.jpg").read_bytes()[:200])
     (folder / "000021.jpg").unlink()
     reports: list[tuple[int, int]] = []
-    found = verify(
-        read_celeba(root), open_celeba_images(root), workers=2, progress=lambda *at: reports.append(at)
-    )
+    found = verify(read_celeba(root), open_celeba_images(root), workers=2, progress=lambda *at: reports.append(at))
     assert [Path(image.path).name for image in found] == ["000003.jpg", "000021.jpg"]
     assert reports[-1] == (24, 24)
 

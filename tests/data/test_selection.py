@@ -55,9 +55,7 @@ def test_the_decks_split_is_exact_and_stratified() -> None:
     assert check_identities_disjoint(index) > 0  # people are shared, as there
 
 
-@pytest.mark.parametrize(
-    "sizes", [{"train": 400, "valid": 50, "test": 100}, {"train": 0.7, "valid": 0.1, "test": 0.2}]
-)
+@pytest.mark.parametrize("sizes", [{"train": 400, "valid": 50, "test": 100}, {"train": 0.7, "valid": 0.1, "test": 0.2}])
 def test_an_identity_split_keeps_people_apart(sizes: dict[str, float]) -> None:
     index = random_split(make_index(), sizes, "identities", seed=3)
     assert check_identities_disjoint(index) == 0

@@ -1,0 +1,43 @@
+# `make train` and `make test` do all the set-up on a fresh machine: Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-all lint types check clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
+	@echo && $(PYTHON) -m gender_lightning --help
+
+install: $(INSTALLED)  ## create .venv and install the project with its development tools
+
+train: $(INSTALLED)  ## train the ResNet50 on the embedded synthetic faces, test the best checkpoint
+	$(BIN)/gender-lightning train $(ARGS)
+
+test: $(INSTALLED)  ## the quick tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(INSTALLED)  ## the slow tests too, as CI does
+	$(BIN)/python -m pytest -m "" $(ARGS)
+
+lint: $(INSTALLED)  ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test  ## everything a commit should pass
+
+clean:  ## remove the environment and caches; runs/ and data/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11. Name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,175 @@
+"""Before a training: what of the configuration, the machine, the data or the weights does not fit is told here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+
+from gender_lightning import building
+from gender_lightning.config import TrainConfig, parse_config
+from gender_lightning.config.validation import suggestion
+from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.evaluation.metrics import KEYS
+from gender_lightning.models.classifier import GenderClassifier
+from gender_lightning.runs import Run, is_first_process, to_yaml, write_text
+from gender_lightning.training.hardware import Hardware
+from gender_lightning.training.optimizers import check_target
+from gender_lightning.training.trainer import hardware_of
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that can be found wrong before a run directory exists."""
+
+    hardware: Hardware
+    data: FaceDataModule
+    model: GenderClassifier
+
+
+def begin(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
+    """A new run, from the composed configuration.
+
+    Raises:
+        UserError: Any mistake that can be found now; nothing has been written then.
+    """
+    parse_config(TrainConfig, values)
+    values = _with_absolute_paths(values)
+    config = parse_config(TrainConfig, values)
+    parts = prepare(config)
+    return config, parts, Run.create(config.run_dir, values, _typed_overrides())
+
+
+def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
+    """An earlier run in its own directory, from its own configuration.
+
+    Raises:
+        UserError: It cannot be resumed, or not with these overrides; it is left as it was then.
+    """
+    run = Run.resume(directory)
+    values = _with_absolute_paths(_configuration_of(run))
+    config = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
+    parts = prepare(config)
+    _record_changes(run, values)
+    return config, parts, run
+
+
+def prepare(config: TrainConfig) -> Parts:
+    """Open the data and build the model.
+
+    Raises:
+        UserError: whatever of the machine, the data or the weights does not fit the configuration.
+    """
+    hardware = hardware_of(config.trainer)
+    for section in config.callbacks.extra.values():
+        building.check(section)
+    _check_optimizer(config)
+    data = FaceDataModule(config.data, seed=config.seed)
+    if is_first_process():
+        data.prepare_data()
+    data.setup()
+    _check_fit(config, data)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    model = GenderClassifier(
+        config.model,
+        config.optimizer,
+        config.scheduler,
+        config.augmentation,
+        config.loss,
+        framing=data.framing,
+        seed=config.seed,
+        class_counts=data.class_counts("train"),
+        fetch_weights=config.resume is None,  # last.ckpt holds them
+    )
+    model.channels_last = hardware.channels_last
+    model.compile_net = hardware.compile
+    return Parts(hardware, data, model)
+
+
+def _check_optimizer(config: TrainConfig) -> None:
+    """Refuse an optimizer that does not exist, or an argument that it does not have."""
+    section = config.optimizer.section()
+    if not section["weight_decay"]:
+        del section["weight_decay"]  # not every optimizer has one
+    check_target(config.optimizer.target)
+    building.check(section, positional=1)
+
+
+def _check_fit(config: TrainConfig, data: FaceDataModule) -> None:
+    """Refuse what would end in an error, or in nothing to report, once the training is over.
+
+    Raises:
+        UserErrors: a split is missing, or something watches a metric that there will not be.
+    """
+    problems = []
+    if not len(data.index("train")):
+        problems.append("The train split has no images. Check data.root and data.sizes.")
+    if config.test and not len(data.index("test")):
+        problems.append("The test split has no images. Check data.root and data.sizes, or leave it out by test=false.")
+    watched = {"callbacks.checkpoint.monitor": config.callbacks.checkpoint.monitor}
+    if config.scheduler.name == "plateau":
+        watched["scheduler.monitor"] = config.scheduler.monitor
+        if not data.has_valid:
+            problems.append("scheduler=plateau watches the valid split, which has no images. Choose another scheduler.")
+    names = [f"val/{name}" for name in KEYS]
+    for field, name in watched.items():
+        if name not in names:
+            problems.append(f"{field}={name}: it is not measured. {suggestion(name, names)}")
+    if problems:
+        raise UserErrors(problems)
+
+
+def _with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Paths as they were meant, whatever the directory that a resume starts from."""
+    data, model = dict(values["data"]), dict(values["model"])
+    data["root"] = _absolute(data["root"])
+    if isinstance(model["pretrained"], str):
+        model["pretrained"] = _absolute(model["pretrained"])
+    return {**values, "data": data, "model": model}
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _record_changes(run: Run, values: dict[str, Any]) -> None:
+    """What the command line of a resume changed is part of the configuration from now on."""
+    changes = [text for text in _typed_overrides() if not text.startswith("resume=")]
+    if changes and is_first_process():
+        file = run.path / "overrides.yaml"
+        write_text(file, to_yaml([*(yaml.safe_load(file.read_text()) or []), *changes]))
+        write_text(run.path / "config.yaml", to_yaml(values))
+
+
+def _typed_overrides() -> list[str]:
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task)
+
+
+def _configuration_of(run: Run) -> dict[str, Any]:
+    """The run's own configuration, with single fields changed where the command line says so."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    from gender_lightning.overrides import groups
+
+    config = OmegaConf.create(run.config())
+    menu = groups()
+    for override in OverridesParser.create().parse_overrides(_typed_overrides()):
+        key = override.key_or_group
+        if key in ("resume", "run_dir"):
+            continue
+        if key in menu:
+            raise UserError(
+                f"{override.input_line}: a resumed run keeps its own choices. Change single fields only "
+                "(trainer.max_epochs=20), or start a new run."
+            )
+        OmegaConf.update(config, key, override.value())
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}

@@ -1,0 +1,53 @@
+"""Dotted names of fields: which are there, which one was meant, which one a message is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gender_lightning.config.validation import close_to
+
+
+def is_known(key: str, values: Mapping[str, Any]) -> bool:
+    """Whether a dotted key is in the composed config."""
+    node: Any = values
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field with its dotted name, sections before what they hold."""
+    for key, value in values.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+
+
+def nearest(key: str, values: Mapping[str, Any], groups: Sequence[str]) -> str:
+    """`Did you mean ...?` for a key that is not there: beside it, elsewhere under its own name, or alike."""
+    names = [name for name, _ in flat(values)]
+    section, _, last = key.rpartition(".")
+    beside = [name for name in names if name.rpartition(".")[0] == section]
+    like = close_to(last, [name.rpartition(".")[2] for name in beside])
+    found = [name for name in beside if name.rpartition(".")[2] in like]
+    if not found:
+        found = [name for name in names if name.rpartition(".")[2] == last] or close_to(key, [*names, *groups])
+    if found:
+        return f"Did you mean {' or '.join(repr(name) for name in found[:3])}?"
+    offered = beside or sorted({name for name in names if "." not in name} | set(groups))
+    return f"There is: {', '.join(offered)}."
+
+
+def path_of(message: str) -> str:
+    """The dotted name that a message starts with; empty where it is about several fields."""
+    match = re.match(r"([\w.]+)(\[\d+\][\w.]*)?(=.*)?: ", message, re.DOTALL)
+    return match[1] if match else ""
+
+
+def extends(path: str, key: str) -> bool:
+    """Whether one of the two names the other or something in it."""
+    return bool(key) and (f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}."))

@@ -1,0 +1,65 @@
+"""What `evaluate` takes over from the run that a checkpoint lies in, as overrides in Hydra's grammar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.runs import Run
+
+# The framing of a picture belongs to the weights that learned it.
+_FRAMING = ("image_size", "crop", "zoom", "interpolation")
+
+
+def with_data_of_run(overrides: list[str]) -> list[str]:
+    """Put the data section of the checkpoint's run in front, unless `data=` names another.
+
+    Raises:
+        UserErrors: an override would change the framing.
+        UserError: the run's configuration has no data section.
+    """
+    given = {text.partition("=")[0].lstrip("+~"): text.partition("=")[2] for text in overrides}
+    problems = [
+        f"{text}: the framing belongs to the checkpoint and cannot be changed here. Leave it out."
+        for text in overrides
+        if text.partition("=")[0].lstrip("+~") in {f"data.{name}" for name in _FRAMING}
+    ]
+    if problems:
+        raise UserErrors(problems)
+    if "data" in given or "checkpoint" not in given:
+        return overrides
+    directory = _run_directory(Path(given["checkpoint"].strip("'\"")))
+    if directory is None:
+        return overrides
+    section = Run.open(directory).config().get("data")
+    if not isinstance(section, dict) or "name" not in section:
+        raise UserError(
+            f"{directory / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=..."
+        )
+    own = [f"data={section['name']}"]
+    own += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
+    return own + overrides
+
+
+def hydra_value(value: Any) -> str:
+    """A plain value in Hydra's override grammar."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{hydra_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(hydra_value(item) for item in value) + "]"
+    if isinstance(value, (int, float)):
+        return str(value)
+    return QuotedString(str(value), Quote.single).with_quotes()
+
+
+def _run_directory(checkpoint: Path) -> Path | None:
+    candidates = [checkpoint, *checkpoint.absolute().parents[:2]]
+    return next((path for path in candidates if (path / "run.json").is_file()), None)

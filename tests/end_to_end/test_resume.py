@@ -1,0 +1,153 @@
+"""A training that was broken off goes on to the very weights of one that was not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from gender_lightning.models.classifier import GenderClassifier
+
+Train = Callable[..., Path]
+Command = Callable[..., None]
+# everything that has a state or a random number of its own
+BUSY = (
+    "trainer.max_epochs=3", "model.dropout=0.2", "augmentation.mixup=0.2", "callbacks.ema.decay=0.9", "model.freeze=1",
+    "trainer.accumulate_grad_batches=2",
+)  # fmt: skip
+
+
+@pytest.fixture
+def break_off(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Let the next training end at the start of an epoch."""
+
+    def prepare(epoch: int, error: type[BaseException] = RuntimeError) -> None:
+        start = GenderClassifier.on_train_epoch_start
+
+        def broken(self: GenderClassifier) -> None:
+            if self.current_epoch == epoch:
+                monkeypatch.setattr(GenderClassifier, "on_train_epoch_start", start)
+                raise error("broken off")
+            start(self)
+
+        monkeypatch.setattr(GenderClassifier, "on_train_epoch_start", broken)
+
+    return prepare
+
+
+@pytest.mark.parametrize(("error", "status"), [(RuntimeError, "failed"), (KeyboardInterrupt, "interrupted")])
+def test_it_goes_on_as_if_nothing_had_been(
+    train: Train, command: Command, break_off: Callable[..., None], error: type[BaseException], status: str
+) -> None:
+    whole = train("whole", *BUSY)
+    break_off(1, error)
+    with pytest.raises(SystemExit):
+        train("broken", *BUSY)
+    broken = whole.with_name("broken")
+    assert info(broken)["status"] == status and not (broken / "metrics.json").exists()
+    before = info(broken)["seconds"]
+    command("train", f"resume={broken}")
+    assert info(broken)["status"] == "done" and info(broken)["error"] is None and info(broken)["seconds"] > before
+    for name in ("best", "last"):
+        assert_same(*(torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (whole, broken)))
+    assert metrics(broken) == metrics(whole)
+    assert curve(broken) == curve(whole) and [row["epoch"] for row in curve(broken)] == ["1", "2", "3"]
+    assert sorted(path.name for path in broken.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def test_a_finished_run_is_refused(train: Train, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train("done", "test=false")
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        command("train", f"resume={run}")
+    assert stop.value.code == 2 and "done already" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+    assert not any("test" in name for name in metrics(run)), "test=false leaves the test split alone"
+
+
+def test_a_mistake_leaves_the_run_as_it_was_and_a_change_is_kept(
+    train: Train, command: Command, break_off: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    break_off(1)
+    with pytest.raises(SystemExit):
+        train("run", "trainer.max_epochs=2", "scheduler=constant")
+    before = {name: (run / name).read_bytes() for name in ("run.json", "config.yaml", "overrides.yaml")}
+    for mistake in ("trainer.devices=100", "trainer.max_epochs=two", "model=resnet50"):
+        with pytest.raises(SystemExit) as stop:
+            command("train", f"resume={run}", mistake)
+        assert stop.value.code == 2 and mistake.split("=")[0] in capsys.readouterr().err
+        assert {name: (run / name).read_bytes() for name in before} == before
+    command("train", f"resume={run}", "trainer.max_epochs=4")
+    assert [row["epoch"] for row in curve(run)] == ["1", "2", "3", "4"]
+    assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
+    assert yaml.safe_load((run / "overrides.yaml").read_text())[-1] == "trainer.max_epochs=4"
+
+
+def test_pretrained_weights_are_read_once(
+    train: Train, command: Command, break_off: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    donor = train("donor", "test=false")
+    monkeypatch.chdir(donor.parent)
+    break_off(1)
+    with pytest.raises(SystemExit):
+        train("run", "trainer.max_epochs=2", "model.pretrained=donor")
+    run = donor.with_name("run")
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["pretrained"] == str(donor)
+    monkeypatch.chdir("/")
+    monkeypatch.setattr("gender_lightning.models.weights.read_weights", lambda path: pytest.fail("read again"))
+    command("train", f"resume={run}")
+    assert info(run)["status"] == "done"
+
+
+def test_a_training_that_broke_off_in_its_test_only_tests(
+    train: Train, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train("whole", *BUSY)
+    with monkeypatch.context() as patch:
+        patch.setattr("gender_lightning.commands.train.fit_threshold", lambda *arguments: 1 / 0)
+        with pytest.raises(SystemExit):
+            train("broken", *BUSY)
+    broken = whole.with_name("broken")
+    assert info(broken)["status"] == "failed" and "ZeroDivisionError" in info(broken)["error"]
+    command("train", f"resume={broken}")
+    assert info(broken)["status"] == "done" and metrics(broken) == metrics(whole) and curve(broken) == curve(whole)
+
+
+def info(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "run.json").read_text())
+    return content
+
+
+def metrics(run: Path) -> dict[str, float]:
+    content: dict[str, float] = json.loads((run / "metrics.json").read_text())
+    return content
+
+
+def curve(run: Path) -> list[dict[str, str]]:
+    """metrics.csv without what a clock says."""
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [{name: cell for name, cell in row.items() if name not in ("seconds", "images_per_second")} for row in rows]
+
+
+def assert_same(one: Any, other: Any, where: str = "") -> None:
+    assert type(one) is type(other), where
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for number, (left, right) in enumerate(zip(one, other, strict=True)):
+            assert_same(left, right, f"{where}[{number}]")
+    else:
+        assert one == other or (one != one and other != other), where

@@ -1,0 +1,103 @@
+"""A job is an ordinary training in a process of its own; how it ended is known whatever it did."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from gender_lightning.sweeps import jobs
+from gender_lightning.sweeps.jobs import Job, job_environment, plain_overrides, run_job
+
+RANKS = (
+    "LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED",
+    "GENDER_LIGHTNING_RUN_DIR",
+)  # fmt: skip
+
+
+def script(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let every job run this program, which finds its overrides in sys.argv[1:-1] and its directory at the end."""
+    monkeypatch.setattr(
+        Job, "command", property(lambda self: [sys.executable, "-c", code, *self.overrides, str(self.directory)])
+    )
+
+
+def job(directory: Path, *overrides: str) -> Job:
+    return Job(0, overrides, directory)
+
+
+def test_the_command_is_what_a_person_would_type(tmp_path: Path) -> None:
+    directory = tmp_path / "a=b, (c)"
+    command = job(directory, "seed=1", "model=vgg19").command
+    assert command[:6] == [sys.executable, "-m", "gender_lightning", "train", "seed=1", "model=vgg19"]
+    override = OverridesParser.create().parse_override(command[6])
+    assert (override.key_or_group, override.value()) == ("run_dir", str(directory))
+
+
+def test_no_rank_of_another_job_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in RANKS:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    environment = job_environment()
+    assert not environment.keys() & set(RANKS)
+    assert environment["WANDB_PROJECT"] == "mine" and os.environ["RANK"] == "1"
+
+
+def test_overrides_for_hydra_stay_with_the_sweep() -> None:
+    overrides = ["seed=1", "hydra.sweep.dir=x", "+hydra.job.name=y", "hydra/sweeper=processes", "~experiment", "+a.b=1"]
+    assert plain_overrides(overrides) == ("seed=1", "~experiment", "+a.b=1")
+
+
+def test_a_job_that_ends_well_brings_its_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    code = (
+        "import json, os, pathlib, sys; assert 'RANK' not in os.environ; place = pathlib.Path(sys.argv[-1]);"
+        "place.mkdir(); (place / 'metrics.json').write_text(json.dumps({'val/accuracy': 0.5}))"
+    )
+    script(monkeypatch, code)
+    result = run_job(job(tmp_path / "0", "seed=1"))
+    assert (result.status, result.metrics) == ("done", {"val/accuracy": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code", "expected"),
+    [
+        (None, 2, "failed"),
+        ("running", 137, "failed"),
+        ("done", 1, "failed"),
+        ("failed", 1, "failed"),
+        ("interrupted", 130, "interrupted"),
+        ("pruned", 1, "pruned"),
+    ],
+)
+def test_how_a_job_ended_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str | None, exit_code: int, expected: str
+) -> None:
+    if status is not None:
+        (tmp_path / "run.json").write_text(json.dumps({"status": status}))
+    script(monkeypatch, f"raise SystemExit({exit_code})")
+    result = run_job(job(tmp_path))
+    assert (result.status, result.metrics) == (expected, {})
+
+
+def test_a_job_does_not_outlive_its_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(monkeypatch, "import time; time.sleep(60)")
+    started = []
+    popen = jobs.subprocess.Popen
+
+    class Interrupted(popen):  # type: ignore[type-arg,valid-type,misc]
+        def wait(self, timeout: float | None = None) -> int:
+            if not started:
+                started.append(self)
+                raise KeyboardInterrupt
+            return int(super().wait(timeout))
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", Interrupted)
+    monkeypatch.setattr(jobs, "_GRACE_SECONDS", 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job(tmp_path))
+    assert started[0].poll() is not None
