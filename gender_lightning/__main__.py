@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gender_lightning.errors import UserError
@@ -129,6 +128,8 @@ def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> 
     """Run `task` under Hydra with the verb hidden from its parser, and in place again for Lightning's launcher."""
     import hydra
 
+    from gender_lightning.config.location import conf_dir
+
     typed = list(sys.argv)
 
     def with_full_command_line(config: Any) -> None:
@@ -140,13 +141,6 @@ def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> 
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(with_full_command_line)()
     finally:
         sys.argv[:] = typed
-
-
-def conf_dir() -> Path:
-    """Where `conf/` lies: packed into the wheel, or beside the package in a source tree."""
-    package = Path(__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def _complete(arguments: list[str]) -> None:

@@ -9,9 +9,9 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from gender_lightning.__main__ import conf_dir
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.base import Section
+from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import suggestion
 from gender_lightning.errors import UserErrors
 from gender_lightning.override_fields import extends, flat, is_known, nearest, path_of

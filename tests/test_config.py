@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gender_lightning.__main__ import conf_dir
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
+from gender_lightning.config.location import conf_dir
 from gender_lightning.errors import UserErrors
 from gender_lightning.overrides import compose, groups
 
