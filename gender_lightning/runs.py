@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gender_lightning.console import record
 from gender_lightning.errors import UserError
 
 # Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
@@ -168,7 +169,7 @@ class Run:
 
     @contextmanager
     def log_file(self) -> Iterator[None]:
-        """Copy everything that is logged into `log.txt`."""
+        """Copy everything that is logged into `log.txt`, the traceback of what ends the run included."""
         if not is_first_process():
             yield
             return
@@ -177,6 +178,9 @@ class Run:
         logging.getLogger().addHandler(handler)
         try:
             yield
+        except BaseException:
+            record.error("The run has ended early.", exc_info=True)
+            raise
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()

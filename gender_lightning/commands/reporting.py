@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from gender_lightning.console import console
+from gender_lightning.console import console, record
 from gender_lightning.runs import Run
 
 _ROWS = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "f1", "auroc", "loss")
@@ -49,7 +49,9 @@ def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
 
 def set_up_logging() -> None:
     """Our messages on the console, warnings of libraries too, but not their advertisements."""
-    logging.basicConfig(level=logging.WARNING, handlers=[ConsoleHandler()], force=True)
+    handler = ConsoleHandler()
+    handler.addFilter(lambda message: message.name != record.name)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("gender_lightning").setLevel(logging.INFO)
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)

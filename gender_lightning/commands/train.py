@@ -16,6 +16,7 @@ from gender_lightning import building
 from gender_lightning.commands.preparation import Parts, begin, go_on
 from gender_lightning.commands.reporting import print_result, set_up_logging
 from gender_lightning.config import TrainConfig
+from gender_lightning.console import record
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature, fit_threshold, sigmoid
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
@@ -115,6 +116,8 @@ def finish(
         trainer.test(model, data.loader("test"), verbose=False)
         metrics |= save_split(run, data, model, "test", temperature)
     run.write_metrics(metrics)
+    for name, value in metrics.items():
+        record.info("%s %.4f", name, value)
     return metrics
 
 

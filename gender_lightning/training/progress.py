@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
 from gender_lightning.console import console as default_console
+from gender_lightning.console import record
 from gender_lightning.training.remaining import RemainingTime, clock
 from gender_lightning.training.throughput import Throughput
 
@@ -198,6 +199,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
     def _say(self, line: str) -> None:
         # over the bar where it runs: rich moves it down by itself on the same console
         self._console.print(line, highlight=False, markup=False)
+        record.info(line)
 
     # ------------------------------------------------------------------ wording
 

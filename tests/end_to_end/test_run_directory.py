@@ -49,6 +49,14 @@ def test_run_json_says_how_it_went(finished: Finished) -> None:
     assert info["command"].startswith("gender-lightning train data=celeba")
 
 
+def test_the_log_keeps_the_curve_and_the_result(finished: Finished) -> None:
+    run, _ = finished
+    text = (run / "log.txt").read_text()
+    assert "epoch 1/" in text and "val/accuracy" in text
+    accuracy = json.loads((run / "metrics.json").read_text())["test/accuracy"]
+    assert f"test/accuracy {accuracy:.4f}" in text
+
+
 def test_metrics_are_those_of_the_tables(finished: Finished) -> None:
     run, _ = finished
     metrics = json.loads((run / "metrics.json").read_text())
