@@ -62,6 +62,7 @@ def test_the_menu_is_conf() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(960)
 @pytest.mark.parametrize(
     "words", [words for words in commands() if words[0] == "train" and "resume" not in words[1]], ids=" ".join
 )
@@ -78,7 +79,7 @@ def test_every_training_command_runs(words: list[str], tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
