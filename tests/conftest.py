@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,3 +82,12 @@ def _picture(seed: int, male: bool) -> Image.Image:
     small = np.random.default_rng(seed).integers(60, 160, (6, 5, 3), dtype=np.uint8)
     small[:, slice(0, 2) if male else slice(3, 5)] += 90
     return Image.fromarray(small).resize((89, 109), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(autouse=True)
+def _console_handler_removed() -> Iterator[None]:
+    """Commands set the logging up; what one test has set up must not print in the next."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if type(handler).__name__ == "ConsoleHandler"]:
+        root.removeHandler(handler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -72,6 +71,6 @@ def start_worker(worker: int) -> None:
 
     It is here, not in the data module, so that a spawned worker does not load Lightning.
     """
+    # Nothing for OpenCV: reading does not use it, and its setNumThreads would wait for ever, in a forked worker,
+    # for the threads that the parent has drawn faces with.
     torch.set_num_threads(1)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(1)

@@ -118,3 +118,21 @@ def assert_same(ours: DataLoader[Batch], other: DataLoader[Batch]) -> None:
     for left, right in zip(ours, other, strict=True):
         for mine, theirs in zip(left, right, strict=True):
             assert torch.equal(mine, theirs)
+
+
+def test_a_forked_worker_starts_where_the_parent_has_threads_of_opencv() -> None:
+    import cv2
+    import numpy as np
+
+    from gender_lightning.data.dataset import start_worker
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)  # brings the threads up
+    worker = multiprocessing.get_context("fork").Process(target=start_worker, args=(0,))
+    worker.start()
+    worker.join(20)
+    stuck = worker.is_alive()
+    worker.kill()
+    cv2.setNumThreads(threads)
+    assert not stuck

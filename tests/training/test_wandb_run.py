@@ -78,7 +78,7 @@ def test_offline_file_holds_everything(tmp_path: Path) -> None:
 
     models = [r["artifact"] for r in read if r["type"] == "artifact" and r["artifact"]["type"] == "model"]
     assert len(models) == 1
-    assert models[0]["aliases"] == ["best", "latest"]
+    assert sorted(models[0]["aliases"]) == ["best", "latest"]
     (entry,) = models[0]["manifest"]["contents"]
     assert (entry["path"], entry["local_path"]) == ("best.ckpt", str(run.best))  # no copy
 
