@@ -30,13 +30,13 @@ def with_data_of_run(overrides: list[str]) -> list[str]:
         raise UserErrors(problems)
     if "data" in given or "checkpoint" not in given:
         return overrides
-    directory = _run_directory(Path(given["checkpoint"].strip("'\"")))
-    if directory is None:
+    run = Run.of(Path(given["checkpoint"].strip("'\"")))
+    if run is None:
         return overrides
-    section = Run.open(directory).config().get("data")
+    section = run.config().get("data")
     if not isinstance(section, dict) or "name" not in section:
         raise UserError(
-            f"{directory / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=..."
+            f"{run.path / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=..."
         )
     own = [f"data={section['name']}"]
     own += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
@@ -58,8 +58,3 @@ def hydra_value(value: Any) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     return QuotedString(str(value), Quote.single).with_quotes()
-
-
-def _run_directory(checkpoint: Path) -> Path | None:
-    candidates = [checkpoint, *checkpoint.absolute().parents[:2]]
-    return next((path for path in candidates if (path / "run.json").is_file()), None)

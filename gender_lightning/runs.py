@@ -109,6 +109,12 @@ class Run:
             )
         return cls(directory)
 
+    @classmethod
+    def of(cls, checkpoint: Path) -> Run | None:
+        """The run that a checkpoint lies in, or that it is; None for a file elsewhere."""
+        candidates = (checkpoint, *checkpoint.absolute().parents[:2])
+        return next((cls.open(path) for path in candidates if (path / "run.json").is_file()), None)
+
     def info(self) -> dict[str, Any]:
         """`run.json`; empty before the first `update`."""
         file = self.path / "run.json"

@@ -57,7 +57,7 @@ def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
 def _output(config: EvaluateConfig, checkpoint: Path) -> Path:
     if config.output is not None:
         return Path(config.output)
-    run = _run_of(checkpoint)
+    run = Run.of(checkpoint)
     if run is None:
         raise UserError(f"{checkpoint} lies in no run directory. Say where the results go: output=...")
     return run.path / "evaluation" / f"{config.data.name}-{config.split}"
@@ -65,15 +65,9 @@ def _output(config: EvaluateConfig, checkpoint: Path) -> Path:
 
 def _hardware(config: EvaluateConfig, checkpoint: Path) -> Hardware:
     """The device in the precision that the run tested in, so that its numbers come out again."""
-    run = _run_of(checkpoint)
+    run = Run.of(checkpoint)
     precision = run.config().get("trainer", {}).get("precision", "auto") if run else "auto"
     try:
         return resolve_hardware(accelerator=config.accelerator, precision=precision)
     except UserError:  # trained elsewhere, on a device that computes what this one does not
         return resolve_hardware(accelerator=config.accelerator)
-
-
-def _run_of(checkpoint: Path) -> Run | None:
-    """The run that a checkpoint lies in, or that it is."""
-    candidates = (checkpoint, *checkpoint.absolute().parents[:2])
-    return next((Run.open(path) for path in candidates if (path / "run.json").is_file()), None)

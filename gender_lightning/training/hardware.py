@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
 
 Accelerator = Literal["cpu", "gpu", "mps"]
@@ -52,11 +52,6 @@ def resolve_hardware(
         compile=kind == "gpu" if compile == "auto" else bool(compile),
         channels_last=kind != "mps" if channels_last == "auto" else bool(channels_last),
     )
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _accelerator(wanted: str) -> Accelerator:
