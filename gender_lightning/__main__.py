@@ -32,6 +32,10 @@ COMMANDS = {
         "predictions and metrics of a checkpoint on any data set",
         "evaluate checkpoint=runs/train/2026-01-31_12-00-00 split=test",
     ),
+    "benchmark": Command(
+        "how fast this machine loads, augments and trains, beside the common way",
+        "benchmark data.image_size=112 models=[resnet18,resnet50]",
+    ),
     "data": Command(
         "prepare, verify or summarise a data set",
         "data summary data=celeba data.root=data/celeba",

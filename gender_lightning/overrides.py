@@ -9,7 +9,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
+from gender_lightning.config import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.base import Section
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import suggestion
@@ -17,7 +17,12 @@ from gender_lightning.errors import UserErrors
 from gender_lightning.override_fields import extends, flat, is_known, nearest, path_of
 from gender_lightning.run_overrides import with_data_of_run
 
-ROOTS: dict[str, type[Section]] = {"train": TrainConfig, "evaluate": EvaluateConfig, "data": DataCommandConfig}
+ROOTS: dict[str, type[Section]] = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "benchmark": BenchmarkConfig,
+    "data": DataCommandConfig,
+}
 # Up to so many jobs of a sweep are each checked before the first starts; above, each value once.
 _JOBS_CHECKED = 16
 
@@ -56,8 +61,11 @@ def check(verb: str, arguments: Sequence[str]) -> None:
     texts = [argument for argument in arguments if not argument.startswith("-")]
     problems: list[str] = []
     if multirun and verb != "train":
-        problems.append(f"{verb} -m: only trainings are swept. Leave -m out, or use `gender-lightning train -m`.")
+        instead = "write models=[...]" if verb == "benchmark" else "use `gender-lightning train -m`"
+        problems.append(f"{verb} -m: only trainings are swept. Leave -m out, or {instead}.")
     with _hydra_at_conf():
+        if not multirun and _is_right(verb, texts):
+            return
         menu, fields = _menu(verb), _fields(verb)
         overrides = [_parse(verb, text, multirun, fields, problems) for text in texts]
         chosen = [it for it in overrides if it and not _group_problems(it, menu, problems)]
@@ -228,6 +236,14 @@ def _schema_problems(verb: str, overrides: dict[str, str]) -> list[str]:
             break
         texts = rest
     return problems
+
+
+def _is_right(verb: str, texts: list[str]) -> bool:
+    """Whether the whole composes and validates at once, as it mostly does: then no diagnosis is waited for."""
+    try:
+        return not _mistakes(verb, texts)
+    except ValueError:  # Hydra's own about groups, which the diagnosis says more clearly
+        return False
 
 
 def _mistakes(verb: str, texts: list[str]) -> list[str]:

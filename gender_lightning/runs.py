@@ -8,26 +8,22 @@ import os
 import platform
 import shlex
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from gender_lightning.console import record
 from gender_lightning.errors import UserError
+from gender_lightning.provenance import git_state, hardware, package_versions
 
 # Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
 _RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
-_PACKAGES = (
-    "gender-lightning", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "wandb",
-)  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -160,7 +156,7 @@ class Run:
         self.update(status="running", error=None, **resumed)
         status, error_text = "done", None
         try:
-            with _exit_on_sigterm():
+            with exit_on_sigterm():
                 yield
         except (KeyboardInterrupt, SystemExit):
             status = "interrupted"
@@ -227,7 +223,7 @@ def _attached(run_dir: str) -> Run | None:
 
 
 @contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """Let a scheduler's or a sweep's SIGTERM unwind the program instead of ending it on the spot."""
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -253,41 +249,7 @@ def _provenance() -> dict[str, Any]:
         "directory": os.getcwd(),
         "host": platform.node(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "hardware": _hardware(),
-        **_git_state(),
+        "packages": package_versions(),
+        "hardware": hardware(),
+        **git_state(),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _hardware() -> dict[str, Any]:
-    cpu = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text().splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        cpu = names[0] if names else cpu
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": cpu, "cores": cores, "system": platform.platform()}
-
-
-def _git_state() -> dict[str, Any]:
-    """Revision and dirtiness of the source tree; nothing for an installed wheel."""
-    source = Path(__file__).parent.parent
-    if not (source / ".git").exists():
-        return {}
-    try:
-        revision, changes = (
-            subprocess.run(["git", *words], cwd=source, capture_output=True, text=True, check=True).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        log.debug("no git state: %s", error)
-        return {}
-    return {"git_revision": revision, "git_dirty": bool(changes)}

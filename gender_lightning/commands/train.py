@@ -25,6 +25,7 @@ from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.runs import Run, is_first_process
 from gender_lightning.training.checkpoints import Checkpoints
 from gender_lightning.training.ema import Ema
+from gender_lightning.training.first_step import FirstStep
 from gender_lightning.training.loggers import finishing, make_loggers
 from gender_lightning.training.metrics_csv import MetricsCsv, read_rows
 from gender_lightning.training.progress import ProgressBar
@@ -70,6 +71,7 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     ema = Ema(settings.ema.decay) if settings.ema.decay > 0 else None
     callbacks: list[Callback] = [ema] if ema else []
     callbacks += [throughput, MetricsCsv(run.path / "metrics.csv", throughput), ProgressBar(throughput)]
+    callbacks.append(FirstStep(run))
     if loggers:
         callbacks += [pl.callbacks.LearningRateMonitor(logging_interval="step"), WandbReport()]
     if settings.early_stopping.patience is not None and not has_valid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
-from gender_lightning.config.roots import DataCommandConfig, EvaluateConfig, TrainConfig
+from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
     CallbacksConfig,
@@ -22,6 +22,7 @@ from gender_lightning.config.validation import parse_config
 
 __all__ = [
     "AugmentationConfig",
+    "BenchmarkConfig",
     "CallbacksConfig",
     "CelebaData",
     "ColorJitter",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gender_lightning.config.base import Section, matching
+from gender_lightning.config.base import Count, Positive, Section, matching
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -74,6 +74,26 @@ class EvaluateConfig(Section):
     split: Literal["train", "valid", "test"]
     data: DataConfig
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
+
+
+class BenchmarkConfig(Section):
+    """`conf/benchmark.yaml`."""
+
+    stages: list[Literal["startup", "decode", "loader", "augmentation", "pipeline", "step", "inference", "train"]] = (
+        Field(min_length=1)
+    )
+    models: list[str]
+    common: bool
+    repeats: Count
+    seconds: Positive
+    train_repeats: Count
+    train_seconds: Positive
+    output: str = Field(min_length=1)
+    data: DataConfig
+    model: ModelConfig
+    augmentation: AugmentationConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
 
 
 class DataCommandConfig(Section):

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
 from gender_lightning.data.decoding import Framing
+from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.reading import available_cores, draw_synthetic, open_data
 from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler
 from gender_lightning.data.selection import check_classes, class_counts
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig
 
 EVALUATION_FACTOR = 2  # without gradients and optimizer a batch twice the size fits
-MOST_WORKERS = 16  # per rank: beyond, a decoder's worker waits
 
 
 class FaceDataModule(pl.LightningDataModule):
@@ -65,11 +65,11 @@ class FaceDataModule(pl.LightningDataModule):
     @property
     def has_valid(self) -> bool:
         """Whether there is anything to choose on."""
-        return len(self._dataset("valid")) > 0
+        return len(self.dataset("valid")) > 0
 
     def index(self, split: str) -> Index:
         """The rows of a split after selection, as ``Batch.indices`` counts them."""
-        return self._dataset(split).index
+        return self.dataset(split).index
 
     def class_counts(self, split: str) -> tuple[int, int]:
         """(female, male) images of a split."""
@@ -102,7 +102,7 @@ class FaceDataModule(pl.LightningDataModule):
         Raises:
             UserError: The split has no images.
         """
-        dataset = self._dataset(split)
+        dataset = self.dataset(split)
         if not len(dataset):
             raise UserError(
                 f"The {split} split has no images. Check data.root and data.sizes, or choose another split."
@@ -115,18 +115,32 @@ class FaceDataModule(pl.LightningDataModule):
         else:
             batch_size = self.evaluation_batch_size
             sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks)
-        # For one batch a process is not worth its start.
-        workers = self.workers if len(dataset) > batch_size else 0
+        loading = self.loading(batch_size, worth_a_process=len(dataset) > batch_size)
         return DataLoader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
             collate_fn=keep_batch,
-            num_workers=workers,
-            pin_memory=self._on_cuda,
-            persistent_workers=workers > 0,
-            prefetch_factor=4 if workers > 0 else None,
-            worker_init_fn=start_worker if workers > 0 else None,
+            num_workers=loading.workers,
+            pin_memory=loading.pin_memory,
+            persistent_workers=loading.persistent_workers,
+            prefetch_factor=loading.prefetch,
+            worker_init_fn=start_worker if loading.workers else None,
+        )
+
+    def loading(self, batch_size: int, *, worth_a_process: bool = True) -> Loading:
+        """How batches of this size are loaded on this rank; one alone is not worth the start of a process."""
+        _, ranks = self._ranks()
+        local_ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or ranks // self._nodes)
+        return choose_loading(
+            workers=self.config.workers if worth_a_process else 0,
+            prefetch=self.config.prefetch,
+            pin_memory=self.config.pin_memory,
+            persistent_workers=self.config.persistent_workers,
+            cores=available_cores() // local_ranks,
+            device_type=self._device.type,
+            batch_bytes=batch_size * 3 * self.framing.image_size**2,
+            memory=memory_for_batches(local_ranks),
         )
 
     @property
@@ -135,15 +149,8 @@ class FaceDataModule(pl.LightningDataModule):
         size = self.config.eval_batch_size
         return self.config.batch_size * EVALUATION_FACTOR if size == "auto" else size
 
-    @property
-    def workers(self) -> int:
-        """Loader processes of this rank."""
-        if self.config.workers != "auto":
-            return self.config.workers
-        local_ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or self._ranks()[1] // self._nodes)
-        return automatic_workers(available_cores() // local_ranks, accelerated=self._accelerated)
-
-    def _dataset(self, split: str) -> FaceDataset:
+    def dataset(self, split: str) -> FaceDataset:
+        """The pictures of a split; reads the index where nobody has yet."""
         if not self._datasets:
             self.setup()
         return self._datasets[split]
@@ -159,22 +166,3 @@ class FaceDataModule(pl.LightningDataModule):
     @property
     def _device(self) -> torch.device:
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
-
-    @property
-    def _on_cuda(self) -> bool:
-        return self._device.type == "cuda"
-
-    @property
-    def _accelerated(self) -> bool:
-        return self._device.type != "cpu"
-
-
-def automatic_workers(cores: int, *, accelerated: bool) -> int:
-    """Loader processes for a rank with so many cores.
-
-    A core decodes and resizes some thousand faces a second. A network on the CPU takes far fewer, so that one
-    process is enough, and none where there is only one core; an accelerator takes all that it gets.
-    """
-    if accelerated:
-        return min(max(1, cores - 1), MOST_WORKERS)
-    return 1 if cores > 1 else 0

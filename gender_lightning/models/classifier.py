@@ -98,7 +98,7 @@ class GenderClassifier(pl.LightningModule):
             arguments=model.arguments,
         )
         self.spec = _make_spec(model, framing)
-        settings = _make_settings(augmentation)
+        settings = augmentation_settings(augmentation)
         if settings.progressive and fixed_image_size(self.net) is not None:
             raise UserError(f"{model.name} takes one image size only. Set augmentation.progressive=[].")
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed)
@@ -303,7 +303,8 @@ def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
     )
 
 
-def _make_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
+def augmentation_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
+    """The section as the transforms take it."""
     values = augmentation.model_dump()
     values["color_jitter"] = ColorJitter(**values["color_jitter"])
     values["random_scale"] = tuple(values["random_scale"])

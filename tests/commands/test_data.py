@@ -12,6 +12,8 @@ from PIL import Image
 from gender_lightning.commands.data import main
 from gender_lightning.errors import UserError
 
+LOADING: dict[str, Any] = {"prefetch": "auto", "pin_memory": "auto", "persistent_workers": "auto"}
+
 
 @pytest.fixture
 def values(tmp_path: Path) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def values(tmp_path: Path) -> dict[str, Any]:
             Image.fromarray(picture).save(folder / f"{number}.png")
     data = {
         "name": "folder", "root": str(tmp_path / "faces"), "image_size": 32, "batch_size": 4,
-        "eval_batch_size": "auto", "workers": 0, "crop": "square", "zoom": 1.0, "interpolation": "bilinear",
+        "eval_batch_size": "auto", "workers": 0, **LOADING, "crop": "square", "zoom": 1.0, "interpolation": "bilinear",
         "fraction": 1.0, "limit": None, "seed": 0, "sizes": {"train": 0.5, "valid": 0.25, "test": 0.25},
     }  # fmt: skip
     return {"data": data, "download": False, "output": str(tmp_path / "out")}

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional as F
 
 from gender_lightning.config.data import CelebaData
-from gender_lightning.data.datamodule import FaceDataModule, automatic_workers
+from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.errors import UserError
 
@@ -24,12 +24,13 @@ from .conftest import MALE, SPLIT, jpeg
 
 Write = Callable[..., Path]
 MINI = Path(os.environ.get("CELEBA_MINI", Path(__file__).parents[3] / "shared" / "celeba-mini"))
+LOADING: dict[str, Any] = {"prefetch": "auto", "pin_memory": "auto", "persistent_workers": "auto"}
 
 
 def module(root: Path, **changes: Any) -> FaceDataModule:
     values: dict[str, Any] = {
         "name": "celeba", "root": str(root), "image_size": 32, "batch_size": 4, "eval_batch_size": "auto",
-        "workers": 0, "crop": "square", "zoom": 1.0, "interpolation": "bilinear", "fraction": 1.0,
+        "workers": 0, **LOADING, "crop": "square", "zoom": 1.0, "interpolation": "bilinear", "fraction": 1.0,
         "limit": None, "seed": 0, "split": "official", "sizes": None,
     }  # fmt: skip
     return FaceDataModule(CelebaData.model_validate({**values, **changes}), seed=1)
@@ -98,11 +99,6 @@ def test_a_split_of_one_class_is_refused(celeba: Write) -> None:
 def test_no_valid_split(celeba: Write) -> None:
     data = module(celeba(), split="images", sizes={"train": 12, "valid": 0, "test": 12})
     assert not data.has_valid and data.val_dataloader() == []
-
-
-def test_automatic_workers() -> None:
-    assert [automatic_workers(cores, accelerated=False) for cores in (0, 1, 2, 64)] == [0, 0, 1, 1]
-    assert [automatic_workers(cores, accelerated=True) for cores in (0, 1, 8, 64)] == [1, 1, 7, 16]
 
 
 @pytest.mark.skipif(not MINI.is_dir(), reason=f"real faces are not at {MINI} (CELEBA_MINI)")

@@ -1,0 +1,82 @@
+"""The common way: PIL and torchvision's v1 transforms, image by image, in the loader's workers.
+
+It is what most training scripts do, written as their authors would, and nothing of ours is used: the yardstick
+must not profit from what it measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import transforms
+
+from gender_lightning.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD
+from gender_lightning.transforms.settings import AugmentationSettings
+
+
+def resize_transforms(size: int, crop: str) -> list[Any]:
+    """Resize, and cut the square out of the middle where the framing is a square."""
+    if crop == "square":
+        return [transforms.Resize(size), transforms.CenterCrop(size)]
+    return [transforms.Resize((size, size))]
+
+
+def augmentation_transforms(settings: AugmentationSettings) -> list[Any]:
+    """The same list of augmentations in torchvision's classes, for PIL images; erasing and mixing are not in it."""
+    steps: list[Any] = []
+    bilinear = transforms.InterpolationMode.BILINEAR
+    scaled = tuple(settings.random_scale) != (1.0, 1.0)
+    if scaled or settings.random_translation > 0:
+        shift = settings.random_translation
+        steps.append(
+            transforms.RandomAffine(
+                settings.random_rotation,
+                translate=(shift, shift) if shift > 0 else None,
+                scale=settings.random_scale if scaled else None,
+                interpolation=bilinear,
+            )
+        )
+    elif settings.random_rotation > 0:
+        steps.append(transforms.RandomRotation(settings.random_rotation, interpolation=bilinear))
+    if settings.random_horizontal_flip > 0:
+        steps.append(transforms.RandomHorizontalFlip(settings.random_horizontal_flip))
+    jitter = settings.color_jitter
+    if any((jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)):
+        steps.append(transforms.ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue))
+    return steps
+
+
+def tensor_transforms(settings: AugmentationSettings) -> list[Any]:
+    """To a normalised tensor, and erasing, which torchvision does on tensors."""
+    steps: list[Any] = [transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+    if settings.random_erasing > 0:
+        steps.append(transforms.RandomErasing(settings.random_erasing))
+    return steps
+
+
+def common_transform(settings: AugmentationSettings, size: int, crop: str) -> Any:
+    """All of it, in the usual order."""
+    return transforms.Compose(
+        [*resize_transforms(size, crop), *augmentation_transforms(settings), *tensor_transforms(settings)]
+    )
+
+
+class CommonDataset(Dataset[tuple[Tensor, Tensor]]):
+    """One image at a time, as float32 (3, S, S), and its label as float32 ()."""
+
+    def __init__(self, paths: Sequence[str], labels: Sequence[int], transform: Any) -> None:
+        self.paths = list(paths)
+        self.labels = list(labels)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
+        image = Image.open(self.paths[item]).convert("RGB")
+        return self.transform(image), torch.tensor(float(self.labels[item]))

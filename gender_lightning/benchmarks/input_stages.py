@@ -1,0 +1,106 @@
+"""From files to what a network sees, stage by stage: our way and the common one as units of work.
+
+Both run on one core, as in a loader's worker; only our augmentation runs where the network does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+from torch.utils.data import default_collate
+from torchvision import transforms
+
+from gender_lightning.benchmarks.common import (
+    CommonDataset,
+    augmentation_transforms,
+    common_transform,
+    resize_transforms,
+    tensor_transforms,
+)
+from gender_lightning.benchmarks.faces import Faces, batches
+from gender_lightning.benchmarks.timing import Unit
+from gender_lightning.data.decoding import decode
+from gender_lightning.transforms import Augment
+
+Units = dict[str, Unit]  # "ours" and "common"
+
+
+def decode_units(faces: Faces, batch_size: int) -> Units:
+    """Bytes to pixels."""
+    store, ids = faces.dataset.store, faces.dataset.index.image_ids
+    turns, common_turns = batches(len(faces.rows), batch_size), batches(len(faces.rows), batch_size)
+
+    def ours() -> int:
+        for position in next(turns):
+            image_id = ids[faces.rows[position]]
+            decode(store.read(image_id), path="")
+        return batch_size
+
+    def common() -> int:
+        for position in next(common_turns):
+            Image.open(faces.paths[position]).convert("RGB")
+        return batch_size
+
+    return {"ours": ours, "common": common}
+
+
+def loader_units(faces: Faces, batch_size: int, augment: Augment) -> Units:
+    """What a loader's worker does: ours decodes and resizes; the common one augments and normalises there too."""
+    turns = batches(len(faces.rows), batch_size)
+
+    def ours() -> int:
+        faces.dataset.__getitems__([faces.rows[position] for position in next(turns)])
+        return batch_size
+
+    return {"ours": ours, "common": _common_worker(faces, batch_size, augment)}
+
+
+def pipeline_units(faces: Faces, batch_size: int, augment: Augment) -> Units:
+    """From files to augmented, normalised batches with everything on the CPU."""
+    turns = batches(len(faces.rows), batch_size)
+    on_cpu = Augment(augment.settings, seed=augment.seed, channels_last=True)
+
+    def ours() -> int:
+        batch = faces.dataset.__getitems__([faces.rows[position] for position in next(turns)])
+        on_cpu(batch.images, batch.indices, 0)
+        return batch_size
+
+    return {"ours": ours, "common": _common_worker(faces, batch_size, augment)}
+
+
+def augmentation_units(faces: Faces, batch_size: int, augment: Augment, device: torch.device) -> Units:
+    """Pictures that are decoded and resized already to normalised batches."""
+    framing = faces.dataset.framing
+    first = next(batches(len(faces.rows), batch_size))
+    batch = faces.dataset.__getitems__([faces.rows[position] for position in first])
+    images, indices = batch.images.to(device), batch.indices.to(device)
+    resize = transforms.Compose(resize_transforms(framing.image_size, framing.crop))
+    pictures = [resize(Image.open(faces.paths[position]).convert("RGB")) for position in first]
+    rest = [*augmentation_transforms(augment.settings), *tensor_transforms(augment.settings)]
+    transform = transforms.Compose(rest)
+    step = iter(range(1 << 62))
+
+    def ours() -> int:
+        augment(images, indices, next(step))
+        return batch_size
+
+    def common() -> int:
+        default_collate([transform(picture) for picture in pictures])
+        return batch_size
+
+    return {"ours": ours, "common": common}
+
+
+def _common_worker(faces: Faces, batch_size: int, augment: Augment) -> Callable[[], int]:
+    framing = faces.dataset.framing
+    transform = common_transform(augment.settings, framing.image_size, framing.crop)
+    dataset = CommonDataset(faces.paths, faces.labels, transform)
+    turns = batches(len(faces.rows), batch_size)
+
+    def common() -> int:
+        default_collate([dataset[position] for position in next(turns)])
+        return batch_size
+
+    return common

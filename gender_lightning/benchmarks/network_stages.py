@@ -1,0 +1,102 @@
+"""The bare training step and inference, on tensors that lie on the device already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gender_lightning.benchmarks.input_stages import Units
+from gender_lightning.benchmarks.timing import Unit
+from gender_lightning.config import ModelConfig, OptimizerConfig
+from gender_lightning.models.backbones import create_backbone, forward_train, normalisation, parameter_groups
+from gender_lightning.training.hardware import Hardware, Precision
+from gender_lightning.training.loss import binary_cross_entropy
+from gender_lightning.training.optimizers import make_optimizer
+from gender_lightning.transforms import Normalize
+
+DTYPES: Mapping[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+PLAIN: Precision = "32-true"  # the common way: float32, contiguous, not compiled
+
+
+def step_units(
+    model: ModelConfig, optimizer: OptimizerConfig, hardware: Hardware, *, image_size: int, batch_size: int
+) -> Units:
+    """Forward, backward and optimizer step; as `train` does them, and in float32 with contiguous weights."""
+    plain = Hardware(hardware.accelerator, 1, PLAIN, compile=False, channels_last=False)
+    return {
+        name: _step(model, optimizer, how, image_size=image_size, batch_size=batch_size)
+        for name, how in (("ours", hardware), ("common", plain))
+    }
+
+
+def inference_units(model: ModelConfig, hardware: Hardware, *, image_size: int, batch_size: int) -> Units:
+    """From uint8 images to logits; common: normalised in the loader, float32, `no_grad`."""
+    device = torch.device(hardware.device_type)
+    ours, common = _network(model, hardware, image_size).eval(), _network(model, None, image_size).to(device).eval()
+    normalize = Normalize(*normalisation(model.name, model.pretrained)).to(device)
+    levels = torch.randint(0, 256, (batch_size, 3, image_size, image_size), dtype=torch.uint8, device=device)
+    normalised = normalize(levels).contiguous()
+    layout = _layout(hardware)
+
+    @torch.inference_mode()
+    def infer() -> int:
+        with _autocast(hardware):
+            ours(normalize(levels).contiguous(memory_format=layout))
+        return batch_size
+
+    @torch.no_grad()
+    def infer_common() -> int:
+        common(normalised)
+        return batch_size
+
+    return {"ours": infer, "common": infer_common}
+
+
+def _step(
+    model: ModelConfig, optimizer: OptimizerConfig, hardware: Hardware, *, image_size: int, batch_size: int
+) -> Unit:
+    device = torch.device(hardware.device_type)
+    net = _network(model, hardware, image_size).train()
+    groups = parameter_groups(net, lr=optimizer.lr, weight_decay=optimizer.weight_decay, layer_decay=model.layer_decay)
+    updates = make_optimizer(groups, optimizer)
+    shape = (batch_size, 3, image_size, image_size)
+    images = torch.randn(shape, device=device).contiguous(memory_format=_layout(hardware))
+    labels = torch.randint(0, 2, (batch_size,), device=device).float()
+    scaler = torch.amp.GradScaler(device.type, enabled=hardware.precision == "16-mixed")
+
+    def step() -> int:
+        with _autocast(hardware):
+            logits, auxiliary = forward_train(net, images)
+        loss: Tensor = binary_cross_entropy(logits, labels)
+        for weight, others in auxiliary:
+            loss = loss + weight * binary_cross_entropy(others, labels)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(updates)
+        scaler.update()
+        updates.zero_grad()
+        return batch_size
+
+    return step
+
+
+def _network(model: ModelConfig, hardware: Hardware | None, image_size: int) -> nn.Module:
+    """The bare backbone, on its device in its layout, compiled where that is chosen; weights do not matter here."""
+    net = create_backbone(model.name, dropout=model.dropout, image_size=image_size, arguments=model.arguments)
+    if hardware is None:
+        return net
+    net = net.to(torch.device(hardware.device_type)).to(memory_format=_layout(hardware))
+    if hardware.compile:
+        net.compile()
+    return net
+
+
+def _layout(hardware: Hardware) -> torch.memory_format:
+    return torch.channels_last if hardware.channels_last else torch.contiguous_format
+
+
+def _autocast(hardware: Hardware) -> Any:
+    dtype = DTYPES.get(hardware.precision)
+    return torch.autocast(hardware.device_type, dtype, enabled=dtype is not None)

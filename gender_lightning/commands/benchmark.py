@@ -1,0 +1,227 @@
+"""`gender-lightning benchmark`: how fast this machine loads, augments and trains, beside the common way."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+
+from gender_lightning.benchmarks import input_stages, network_stages, whole_runs
+from gender_lightning.benchmarks.chart import draw_chart
+from gender_lightning.benchmarks.faces import Faces, some_faces
+from gender_lightning.benchmarks.summary import Measurement, Where, advice, kept_by_training, sentences, table
+from gender_lightning.benchmarks.timing import Rate, one_core, take_turns
+from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.config import BenchmarkConfig, ModelConfig, parse_config
+from gender_lightning.config.validation import suggestion
+from gender_lightning.console import console
+from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.progress import progress_bar
+from gender_lightning.data.reading import available_cores
+from gender_lightning.errors import UserError
+from gender_lightning.models.classifier import augmentation_settings
+from gender_lightning.overrides import compose, groups
+from gender_lightning.provenance import git_state, hardware, package_versions
+from gender_lightning.runs import exit_on_sigterm, write_text
+from gender_lightning.training.hardware import Hardware
+from gender_lightning.training.trainer import hardware_of
+from gender_lightning.transforms import Augment
+
+INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
+MOST_FACES = 1000  # enough that no cache of the processor holds them all
+_PASSED_ON = ("data", "model", "augmentation", "optimizer", "trainer")  # what `train` takes too
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all stages share."""
+
+    config: BenchmarkConfig
+    hardware: Hardware
+    faces: Faces
+    augment: Augment
+    typed: tuple[str, ...]
+    folder: Path  # for real trainings, thrown away afterwards
+
+    @property
+    def where(self) -> Where:
+        """The device's name in the table."""
+        names: dict[str, Where] = {"cuda": "GPU", "mps": "MPS", "cpu": "CPU"}
+        return names[self.hardware.device_type]
+
+
+def main(values: dict[str, Any]) -> None:
+    """Take the composed config, measure, print the table."""
+    set_up_logging()
+    config = parse_config(BenchmarkConfig, values)
+    typed = tuple(HydraConfig.get().overrides.task)
+    models = {name: _model(name, typed) for name in config.models} or {_choice("model"): config.model}
+    output = Path(config.output)
+    if output.exists():
+        raise UserError(f"{output} is there already. Choose another output=...")
+    with exit_on_sigterm():  # so that a training that is being measured ends too
+        benchmark(config, models, typed, output)
+
+
+def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tuple[str, ...], output: Path) -> None:
+    """Measure every stage, print and draw the result, write `benchmark.json`."""
+    data = FaceDataModule(config.data)
+    data.prepare_data()
+    data.setup()
+    chosen = hardware_of(config.trainer)
+    augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
+    augment.to(chosen.device_type)
+    with TemporaryDirectory(prefix="gl_") as folder, some_faces(data.dataset("train"), MOST_FACES) as faces:
+        bench = Bench(config, chosen, faces, augment, typed, Path(folder))
+        measurements = measure(bench, models)
+    images = len(data.index("train"))
+    shares = kept_by_training(measurements, images)
+    workers = data.loading(config.data.batch_size).workers
+    said = sentences(shares, advice(measurements, workers=workers, cores=available_cores()))
+    output.mkdir(parents=True)
+    content = {
+        "measurements": [it.to_dict() for it in measurements],
+        "kept_by_training": shares,
+        "images_per_epoch": images,
+        "said": said,
+        "peak_gpu_bytes": torch.cuda.max_memory_allocated() if chosen.device_type == "cuda" else None,
+        "config": config.model_dump(mode="json", by_alias=True),
+        "typed": list(typed),
+        "packages": package_versions(),
+        "hardware": hardware(),
+        **git_state(),
+    }
+    write_text(output / "benchmark.json", json.dumps(content, indent=2) + "\n")
+    if any(not it.is_time for it in measurements):
+        draw_chart(measurements, output / "benchmark.png", _title(config, chosen))
+    console.print(table(measurements))
+    for sentence in said:
+        console.print(sentence, markup=False)
+    console.print(f"written to {output.absolute()}", markup=False)
+
+
+def measure(bench: Bench, models: dict[str, ModelConfig]) -> list[Measurement]:
+    """All stages that were asked for, in their order in a training; those of a network for each of the models."""
+    asked = bench.config.stages
+    found = [_startup(bench)] if "startup" in asked else []
+    found += [_input(bench, stage) for stage in INPUT_STAGES if stage in asked]
+    for choice, model in models.items():
+        step = _network(bench, "step", model) if {"step", "train"} & set(asked) else None
+        found += [step] if step is not None and "step" in asked else []
+        found += [_network(bench, "inference", model)] if "inference" in asked else []
+        found += [_train(bench, choice, model, step.ours.median)] if step is not None and "train" in asked else []
+    return found
+
+
+def _startup(bench: Bench) -> Measurement:
+    overrides = _for_train(bench.typed)
+    with progress_bar("startup") as report:
+        rates = whole_runs.measure_startup(overrides, bench.folder / "startup", bench.config.repeats, report)
+    return Measurement("startup", None, bench.where, rates["ours"], rates["common"])
+
+
+def _input(bench: Bench, stage: str) -> Measurement:
+    size, device = bench.config.data.batch_size, torch.device(bench.hardware.device_type)
+    units = {
+        "decode": lambda: input_stages.decode_units(bench.faces, size),
+        "loader": lambda: input_stages.loader_units(bench.faces, size, bench.augment),
+        "augmentation": lambda: input_stages.augmentation_units(bench.faces, size, bench.augment, device),
+        "pipeline": lambda: input_stages.pipeline_units(bench.faces, size, bench.augment),
+    }[stage]()
+    with one_core():
+        rates = _take_turns(bench, stage, units)
+    on_device = stage == "augmentation" and bench.where != "CPU"
+    return Measurement(stage, None, bench.where if on_device else "per core", rates["ours"], rates.get("common"))
+
+
+def _network(bench: Bench, stage: str, model: ModelConfig) -> Measurement:
+    data = bench.config.data
+    size = {"image_size": data.image_size, "batch_size": data.batch_size}
+    if stage == "step":
+        units = network_stages.step_units(model, bench.config.optimizer, bench.hardware, **size)
+    else:
+        units = network_stages.inference_units(model, bench.hardware, **size)
+    rates = _take_turns(bench, f"{stage} {model.name}", units)
+    return Measurement(stage, model.name, bench.where, rates["ours"], rates.get("common"))
+
+
+def _take_turns(bench: Bench, name: str, units: input_stages.Units) -> dict[str, Rate]:
+    wanted = units if bench.config.common else {"ours": units["ours"]}
+    device = torch.device(bench.hardware.device_type)
+    with progress_bar(name) as report:
+        return take_turns(
+            wanted, repeats=bench.config.repeats, seconds=bench.config.seconds, device=device, report=report
+        )
+
+
+def _train(bench: Bench, choice: str, model: ModelConfig, step_rate: float) -> Measurement:
+    """Real trainings of about `train_seconds` an epoch, in turns with the textbook script."""
+    config, data = bench.config, bench.config.data
+    steps = max(4, round(config.train_seconds * step_rate / data.batch_size))
+    steps = min(steps, max(1, len(bench.faces.dataset) // data.batch_size))
+    textbook = config.common and "/" not in model.name  # it knows torchvision's networks only
+    ours, common = [], []
+    with progress_bar(f"train {model.name}") as report:
+        for repeat in range(config.train_repeats):
+            folder = bench.folder / f"{choice}-{repeat}"
+            ours.append(whole_runs.train_ours(_for_train(bench.typed, choice), folder / "ours", steps))
+            report(2 * repeat + 1, 2 * config.train_repeats)
+            if textbook:
+                common.append(
+                    whole_runs.train_textbook(
+                        bench.faces,
+                        folder / "textbook",
+                        backbone=model.name,
+                        image_size=data.image_size,
+                        batch_size=data.batch_size,
+                        steps=steps,
+                        accelerator=bench.hardware.accelerator,
+                    )
+                )
+            report(2 * repeat + 2, 2 * config.train_repeats)
+    return Measurement(
+        "train",
+        model.name,
+        bench.where,
+        Rate(tuple(it.images_per_second for it in ours)),
+        Rate(tuple(common)) if common else None,
+        statistics.median(it.seconds_beside for it in ours),
+    )
+
+
+def _for_train(typed: Sequence[str], model: str | None = None) -> list[str]:
+    """What was typed of the sections that `train` has too; another model where one is given."""
+    keys = [text.lstrip("+~").partition("=")[0] for text in typed]
+    passed = [text for text, key in zip(typed, keys, strict=True) if key.partition(".")[0] in _PASSED_ON]
+    if model is None:
+        return passed
+    return [f"model={model}", *(text for text in passed if text.partition("=")[0] != "model")]
+
+
+def _model(choice: str, typed: Sequence[str]) -> ModelConfig:
+    known = groups()["model"]
+    if choice not in known:
+        raise UserError(f"models: there is no conf/model/{choice}.yaml. {suggestion(choice, known)}")
+    values = compose("benchmark", [*(text for text in typed if not text.startswith("model=")), f"model={choice}"])
+    return parse_config(BenchmarkConfig, values).model
+
+
+def _choice(group: str) -> str:
+    return str(HydraConfig.get().runtime.choices[group])
+
+
+def _title(config: BenchmarkConfig, chosen: Hardware) -> str:
+    machine = hardware()
+    device = ", ".join(machine["gpus"]) or f"{machine['cores']} cores of {machine['cpu']}"
+    precision = f"{chosen.precision}{', channels_last' if chosen.channels_last else ''}"
+    return (
+        f"{config.data.name}, {config.data.image_size} px, batch {config.data.batch_size}, {precision}, n = "
+        f"{config.repeats}\n{device}, torch {torch.__version__}"
+    )

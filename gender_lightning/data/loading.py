@@ -1,0 +1,125 @@
+"""How the loader of a rank runs: processes, batches ahead, pinned memory. Each `auto` comes from the machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+MOST_WORKERS = 16  # per rank: beyond, a decoder's worker waits
+MOST_AHEAD = 4  # batches per worker: enough to ride out a slow disk
+_SHARED = Path("/dev/shm")  # workers hand their batches over in here; 64 MB in a container that was not told more
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a `DataLoader` is told.
+
+    Attributes:
+        workers: Processes; 0 loads in the training process.
+        prefetch: Batches that each worker keeps ready; None without workers.
+        pin_memory: Whether batches lie in page-locked memory, from which a GPU copies beside its work.
+        persistent_workers: Whether the processes outlive an epoch.
+    """
+
+    workers: int
+    prefetch: int | None
+    pin_memory: bool
+    persistent_workers: bool
+
+
+def choose_loading(
+    *,
+    workers: int | str = "auto",
+    prefetch: int | str = "auto",
+    pin_memory: bool | str = "auto",
+    persistent_workers: bool | str = "auto",
+    cores: int,
+    device_type: str,
+    batch_bytes: int,
+    memory: int | None,
+) -> Loading:
+    """Replace every `auto`.
+
+    Args:
+        workers: As configured.
+        prefetch: As configured.
+        pin_memory: As configured.
+        persistent_workers: As configured.
+        cores: Of this rank.
+        device_type: Torch's name of the device that the batches go to.
+        batch_bytes: Of one batch of uint8 images.
+        memory: Bytes that waiting batches of this rank may take; None where it is unknown.
+    """
+    if workers == "auto":
+        processes = automatic_workers(cores, accelerated=device_type != "cpu")
+        if memory is not None and processes > (affordable := memory // (2 * batch_bytes)):
+            processes = affordable
+            log.warning(
+                "Memory for waiting batches is short (%d MB of RAM or /dev/shm), so that %d loader processes are used. "
+                "In a container give more shared memory (docker run --shm-size=4g).",
+                memory >> 20,
+                processes,
+            )
+    else:
+        processes = int(workers)
+    ahead: int | None = None
+    if processes:
+        ahead = _automatic_prefetch(processes, batch_bytes, memory) if prefetch == "auto" else int(prefetch)
+    return Loading(
+        workers=processes,
+        prefetch=ahead,
+        pin_memory=device_type == "cuda" if pin_memory == "auto" else bool(pin_memory),
+        persistent_workers=processes > 0 and (persistent_workers == "auto" or bool(persistent_workers)),
+    )
+
+
+def automatic_workers(cores: int, *, accelerated: bool) -> int:
+    """Loader processes for a rank with so many cores.
+
+    A core decodes and resizes some thousand faces a second. A network on the CPU takes far fewer, so that one
+    process is enough, and none where there is only one core; an accelerator takes all that it gets.
+    """
+    if accelerated:
+        return min(max(1, cores - 1), MOST_WORKERS)
+    return 1 if cores > 1 else 0
+
+
+def _automatic_prefetch(workers: int, batch_bytes: int, memory: int | None) -> int:
+    if memory is None:
+        return MOST_AHEAD
+    ready = memory // (workers * batch_bytes) - 1  # and one in the making
+    return max(1, min(MOST_AHEAD, ready))
+
+
+def memory_for_batches(ranks: int) -> int | None:
+    """Bytes that the waiting batches of one of so many ranks on this machine may take; None where unknown.
+
+    A quarter of the free memory, or half of the free shared memory where that is less: training and validation
+    may both have workers.
+    """
+    limits = [free // 4 for free in (_free_memory(), _free_in_group()) if free is not None]
+    if _SHARED.is_dir():
+        state = os.statvfs(_SHARED)
+        limits.append(state.f_bavail * state.f_frsize // 2)
+    return min(limits) // ranks if limits else None
+
+
+def _free_memory() -> int | None:
+    file = Path("/proc/meminfo")
+    if not file.is_file():
+        return None
+    fields = dict(line.split(":", 1) for line in file.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
+
+
+def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the control group of a container still allows, where it limits memory (version 2)."""
+    limit, current = group / "memory.max", group / "memory.current"
+    if not (limit.is_file() and current.is_file()):
+        return None
+    allowed = limit.read_text().strip()
+    return None if allowed == "max" else max(0, int(allowed) - int(current.read_text()))

@@ -1,0 +1,65 @@
+"""On what a figure was made: versions, hardware, the state of the source."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "gender-lightning", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "wandb",
+)  # fmt: skip
+log = logging.getLogger(__name__)
+
+
+def package_versions() -> dict[str, str | None]:
+    """Versions of the packages that results depend on; None for one that is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
+
+
+def hardware() -> dict[str, Any]:
+    """Name and number of the CPU cores this process may use, the GPUs, and the system."""
+    cpu = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        cpu = names[0] if names else cpu
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": cpu, "cores": cores, "gpus": _gpus(), "system": platform.platform()}
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs; without loading torch for it, which a caller that uses them has done."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+
+
+def git_state() -> dict[str, Any]:
+    """Revision and dirtiness of the source tree; nothing for an installed wheel."""
+    source = Path(__file__).parent.parent
+    if not (source / ".git").exists():
+        return {}
+    try:
+        revision, changes = (
+            subprocess.run(["git", *words], cwd=source, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.debug("no git state: %s", error)
+        return {}
+    return {"git_revision": revision, "git_dirty": bool(changes)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

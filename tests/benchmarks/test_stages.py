@@ -1,0 +1,111 @@
+"""What is timed is the real work: the same pictures, the same augmentations, in the common way and in ours."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import transforms
+
+from gender_lightning.benchmarks import input_stages, network_stages
+from gender_lightning.benchmarks.common import CommonDataset, common_transform
+from gender_lightning.benchmarks.faces import batches, some_faces
+from gender_lightning.config import BenchmarkConfig, parse_config
+from gender_lightning.data.annotations import read_celeba
+from gender_lightning.data.dataset import FaceDataset
+from gender_lightning.data.decoding import Framing
+from gender_lightning.data.images import FolderStore, ZipStore
+from gender_lightning.overrides import compose
+from gender_lightning.training.hardware import Hardware
+from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, Normalize
+
+SIZE = 32
+STRONG = AugmentationSettings(
+    random_rotation=20,
+    random_horizontal_flip=0.5,
+    color_jitter=ColorJitter(0.3, 0.3, 0.3, 0.05),
+    random_erasing=0.2,
+    random_scale=(0.8, 1.2),
+    random_translation=0.1,
+)
+
+
+@pytest.fixture(params=["folder", "zip"])
+def dataset(tiny_celeba: Path, tmp_path: Path, request: pytest.FixtureRequest) -> FaceDataset:
+    folder = tiny_celeba / "img_align_celeba"
+    if request.param == "folder":
+        return FaceDataset(read_celeba(tiny_celeba), FolderStore(folder), Framing(SIZE))
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"img_align_celeba/{file.name}")
+    return FaceDataset(read_celeba(tiny_celeba), ZipStore(tmp_path / "faces.zip"), Framing(SIZE))
+
+
+def test_both_ways_see_the_same_faces(dataset: FaceDataset) -> None:
+    """Without augmentation they differ by how PIL and torch round a resize alone."""
+    with some_faces(dataset, 20) as faces:
+        assert len(set(faces.rows)) == len(faces.paths) == 20
+        ours = dataset.__getitems__(list(faces.rows))
+        assert ours.labels.tolist() == list(faces.labels)
+        common = CommonDataset(faces.paths, faces.labels, common_transform(AugmentationSettings(), SIZE, "square"))
+        theirs = torch.stack([common[position][0] for position in range(20)])
+    # torchvision resizes before it cuts the square out, which moves the picture by a fraction of a pixel
+    assert (Normalize()(ours.images) - theirs).abs().mean() < 0.05
+
+
+def test_the_common_way_does_the_whole_list() -> None:
+    names = [type(step).__name__ for step in common_transform(STRONG, SIZE, "square").transforms]
+    assert names == [
+        "Resize", "CenterCrop", "RandomAffine", "RandomHorizontalFlip", "ColorJitter", "ToTensor", "Normalize",
+        "RandomErasing",
+    ]  # fmt: skip
+    names = [
+        type(step).__name__
+        for step in common_transform(AugmentationSettings(random_rotation=5), SIZE, "none").transforms
+    ]
+    assert names == ["Resize", "RandomRotation", "ToTensor", "Normalize"]
+    affine = common_transform(STRONG, SIZE, "square").transforms[2]
+    assert affine.degrees == [-20.0, 20.0] and affine.translate == (0.1, 0.1) and affine.scale == (0.8, 1.2)
+    assert affine.interpolation == transforms.InterpolationMode.BILINEAR
+
+
+@pytest.mark.parametrize("stage", ["decode", "loader", "pipeline", "augmentation"])
+def test_a_unit_does_a_batch(dataset: FaceDataset, stage: str) -> None:
+    augment = Augment(STRONG)
+    with some_faces(dataset, 10) as faces:
+        units = {
+            "decode": lambda: input_stages.decode_units(faces, 4),
+            "loader": lambda: input_stages.loader_units(faces, 4, augment),
+            "pipeline": lambda: input_stages.pipeline_units(faces, 4, augment),
+            "augmentation": lambda: input_stages.augmentation_units(faces, 4, augment, torch.device("cpu")),
+        }[stage]()
+        assert {name: unit() for name, unit in units.items()} == {"ours": 4, "common": 4}
+
+
+def test_batches_go_round() -> None:
+    turns = batches(5, 3)
+    assert [next(turns) for _ in range(3)] == [[0, 1, 2], [3, 4, 0], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet"])
+def test_a_step_learns_and_inference_does_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = parse_config(BenchmarkConfig, compose("benchmark", [f"model={name}", "optimizer=sgd"]))
+    nets: list[torch.nn.Module] = []
+    create = network_stages.create_backbone
+    monkeypatch.setattr(network_stages, "create_backbone", lambda *a, **k: nets.append(create(*a, **k)) or nets[-1])
+    hardware = Hardware("cpu", 1, "bf16-mixed", compile=False, channels_last=True)
+
+    def total() -> list[float]:
+        return [sum(float(p.detach().double().abs().sum()) for p in net.parameters()) for net in nets]
+
+    units = network_stages.step_units(config.model, config.optimizer, hardware, image_size=SIZE, batch_size=4)
+    before = total()
+    assert {key: unit() for key, unit in units.items()} == {"ours": 4, "common": 4}
+    assert all(now != then for now, then in zip(total(), before, strict=True))
+    nets.clear()
+    units = network_stages.inference_units(config.model, hardware, image_size=SIZE, batch_size=4)
+    before = total()
+    assert {key: unit() for key, unit in units.items()} == {"ours": 4, "common": 4}
+    assert total() == before and not any(net.training for net in nets)

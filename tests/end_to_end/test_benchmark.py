@@ -1,0 +1,74 @@
+"""`benchmark`: every stage on a handful of faces; a mistake costs no time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+Command = Callable[..., None]
+
+
+def typed(faces: Path, output: Path, *more: str) -> list[str]:
+    return [
+        "benchmark", "data=celeba", f"data.root={faces}", "data.image_size=32", "data.batch_size=8", "repeats=2",
+        "seconds=0.01", "train_repeats=1", "train_seconds=0.1", "trainer=cpu", f"output={output}", *more,
+    ]  # fmt: skip
+
+
+def test_fast_stages_of_two_backbones(
+    command: Command, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = "stages=[decode,loader,augmentation,pipeline,step,inference]"
+    command(*typed(faces, tmp_path / "out", stages, "models=[resnet18,googlenet]"))
+    content = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    found = [(it["stage"], it["backbone"]) for it in content["measurements"]]
+    networks = [(stage, name) for name in ("resnet18", "googlenet") for stage in ("step", "inference")]
+    assert found == [*((stage, None) for stage in ("decode", "loader", "augmentation", "pipeline")), *networks]
+    for it in content["measurements"]:
+        assert len(it["ours"]["samples"]) == len(it["common"]["samples"]) == 2
+        assert it["ratio"] == pytest.approx(it["median"]["ours"] / it["median"]["common"])
+    assert content["packages"]["torch"] and content["hardware"]["cores"] and content["config"]["repeats"] == 2
+    with Image.open(tmp_path / "out" / "benchmark.png") as picture:
+        assert picture.width > 500
+    printed = capsys.readouterr().out
+    assert "resnet18: step takes" in printed and "googlenet: step takes" in printed
+
+
+def test_without_the_common_way(command: Command, faces: Path, tmp_path: Path) -> None:
+    command(*typed(faces, tmp_path / "out", "stages=[loader]", "common=false"))
+    (it,) = json.loads((tmp_path / "out" / "benchmark.json").read_text())["measurements"]
+    assert it["common"] is None and it["ratio"] is None
+
+
+@pytest.mark.slow
+def test_real_training_and_its_start(command: Command, faces: Path, tmp_path: Path) -> None:
+    command(*typed(faces, tmp_path / "out", "stages=[startup,step,train]", "model=resnet18", "repeats=1"))
+    content = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    startup, step, train = content["measurements"]
+    assert (startup["stage"], startup["unit"]) == ("startup", "s") and startup["median"]["ours"] > 0.5
+    assert train["median"]["common"] > 0 and 0 < train["seconds_beside"] < 60
+    seconds = 33 / train["median"]["ours"] + train["seconds_beside"]
+    assert content["kept_by_training"]["resnet18"] == pytest.approx(33 / seconds / step["median"]["ours"])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ("stages=[loder]", "stages"),
+        ("models=[resnet5]", "Did you mean"),
+        ("repeats=0", "repeats"),
+        ("output=.", "Choose another output"),
+    ],
+)
+def test_mistakes(
+    command: Command, faces: Path, tmp_path: Path, mistake: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        command(*typed(faces, tmp_path / "out", mistake))
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
