@@ -25,14 +25,12 @@ from numpy.typing import NDArray
 from gender_lightning.data.drawing.attributes import NAMES, attributes
 from gender_lightning.data.drawing.painter import paint
 from gender_lightning.data.drawing.traits import sample_person, sample_picture
+from gender_lightning.data.synthetic_marker import MARKER, SPLITS, describe_set, is_drawn
 from gender_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of the drawing: raised whenever the same seed gives other faces
-MARKER = "synthetic.json"
 IMAGES = "img_align_celeba"
-SPLITS = ("train", "valid", "test")
 LANDMARKS = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
 _CHUNK = 32  # faces per task: a fraction of a second
 
@@ -87,8 +85,8 @@ def draw_faces(
     Raises:
         UserError: `root` holds another synthetic set or other files, or cannot be written.
     """
-    wanted = _marker(sizes, seed)
-    if _is_complete(root, wanted):
+    wanted = describe_set(sizes, seed)
+    if is_drawn(root, wanted):
         return
     scratch = root.parent / f".{root.name}.drawing-{os.getpid()}"
     try:
@@ -119,46 +117,6 @@ def synthetic_faces(n: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.in
     return images, np.array([int(face.attributes[male]) for face in drawn], np.int64)
 
 
-def _marker(sizes: Mapping[str, int], seed: int) -> dict[str, dict[str, int] | int]:
-    unknown = set(sizes) - set(SPLITS)
-    if unknown:
-        raise UserError(f"There is no split named {sorted(unknown)[0]!r}. Choose among {', '.join(SPLITS)}.")
-    counts = {name: int(sizes.get(name, 0)) for name in SPLITS}
-    if min(counts.values()) < 0 or sum(counts.values()) == 0:
-        raise UserError(f"Synthetic faces of sizes {counts} cannot be drawn. Ask for one face or more in all.")
-    if seed < 0:
-        raise UserError(f"The seed {seed} is negative. Choose zero or more.")
-    return {"sizes": counts, "seed": int(seed), "version": VERSION}
-
-
-def _is_complete(root: Path, wanted: Mapping[str, object]) -> bool:
-    """Says whether `root` holds the wanted set; raises where it holds anything else."""
-    if not root.exists():
-        return False
-    remedy = "Choose another folder with data.root, or delete this one."
-    if not root.is_dir():
-        raise UserError(f"{root} is a file, not a folder for synthetic faces. {remedy}")
-    marker = root / MARKER
-    if not marker.is_file():
-        if any(root.iterdir()):
-            raise UserError(f"{root} is not empty, and holds no synthetic faces. {remedy}")
-        return False
-    try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{marker} is not readable as JSON. {remedy}") from error
-    if found != wanted:
-        raise UserError(f"{root} holds other synthetic faces ({_difference(found, wanted)}). {remedy}")
-    return True
-
-
-def _difference(found: object, wanted: Mapping[str, object]) -> str:
-    values = found if isinstance(found, dict) else {}
-    return "; ".join(
-        f"{key} {values.get(key)} there, {value} wanted" for key, value in wanted.items() if values.get(key) != value
-    )
-
-
 def _move(scratch: Path, root: Path, wanted: Mapping[str, object]) -> None:
     try:
         if root.is_dir() and not any(root.iterdir()):
@@ -166,7 +124,7 @@ def _move(scratch: Path, root: Path, wanted: Mapping[str, object]) -> None:
         scratch.rename(root)
     except OSError as error:
         # Another process may have drawn the same set meanwhile: then ours is not needed.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _is_complete(root, wanted):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not is_drawn(root, wanted):
             raise
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gender_lightning.data.annotations import Index
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import sigmoid
+
+if TYPE_CHECKING:
+    import pandas as pd  # loaded where a table is made: a training starts without
 
 COLUMNS = ("image_id", "split", "label", "logit", "probability", "identity")
 
@@ -30,6 +33,8 @@ def predictions_table(index: Index, split: str, logits: ArrayLike | Tensor, temp
         N rows: image_id str, split str, label int8, logit float32, probability float32 = sigmoid(logit /
         temperature), identity Int32 (null where it is not known), then one bool column per attribute.
     """
+    import pandas as pd
+
     values = logits.detach().float().cpu().numpy() if isinstance(logits, Tensor) else np.asarray(logits)
     values = values.astype(np.float32).reshape(-1)
     assert len(values) == len(index), (len(values), len(index))
@@ -67,6 +72,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If the file is missing, no parquet, or not such a table.
     """
+    import pandas as pd
+
     if not path.is_file():
         raise UserError(f"{path} does not exist. Make it with gender-lightning evaluate checkpoint=RUN_DIR.")
     try:

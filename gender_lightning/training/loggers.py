@@ -6,21 +6,26 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from string import ascii_lowercase, digits
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
 from gender_lightning.config import LoggerConfig, TensorBoardLogger, WandbLogger
 from gender_lightning.errors import UserError
 from gender_lightning.runs import Run, is_first_process
-from gender_lightning.training.wandb_session import GuardedWandbLogger, choose_mode, describe, open_run
+from gender_lightning.training.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
+
+if TYPE_CHECKING:
+    from wandb import Run as WandbRun
 
 log = logging.getLogger(__name__)
 
 
 def make_loggers(config: LoggerConfig, run: Run) -> list[pl.loggers.Logger]:
-    """Build the loggers, the same list on every rank; a W&B run is open and in `run.json` afterwards.
+    """Build the loggers, the same list on every rank; the id of a W&B run is in `run.json` afterwards.
 
     None for csv (`metrics.csv` is a callback's, in every run), for a W&B that is disabled, and for a
     `fast_dev_run`, which keeps nothing. End them by `finish_loggers`.
@@ -84,35 +89,38 @@ def _make_tensorboard(run: Run) -> pl.loggers.Logger:
 
 
 def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> list[pl.loggers.Logger]:
-    experiment = None
+    if named_mode(config.mode) == "disabled":
+        return []
     run_id = run.info().get("wandb_id")
+    opener = None
     if is_first_process():
-        mode = choose_mode(config.mode)
-        if mode == "disabled":
-            return []
-        if config.mode == "online" and mode == "offline":
-            log.warning("logger.mode=online, but nobody is logged in to W&B. Log in by `wandb login`.")
         if run_id is None:
             run_id = _new_id()
             run.update(wandb_id=run_id)  # first, so that a resume finds it whatever happens
-        experiment = open_run(
-            mode=mode,
-            directory=run.path,
-            run_id=run_id,
-            config=flatten(resolved),
-            project=config.project,
-            entity=config.entity,
-            group=config.group,
-            tags=config.tags or None,
-            name=resolved.get("name"),
-        )
-    elif config.mode == "disabled" or choose_mode(config.mode) == "disabled":
-        return []
+        opener = partial(_open_wandb, config, run.path, run_id, resolved)
     try:
-        return [GuardedWandbLogger(experiment, project=config.project, run_id=run_id, directory=run.path)]
-    except ModuleNotFoundError as error:  # Lightning found no wandb; open_run has warned
-        log.debug("no W&B logger: %s", describe(error))
+        return [GuardedWandbLogger(opener, project=config.project, run_id=run_id, directory=run.path)]
+    except ModuleNotFoundError as error:  # Lightning found no wandb
+        log.warning("W&B does not work (%s). The training goes on without it.", describe(error))
         return [pl.loggers.logger.DummyLogger()]
+
+
+def _open_wandb(config: WandbLogger, directory: Path, run_id: str, resolved: Mapping[str, Any]) -> WandbRun | None:
+    mode = choose_mode(config.mode)
+    assert mode != "disabled"
+    if config.mode == "online" and mode == "offline":
+        log.warning("logger.mode=online, but nobody is logged in to W&B. Log in by `wandb login`.")
+    return open_run(
+        mode=mode,
+        directory=directory,
+        run_id=run_id,
+        config=flatten(resolved),
+        project=config.project,
+        entity=config.entity,
+        group=config.group,
+        tags=config.tags or None,
+        name=resolved.get("name"),
+    )
 
 
 def _new_id() -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from gender_lightning.training.wandb_session import GuardedWandbLogger
 from gender_lightning.transforms import describe_batch_image
 
 if TYPE_CHECKING:
+    import pandas as pd
     from wandb import Run as WandbRun
 
     from gender_lightning.models.classifier import GenderClassifier
@@ -36,7 +36,20 @@ _POINTS = 500  # of a curve: finer than a screen shows
 
 
 class WandbReport(pl.Callback):
-    """Logs one picture of the first training batch of a run as the network saw it, labels written on it."""
+    """Opens W&B beside the first steps; logs a picture of the first batch as the network saw it, labels on it."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the run: the loader's processes have been forked by now."""
+        for logger in wandb_loggers(trainer.loggers):
+            logger.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
+        """Wait for the run before processes are forked for the validation."""
+        if trainer.is_last_batch:
+            for logger in wandb_loggers(trainer.loggers):
+                logger.wait()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int

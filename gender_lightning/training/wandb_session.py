@@ -6,7 +6,9 @@ import logging
 import netrc
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -33,22 +35,51 @@ log = logging.getLogger(__name__)
 
 
 class GuardedWandbLogger(pl.loggers.WandbLogger):
-    """Lightning's logger around a W&B run that is open already, or around none.
+    """Lightning's logger around a W&B run that is opened beside the training, or around none.
 
-    The first failure is reported in one warning, and from then on nothing is sent. Without a run (W&B is
-    broken, or this is not rank 0) everything does nothing, so all ranks have the same list of loggers.
+    Importing W&B and opening a run take as long as importing torch: `start` does both in a thread, and what is
+    logged meanwhile waits. The first failure is reported in one warning, and from then on nothing is sent.
+    Without a run (W&B is broken, or this is not rank 0) everything does nothing, so all ranks have the same
+    list of loggers.
     """
 
-    def __init__(self, experiment: WandbRun | None, *, project: str, run_id: str | None, directory: Path) -> None:
-        """Take a run from `open_run`; finish it by `finish`."""
+    def __init__(
+        self, opener: Callable[[], WandbRun | None] | None, *, project: str, run_id: str | None, directory: Path
+    ) -> None:
+        """Take what opens the run, such as `open_run`, or None; finish it by `finish`."""
         super().__init__(project=project, id=run_id, save_dir=directory, log_model=False)
-        self._run = experiment
+        self._opener = opener
+        self._opening: Future[WandbRun | None] | None = None
+        self._waiting: list[tuple[str, Callable[[WandbRun], object]]] = []
+        self._run: WandbRun | None = None
         self._broken: WandbRun | None = None
         self.directory = directory
 
+    def start(self) -> None:
+        """Begin to open the run in a thread.
+
+        No process may be forked before `wait`: it would inherit locks that the thread holds.
+        """
+        if self._opener is None:
+            return
+        self._opening, opener, self._opener = Future(), self._opener, None
+        Thread(target=_fulfil, args=(self._opening, opener), name="open-wandb").start()
+
+    def wait(self) -> None:
+        """Return when the run is open, opening it now where nobody has started, and what has waited is logged."""
+        self.start()
+        if self._opening is None:
+            return
+        self._run, self._opening = self._opening.result(), None
+        waiting, self._waiting = self._waiting, []
+        for what, action in waiting:
+            self._attempt(what, action)
+
     @property
     def experiment(self) -> Any:
-        """The W&B run; where there is none, a stand-in that swallows every call."""
+        """The W&B run, which is waited for at its first use; or a stand-in that swallows every call."""
+        if self._opener is not None or self._opening is not None:
+            return _Late(self)
         return DummyLogger().experiment if self._run is None else self._run
 
     @property
@@ -58,11 +89,18 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
 
     @property
     def alive(self) -> bool:
-        """Whether anything is sent at all."""
-        return self._run is not None
+        """Whether anything is sent at all, as far as is known."""
+        return any(it is not None for it in (self._opener, self._opening, self._run))
 
     def attempt(self, what: str, action: Callable[[WandbRun], object]) -> None:
-        """Do something with the run; on the first failure warn, and leave W&B alone from then on."""
+        """Do something with the run once it is open; on the first failure warn, and leave W&B alone from then on."""
+        if self._opening is not None and not self._opening.done():
+            self._waiting.append((what, action))
+            return
+        self.wait()
+        self._attempt(what, action)
+
+    def _attempt(self, what: str, action: Callable[[WandbRun], object]) -> None:
         if self._run is None:
             return
         try:
@@ -88,6 +126,7 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
 
     def finish(self, exit_code: int) -> None:
         """End the run with the exit code of the process; uploads what is left when online."""
+        self.wait()
         log_file = self.directory / "log.txt"
         if log_file.is_file():
             self.attempt("keep log.txt", lambda run: run.save(log_file, base_path=self.directory, policy="end"))
@@ -102,13 +141,33 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
             del os.environ[_STAGING]
 
 
-def choose_mode(wanted: Literal["auto", "online", "offline", "disabled"]) -> Mode:
-    """Decide where a run goes; "auto" follows WANDB_MODE, and means online where no one says otherwise.
+class _Late:
+    """A run that is still being opened: its first use waits for it."""
 
-    Online it becomes only when the user is logged in; no network and no prompt are involved.
-    """
+    def __init__(self, logger: GuardedWandbLogger) -> None:
+        self._logger = logger
+
+    def __getattr__(self, name: str) -> Any:
+        self._logger.wait()
+        return getattr(self._logger.experiment, name)
+
+
+def _fulfil(opening: Future[WandbRun | None], opener: Callable[[], WandbRun | None]) -> None:
+    try:
+        opening.set_result(opener())
+    except BaseException as error:  # raised again where it is waited for
+        opening.set_exception(error)
+
+
+def named_mode(wanted: Literal["auto", "online", "offline", "disabled"]) -> Mode:
+    """What is asked for; "auto" follows WANDB_MODE, and means online where no one says otherwise."""
     named = os.environ.get("WANDB_MODE", "").lower() if wanted == "auto" else wanted
-    mode = _MODES.get(named, "online")
+    return _MODES.get(named, "online")
+
+
+def choose_mode(wanted: Literal["auto", "online", "offline", "disabled"]) -> Mode:
+    """Decide where a run goes: online only when the user is logged in; no network and no prompt are involved."""
+    mode = named_mode(wanted)
     return "offline" if mode == "online" and not logged_in() else mode
 
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,6 +156,7 @@ def test_a_wandb_that_breaks_stops_nothing(
     run: Run, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loggers = make_loggers(wandb_config(), run)
+    loggers[0].wait()
     with monkeypatch.context() as broken:
         broken.setattr(loggers[0].experiment, method, fail)
         fit(run, loggers)
@@ -174,6 +177,25 @@ def test_an_unreachable_wandb_becomes_an_offline_run(
     assert len(warnings(caplog)) == 1
     assert "cannot be reached" in warnings(caplog)[0]
     assert history(records(run))["train/loss"]
+
+
+def test_what_is_logged_while_the_run_opens_is_not_lost(run: Run) -> None:
+    gate, opened = threading.Event(), []
+    logger = GuardedWandbLogger(
+        lambda: gate.wait(60) and SimpleNamespace(log=opened.append, name="n"),
+        project="p",
+        run_id="i",
+        directory=run.path,
+    )
+    logger.start()
+    logger.log_metrics({"x": 1.0}, 0)
+    logger.log_metrics({"x": 2.0}, 1)
+    assert logger.alive and opened == []
+    later = logger.experiment  # Lightning asks for it before the training, and must not wait
+    gate.set()
+    assert later.name == "n"
+    logger.log_metrics({"x": 3.0}, 2)
+    assert [(values["x"], values["trainer/global_step"]) for values in opened] == [(1.0, 0), (2.0, 1), (3.0, 2)]
 
 
 def test_other_ranks_never_touch_wandb(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
