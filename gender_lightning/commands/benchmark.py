@@ -30,6 +30,7 @@ from gender_lightning.models.classifier import augmentation_settings
 from gender_lightning.overrides import compose, groups
 from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.runs import exit_on_sigterm, write_text
+from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.hardware import Hardware
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
@@ -76,6 +77,8 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     data.prepare_data()
     data.setup()
     chosen = hardware_of(config.trainer)
+    if chosen.device_type == "cpu":
+        keep_freed_memory()  # as `train` does; the common way's stages in this process gain from it too
     augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
     augment.to(chosen.device_type)
     with TemporaryDirectory(prefix="gl_") as folder, some_faces(data.dataset("train"), MOST_FACES) as faces:
