@@ -23,6 +23,7 @@ from gender_lightning.config import BenchmarkConfig, ModelConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.loading import automatic_workers
 from gender_lightning.data.progress import progress_bar
 from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
@@ -86,7 +87,9 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
         measurements = measure(bench, models)
     images = len(data.index("train"))
     shares = kept_by_training(measurements, images)
-    workers = data.loading(config.data.batch_size).workers
+    wanted = config.data.workers
+    accelerated = chosen.device_type != "cpu"
+    workers = automatic_workers(available_cores(), accelerated=accelerated) if wanted == "auto" else wanted
     said = sentences(shares, advice(measurements, workers=workers, cores=available_cores()))
     output.mkdir(parents=True)
     content = {
