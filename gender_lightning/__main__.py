@@ -133,7 +133,9 @@ def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> 
     import hydra
 
     from gender_lightning.config.location import conf_dir
+    from gender_lightning.config.resolvers import register_resolvers
 
+    register_resolvers()
     typed = list(sys.argv)
 
     def with_full_command_line(config: Any) -> None:

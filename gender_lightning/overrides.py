@@ -12,6 +12,7 @@ from typing import Any
 from gender_lightning.config import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.base import Section
 from gender_lightning.config.location import conf_dir
+from gender_lightning.config.resolvers import register_resolvers
 from gender_lightning.config.validation import suggestion
 from gender_lightning.errors import UserErrors
 from gender_lightning.override_fields import extends, flat, is_known, nearest, path_of
@@ -93,6 +94,7 @@ def _hydra_at_conf() -> Iterator[None]:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    register_resolvers()
     if GlobalHydra.instance().is_initialized():  # inside a command, which Hydra has started from the same conf/
         yield
         return

@@ -19,6 +19,7 @@ class ModelConfig(Section):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         description="learning-rate factor per layer from the head down"
     )
+    lr_factor: Positive = Field(description="of the optimizer's default rate; a typed optimizer.lr is taken as it is")
     test_time_flip: bool = Field(description="average the logits of an image and its mirror image")
     arguments: dict[str, Any] = Field(description="further arguments of the backbone's builder")
 
