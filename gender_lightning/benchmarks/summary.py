@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -24,6 +25,7 @@ class Measurement:
         ours: Images per second; for `startup` seconds.
         common: The same of the common way.
         seconds_beside: `train` only: seconds of an epoch beside its steps (checkpoints, one batch of validation).
+        bare: `train` only: images per second of the bare step, each measured right before the real training.
     """
 
     stage: str
@@ -32,6 +34,7 @@ class Measurement:
     ours: Rate
     common: Rate | None = None
     seconds_beside: float | None = None
+    bare: Rate | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -49,18 +52,26 @@ class Measurement:
         return {**asdict(self), "unit": "s" if self.is_time else "images/s", "median": medians, "ratio": self.ratio}
 
 
-def kept_by_training(measurements: Sequence[Measurement], images: int) -> dict[str, float]:
-    """For each backbone the share of the bare step's images/s that real training keeps.
+def kept_while_training(measurements: Sequence[Measurement]) -> dict[str, float]:
+    """For each backbone the share of the bare step's images/s that real training keeps while it trains.
 
-    What an epoch needs beside its steps counts, over an epoch of so many images.
+    The median over pairs: a bare step, and the real training right after it.
     """
+    return {
+        str(it.backbone): statistics.median(a / b for a, b in zip(it.ours.samples, it.bare.samples, strict=True))
+        for it in measurements
+        if it.bare is not None
+    }
+
+
+def kept_by_training(measurements: Sequence[Measurement], images: int) -> dict[str, float]:
+    """The same share over a whole epoch of so many images: what it needs beside its steps counts too."""
     shares = {}
     for training in (it for it in measurements if it.stage == "train"):
-        step = _find(measurements, "step", training.backbone)
-        if step is not None:
-            assert training.seconds_beside is not None
-            seconds = images / training.ours.median + training.seconds_beside
-            shares[str(training.backbone)] = images / seconds / step.ours.median
+        assert training.seconds_beside is not None
+        steps = images / training.ours.median
+        while_training = kept_while_training([training])[str(training.backbone)]
+        shares[str(training.backbone)] = while_training * steps / (steps + training.seconds_beside)
     return shares
 
 
@@ -125,9 +136,15 @@ def table(measurements: Sequence[Measurement]) -> Table:
     return result
 
 
-def sentences(shares: Mapping[str, float], advices: Sequence[str]) -> list[str]:
-    """What is printed below the table."""
-    kept = [f"{name}: real training keeps {share:.1%} of the bare step's images/s." for name, share in shares.items()]
+def sentences(
+    training: Mapping[str, float], epochs: Mapping[str, float], images: int, advices: Sequence[str]
+) -> list[str]:
+    """What is printed below the table; see `kept_while_training` and `kept_by_training`."""
+    kept = [
+        f"{name}: real training keeps {training[name]:.1%} of the bare step's images/s, and {share:.1%} over epochs of "
+        f"{images:,} images with checkpoints and a batch of validation."
+        for name, share in epochs.items()
+    ]
     return [*kept, *advices]
 
 

@@ -16,8 +16,16 @@ from hydra.core.hydra_config import HydraConfig
 from gender_lightning.benchmarks import input_stages, network_stages, whole_runs
 from gender_lightning.benchmarks.chart import draw_chart
 from gender_lightning.benchmarks.faces import Faces, some_faces
-from gender_lightning.benchmarks.summary import Measurement, Where, advice, kept_by_training, sentences, table
-from gender_lightning.benchmarks.timing import Rate, one_core, take_turns
+from gender_lightning.benchmarks.summary import (
+    Measurement,
+    Where,
+    advice,
+    kept_by_training,
+    kept_while_training,
+    sentences,
+    table,
+)
+from gender_lightning.benchmarks.timing import Rate, Unit, one_core, take_turns
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import BenchmarkConfig, ModelConfig, parse_config
 from gender_lightning.config.validation import suggestion
@@ -86,15 +94,16 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
         bench = Bench(config, chosen, faces, augment, typed, Path(folder))
         measurements = measure(bench, models)
     images = len(data.index("train"))
-    shares = kept_by_training(measurements, images)
+    training, epochs = kept_while_training(measurements), kept_by_training(measurements, images)
     wanted = config.data.workers
     accelerated = chosen.device_type != "cpu"
     workers = automatic_workers(available_cores(), accelerated=accelerated) if wanted == "auto" else wanted
-    said = sentences(shares, advice(measurements, workers=workers, cores=available_cores()))
+    said = sentences(training, epochs, images, advice(measurements, workers=workers, cores=available_cores()))
     output.mkdir(parents=True)
     content = {
         "measurements": [it.to_dict() for it in measurements],
-        "kept_by_training": shares,
+        "kept_while_training": training,
+        "kept_by_training": epochs,
         "images_per_epoch": images,
         "said": said,
         "peak_gpu_bytes": torch.cuda.max_memory_allocated() if chosen.device_type == "cuda" else None,
@@ -119,10 +128,8 @@ def measure(bench: Bench, models: dict[str, ModelConfig]) -> list[Measurement]:
     found = [_startup(bench)] if "startup" in asked else []
     found += [_input(bench, stage) for stage in INPUT_STAGES if stage in asked]
     for choice, model in models.items():
-        step = _network(bench, "step", model) if {"step", "train"} & set(asked) else None
-        found += [step] if step is not None and "step" in asked else []
-        found += [_network(bench, "inference", model)] if "inference" in asked else []
-        found += [_train(bench, choice, model, step.ours.median)] if step is not None and "train" in asked else []
+        found += [_network(bench, stage, model) for stage in ("step", "inference") if stage in asked]
+        found += [_train(bench, choice, model)] if "train" in asked else []
     return found
 
 
@@ -149,11 +156,12 @@ def _input(bench: Bench, stage: str) -> Measurement:
 
 def _network(bench: Bench, stage: str, model: ModelConfig) -> Measurement:
     data = bench.config.data
-    size = {"image_size": data.image_size, "batch_size": data.batch_size}
     if stage == "step":
-        units = network_stages.step_units(model, bench.config.optimizer, bench.hardware, **size)
+        units = _step_units(bench, model)
     else:
-        units = network_stages.inference_units(model, bench.hardware, **size)
+        units = network_stages.inference_units(
+            model, bench.hardware, image_size=data.image_size, batch_size=data.batch_size
+        )
     rates = _take_turns(bench, f"{stage} {model.name}", units)
     return Measurement(stage, model.name, bench.where, rates["ours"], rates.get("common"))
 
@@ -167,31 +175,25 @@ def _take_turns(bench: Bench, name: str, units: input_stages.Units) -> dict[str,
         )
 
 
-def _train(bench: Bench, choice: str, model: ModelConfig, step_rate: float) -> Measurement:
-    """Real trainings of about `train_seconds` an epoch, in turns with the textbook script."""
-    config, data = bench.config, bench.config.data
-    steps = max(4, round(config.train_seconds * step_rate / data.batch_size))
-    steps = min(steps, max(1, len(bench.faces.dataset) // data.batch_size))
-    textbook = config.common and "/" not in model.name  # it knows torchvision's networks only
-    ours, common = [], []
+def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
+    """Real trainings of about `train_seconds` an epoch, in turns with the bare step and the textbook script."""
+    repeats, batch_size = bench.config.train_repeats, bench.config.data.batch_size
+    bare_step = _step_units(bench, model)["ours"]
+    textbook = bench.config.common and "/" not in model.name  # it knows torchvision's networks only
+    bare: list[float] = []
+    ours: list[whole_runs.Training] = []
+    common: list[float] = []
     with progress_bar(f"train {model.name}") as report:
-        for repeat in range(config.train_repeats):
+        for repeat in range(repeats):
             folder = bench.folder / f"{choice}-{repeat}"
+            bare.append(_rate(bench, bare_step, bench.config.train_seconds))
+            steps = max(4, round(bench.config.train_seconds * bare[0] / batch_size))
+            steps = min(steps, max(1, len(bench.faces.dataset) // batch_size))
             ours.append(whole_runs.train_ours(_for_train(bench.typed, choice), folder / "ours", steps))
-            report(2 * repeat + 1, 2 * config.train_repeats)
+            report(2 * repeat + 1, 2 * repeats)
             if textbook:
-                common.append(
-                    whole_runs.train_textbook(
-                        bench.faces,
-                        folder / "textbook",
-                        backbone=model.name,
-                        image_size=data.image_size,
-                        batch_size=data.batch_size,
-                        steps=steps,
-                        accelerator=bench.hardware.accelerator,
-                    )
-                )
-            report(2 * repeat + 2, 2 * config.train_repeats)
+                common.append(_train_textbook(bench, model, folder / "textbook", steps))
+            report(2 * repeat + 2, 2 * repeats)
     return Measurement(
         "train",
         model.name,
@@ -199,6 +201,32 @@ def _train(bench: Bench, choice: str, model: ModelConfig, step_rate: float) -> M
         Rate(tuple(it.images_per_second for it in ours)),
         Rate(tuple(common)) if common else None,
         statistics.median(it.seconds_beside for it in ours),
+        Rate(tuple(bare)),
+    )
+
+
+def _step_units(bench: Bench, model: ModelConfig) -> input_stages.Units:
+    data, optimizer = bench.config.data, bench.config.optimizer
+    return network_stages.step_units(
+        model, optimizer, bench.hardware, image_size=data.image_size, batch_size=data.batch_size
+    )
+
+
+def _rate(bench: Bench, unit: Unit, seconds: float) -> float:
+    device = torch.device(bench.hardware.device_type)
+    return take_turns({"": unit}, repeats=1, seconds=seconds, device=device)[""].median
+
+
+def _train_textbook(bench: Bench, model: ModelConfig, folder: Path, steps: int) -> float:
+    data = bench.config.data
+    return whole_runs.train_textbook(
+        bench.faces,
+        folder,
+        backbone=model.name,
+        image_size=data.image_size,
+        batch_size=data.batch_size,
+        steps=steps,
+        accelerator=bench.hardware.accelerator,
     )
 
 

@@ -10,14 +10,26 @@ from PIL import Image
 from rich.console import Console
 
 from gender_lightning.benchmarks.chart import draw_chart
-from gender_lightning.benchmarks.summary import Measurement, Where, advice, kept_by_training, sentences, table
+from gender_lightning.benchmarks.summary import (
+    Measurement,
+    Where,
+    advice,
+    kept_by_training,
+    kept_while_training,
+    sentences,
+    table,
+)
 from gender_lightning.benchmarks.timing import Rate
 
 
 def measured(stage: str, ours: float, common: float | None = None, where: Where = "per core") -> Measurement:
     backbone = "resnet50" if stage in ("step", "train", "inference") else None
     other = None if common is None else Rate((common,))
-    return Measurement(stage, backbone, where, Rate((ours,)), other, 5.0 if stage == "train" else None)
+    return Measurement(stage, backbone, where, Rate((ours,)), other)
+
+
+def trained(ours: tuple[float, ...], bare: tuple[float, ...]) -> Measurement:
+    return Measurement("train", "resnet50", "CPU", Rate(ours), None, seconds_beside=5.0, bare=Rate(bare))
 
 
 def test_ratio_is_ours_over_common() -> None:
@@ -26,11 +38,15 @@ def test_ratio_is_ours_over_common() -> None:
     assert measured("loader", 2000, 250).to_dict()["median"] == {"ours": 2000, "common": 250}
 
 
+def test_training_is_compared_with_the_bare_step_right_before_it() -> None:
+    # the machine slowed down from pair to pair; each pair agrees
+    assert kept_while_training([trained((45, 36, 18), (50, 40, 20))]) == {"resnet50": pytest.approx(0.9)}
+    assert kept_while_training([measured("step", 50)]) == {}
+
+
 def test_training_keeps_less_for_what_its_epoch_needs_beside_the_steps() -> None:
-    both = [measured("step", 50, where="CPU"), measured("train", 49, where="CPU")]
     # 4900 images: 100 s of steps and 5 s beside, against 98 s of bare steps
-    assert kept_by_training(both, images=4900) == {"resnet50": pytest.approx(98 / 105)}
-    assert kept_by_training(both[1:], images=4900) == {}
+    assert kept_by_training([trained((49,), (50,))], images=4900) == {"resnet50": pytest.approx(98 / 105)}
 
 
 def test_on_a_cpu_the_dearest_stage_is_named() -> None:
@@ -64,8 +80,9 @@ def test_the_table_shows_every_figure() -> None:
 
 
 def test_sentences_begin_with_the_shares() -> None:
-    assert sentences({"resnet50": 0.961}, ["x"]) == [
-        "resnet50: real training keeps 96.1% of the bare step's images/s.",
+    assert sentences({"resnet50": 0.961}, {"resnet50": 0.9}, 10_000, ["x"]) == [
+        "resnet50: real training keeps 96.1% of the bare step's images/s, and 90.0% over epochs of 10,000 images with "
+        "checkpoints and a batch of validation.",
         "x",
     ]
 

@@ -51,8 +51,9 @@ def test_real_training_and_its_start(command: Command, faces: Path, tmp_path: Pa
     startup, step, train = content["measurements"]
     assert (startup["stage"], startup["unit"]) == ("startup", "s") and startup["median"]["ours"] > 0.5
     assert train["median"]["common"] > 0 and 0 < train["seconds_beside"] < 60
-    seconds = 33 / train["median"]["ours"] + train["seconds_beside"]
-    assert content["kept_by_training"]["resnet18"] == pytest.approx(33 / seconds / step["median"]["ours"])
+    assert step["bare"] is None and len(train["bare"]["samples"]) == len(train["ours"]["samples"])
+    (kept,), steps = content["kept_while_training"].values(), 33 / train["median"]["ours"]
+    assert content["kept_by_training"]["resnet18"] == pytest.approx(kept * steps / (steps + train["seconds_beside"]))
 
 
 @pytest.mark.parametrize(
