@@ -156,3 +156,11 @@ def test_optimizers_take_their_own_arguments(values: dict[str, Any]) -> None:
     values["optimizer"] = {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9}
     config = parse_config(TrainConfig, values)
     assert config.optimizer.section() == {**values["optimizer"], "weight_decay": 0.0}
+
+
+def test_the_default_rate_is_the_backbones_and_a_typed_one_the_users() -> None:
+    assert compose("train")["optimizer"]["lr"] == 1e-3
+    assert compose("train", ["model=vgg19"])["optimizer"]["lr"] == 1e-4
+    assert compose("train", ["model=vgg19", "optimizer=sgd"])["optimizer"]["lr"] == 0.002
+    assert compose("train", ["model=vgg19", "optimizer.lr=0.5"])["optimizer"]["lr"] == 0.5
+    assert compose("train", ["model.lr_factor=0.5", "optimizer=lion"])["optimizer"]["lr"] == 5e-5

@@ -37,6 +37,7 @@ MODEL: dict[str, Any] = {
     "dropout": 0.0,
     "freeze": "none",
     "layer_decay": 1.0,
+    "lr_factor": 1.0,
     "test_time_flip": False,
     "arguments": {},
 }
