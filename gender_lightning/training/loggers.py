@@ -15,7 +15,8 @@ import pytorch_lightning as pl
 
 from gender_lightning.config import LoggerConfig, TensorBoardLogger, WandbLogger
 from gender_lightning.errors import UserError
-from gender_lightning.runs import Run, is_first_process
+from gender_lightning.job import this_job
+from gender_lightning.runs import Pruned, Run, is_first_process
 from gender_lightning.training.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def finishing(loggers: Sequence[pl.loggers.Logger]) -> Iterator[None]:
     try:
         yield
         exit_code = 0
+    except Pruned:
+        exit_code = 0
+        for logger in loggers:
+            if isinstance(logger, GuardedWandbLogger):
+                logger.attempt("mark the run as pruned", mark_pruned)
+        raise
     except UserError:
         exit_code = 2
         raise
@@ -68,6 +75,12 @@ def finishing(loggers: Sequence[pl.loggers.Logger]) -> Iterator[None]:
         raise
     finally:
         finish_loggers(loggers, exit_code)
+
+
+def mark_pruned(experiment: WandbRun) -> None:
+    """W&B itself knows finished, failed and crashed only."""
+    experiment.tags = (*(experiment.tags or ()), "pruned")
+    experiment.summary["state"] = "pruned"
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -117,10 +130,17 @@ def _open_wandb(config: WandbLogger, directory: Path, run_id: str, resolved: Map
         config=flatten(resolved),
         project=config.project,
         entity=config.entity,
-        group=config.group,
         tags=config.tags or None,
-        name=resolved.get("name"),
+        **_place(config, resolved),
     )
+
+
+def _place(config: WandbLogger, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Name, group and job type: a job of a sweep is found beside the others."""
+    job = this_job()
+    if job is None:
+        return {"name": resolved.get("name"), "group": config.group}
+    return {"name": f"{job.sweep} {job.number}", "group": config.group or job.sweep, "job_type": job.kind}
 
 
 def _new_id() -> str:

@@ -1,0 +1,83 @@
+"""Fixed shares of the machine, one per worker of a sweep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gender_lightning.errors import UserError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What the jobs of one worker may use."""
+
+    number: int
+    gpus: tuple[str, ...] = ()  # as in CUDA_VISIBLE_DEVICES; empty on a CPU
+    cores: tuple[int, ...] = ()  # empty: all
+
+    def environment(self, devices: int) -> dict[str, str]:
+        """The variables of a job with so many processes."""
+        variables: dict[str, str] = {}
+        if self.gpus:
+            variables[VISIBLE] = ",".join(self.gpus)
+        if self.cores and "OMP_NUM_THREADS" not in os.environ:
+            variables["OMP_NUM_THREADS"] = str(max(1, len(self.cores) // devices))
+        return variables
+
+
+def divide(workers: int, devices: int, *, gpus: Sequence[str], cores: Sequence[int]) -> list[Slot]:
+    """Divide the machine among the workers of a sweep.
+
+    Args:
+        workers: Jobs at a time.
+        devices: The most that a job uses: GPUs where there are any, else processes on a core each; 0 is "auto".
+        gpus: Names of the GPUs that jobs use; empty where they compute on the CPU.
+        cores: Numbers of the cores that this process may use.
+
+    Raises:
+        UserError: They do not fit, with the arithmetic.
+    """
+    there, what = (len(gpus), "GPU") if gpus else (len(cores), "CPU core")
+    needed = workers * max(devices, 1)
+    if workers < 1:
+        raise UserError(f"hydra.sweeper.workers={workers}: it should be 1 or more.")
+    if needed > there and workers > 1:
+        fits = there // max(devices, 1)
+        remedy = f"Use hydra.sweeper.workers={fits}" if fits else f"Use trainer.devices={there} or fewer"
+        raise UserError(
+            f"hydra.sweeper.workers={workers} with trainer.devices={max(devices, 1)} each need "
+            f"{workers} x {max(devices, 1)} = {needed} {what}s; this machine has {there}. {remedy}."
+        )
+    if workers == 1:  # everything, in its own order; what does not fit is the trainer's to say
+        return [Slot(0)]
+    share, core_share = len(gpus) // workers, max(1, len(cores) // workers)
+    if gpus and devices:
+        share = devices
+    return [
+        Slot(
+            number,
+            tuple(gpus[number * share : (number + 1) * share]),
+            tuple(cores[number * core_share : (number + 1) * core_share]),
+        )
+        for number in range(workers)
+    ]
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that torch can use, under the names that CUDA_VISIBLE_DEVICES gives them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return named[:count] if named else [str(number) for number in range(count)]
+
+
+def usable_cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
