@@ -229,7 +229,10 @@ def _allocated(path: Path) -> bool:
 
 def _prints_to(path: Path) -> bool:
     """Whether standard output goes into that file already, as a sweep arranges it."""
-    return path.exists() and os.fstat(1).st_ino == path.stat().st_ino and os.fstat(1).st_dev == path.stat().st_dev
+    try:
+        return os.path.samestat(os.fstat(1), path.stat())
+    except OSError:  # there is no such file, or no standard output
+        return False
 
 
 def _attached(run_dir: str) -> Run | None:

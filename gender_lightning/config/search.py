@@ -11,6 +11,7 @@ from gender_lightning.config.base import Count, Positive, Section, matching
 Scalar = bool | int | float | str | None
 # besides the metrics of valid: what a run costs
 COSTS = ("seconds", "images_per_second")
+_MINIMISED = ("val/loss", "seconds")
 
 
 class Alternative(Section):
@@ -25,7 +26,7 @@ class SearchConfig(Section):
 
     study: Annotated[str, matching(r"[\w.+-]+", "hold letters, digits and . _ + - only")]
     storage: str | None = Field(description="URL of a database, or path of a journal; null: beside the sweep")
-    metrics: dict[str, Literal["max", "min"]] = Field(min_length=1, description="one objective, or several")
+    metrics: list[str] = Field(min_length=1, description="one objective, or several")
     n_trials: Count = Field(description="of the study in all: finished or pruned")
     max_failures: Count = Field(description="trials that may fail before the sweep stops")
     max_retries: Annotated[int, Field(ge=0)] = Field(description="of a trial that was killed without getting further")
@@ -40,13 +41,18 @@ class SearchConfig(Section):
 
     @field_validator("metrics")
     @classmethod
-    def _of_valid(cls, metrics: dict[str, str]) -> dict[str, str]:
+    def _of_valid(cls, metrics: list[str]) -> list[str]:
         for name in metrics:
             if name.startswith("test/"):
                 raise ValueError(f"{name} is out of sight: choices are made on valid. Write val/{name[5:]}")
             if not name.startswith("val/") and name not in COSTS:
                 raise ValueError(f"{name} is no objective: name a metric of valid (val/accuracy) or {', '.join(COSTS)}")
         return metrics
+
+    @property
+    def objectives(self) -> dict[str, Literal["max", "min"]]:
+        """The metrics with the way that is better."""
+        return {name: "min" if name in _MINIMISED else "max" for name in self.metrics}
 
     @property
     def seconds(self) -> float | None:

@@ -44,9 +44,8 @@ class Job:
 
     def info(self, slot: Slot) -> JobInfo:
         """What the process may know of the sweep."""
-        sweep = self.directory.parent
         return JobInfo(
-            sweep=f"{sweep.parent.name}_{sweep.name}",
+            sweep=sweep_name(self.directory.parent),
             number=self.number,
             directory=str(self.directory),
             kind="trial" if self.trial else "job",
@@ -78,6 +77,11 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
     exit_code = children.run(job.command, environment, job.directory / "log.txt")
     status = _status(job, exit_code, stopped=children.stopping.is_set())
     return JobResult(job, status, _metrics(job), _error(job, status, exit_code))
+
+
+def sweep_name(directory: Path) -> str:
+    """What a sweep is called in W&B: `runs/train/resnet50` is `train_resnet50`."""
+    return f"{directory.parent.name}_{directory.name}"
 
 
 def job_environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from gender_lightning.errors import UserError
 from gender_lightning.sweeps.jobs import plain_overrides
@@ -46,6 +46,7 @@ class ProcessSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the composed configuration; called by Hydra before `sweep`."""
         self.config = config
+        self.composed = config  # Hydra's own attribute may be None
         self.config_loader: ConfigLoader = hydra_context.config_loader
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -54,9 +55,8 @@ class ProcessSweeper(Sweeper):
         Raises:
             SystemExit: with 1 when a job failed, with 2 when the sweep cannot start, with 130 when it was interrupted.
         """
-        assert self.config is not None
         try:
-            code = self._search(arguments) if "search" in self.config else self._grid(arguments)
+            code = self._search(arguments) if "search" in self.composed else self._grid(arguments)
         except UserError as error:
             # Hydra would print a traceback and exit with 1.
             sys.stderr.write(f"{error}\n")
@@ -70,22 +70,24 @@ class ProcessSweeper(Sweeper):
 
         points = [plain_overrides(point) for point in grid(arguments, self.config_loader)]
         devices = [self._devices(point) for point in points]
-        return run_grid(points, devices, self._slots(devices), Path(str(self.config.hydra.sweep.dir)).absolute())
+        return run_grid(points, devices, self._slots(devices), Path(str(self.composed.hydra.sweep.dir)).absolute())
 
     def _search(self, arguments: Sequence[str]) -> int:
-        from gender_lightning.sweeps.search_sweep import run_search
+        from gender_lightning.overrides import groups
+        from gender_lightning.sweeps.report import report
+        from gender_lightning.sweeps.search_sweep import make_plan, run_search
 
         fixed, swept = self._split(arguments)
         devices = self._devices(fixed)
-        chosen = any(text.startswith("hydra.sweep.dir=") for text in self.config.hydra.overrides.hydra)
-        directory = Path(str(self.config.hydra.sweep.dir))
-        if not chosen:  # where the same command finds it again
-            directory = directory.parent / str(self.config.search.study)
-        values = OmegaConf.to_container(self.config, resolve=False)
-        assert isinstance(values, dict)
-        return run_search(
-            self.config, fixed, swept, devices=devices, slots=self._slots([devices]), directory=directory.absolute()
+        directory = Path(str(self.composed.hydra.sweep.dir))
+        if not any(text.startswith("hydra.sweep.dir=") for text in self.composed.hydra.overrides.hydra):
+            directory = directory.parent / str(self.composed.search.study)  # where the same command finds it again
+        plan = make_plan(
+            self.composed, fixed, swept, devices=devices, directory=directory.absolute(), loader=self.config_loader
         )
+        code, trials = run_search(plan, self._slots([devices]))
+        report(plan, trials.study, groups(), over=trials.is_over(), test=bool(self.composed.test))
+        return code
 
     def _split(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The overrides that every trial has, and those that are searched."""
@@ -96,12 +98,12 @@ class ProcessSweeper(Sweeper):
 
     def _devices(self, point: Sequence[str]) -> int:
         """How many devices a job uses; 0 for "auto"."""
-        config = self.config
+        config = self.composed
         if any(text.lstrip("+").startswith(("trainer", "experiment")) for text in point):
-            config = self.config_loader.load_sweep_config(self.config, list(point))
+            config = self.config_loader.load_sweep_config(self.composed, list(point))
         devices = config.trainer.devices
         return 0 if devices == "auto" else int(devices)
 
     def _slots(self, devices: Sequence[int]) -> list[Slot]:
-        gpus = visible_gpus() if self.workers > 1 and self.config.trainer.accelerator in ("auto", "gpu") else []
+        gpus = visible_gpus() if self.workers > 1 and self.composed.trainer.accelerator in ("auto", "gpu") else []
         return divide(self.workers, max(devices), gpus=gpus, cores=usable_cores())

@@ -108,7 +108,7 @@ def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> l
     opener = None
     if is_first_process():
         if run_id is None:
-            run_id = _new_id()
+            run_id = new_id()
             run.update(wandb_id=run_id)  # first, so that a resume finds it whatever happens
         opener = partial(_open_wandb, config, run.path, run_id, resolved)
     try:
@@ -143,6 +143,7 @@ def _place(config: WandbLogger, resolved: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": f"{job.sweep} {job.number}", "group": config.group or job.sweep, "job_type": job.kind}
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """A new id for a W&B run."""
     # W&B's own alphabet and length; not drawn from `random`, which is seeded alike in every run
     return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(8))

@@ -98,7 +98,9 @@ def test_a_killed_sweep_takes_all_with_it(tmp_path: Path) -> None:
 
 def test_what_is_left_of_a_job_is_swept_away(tmp_path: Path) -> None:
     code = "import subprocess, sys; open(sys.argv[1], 'w').write(str(subprocess.Popen(['sleep', '60']).pid))"
-    assert Children().run([sys.executable, "-c", code, str(tmp_path / "pid")], dict(os.environ), tmp_path / "log.txt") == 0
+    assert (
+        Children().run([sys.executable, "-c", code, str(tmp_path / "pid")], dict(os.environ), tmp_path / "log.txt") == 0
+    )
     until(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
