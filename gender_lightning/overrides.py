@@ -71,7 +71,9 @@ def check(verb: str, arguments: Sequence[str]) -> None:
         problems.append(f"{verb} -m: only trainings are swept. Leave -m out, or {instead}.")
     if verb == "train" and not multirun:
         problems += [
-            f"{it}: a search needs a multirun: write train -m {it}." for it in texts if it.startswith("search")
+            f"{it}: a search needs a multirun: write gender-lightning train -m {it}."
+            for it in texts
+            if it.startswith("search")
         ]
     with _hydra_at_conf():
         if not multirun and not problems and _is_right(verb, texts):

@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 
 from gender_lightning import building
 from gender_lightning.config import SearchConfig
@@ -58,7 +58,7 @@ def open_study(
     Raises:
         UserError: a study of that name searched something else, or the directory holds another sweep.
     """
-    directions = ["maximize" if mode == "max" else "minimize" for mode in settings.objectives.values()]
+    directions = [getattr(StudyDirection, f"{mode.upper()}IMIZE") for mode in settings.objectives.values()]
     searched = {"metrics": dict(settings.objectives), "space": space.describe(), "fixed": sorted(fixed)}
     try:
         study = optuna.create_study(study_name=settings.study, storage=storage, directions=directions)

@@ -69,7 +69,8 @@ def _log_table(experiment: WandbRun, path: Path) -> None:
 
     with path.open(newline="") as file:
         header, *rows = list(csv.reader(file))
-    experiment.log({"trials": wandb.Table(columns=[*header], data=rows)})
+    data: list[Any] = [*rows]
+    experiment.log({"trials": wandb.Table(columns=[*header], data=data)})
 
 
 def _log_plots(experiment: WandbRun, plots: Mapping[str, Any]) -> None:

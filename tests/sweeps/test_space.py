@@ -47,7 +47,7 @@ def test_hydras_ranges(sweep: str, distribution: Any) -> None:
 
 
 def test_values_are_written_as_they_were_typed() -> None:
-    (parameter,) = space({"a": "choice([1,2],'x y',null,1e-3)"}).parameters
+    (parameter,) = space({"a": "[1,2],'x y',null,1e-3"}).parameters
     choices = parameter.distribution.choices  # type: ignore[attr-defined]
     assert [parameter.text(it) for it in choices] == ["a=[1,2]", "a='x y'", "a=null", "a=0.001"]
 
