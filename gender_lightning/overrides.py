@@ -109,7 +109,11 @@ def groups() -> dict[str, list[str]]:
 @contextmanager
 def _hydra_at_conf() -> Iterator[None]:
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
 
+    if GlobalHydra.instance().is_initialized():  # inside a command, which Hydra has started from the same conf/
+        yield
+        return
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         yield
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +14,6 @@ from gender_lightning.training.loss import binary_cross_entropy
 from gender_lightning.training.optimizers import make_optimizer
 from gender_lightning.transforms import Normalize
 
-DTYPES: Mapping[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 PLAIN: Precision = "32-true"  # the common way: float32, contiguous, not compiled
 
 
@@ -39,11 +35,11 @@ def inference_units(model: ModelConfig, hardware: Hardware, *, image_size: int, 
     normalize = Normalize(*normalisation(model.name, model.pretrained)).to(device)
     levels = torch.randint(0, 256, (batch_size, 3, image_size, image_size), dtype=torch.uint8, device=device)
     normalised = normalize(levels).contiguous()
-    layout = _layout(hardware)
+    layout = hardware.memory_format
 
     @torch.inference_mode()
     def infer() -> int:
-        with _autocast(hardware):
+        with hardware.autocast():
             ours(normalize(levels).contiguous(memory_format=layout))
         return batch_size
 
@@ -63,12 +59,12 @@ def _step(
     groups = parameter_groups(net, lr=optimizer.lr, weight_decay=optimizer.weight_decay, layer_decay=model.layer_decay)
     updates = make_optimizer(groups, optimizer)
     shape = (batch_size, 3, image_size, image_size)
-    images = torch.randn(shape, device=device).contiguous(memory_format=_layout(hardware))
+    images = torch.randn(shape, device=device).contiguous(memory_format=hardware.memory_format)
     labels = torch.randint(0, 2, (batch_size,), device=device).float()
     scaler = torch.amp.GradScaler(device.type, enabled=hardware.precision == "16-mixed")
 
     def step() -> int:
-        with _autocast(hardware):
+        with hardware.autocast():
             logits, auxiliary = forward_train(net, images)
         loss: Tensor = binary_cross_entropy(logits, labels)
         for weight, others in auxiliary:
@@ -87,16 +83,7 @@ def _network(model: ModelConfig, hardware: Hardware | None, image_size: int) -> 
     net = create_backbone(model.name, dropout=model.dropout, image_size=image_size, arguments=model.arguments)
     if hardware is None:
         return net
-    net = net.to(torch.device(hardware.device_type)).to(memory_format=_layout(hardware))
+    net = net.to(torch.device(hardware.device_type)).to(memory_format=hardware.memory_format)
     if hardware.compile:
         net.compile()
     return net
-
-
-def _layout(hardware: Hardware) -> torch.memory_format:
-    return torch.channels_last if hardware.channels_last else torch.contiguous_format
-
-
-def _autocast(hardware: Hardware) -> Any:
-    dtype = DTYPES.get(hardware.precision)
-    return torch.autocast(hardware.device_type, dtype, enabled=dtype is not None)

@@ -112,7 +112,7 @@ def _advice(loader: float, augmentation: Measurement, step: Measurement, workers
 
 def table(measurements: Sequence[Measurement]) -> Table:
     """One row per stage and backbone."""
-    result = Table()
+    result = Table(caption="images/s, medians of n")
     for heading in ("stage", "backbone", "where", "n"):
         result.add_column(heading)
     for heading in ("ours", "common way", "ratio"):
@@ -134,7 +134,7 @@ def sentences(shares: Mapping[str, float], advices: Sequence[str]) -> list[str]:
 def _figure(rate: Rate, of: Measurement) -> str:
     if of.is_time:
         return f"{rate.median:.2f} s"
-    return f"{rate.median:,.0f} images/s" if rate.median >= 100 else f"{rate.median:.1f} images/s"
+    return f"{rate.median:,.0f}" if rate.median >= 100 else f"{rate.median:.1f}"
 
 
 def _find(measurements: Sequence[Measurement], stage: str, backbone: str | None) -> Measurement | None:

@@ -23,6 +23,7 @@ from gender_lightning.config import BenchmarkConfig, ModelConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.loading import automatic_workers
 from gender_lightning.data.progress import progress_bar
 from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
@@ -30,6 +31,7 @@ from gender_lightning.models.classifier import augmentation_settings
 from gender_lightning.overrides import compose, groups
 from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.runs import exit_on_sigterm, write_text
+from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.hardware import Hardware
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
@@ -76,6 +78,8 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     data.prepare_data()
     data.setup()
     chosen = hardware_of(config.trainer)
+    if chosen.device_type == "cpu":
+        keep_freed_memory()  # as `train` does; the common way's stages in this process gain from it too
     augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
     augment.to(chosen.device_type)
     with TemporaryDirectory(prefix="gl_") as folder, some_faces(data.dataset("train"), MOST_FACES) as faces:
@@ -83,7 +87,9 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
         measurements = measure(bench, models)
     images = len(data.index("train"))
     shares = kept_by_training(measurements, images)
-    workers = data.loading(config.data.batch_size).workers
+    wanted = config.data.workers
+    accelerated = chosen.device_type != "cpu"
+    workers = automatic_workers(available_cores(), accelerated=accelerated) if wanted == "auto" else wanted
     said = sentences(shares, advice(measurements, workers=workers, cores=available_cores()))
     output.mkdir(parents=True)
     content = {

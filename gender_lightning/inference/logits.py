@@ -26,16 +26,14 @@ def predict_logits(network: Network, batches: Iterable[Batch], images: int, hard
         hardware: Device, precision and memory format.
     """
     device = torch.device(hardware.device_type)
-    layout = torch.channels_last if hardware.channels_last else torch.contiguous_format
-    network = network.to(device).to(memory_format=layout)
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(hardware.precision)
+    network = network.to(device).to(memory_format=hardware.memory_format)
     logits, predicted = np.zeros(images, dtype=np.float32), np.zeros(images, dtype=np.bool_)
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("predicting", total=images)
         for batch in batches:
             pixels = batch.images.to(device, non_blocking=True)
-            with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            with hardware.autocast():
                 logits[batch.indices.numpy()] = network(pixels).float().cpu().numpy()
             predicted[batch.indices.numpy()] = True
             progress.advance(task, len(batch.indices))

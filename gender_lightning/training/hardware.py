@@ -29,6 +29,16 @@ class Hardware:
         """Torch's name: cpu, cuda or mps."""
         return "cuda" if self.accelerator == "gpu" else self.accelerator
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of networks and images."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def autocast(self) -> torch.autocast:
+        """The context in which a network computes; without effect in float32."""
+        dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
+        return torch.autocast(self.device_type, dtype, enabled=dtype is not None)
+
 
 def resolve_hardware(
     *,

@@ -15,6 +15,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from gender_lightning.config import TrainerConfig
 from gender_lightning.runs import Run
+from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.hardware import Hardware, resolve_hardware
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ def make_trainer(
     """A Trainer whose checkpoints, bar and sampler are ours."""
     # the batch norms of a frozen backbone are in evaluation mode, which is what freezing means
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    if hardware.device_type == "cpu":
+        keep_freed_memory()
     if hardware.device_type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 where float32 is left
     arguments: dict[str, Any] = {
