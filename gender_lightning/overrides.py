@@ -80,6 +80,7 @@ def check(verb: str, arguments: Sequence[str]) -> None:
             return
         menu, fields = _menu(verb), _fields(verb)
         overrides = [_parse(verb, text, multirun, fields, problems) for text in texts]
+        problems += [_searches_problem(it) for it in overrides if it and it.key == "search" and len(it.texts) > 1]
         chosen = [it for it in overrides if it and not _group_problems(it, menu, problems)]
         for variant in _variants(chosen):
             problems += [problem for problem in _field_problems(verb, variant, menu) if problem not in problems]
@@ -244,19 +245,23 @@ def _field_problems(verb: str, variant: list[tuple[_Override, str]], menu: dict[
     return problems + _schema_problems(verb, good)
 
 
+def _searches_problem(override: _Override) -> str:
+    return f"{override.parsed.input_line}: one search at a time. Start with {override.texts[0]}."
+
+
 def _space_problems(overrides: list[Any]) -> list[str]:
     """What is wrong with the space of a search: each end of a range and each choice must be a training."""
     from hydra import compose as hydra_compose
 
     from gender_lightning.sweeps.jobs import plain_overrides
-    from gender_lightning.sweeps.search_sweep import make_plan
+    from gender_lightning.sweeps.search.plan import make_plan
 
     fixed = [str(it.input_line) for it in overrides if not it.is_sweep_override()]
     swept = [str(it.input_line) for it in overrides if it.is_sweep_override()]
     config = hydra_compose("train", fixed, return_hydra_config=True)
     plain = plain_overrides(fixed)
     try:
-        plan = make_plan(config, plain, swept, devices=1, directory=conf_dir())
+        plan = make_plan(config, plain, swept, devices_of=lambda point: 1, directory=conf_dir())
     except UserErrors as error:
         return error.messages
     except UserError as error:

@@ -37,12 +37,12 @@ class Board:
         title: Over the table.
         total: Jobs in all.
         workers: Jobs at a time.
-        ended: Jobs that ended before this sweep began.
     """
 
-    def __init__(self, title: str, *, total: int, workers: int, ended: int = 0) -> None:
+    def __init__(self, title: str, *, total: int, workers: int) -> None:
         self.title = title
-        self._total, self._workers, self._ended = total, workers, ended
+        self.has_ended = 0  # in all; a search counts in its study
+        self._total, self._workers = total, workers
         self._rows: dict[int, Row] = {}
         self._begun: dict[int, float] = {}
         self._seconds: list[float] = []  # of the jobs that ran to an end
@@ -59,9 +59,10 @@ class Board:
         self._say(f"{number}: started  {text}")
 
     def progress(self, number: int, value: float) -> None:
-        """The value of a running job's last epoch."""
+        """The value of a running job's last epoch; nothing where the job is another sweep's."""
         with self._lock:
-            self._rows[number].value = value
+            if number in self._rows:
+                self._rows[number].value = value
 
     def ended(self, number: int, state: str, value: float | None, error: str = "") -> None:
         """A job has ended."""
@@ -70,7 +71,7 @@ class Board:
             row.state, row.value = state, row.value if value is None else value
             seconds = time.monotonic() - self._begun.pop(number)
             if state in ("done", "pruned"):
-                self._ended += 1
+                self.has_ended += 1
                 self._seconds.append(seconds)
         shown = "" if row.value is None else f"  {row.value:.4f}"
         self._say(f"{number}: {state}{shown}  {_clock(seconds)}{self._left()}")
@@ -106,12 +107,12 @@ class Board:
         return table
 
     def _left(self) -> str:
-        text = f"  {self._ended} of {self._total} ended"
+        text = f"  {self.has_ended} of {self._total} ended"
         if self.best is not None:
             text += f", best {self.best[1]:.4f} ({self.best[0]})"
         if self._seconds:
             mean = sum(self._seconds) / len(self._seconds)
-            text += f", left {_clock(mean * max(0, self._total - self._ended) / self._workers)}"
+            text += f", left {_clock(mean * max(0, self._total - self.has_ended) / self._workers)}"
         return text
 
     def _say(self, line: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink
@@ -56,12 +58,21 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a job ended: `status` as in run.json, `killed` where it had no time to say so."""
+    """How a job ended.
+
+    Args:
+        job: Which.
+        status: As in run.json; `killed` where it had no time to say so.
+        metrics: The final ones, with what they cost: `seconds`, `images_per_second`.
+        error: The tail of what it printed, where it ended badly.
+        start_seconds: From the start of its process to its first training step.
+    """
 
     job: Job
     status: str
     metrics: dict[str, float]
     error: str = ""
+    start_seconds: float | None = None
 
 
 def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
@@ -74,9 +85,16 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
     if job.resume:  # else it would keep what its earlier part said, if this one dies before it says anything
         _record(job, status="running", error=None)
     environment = {**job_environment(), **slot.environment(job.devices), JOB_VARIABLE: job.info(slot).to_json()}
+    begun = time.time()
     exit_code = children.run(job.command, environment, job.directory / "log.txt")
     status = _status(job, exit_code, stopped=children.stopping.is_set())
-    return JobResult(job, status, _metrics(job), _error(job, status, exit_code))
+    error = _error(job, status, exit_code)
+    return replace(result_of(job), status=status, error=error, start_seconds=_start_seconds(job, begun))
+
+
+def result_of(job: Job) -> JobResult:
+    """What the run directory of a job says."""
+    return JobResult(job, str(Run(job.directory).info().get("status", "")), _metrics(job))
 
 
 def sweep_name(directory: Path) -> str:
@@ -126,8 +144,14 @@ def _record(job: Job, **fields: object) -> None:
 
 def _metrics(job: Job) -> dict[str, float]:
     file = job.directory / "metrics.json"
-    if not file.is_file():
-        return {}
-    content = json.loads(file.read_text())
-    assert isinstance(content, dict)
-    return content
+    metrics = json.loads(file.read_text()) if file.is_file() else {}
+    info = Run(job.directory).info()
+    costs = {name: float(info[name]) for name in ("seconds", "images_per_second") if info.get(name) is not None}
+    return {**metrics, **costs}
+
+
+def _start_seconds(job: Job, begun: float) -> float | None:
+    """From then to the first step; None where it came to none."""
+    said = Run(job.directory).info().get("first_step")
+    seconds = datetime.fromisoformat(said).timestamp() - begun if said else -1.0
+    return round(seconds, 1) if seconds > 0 else None  # a resumed run has that of its earlier part until then

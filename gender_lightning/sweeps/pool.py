@@ -32,10 +32,9 @@ def work_off(
         Whether it was interrupted. One Ctrl-C (or SIGTERM) lets running jobs save and end, a second ends them.
 
     Raises:
-        Exception: what `work` raised first; the other slots are stopped then.
+        Exception: what `work` or `watch` raised first; all slots are stopped then.
     """
     errors: list[Exception] = []
-    ended: list[int] = []  # slots; Thread.join and is_alive take a thread for ended when Ctrl-C breaks into them
 
     def guarded(slot: Slot) -> None:
         try:
@@ -45,50 +44,58 @@ def work_off(
         except Exception as error:  # raised again below, in the main thread
             errors.append(error)
             children.stop()
-        finally:
-            ended.append(slot.number)
 
     threads = [threading.Thread(target=guarded, args=(slot,), name=f"slot-{slot.number}") for slot in slots]
-    with _sigterm_as_interrupt():
+    with _counted_interrupts() as interrupts:
         for thread in threads:
             thread.start()
-        interrupted = _wait(lambda: len(ended) == len(threads), children, watch)
+        try:
+            _wait(threads, interrupts, children, watch)
+        except Exception as error:  # of `watch`
+            errors.append(error)
+            children.stop()
+            _wait(threads, interrupts, children, lambda: None)
     if errors:
         raise errors[0]
-    return interrupted
+    return bool(interrupts)
 
 
-def _wait(is_over: Callable[[], bool], children: Children, watch: Callable[[], None]) -> bool:
-    interrupts, deadline = 0, float("inf")
-    while not is_over():
-        try:
-            time.sleep(_TICK)
-            watch()
-            if time.monotonic() > deadline:
-                children.kill()
-        except KeyboardInterrupt:
-            interrupts += 1
-            deadline = time.monotonic() + GRACE_SECONDS
-            if interrupts == 1:
+def _wait(
+    threads: Sequence[threading.Thread], interrupts: Sequence[int], children: Children, watch: Callable[[], None]
+) -> None:
+    seen, stopped = 0, float("inf")
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(_TICK)
+        watch()
+        if len(interrupts) > seen:
+            seen = len(interrupts)
+            if seen == 1:
                 console.print("Interrupted: running jobs save and end. Once more ends them at once.")
-                children.stop()
-            else:
-                children.kill()
-    return interrupts > 0
+            children.stop()
+        if children.stopping.is_set():
+            stopped = min(stopped, time.monotonic())
+        if seen > 1 or time.monotonic() - stopped > GRACE_SECONDS:
+            children.kill()
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """A scheduler's SIGTERM means what Ctrl-C means."""
+def _counted_interrupts() -> Iterator[list[int]]:
+    """The numbers of the signals that came; a scheduler's SIGTERM means what Ctrl-C means.
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    They raise nothing: an exception at any place could leave a lock behind, or a second Ctrl-C cut the answer
+    to the first one short.
+    """
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
 
     if threading.current_thread() is not threading.main_thread():  # Python handles signals nowhere else
-        yield
+        yield came
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield came
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

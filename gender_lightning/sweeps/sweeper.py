@@ -74,18 +74,23 @@ class ProcessSweeper(Sweeper):
 
     def _search(self, arguments: Sequence[str]) -> int:
         from gender_lightning.overrides import groups
-        from gender_lightning.sweeps.report import report
-        from gender_lightning.sweeps.search_sweep import make_plan, run_search
+        from gender_lightning.sweeps.search.plan import make_plan
+        from gender_lightning.sweeps.search.report import report
+        from gender_lightning.sweeps.search.sweep import run_search
 
         fixed, swept = self._split(arguments)
-        devices = self._devices(fixed)
         directory = Path(str(self.composed.hydra.sweep.dir))
         if not any(text.startswith("hydra.sweep.dir=") for text in self.composed.hydra.overrides.hydra):
             directory = directory.parent / str(self.composed.search.study)  # where the same command finds it again
         plan = make_plan(
-            self.composed, fixed, swept, devices=devices, directory=directory.absolute(), loader=self.config_loader
+            self.composed,
+            fixed,
+            swept,
+            devices_of=self._devices,
+            directory=directory.absolute(),
+            loader=self.config_loader,
         )
-        code, trials = run_search(plan, self._slots([devices]))
+        code, trials = run_search(plan, self._slots([plan.devices]))
         report(plan, trials.study, groups(), over=trials.is_over(), test=bool(self.composed.test))
         return code
 

@@ -67,7 +67,7 @@ class ReportToSearch(pl.Callback):
     def _open(self) -> None:
         import optuna
 
-        from gender_lightning.sweeps.storage import open_storage, quiet
+        from gender_lightning.sweeps.search.storage import open_storage, quiet
 
         quiet()
         storage = open_storage(self._link.storage)

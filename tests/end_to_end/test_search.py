@@ -19,8 +19,8 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from gender_lightning.sweeps.storage import open_storage
-from gender_lightning.sweeps.trials import CONTINUED, RUN
+from gender_lightning.sweeps.search.storage import open_storage
+from gender_lightning.sweeps.search.trials import CONTINUED, RUN
 
 pytestmark = pytest.mark.slow
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.dropout=choice(0.0,0.3)")

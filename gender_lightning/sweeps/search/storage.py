@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -15,7 +18,11 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from gender_lightning.errors import UserError
 
+# what a storage raises that cannot be reached; PostgreSQL may be restarted while a search runs
+OUTAGES = (optuna.exceptions.StorageInternalError, OSError)
 _TRIES = 5
+_OUTAGE_SECONDS = 300.0
+_Result = TypeVar("_Result")
 
 
 class _Lock(BaseJournalFileLock):
@@ -68,6 +75,26 @@ def open_storage(place: str) -> BaseStorage:
                 raise UserError(f"search.storage cannot be used ({reason}). Check the URL and the server.") from None
             time.sleep(attempt / 2)  # another sweep may be making the tables
     raise AssertionError
+
+
+def patiently(action: Callable[[], _Result], stop: threading.Event, *, seconds: float = _OUTAGE_SECONDS) -> _Result:
+    """Do something with a storage; where it cannot be reached, again and again for some minutes.
+
+    Args:
+        action: What to do; may be repeated.
+        stop: Give up at once.
+        seconds: Give up then.
+
+    Raises:
+        StorageInternalError, OSError: it could not be reached all the while.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except OUTAGES:
+            if time.monotonic() > until or stop.wait(2):
+                raise
 
 
 def quiet() -> None:

@@ -16,7 +16,7 @@ from gender_lightning import building
 from gender_lightning.config import SearchConfig
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import KEYS
-from gender_lightning.sweeps.space import Space
+from gender_lightning.sweeps.search.space import Space
 
 SEARCHED = "searched"
 _GRID = "optuna.samplers.GridSampler"
@@ -81,9 +81,7 @@ def _compare(before: dict[str, Any], now: dict[str, Any], name: str) -> None:
     for what in ("metrics", "space", "fixed"):
         if before[what] == now[what]:
             continue
-        old, new = (
-            it if isinstance(it, list) else [f"{k}={v}" for k, v in it.items()] for it in (before[what], now[what])
-        )
+        old, new = _listed(before[what]), _listed(now[what])
         changes = [f"not {it}" for it in new if it not in old] + [f"but {it}" for it in old if it not in new]
         raise UserError(
             f"The study {name} searched something else ({'; '.join(changes) or 'in another order'}). "

@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 
 from gender_lightning.config import SearchConfig
 from gender_lightning.overrides import compose
-from gender_lightning.sweeps import trials as module
-from gender_lightning.sweeps.storage import open_storage
-from gender_lightning.sweeps.trials import CONTINUED, OWNER, RETRIES, RUN, Trials
+from gender_lightning.sweeps.search import trials as module
+from gender_lightning.sweeps.search.storage import open_storage
+from gender_lightning.sweeps.search.trials import CONTINUED, OWNER, RETRIES, RUN, Trials
 
 
 def settings(**changes: Any) -> SearchConfig:
@@ -31,7 +31,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def sweep(place: str, **changes: Any) -> Trials:
     storage = open_storage(place)
     study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True, direction="maximize")
-    return Trials(study, storage, settings(**changes), Path("unused"))
+    return Trials(study, storage, settings(**changes))
 
 
 def states(it: Trials) -> list[TrialState]:

@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from gender_lightning.config import Alternative
 from gender_lightning.errors import UserError
-from gender_lightning.sweeps.space import Space, make_space
+from gender_lightning.sweeps.search.space import Space, make_space
 
 RECIPE = {"optimizer": "adamw", "optimizer.lr": 1e-3, "model.dropout": 0.0, "a": 1}
 CONDITIONAL: dict[str, Any] = {

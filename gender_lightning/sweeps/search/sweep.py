@@ -2,80 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import shutil
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from optuna.trial import Trial, TrialState
-from pydantic import TypeAdapter
 
-from gender_lightning.config import LoggerConfig, SearchConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.errors import UserError
 from gender_lightning.job import TrialLink
 from gender_lightning.runs import Run
 from gender_lightning.sweeps.board import Board
 from gender_lightning.sweeps.grid_sweep import allocate
-from gender_lightning.sweeps.jobs import Job, JobResult, run_job
+from gender_lightning.sweeps.jobs import Job, JobResult, result_of, run_job
 from gender_lightning.sweeps.pool import work_off
 from gender_lightning.sweeps.processes import Children, Stopped
+from gender_lightning.sweeps.search.plan import Plan
+from gender_lightning.sweeps.search.storage import OUTAGES, open_storage, patiently, quiet
+from gender_lightning.sweeps.search.study import open_study, storage_place
+from gender_lightning.sweeps.search.trials import ENDED, RETRIES, RUN, START, Trials
 from gender_lightning.sweeps.slots import Slot
-from gender_lightning.sweeps.space import Space, make_space
-from gender_lightning.sweeps.storage import open_storage, quiet
-from gender_lightning.sweeps.study import checked, open_study, storage_place
-from gender_lightning.sweeps.trials import ENDED, RETRIES, RUN, Trials
 
+log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What all trials share."""
-
-    settings: SearchConfig
-    space: Space
-    fixed: tuple[str, ...]
-    directory: Path
-    devices: int
-    logger: LoggerConfig  # of the trials
-
-    @property
-    def always(self) -> tuple[str, ...]:
-        """The overrides that a trial has besides its point: best.ckpt is the epoch that the search goes by."""
-        metric, mode = next(iter(self.settings.objectives.items()))
-        chosen = any(text.startswith("callbacks.checkpoint.") for text in self.fixed)
-        if chosen or metric == "val/accuracy" or not metric.startswith("val/"):
-            return self.fixed
-        return (*self.fixed, f"callbacks.checkpoint.monitor={metric}", f"callbacks.checkpoint.mode={mode}")
-
-
-def make_plan(
-    config: DictConfig, fixed: Sequence[str], swept: Sequence[str], *, devices: int, directory: Path, loader: Any = None
-) -> Plan:
-    """Read the settings and the space of a search.
-
-    Raises:
-        UserError: whatever is wrong with them.
-    """
-    values = OmegaConf.to_container(config.search, resolve=True)
-    assert isinstance(values, dict)
-    settings = parse_config(SearchConfig, {str(key): value for key, value in values.items()})
-
-    def current(key: str) -> Any:
-        choices = config.hydra.runtime.choices
-        return choices[key] if key in choices else OmegaConf.select(config, key)
-
-    space = make_space(settings.space, swept, fixed, current, loader)
-    # one logger is a union, which pydantic validates as such only with an adapter around it
-    logger = TypeAdapter(LoggerConfig).validate_python(OmegaConf.to_container(config.logger, resolve=True))
-    return Plan(checked(settings, space), space, tuple(fixed), directory, max(1, devices), logger)
 
 
 def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
@@ -85,13 +38,13 @@ def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
         The exit code (0; 1 when it stopped early; 130 when it was interrupted), and the trials.
 
     Raises:
-        UserError: the directory, the storage or the study cannot be used.
+        UserError: the directory, the storage or the study cannot be used, or the storage is gone for good.
     """
     quiet()
     allocate(plan.directory, again=True)
     storage = open_storage(storage_place(plan.settings, plan.directory))
     study = open_study(plan.settings, storage, plan.space, plan.fixed, plan.directory)
-    trials = Trials(study, storage, plan.settings, plan.directory)
+    trials = Trials(study, storage, plan.settings)
     search = _Search(plan, trials, slots)
     stop_beating = threading.Event()
     beating = threading.Thread(target=_beat, args=(trials, stop_beating, plan.settings.heartbeat_seconds), daemon=True)
@@ -99,6 +52,9 @@ def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
     try:
         with search.board.shown():
             interrupted = work_off(slots, search.work, search.children, search.watch)
+    except OUTAGES as error:
+        reason = f"The study cannot be reached any more ({str(error).strip().splitlines()[0]})"
+        raise UserError(f"{reason}. Once it can, the same command goes on with this search.") from None
     finally:
         stop_beating.set()
         beating.join()
@@ -112,7 +68,10 @@ def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
 
 def _beat(trials: Trials, stop: threading.Event, seconds: float) -> None:
     while not stop.wait(seconds):
-        trials.beat()
+        try:
+            trials.beat()
+        except OUTAGES as error:  # it may come back before the trials are taken for dead
+            log.warning("The study cannot be reached: %s", str(error).strip().splitlines()[0])
 
 
 class _Search:
@@ -120,13 +79,11 @@ class _Search:
 
     def __init__(self, plan: Plan, trials: Trials, slots: Sequence[Slot]) -> None:
         self.plan, self.trials, self.children = plan, trials, Children()
-        settings = plan.settings
-        ended = len(trials.study.get_trials(deepcopy=False, states=ENDED))
-        self.board = Board(settings.study, total=settings.n_trials, workers=len(slots), ended=ended)
+        self.board = Board(plan.settings.study, total=plan.settings.n_trials, workers=len(slots))
         self.reason, self.timed_out = "", False
         self._failures = 0
-        self._until = math.inf if settings.seconds is None else time.monotonic() + settings.seconds
-        self._watched = 0.0
+        self._until = math.inf if plan.settings.seconds is None else time.monotonic() + plan.settings.seconds
+        self._watched = -math.inf
         self._lock = threading.Lock()
 
     def work(self, slot: Slot) -> None:
@@ -135,35 +92,51 @@ class _Search:
             if time.monotonic() > self._until:
                 self.timed_out, self.reason = True, "search.max_time is over. The same command goes on."
                 return
-            trial = self.trials.claim()
+            trial = self._patiently(self.trials.claim)
             if trial is not None:
                 self._run(trial, slot)
-            elif self.trials.is_over():
+            elif self._patiently(self.trials.is_over):
                 return
             else:  # another runs the last ones, and may fail
                 self.children.stopping.wait(_POLL_SECONDS)
 
     def watch(self) -> None:
-        """Show how the running trials do."""
+        """Show how the running trials do, and what other sweeps have added to the study."""
         if time.monotonic() - self._watched > _POLL_SECONDS:
             self._watched = time.monotonic()
-            states = (TrialState.RUNNING,)
-            for trial in self.trials.study.get_trials(deepcopy=False, states=states):
-                if trial.intermediate_values:
-                    number = int(trial.user_attrs.get(RUN, trial.number))
-                    self.board.progress(number, trial.intermediate_values[max(trial.intermediate_values)])
+            try:
+                self._look()
+            except OUTAGES as error:  # those who need it wait for it
+                log.debug("The study cannot be looked at: %s", error)
         self.board.refresh()
 
+    def _look(self) -> None:
+        study = self.trials.study
+        trials = study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and trial.intermediate_values:
+                number = int(trial.user_attrs.get(RUN, trial.number))
+                self.board.progress(number, trial.intermediate_values[max(trial.intermediate_values)])
+        self.board.has_ended = sum(trial.state in ENDED for trial in trials)
+        if len(study.directions) == 1 and any(trial.state == TrialState.COMPLETE for trial in trials):
+            best = study.best_trial
+            assert best.value is not None
+            self.board.best = (int(best.user_attrs.get(RUN, best.number)), best.value)
+
+    def _patiently(self, action: Any) -> Any:
+        return patiently(action, self.children.stopping)
+
     def _run(self, trial: Trial, slot: Slot) -> None:
-        point = self.plan.space.suggest(trial)
+        point = self._patiently(lambda: self.plan.space.suggest(trial))
         job, number = self._job(trial, point), int(trial.user_attrs[RUN])
         self.board.started(number, "  ".join(f"{name}={_short(value)}" for name, value in point.items()))
         try:
-            result = self._earlier(trial, job) or run_job(job, slot, self.children)
+            result = self._earlier(job) or run_job(job, slot, self.children)
         except Stopped:
-            self.trials.try_again(trial.number, died=False)
+            self._patiently(lambda: self.trials.try_again(trial.number, died=False))
             raise
-        state, value, error = self._record(trial, result)
+        state, value, error = self._patiently(lambda: self._record(trial, result))
+        self._watched = -math.inf
         self.board.ended(number, state, value, error)
         if state == "failed":
             with self._lock:
@@ -178,6 +151,7 @@ class _Search:
         again = RETRIES in trial.user_attrs and run.last.is_file() and bool(run.info())
         if directory.exists() and not again:
             if RETRIES not in trial.user_attrs:
+                self.trials.tell(trial, None, TrialState.FAIL, "its directory holds another run")
                 raise UserError(f"{directory} holds another run. Choose another study with search.study=...")
             shutil.rmtree(directory)  # it had not finished an epoch
         settings = self.plan.settings
@@ -189,23 +163,23 @@ class _Search:
             pruner=settings.pruner if len(settings.objectives) == 1 else None,
         )
         overrides = (*self.plan.always, *self.plan.space.overrides(point), "test=false")
-        return Job(number, overrides, directory, devices=self.plan.devices, resume=again, trial=link)
+        devices = max(1, self.plan.devices)
+        return Job(number, overrides, directory, devices=devices, resume=again, trial=link)
 
-    def _earlier(self, trial: Trial, job: Job) -> JobResult | None:
+    def _earlier(self, job: Job) -> JobResult | None:
         """What the run has come to already, where only the record of it was lost."""
-        if not job.resume or (status := str(Run(job.directory).info().get("status"))) not in ("done", "pruned"):
-            return None
-        return JobResult(job, status, _metrics_of(job.directory))
+        ended = job.resume and Run(job.directory).info().get("status") in ("done", "pruned")
+        return result_of(job) if ended else None
 
     def _record(self, trial: Trial, result: JobResult) -> tuple[str, float | None, str]:
         """Tell the study how a trial ended; the state, the first objective and the error to show."""
+        if result.start_seconds is not None:
+            self.trials.note(trial, START, result.start_seconds)
         names = list(self.plan.settings.objectives)
         if result.status == "done":
-            found = _metrics_of(result.job.directory)
-            values = [found.get(name, math.nan) for name in names]
+            values = [result.metrics.get(name, math.nan) for name in names]
             if all(math.isfinite(value) for value in values):
                 self.trials.tell(trial, values, TrialState.COMPLETE)
-                self._note_best()
                 return "done", values[0], ""
             error = ", ".join(f"{name} is {value}" for name, value in zip(names, values, strict=True))
         elif result.status == "pruned":
@@ -220,21 +194,6 @@ class _Search:
             error = result.error
         self.trials.tell(trial, None, TrialState.FAIL, error)
         return "failed", None, error
-
-    def _note_best(self) -> None:
-        if len(self.plan.settings.objectives) == 1:
-            best = self.trials.study.best_trial
-            assert best.value is not None
-            self.board.best = (int(best.user_attrs.get(RUN, best.number)), best.value)
-
-
-def _metrics_of(directory: Path) -> dict[str, float]:
-    """The final metrics of a run, and what it cost."""
-    file = directory / "metrics.json"
-    metrics = json.loads(file.read_text()) if file.is_file() else {}
-    info = Run(directory).info()
-    costs = {name: float(info[name]) for name in ("seconds", "images_per_second") if info.get(name) is not None}
-    return {**metrics, **costs}
 
 
 def _short(value: object) -> str:

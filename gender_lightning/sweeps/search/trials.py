@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 # user attributes
 RUN, OWNER, BEAT, ERROR, RETRIES, EPOCHS, CONTINUED = "run", "owner", "beat", "error", "retries", "epochs", "continued"
+START = "start_seconds"
 
 
 class Trials:
@@ -37,8 +39,8 @@ class Trials:
     trial whose counter does not change for `grace_seconds`, by the clock of whoever watches, has died.
     """
 
-    def __init__(self, study: Study, storage: BaseStorage, settings: SearchConfig, directory: Path) -> None:
-        self.study, self.settings, self.directory = study, settings, directory
+    def __init__(self, study: Study, storage: BaseStorage, settings: SearchConfig) -> None:
+        self.study, self.settings = study, settings
         self._storage = storage
         self._lock = threading.Lock()
         self._mine: set[int] = set()  # ids
@@ -73,6 +75,11 @@ class Trials:
                 self._storage.set_trial_user_attr(trial_id, BEAT, time.time())
             except UpdateFinishedTrialError:  # it was taken for dead, and is another's now
                 self._mine.discard(trial_id)
+
+    def note(self, trial: Trial, name: str, value: Any) -> None:
+        """Keep something beside a trial that has not ended."""
+        with suppress(UpdateFinishedTrialError):
+            trial.set_user_attr(name, value)
 
     def tell(self, trial: Trial, values: list[float] | None, state: TrialState, error: str = "") -> None:
         """Record how a trial ended."""
@@ -134,7 +141,8 @@ class Trials:
         frozen = self._storage.get_trial(trial._trial_id)
         self._storage.set_trial_user_attr(trial._trial_id, CONTINUED, "one too many")
         self._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-        if RUN in frozen.user_attrs or "fixed_params" in frozen.system_attrs:  # it came from the queue
+        if RUN in frozen.user_attrs or {"fixed_params", "grid_id"} & frozen.system_attrs.keys():
+            # it came from the queue, or has a point of a grid that nobody else would run
             self._requeue(frozen, frozen.user_attrs)
 
     def _requeue(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:

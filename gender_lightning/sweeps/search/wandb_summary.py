@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from gender_lightning.config import WandbLogger
-from gender_lightning.sweeps.plots import figures
+from gender_lightning.sweeps.search.plots import figures
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun

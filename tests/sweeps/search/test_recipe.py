@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from gender_lightning.config.location import conf_dir
 from gender_lightning.overrides import groups
-from gender_lightning.sweeps.recipe import command_line, experiment
+from gender_lightning.sweeps.search.recipe import command_line, experiment
 
 OVERRIDES = (
     "experiment=celeba_mini", "optimizer=sgd", "optimizer.lr=0.012", "data.root='a, b'", "logger.tags=[x,y]",

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from gender_lightning.errors import UserError
-from gender_lightning.sweeps.storage import open_storage
+from gender_lightning.sweeps.search.storage import open_storage
 
 
 def test_half_a_line_of_a_killed_writer_does_no_harm(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from optuna.study import Study
@@ -22,12 +23,12 @@ from gender_lightning.console import console
 from gender_lightning.run_overrides import hydra_value
 from gender_lightning.runs import write_text
 from gender_lightning.sweeps.jobs import job_environment, sweep_name
-from gender_lightning.sweeps.plots import page
 from gender_lightning.sweeps.processes import Children
-from gender_lightning.sweeps.recipe import command_line, experiment
-from gender_lightning.sweeps.search_sweep import Plan
-from gender_lightning.sweeps.trials import CONTINUED, ERROR, RUN
-from gender_lightning.sweeps.wandb_summary import log_search
+from gender_lightning.sweeps.search.plan import Plan
+from gender_lightning.sweeps.search.plots import page
+from gender_lightning.sweeps.search.recipe import command_line, experiment
+from gender_lightning.sweeps.search.trials import CONTINUED, ERROR, RUN, START
+from gender_lightning.sweeps.search.wandb_summary import log_search
 
 log = logging.getLogger(__name__)
 _ACCELERATOR = "trainer.accelerator="
@@ -56,18 +57,22 @@ def report(plan: Plan, study: Study, groups: Mapping[str, Any], *, over: bool, t
     if not best:
         console.print("No trial has finished yet.")
         return
-    summary: dict[str, Any] = {"study": study.study_name, "best": [_entry(plan, trial) for trial in best]}
+    summary: dict[str, Any] = {
+        "study": study.study_name,
+        "best": [_entry(plan, trial) for trial in best],
+        "start_seconds": _start_seconds(study),
+    }
     if len(best) == 1:
         note = f"The best of {directory} ({_scores(plan, best[0])}). Copy it to conf/experiment/NAME.yaml."
         overrides = (*plan.always, *plan.space.overrides(best[0].params))
         write_text(directory / "best.yaml", experiment(overrides, groups, note=note))
-        if over and test and len(plan.settings.objectives) == 1:
-            with _alone(directory):
-                summary["test"] = _tested(plan, directory / str(_run(best[0])))
-    write_text(directory / "summary.json", json.dumps(summary, indent=2) + "\n")
-    if over and plan.logger.name == "wandb":
-        log_search(plan.logger, study, directory, sweep_name(directory), summary)
-    _print(plan, best, commands, summary.get("test", {}))
+    with _alone(directory):
+        if over and test and len(best) == len(plan.settings.objectives) == 1:
+            summary["test"] = _tested(plan, directory / str(_run(best[0])))
+        write_text(directory / "summary.json", json.dumps(summary, indent=2) + "\n")
+        if over and plan.logger.name == "wandb":
+            log_search(plan.logger, study, directory, sweep_name(directory), summary)
+    _print(plan, best, commands, summary)
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
@@ -78,21 +83,28 @@ def best_trials(study: Study) -> list[FrozenTrial]:
 
 
 def trials_csv(study: Study, metrics: list[str]) -> str:
-    """One row per trial: run, state, objectives, epochs, seconds, parameters, error."""
+    """One row per trial: run, state, objectives, epochs, seconds, those to its first step, parameters, error."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if CONTINUED not in trial.user_attrs]
     names = sorted({name for trial in trials for name in trial.params})
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "run", "state", *metrics, "epochs", "seconds", *names, "error"])
+    writer.writerow(["trial", "run", "state", *metrics, "epochs", "seconds", START, *names, "error"])
     for trial in trials:
         values = [*(trial.values or []), *[""] * len(metrics)][: len(metrics)]
         seconds = "" if trial.duration is None else round(trial.duration.total_seconds(), 1)
         epochs = max(trial.intermediate_values, default="")
         parameters = [trial.params.get(name, "") for name in names]
         error = str(trial.user_attrs.get(ERROR, "")).strip().rpartition("\n")[2]
-        row = [trial.number, _run(trial), trial.state.name.lower(), *values, epochs, seconds, *parameters, error]
+        start = trial.user_attrs.get(START, "")
+        row = [trial.number, _run(trial), trial.state.name.lower(), *values, epochs, seconds, start, *parameters, error]
         writer.writerow(row)
     return text.getvalue()
+
+
+def _start_seconds(study: Study) -> float | None:
+    """From the start of a trial's process to its first training step, the median of all trials."""
+    found = [it.user_attrs[START] for it in study.get_trials(deepcopy=False) if START in it.user_attrs]
+    return median(found) if found else None
 
 
 def _run(trial: FrozenTrial) -> int:
@@ -132,20 +144,22 @@ def _tested(plan: Plan, run: Path) -> dict[str, float]:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Several sweeps of one search end together, and the test split is read once."""
+    """Several sweeps of one search end together; the test split is read once, and one at a time talks to W&B."""
     with (directory / "test.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _print(plan: Plan, best: list[FrozenTrial], commands: list[str], tested: Mapping[str, float]) -> None:
+def _print(plan: Plan, best: list[FrozenTrial], commands: list[str], summary: Mapping[str, Any]) -> None:
     table = Table("run", *plan.settings.objectives, "parameters", title="best" if len(best) == 1 else "Pareto front")
     for trial in best:
         shown = "  ".join(f"{name}={value}" for name, value in trial.params.items())
         table.add_row(str(_run(trial)), *(f"{value:.4f}" for value in trial.values), escape(shown))
     console.print(table)
-    if tested:
+    if tested := summary.get("test"):
         console.print("  ".join(f"{name} {value:.4f}" for name, value in tested.items()), markup=False)
+    if (seconds := summary["start_seconds"]) is not None:
+        console.print(f"A trial takes its first step {seconds:.1f} s after its start (median).")
     for command in commands:
         console.print(command, markup=False)
     console.print(f"sweep directory: {plan.directory}", markup=False)
