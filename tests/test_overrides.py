@@ -129,6 +129,8 @@ def test_every_end_of_a_space_is_a_training() -> None:
     assert "sgdd" in said
     (said,) = mistakes("train", "-m", "search=resnet50", "search.metrics=[test/accuracy]")
     assert "choices are made on valid" in said
+    (said,) = mistakes("train", "-m", "search=resnet18,resnet50")
+    assert said == "search=resnet18,resnet50: one search at a time. Start with search=resnet18."
     (said,) = mistakes("train", "-m", "search=default")
     assert said.startswith("There is nothing to search.")
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from gender_lightning.run_overrides import hydra_value
 from gender_lightning.sweeps.search.storage import open_storage
 from gender_lightning.sweeps.search.trials import CONTINUED, RUN
 
@@ -65,19 +67,15 @@ def run(command: list[str], environment: dict[str, str], cwd: Path) -> subproces
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=280)
 
 
-def study_of(directory: Path, name: str = "search") -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=open_storage(str(directory / "journal.log")))
-
-
-def check(directory: Path, n_trials: int) -> optuna.Study:
-    """Exactly so many have ended, none runs, and the best is what its run directory says."""
-    study = study_of(directory)
+def check(n_trials: int, *directories: Path, storage: str | None = None) -> optuna.Study:
+    """Exactly so many have ended, none runs, and each is what its run directory says, in one of the directories."""
+    study = optuna.load_study(study_name="search", storage=open_storage(storage or str(directories[0] / "journal.log")))
     trials = study.get_trials()
     ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     assert len(ended) == n_trials and not [trial for trial in trials if trial.state == TrialState.RUNNING]
     assert len({trial.user_attrs[RUN] for trial in ended}) == n_trials
     for trial in ended:
-        place = directory / str(trial.user_attrs[RUN])
+        (place,) = (it / str(trial.user_attrs[RUN]) for it in directories if (it / str(trial.user_attrs[RUN])).exists())
         expected = "done" if trial.state == TrialState.COMPLETE else "pruned"
         assert json.loads((place / "run.json").read_text())["status"] == expected
         config = yaml.safe_load((place / "config.yaml").read_text())
@@ -91,7 +89,7 @@ def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], 
     directory = tmp_path / "sweep"
     first = run(search("search.n_trials=2"), environment, tmp_path)
     assert first.returncode == 0, first.stdout + first.stderr
-    study = check(directory, 2)
+    study = check(2, directory)
     assert study.trials[0].params["optimizer.lr"] == 0.001  # the recipe itself
     summary = json.loads((directory / "summary.json").read_text())
     assert summary["best"][0]["values"] == {"val/accuracy": study.best_value} and "test/accuracy" in summary["test"]
@@ -102,7 +100,7 @@ def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], 
     before = (directory / "0" / "run.json").read_bytes()
     again = run(search("search.n_trials=3"), environment, tmp_path)  # the total, not more
     assert again.returncode == 0, again.stdout + again.stderr
-    check(directory, 3)
+    check(3, directory)
     assert (directory / "0" / "run.json").read_bytes() == before
     other = run(search("search.n_trials=3", "loss.label_smoothing=0.1"), environment, tmp_path)
     assert other.returncode == 2 and "searched something else" in other.stderr
@@ -121,26 +119,38 @@ def test_ctrl_c_and_the_same_command_goes_on(search: Command, environment: dict[
     assert json.loads((directory / "0" / "run.json").read_text())["status"] == "interrupted"
     result = run(command, environment, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    study = check(directory, 1)
+    study = check(1, directory)
     assert [CONTINUED in trial.user_attrs for trial in study.trials] == [True, False]
     epochs = [row["epoch"] for row in csv.DictReader((directory / "0" / "metrics.csv").open())]
     assert epochs == [str(number) for number in range(1, 151)]
     assert "resumed" in json.loads((directory / "0" / "run.json").read_text())
 
 
-def test_two_sweeps_on_one_journal(search: Command, environment: dict[str, str], tmp_path: Path) -> None:
-    command = search("search.n_trials=5", "search.enqueue=[]")
+@pytest.mark.parametrize("kind", ["journal", "postgresql"])
+def test_two_sweeps_share_a_study(
+    search: Command, environment: dict[str, str], tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """On one machine with one directory; and as two machines, each with its own, with a database between them."""
+    commands = [search("search.n_trials=5", "search.enqueue=[]")] * 2
+    directories, storage = [tmp_path / "sweep"], None
+    if kind == "postgresql":
+        storage = request.getfixturevalue("postgres_url")
+        directories.append(tmp_path / "elsewhere")
+        commands = [
+            [*command, f"search.storage={hydra_value(storage)}", f"hydra.sweep.dir={directory}"]
+            for command, directory in zip(commands, directories, strict=True)
+        ]
     sweeps = [
         subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for _ in range(2)
+        for command in commands
     ]
     outputs = [sweep.communicate(timeout=280)[0] for sweep in sweeps]
     assert [sweep.returncode for sweep in sweeps] == [0, 0], outputs
-    study = check(tmp_path / "sweep", 5)
-    owners = {trial.user_attrs["owner"] for trial in study.trials if "owner" in trial.user_attrs}
-    assert len(owners) == 2
-    rates = [trial.params["optimizer.lr"] for trial in study.trials if trial.params]
-    assert len(rates) == len(set(rates)) == 5
+    study = check(5, *directories, storage=storage)
+    ended = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert len({trial.user_attrs["owner"] for trial in ended}) == 2
+    assert len({trial.params["optimizer.lr"] for trial in ended}) == 5
+    assert len(list(tmp_path.glob("*/evaluation/test"))) == 0 and len(list(tmp_path.glob("*/*/evaluation/test"))) == 1
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
@@ -148,10 +158,10 @@ def test_pruning_with_two_ranks(search: Command, environment: dict[str, str], tm
     directory = tmp_path / "sweep"
     command = search("search.n_trials=2", "trainer.devices=2", "trainer.max_epochs=4", "search/pruner=none")
     command += ["search.pruner._target_=optuna.pruners.ThresholdPruner", "+search.pruner.lower=1.1"]
-    command += ["+search.pruner.n_warmup_steps=1"]
+    command += ["+search.pruner.n_warmup_steps=2"]
     result = run(command, environment, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    study = check(directory, 2)
+    study = check(2, directory)
     for trial in study.trials:
         assert trial.state == TrialState.PRUNED and set(trial.intermediate_values) == {1, 2}
         assert (directory / str(trial.number) / "checkpoints" / "last.ckpt").exists()
@@ -159,31 +169,64 @@ def test_pruning_with_two_ranks(search: Command, environment: dict[str, str], tm
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("CHAOS_ROUNDS", "2"))))
-def test_chaos(search: Command, environment: dict[str, str], tmp_path: Path, seed: int) -> None:
-    """SIGKILL of a trial or of the sweep at random times; the same command ends well."""
+def test_chaos(
+    search: Command, environment: dict[str, str], tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL of the sweep, a trial or one of its processes at random times; the same command ends well."""
     draw, directory = random.Random(seed), tmp_path / "sweep"
     cores = len(os.sched_getaffinity(0))
-    command = search("search.n_trials=4", "trainer.max_epochs=4", f"hydra.sweeper.workers={min(2, cores)}")
-    sweep = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    shape = [f"hydra.sweeper.workers={min(2, cores)}"] if seed % 2 == 0 or cores < 2 else ["trainer.devices=2"]
+    pruning = ["search.pruner.n_startup_trials=1", "search.max_failures=20"]
+    command = search("search.n_trials=4", "trainer.max_epochs=4", *shape, *pruning)
+    story = [*shape]
+
+    def begin() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
+
+    sweep = begin()
     for _ in range(3):
         time.sleep(draw.uniform(3, 15))
         if sweep.poll() is not None:
             break
-        victims = [sweep.pid, *children_of(sweep.pid)]
-        victim = draw.choice(victims)
-        os.kill(victim, signal.SIGKILL)
-        if victim == sweep.pid:
+        trials = children_of(sweep.pid)
+        kinds = {"sweep": [sweep.pid], "trial": trials, "process of a trial": [it for t in trials for it in below(t)]}
+        kind = draw.choice([kind for kind, pids in kinds.items() if pids])
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(draw.choice(kinds[kind]), signal.SIGKILL)
+            story.append(kind)
+        if kind == "sweep":
             sweep.wait()
-            sweep = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
+            sweep = begin()
     sweep.wait(timeout=200)
     result = run(command, environment, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    check(directory, 4)
+    study = check(4, directory)
+    reproduced(directory, study, environment)
+    states = ", ".join(trial.state.name.lower() for trial in study.trials)
+    with capsys.disabled():
+        print(f"\nchaos {seed}: killed {', '.join(story[1:]) or 'nothing'} ({story[0]}); trials: {states}")  # noqa: T201
+
+
+def reproduced(directory: Path, study: optuna.Study, environment: dict[str, str]) -> None:
+    """The best value comes out again of the checkpoint in the run directory."""
+    run_directory, output = directory / str(study.best_trial.user_attrs[RUN]), directory / "again"
+    command = [sys.executable, "-m", "gender_lightning", "evaluate", f"checkpoint={run_directory}", "split=valid"]
+    result = run([*command, "accelerator=cpu", f"output={output}"], environment, directory)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert json.loads((output / "metrics.json").read_text())["val/accuracy"] == study.best_value
 
 
 def children_of(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(word) for file in tasks for word in file.read_text().split()]
+
+
+def below(pid: int) -> list[int]:
+    """All processes that a process has started, and those that they have."""
+    try:
+        return [it for child in children_of(pid) for it in (child, *below(child))]
+    except FileNotFoundError:  # it has ended meanwhile
+        return []
 
 
 def until(condition: Callable[[], Any]) -> None:

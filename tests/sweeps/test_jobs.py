@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,32 @@ def test_how_a_job_ended_otherwise(
     assert ("the reason" in result.error) == (expected in ("failed", "killed"))
     if expected == "failed":
         assert Run.open(tmp_path).info()["status"] == "failed" and "the reason" in Run.open(tmp_path).info()["error"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_a_job_keeps_to_the_cores_of_its_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = max(os.sched_getaffinity(0))
+    code = (
+        "import json, os, pathlib, sys; from gender_lightning.job import settle; settle();"
+        "place = pathlib.Path(sys.argv[-1]); cores = list(os.sched_getaffinity(0));"
+        "(place / 'metrics.json').write_text(json.dumps({'cores': cores, 'threads': os.environ['OMP_NUM_THREADS']}))"
+    )
+    script(monkeypatch, code)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    result = run_on(job(tmp_path / "0"), Slot(1, cores=(mine,)), Children())
+    assert result.metrics == {"cores": [mine], "threads": "1"}
+
+
+def test_start_up_is_the_time_to_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import datetime, json, pathlib, sys, time; time.sleep(0.5);"
+        "said = {'status': 'done', 'first_step': datetime.datetime.now(datetime.UTC).isoformat()};"
+        "(pathlib.Path(sys.argv[-1]) / 'run.json').write_text(json.dumps(said)); time.sleep(0.5)"
+    )
+    script(monkeypatch, code)
+    began = time.monotonic()
+    seconds = run_job(job(tmp_path / "0")).start_seconds
+    assert seconds is not None and 0.5 <= seconds <= time.monotonic() - began - 0.4
 
 
 def test_what_a_dead_job_said_earlier_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

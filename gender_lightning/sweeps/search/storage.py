@@ -60,15 +60,18 @@ def open_storage(place: str) -> BaseStorage:
     if "://" not in place:
         path = str(Path(place).expanduser().absolute())
         return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     # several sweeps may wait for SQLite's one lock
     arguments = {"connect_args": {"timeout": 60}} if place.startswith("sqlite") else {"pool_pre_ping": True}
     for attempt in range(1, _TRIES + 1):
         try:
             return optuna.storages.get_storage(RDBStorage(place, engine_kwargs=arguments))
-        except ImportError as error:
-            raise UserError(f"search.storage: its driver is not installed ({error}). Install it.") from None
+        except (ImportError, ArgumentError) as error:
+            raise UserError(
+                f"search.storage: there is no driver for it ({error}). Install it, or name another in the URL, "
+                "as postgresql+psycopg://user@host/database does."
+            ) from None
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             if attempt == _TRIES:
                 reason = str(error).strip().splitlines()[0]

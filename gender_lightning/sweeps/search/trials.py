@@ -129,11 +129,6 @@ class Trials:
                 log.info("Trial %d has died with its sweep and goes on.", trial.number)
                 self.try_again(trial.number, died=True)
 
-    def failures(self) -> list[FrozenTrial]:
-        """Those that failed for a reason of their own."""
-        failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        return [trial for trial in failed if CONTINUED not in trial.user_attrs]
-
     def _count(self, *states: TrialState) -> int:
         return len(self.study.get_trials(deepcopy=False, states=states))
 

@@ -23,8 +23,10 @@ def settings(**changes: Any) -> SearchConfig:
     return SearchConfig.model_validate({**compose("train", ["search=default"])["search"], **changes})
 
 
-@pytest.fixture(params=["journal", "sqlite"])
+@pytest.fixture(params=["journal", "sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
     return str(tmp_path / "journal.log") if request.param == "journal" else f"sqlite:///{tmp_path / 'study.db'}"
 
 
@@ -36,6 +38,12 @@ def sweep(place: str, **changes: Any) -> Trials:
 
 def states(it: Trials) -> list[TrialState]:
     return [trial.state for trial in it.study.get_trials()]
+
+
+def failures(it: Trials) -> list[optuna.trial.FrozenTrial]:
+    """Those that failed for a reason of their own."""
+    failed = it.study.get_trials(states=(TrialState.FAIL,))
+    return [trial for trial in failed if CONTINUED not in trial.user_attrs]
 
 
 def test_two_sweeps_never_hand_out_too_many(place: str) -> None:
@@ -63,7 +71,7 @@ def test_failed_trials_do_not_count(place: str) -> None:
     trial = it.claim()
     assert trial is not None and it.claim() is None
     it.tell(trial, None, TrialState.FAIL, "out of memory")
-    assert not it.is_over() and [trial.user_attrs["error"] for trial in it.failures()] == ["out of memory"]
+    assert not it.is_over() and [trial.user_attrs["error"] for trial in failures(it)] == ["out of memory"]
     trial = it.claim()
     assert trial is not None
     it.tell(trial, None, TrialState.PRUNED)
@@ -82,7 +90,7 @@ def test_an_interrupted_trial_goes_on_with_its_parameters(place: str) -> None:
     assert second.user_attrs[RUN] == first.number and second.user_attrs[RETRIES] == 0
     assert second.suggest_float("x", 0, 1) == value
     assert it.study.get_trials()[second.number].intermediate_values == {1: 0.25}
-    assert not it.failures() and CONTINUED in it.study.get_trials()[first.number].user_attrs
+    assert not failures(it) and CONTINUED in it.study.get_trials()[first.number].user_attrs
 
 
 def test_dying_again_and_again_is_failing(place: str) -> None:
@@ -93,7 +101,7 @@ def test_dying_again_and_again_is_failing(place: str) -> None:
         assert trial is not None
         trial.suggest_float("x", 0, 1)
         outcomes.append(it.try_again(trial.number, died=True))
-    assert outcomes == [True, True, False] and len(it.failures()) == 1
+    assert outcomes == [True, True, False] and len(failures(it)) == 1
 
 
 def test_getting_further_forgives_deaths(place: str) -> None:
@@ -136,3 +144,24 @@ def test_a_trial_of_another_machine_is_dead_when_its_heart_stops(place: str, mon
     assert it.claim() is None
     now[0] = 172.0
     assert it.claim() is not None
+
+
+def test_every_point_of_a_grid_once_however_many_sweeps(place: str) -> None:
+    points = [1, 2, 3, 4, 5, 6]
+    sweeps = [sweep(place, n_trials=len(points)) for _ in range(2)]
+    for it in sweeps:
+        it.study.sampler = optuna.samplers.GridSampler({"x": points})
+        it.study.stop = lambda: None  # type: ignore[method-assign]
+
+    def work(it: Trials) -> None:
+        for _ in range(200):
+            if it.is_over():
+                break
+            if (trial := it.claim()) is not None:
+                trial.suggest_int("x", 1, 6)
+                it.tell(trial, [0.5], TrialState.COMPLETE)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, sweeps))
+    done = [trial.params["x"] for trial in sweeps[0].study.get_trials() if trial.state == TrialState.COMPLETE]
+    assert sorted(done) == points
