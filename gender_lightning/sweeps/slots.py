@@ -29,7 +29,9 @@ class Slot:
         return variables
 
 
-def divide(workers: int, devices: int, *, gpus: Sequence[str], cores: Sequence[int]) -> list[Slot]:
+def divide(
+    workers: int, devices: int, *, gpus: Sequence[str], cores: Sequence[int], oversubscribe: bool = False
+) -> list[Slot]:
     """Divide the machine among the workers of a sweep.
 
     Args:
@@ -37,6 +39,7 @@ def divide(workers: int, devices: int, *, gpus: Sequence[str], cores: Sequence[i
         devices: The most that a job uses: GPUs where there are any, else processes on a core each; 0 is "auto".
         gpus: Names of the GPUs that jobs use; empty where they compute on the CPU.
         cores: Numbers of the cores that this process may use.
+        oversubscribe: On the CPU, jobs may share cores.
 
     Raises:
         UserError: They do not fit, with the arithmetic.
@@ -45,26 +48,28 @@ def divide(workers: int, devices: int, *, gpus: Sequence[str], cores: Sequence[i
     needed = workers * max(devices, 1)
     if workers < 1:
         raise UserError(f"hydra.sweeper.workers={workers}: it should be 1 or more.")
-    if needed > there and workers > 1:
+    if needed > there and workers > 1 and (gpus or not oversubscribe):
         fits = there // max(devices, 1)
         remedy = f"Use hydra.sweeper.workers={fits}" if fits else f"Use trainer.devices={there} or fewer"
+        remedy += "" if gpus else ", or hydra.sweeper.oversubscribe=true, which is slower"
         raise UserError(
             f"hydra.sweeper.workers={workers} with trainer.devices={max(devices, 1)} each need "
             f"{workers} x {max(devices, 1)} = {needed} {what}s; this machine has {there}. {remedy}."
         )
     if workers == 1:  # everything, in its own order; what does not fit is the trainer's to say
         return [Slot(0)]
-    share, core_share = len(gpus) // workers, max(1, len(cores) // workers)
-    if gpus and devices:
-        share = devices
+    share = devices if gpus and devices else len(gpus) // workers
     return [
-        Slot(
-            number,
-            tuple(gpus[number * share : (number + 1) * share]),
-            tuple(cores[number * core_share : (number + 1) * core_share]),
-        )
+        Slot(number, tuple(gpus[number * share : (number + 1) * share]), _cores(number, workers, cores))
         for number in range(workers)
     ]
+
+
+def _cores(number: int, workers: int, cores: Sequence[int]) -> tuple[int, ...]:
+    if workers > len(cores):  # several jobs on each
+        return (cores[number % len(cores)],)
+    share = len(cores) // workers
+    return tuple(cores[number * share : (number + 1) * share])
 
 
 def visible_gpus() -> list[str]:

@@ -26,6 +26,7 @@ class ProcessSweeperConfig:
 
     _target_: str = "hydra_plugins.gender_lightning_sweeper.ProcessSweeper"
     workers: int = 1
+    oversubscribe: bool = False
 
 
 ConfigStore.instance().store(
@@ -38,10 +39,11 @@ class ProcessSweeper(Sweeper):
 
     Args:
         workers: Jobs at a time; the machine is divided among them.
+        oversubscribe: On the CPU, start them also where they have less than a core per process.
     """
 
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
+    def __init__(self, workers: int = 1, oversubscribe: bool = False) -> None:
+        self.workers, self.oversubscribe = workers, oversubscribe
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the composed configuration; called by Hydra before `sweep`."""
@@ -91,7 +93,8 @@ class ProcessSweeper(Sweeper):
             loader=self.config_loader,
         )
         code, trials = run_search(plan, self._slots([plan.devices]))
-        report(plan, trials.study, groups(), over=trials.is_over(), test=bool(self.composed.test))
+        # an unfinished search may yet find a better one, and the test split is read once
+        report(plan, trials.study, groups(), test=trials.is_over() and self.composed.test, wandb=code != 130)
         return code
 
     def _split(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -111,4 +114,4 @@ class ProcessSweeper(Sweeper):
 
     def _slots(self, devices: Sequence[int]) -> list[Slot]:
         gpus = visible_gpus() if self.workers > 1 and self.composed.trainer.accelerator in ("auto", "gpu") else []
-        return divide(self.workers, max(devices), gpus=gpus, cores=usable_cores())
+        return divide(self.workers, max(devices), gpus=gpus, cores=usable_cores(), oversubscribe=self.oversubscribe)

@@ -25,6 +25,7 @@ from gender_lightning.sweeps.search.storage import open_storage
 from gender_lightning.sweeps.search.trials import CONTINUED, RUN
 
 pytestmark = pytest.mark.slow
+two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.dropout=choice(0.0,0.3)")
 Command = Callable[..., list[str]]
 
@@ -106,9 +107,12 @@ def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], 
     assert other.returncode == 2 and "searched something else" in other.stderr
 
 
-def test_ctrl_c_and_the_same_command_goes_on(search: Command, environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=two_cores)])
+def test_ctrl_c_and_the_same_command_goes_on(
+    search: Command, environment: dict[str, str], tmp_path: Path, devices: int
+) -> None:
     directory = tmp_path / "sweep"
-    command = search("search.n_trials=1", "trainer.max_epochs=150")
+    command = search("search.n_trials=1", "trainer.max_epochs=60", f"trainer.devices={devices}")
     sweep = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     until(lambda: (directory / "0" / "checkpoints" / "last.ckpt").exists())
     sweep.send_signal(signal.SIGINT)
@@ -122,7 +126,7 @@ def test_ctrl_c_and_the_same_command_goes_on(search: Command, environment: dict[
     study = check(1, directory)
     assert [CONTINUED in trial.user_attrs for trial in study.trials] == [True, False]
     epochs = [row["epoch"] for row in csv.DictReader((directory / "0" / "metrics.csv").open())]
-    assert epochs == [str(number) for number in range(1, 151)]
+    assert epochs == [str(number) for number in range(1, 61)]
     assert "resumed" in json.loads((directory / "0" / "run.json").read_text())
 
 
@@ -153,7 +157,7 @@ def test_two_sweeps_share_a_study(
     assert len(list(tmp_path.glob("*/evaluation/test"))) == 0 and len(list(tmp_path.glob("*/*/evaluation/test"))) == 1
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@two_cores
 def test_pruning_with_two_ranks(search: Command, environment: dict[str, str], tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
     command = search("search.n_trials=2", "trainer.devices=2", "trainer.max_epochs=4", "search/pruner=none")

@@ -35,12 +35,19 @@ def test_one_worker_has_everything_as_it_is() -> None:
     assert divide(1, 2, gpus=[], cores=[0]) == [Slot(0)] and Slot(0).environment(1) == {}
 
 
+def test_on_the_cpu_jobs_may_share_cores() -> None:
+    assert [slot.cores for slot in divide(2, 2, gpus=[], cores=[0, 1], oversubscribe=True)] == [(0,), (1,)]
+    assert [slot.cores for slot in divide(3, 1, gpus=[], cores=[4, 5], oversubscribe=True)] == [(4,), (5,), (4,)]
+    with pytest.raises(UserError, match="2 x 1 = 2 GPUs"):
+        divide(2, 1, gpus=["0"], cores=[0, 1], oversubscribe=True)
+
+
 @pytest.mark.parametrize(
     ("workers", "devices", "gpus", "said"),
     [
         (4, 2, GPUS[:4], r"4 x 2 = 8 GPUs; this machine has 4. Use hydra.sweeper.workers=2."),
         (2, 8, GPUS[:4], r"2 x 8 = 16 GPUs; this machine has 4. Use trainer.devices=4 or fewer."),
-        (3, 1, [], r"3 x 1 = 3 CPU cores; this machine has 2. Use hydra.sweeper.workers=2."),
+        (3, 1, [], r"3 x 1 = 3 CPU cores; this machine has 2. Use hydra.sweeper.workers=2, or .*oversubscribe=true"),
         (0, 1, [], r"it should be 1 or more"),
     ],
 )

@@ -34,16 +34,16 @@ log = logging.getLogger(__name__)
 _ACCELERATOR = "trainer.accelerator="
 
 
-def report(plan: Plan, study: Study, groups: Mapping[str, Any], *, over: bool, test: bool) -> None:
+def report(plan: Plan, study: Study, groups: Mapping[str, Any], *, test: bool, wandb: bool) -> None:
     """Write the files of a search and print its best.
 
     Args:
         plan: Of the search.
         study: Its trials.
         groups: The groups of `conf/`.
-        over: Whether the study has all its trials: then the best is tested, and W&B gets the whole.
         test: Test the best run on the test split, unless it was done before. Not with several objectives: which
             run of a Pareto front is wanted is not ours to say.
+        wandb: Sum it up in W&B, where the trials are logged there.
     """
     directory = plan.directory
     write_text(directory / "trials.csv", trials_csv(study, list(plan.settings.objectives)))
@@ -67,10 +67,10 @@ def report(plan: Plan, study: Study, groups: Mapping[str, Any], *, over: bool, t
         overrides = (*plan.always, *plan.space.overrides(best[0].params))
         write_text(directory / "best.yaml", experiment(overrides, groups, note=note))
     with _alone(directory):
-        if over and test and len(best) == len(plan.settings.objectives) == 1:
+        if test and len(best) == len(plan.settings.objectives) == 1:
             summary["test"] = _tested(plan, directory / str(_run(best[0])))
         write_text(directory / "summary.json", json.dumps(summary, indent=2) + "\n")
-        if over and plan.logger.name == "wandb":
+        if wandb and plan.logger.name == "wandb":
             log_search(plan.logger, study, directory, sweep_name(directory), summary)
     _print(plan, best, commands, summary)
 

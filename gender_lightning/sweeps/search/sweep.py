@@ -53,8 +53,8 @@ def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
         with search.board.shown():
             interrupted = work_off(slots, search.work, search.children, search.watch)
     except OUTAGES as error:
-        reason = f"The study cannot be reached any more ({str(error).strip().splitlines()[0]})"
-        raise UserError(f"{reason}. Once it can, the same command goes on with this search.") from None
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"The search cannot go on ({reason}). Mend that: the same command goes on with it.") from None
     finally:
         stop_beating.set()
         beating.join()
