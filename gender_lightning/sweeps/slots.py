@@ -60,16 +60,15 @@ def divide(
         return [Slot(0)]
     share = devices if gpus and devices else len(gpus) // workers
     return [
-        Slot(number, tuple(gpus[number * share : (number + 1) * share]), _cores(number, workers, cores))
+        Slot(number, tuple(gpus[number * share : (number + 1) * share]), _cores(number, workers, devices, cores))
         for number in range(workers)
     ]
 
 
-def _cores(number: int, workers: int, cores: Sequence[int]) -> tuple[int, ...]:
-    if workers > len(cores):  # several jobs on each
-        return (cores[number % len(cores)],)
-    share = len(cores) // workers
-    return tuple(cores[number * share : (number + 1) * share])
+def _cores(number: int, workers: int, devices: int, cores: Sequence[int]) -> tuple[int, ...]:
+    """A share of the cores; of too few, as many as it has processes, which others use too."""
+    share = min(max(1, devices, len(cores) // workers), len(cores))
+    return tuple(sorted(cores[(number * share + position) % len(cores)] for position in range(share)))
 
 
 def visible_gpus() -> list[str]:

@@ -36,7 +36,7 @@ def test_one_worker_has_everything_as_it_is() -> None:
 
 
 def test_on_the_cpu_jobs_may_share_cores() -> None:
-    assert [slot.cores for slot in divide(2, 2, gpus=[], cores=[0, 1], oversubscribe=True)] == [(0,), (1,)]
+    assert [slot.cores for slot in divide(2, 2, gpus=[], cores=[0, 1], oversubscribe=True)] == [(0, 1), (0, 1)]
     assert [slot.cores for slot in divide(3, 1, gpus=[], cores=[4, 5], oversubscribe=True)] == [(4,), (5,), (4,)]
     with pytest.raises(UserError, match="2 x 1 = 2 GPUs"):
         divide(2, 1, gpus=["0"], cores=[0, 1], oversubscribe=True)
