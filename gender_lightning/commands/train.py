@@ -46,7 +46,8 @@ def main(values: dict[str, Any]) -> None:
     try:
         metrics = train(config, parts, run)
     except Pruned:
-        log.info("Pruned: the search has seen enough of this trial.")
+        if is_first_process():
+            log.info("Pruned: the search has seen enough of this trial.")
         return
     if is_first_process():
         print_result(run, metrics)

@@ -24,7 +24,8 @@ from gender_lightning.run_overrides import hydra_value
 from gender_lightning.sweeps.search.storage import open_storage
 from gender_lightning.sweeps.search.trials import CONTINUED, RUN
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+LIMIT = 600  # seconds; each process of a search loads torch, which takes long on a busy machine
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.dropout=choice(0.0,0.3)")
 Command = Callable[..., list[str]]
@@ -65,7 +66,7 @@ def marked(mark: str) -> list[int]:
 
 
 def run(command: list[str], environment: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=LIMIT)
 
 
 def check(n_trials: int, *directories: Path, storage: str | None = None) -> optuna.Study:
@@ -148,7 +149,7 @@ def test_two_sweeps_share_a_study(
         subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for command in commands
     ]
-    outputs = [sweep.communicate(timeout=280)[0] for sweep in sweeps]
+    outputs = [sweep.communicate(timeout=LIMIT)[0] for sweep in sweeps]
     assert [sweep.returncode for sweep in sweeps] == [0, 0], outputs
     study = check(5, *directories, storage=storage)
     ended = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
@@ -201,7 +202,7 @@ def test_chaos(
         if kind == "sweep":
             sweep.wait()
             sweep = begin()
-    sweep.wait(timeout=200)
+    sweep.wait(timeout=LIMIT)
     result = run(command, environment, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     study = check(4, directory)
