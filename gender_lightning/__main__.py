@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gender_lightning.errors import UserError
+from gender_lightning.job import settle
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ _HYDRA_ONLY = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hy
 
 def main() -> None:
     """Entry point of the console script and of `python -m gender_lightning`."""
+    settle()
     arguments = sys.argv[1:]
     try:
         if arguments and arguments[0] in ("-sc", "--shell-completion"):

@@ -14,7 +14,7 @@ from gender_lightning.config.base import Section
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.resolvers import register_resolvers
 from gender_lightning.config.validation import suggestion
-from gender_lightning.errors import UserErrors
+from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.override_fields import extends, flat, is_known, nearest, path_of
 from gender_lightning.run_overrides import with_data_of_run
 
@@ -46,9 +46,15 @@ class _Override:
 
 
 def complete(verb: str, overrides: Sequence[str]) -> list[str]:
-    """Add what a command knows by itself: `evaluate` starts from the data section of the checkpoint's run."""
+    """Add what a command knows by itself.
+
+    `evaluate` starts from the data section of the checkpoint's run; `train -m` with an `interval(...)` is a search.
+    """
     if verb == "evaluate":
         return with_data_of_run(list(overrides))
+    ranges = any("interval(" in text for text in overrides)
+    if verb == "train" and ranges and _is_multirun(overrides) and not any(it.startswith("search=") for it in overrides):
+        return [*overrides, "search=default"]  # which a range without end can only mean
     return list(overrides)
 
 
@@ -58,20 +64,29 @@ def check(verb: str, arguments: Sequence[str]) -> None:
     Raises:
         UserErrors: all mistakes at once.
     """
-    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    multirun = _is_multirun(arguments)
     texts = [argument for argument in arguments if not argument.startswith("-")]
     problems: list[str] = []
     if multirun and verb != "train":
         instead = "write models=[...]" if verb == "benchmark" else "use `gender-lightning train -m`"
         problems.append(f"{verb} -m: only trainings are swept. Leave -m out, or {instead}.")
+    if verb == "train" and not multirun:
+        problems += [
+            f"{it}: a search needs a multirun: write gender-lightning train -m {it}."
+            for it in texts
+            if it.startswith("search")
+        ]
     with _hydra_at_conf():
-        if not multirun and _is_right(verb, texts):
+        if not multirun and not problems and _is_right(verb, texts):
             return
         menu, fields = _menu(verb), _fields(verb)
         overrides = [_parse(verb, text, multirun, fields, problems) for text in texts]
+        problems += [_searches_problem(it) for it in overrides if it and it.key == "search" and len(it.texts) > 1]
         chosen = [it for it in overrides if it and not _group_problems(it, menu, problems)]
         for variant in _variants(chosen):
             problems += [problem for problem in _field_problems(verb, variant, menu) if problem not in problems]
+        if not problems and any(text.startswith("search=") for text in texts):
+            problems += _space_problems([it.parsed for it in overrides if it])
     if problems:
         raise UserErrors(problems)
 
@@ -80,6 +95,10 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The plain, resolved mapping that `conf/<verb>.yaml` and the overrides give (for tests and notebooks)."""
     with _hydra_at_conf():
         return _compose(verb, overrides)
+
+
+def _is_multirun(arguments: Sequence[str]) -> bool:
+    return any(argument in ("-m", "--multirun") for argument in arguments)
 
 
 def groups() -> dict[str, list[str]]:
@@ -118,7 +137,8 @@ def _menu(verb: str) -> dict[str, list[str]]:
     """The groups that this command's root uses."""
     from hydra import compose as hydra_compose
 
-    used = hydra_compose(verb, return_hydra_config=True).hydra.runtime.choices
+    chosen = ["search=default"] if verb == "train" else []  # for the groups within a search
+    used = hydra_compose(verb, chosen, return_hydra_config=True).hydra.runtime.choices
     return {group: choices for group, choices in groups().items() if group in used}
 
 
@@ -147,8 +167,9 @@ def _parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problem
         problems.append(_sweep_problem(verb, key, text, fields))
         return None
     if not parsed.is_discrete_sweep():
-        problems.append(f"{text}: a grid needs single values. List them: {key}=a,b,c.")
-        return None
+        interval: Any = parsed.value()
+        ends = (interval.start, interval.end)
+        return _Override(parsed, tuple(f"{parsed.get_key_element()}={end}" for end in ends), ends)
     # Once only: a shuffled sweep comes in another order each time.
     values = tuple(parsed.sweep_string_iterator())
     texts = tuple(f"{parsed.get_key_element()}={value}" for value in values)
@@ -224,6 +245,33 @@ def _field_problems(verb: str, variant: list[tuple[_Override, str]], menu: dict[
         else:
             problems.append(f"{key}: there is no such field. {nearest(key, known, list(menu))}")
     return problems + _schema_problems(verb, good)
+
+
+def _searches_problem(override: _Override) -> str:
+    return f"{override.parsed.input_line}: one search at a time. Start with {override.texts[0]}."
+
+
+def _space_problems(overrides: list[Any]) -> list[str]:
+    """What is wrong with the space of a search: each end of a range and each choice must be a training."""
+    from hydra import compose as hydra_compose
+
+    from gender_lightning.sweeps.jobs import plain_overrides
+    from gender_lightning.sweeps.search.plan import make_plan
+
+    fixed = [str(it.input_line) for it in overrides if not it.is_sweep_override()]
+    swept = [str(it.input_line) for it in overrides if it.is_sweep_override()]
+    config = hydra_compose("train", fixed, return_hydra_config=True)
+    plain = plain_overrides(fixed)
+    try:
+        plan = make_plan(config, plain, swept, devices_of=lambda point: 1, directory=conf_dir())
+    except UserErrors as error:
+        return error.messages
+    except UserError as error:
+        return [str(error)]
+    found: dict[str, None] = {}
+    for point in plan.space.corners():
+        found |= dict.fromkeys(_mistakes("train", [*plain, *plan.space.overrides(point)]))
+    return list(found)
 
 
 def _schema_problems(verb: str, overrides: dict[str, str]) -> list[str]:

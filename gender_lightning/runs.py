@@ -20,11 +20,16 @@ from typing import Any
 
 from gender_lightning.console import record
 from gender_lightning.errors import UserError
+from gender_lightning.job import this_job
 from gender_lightning.provenance import git_state, hardware, package_versions
 
 # Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
 _RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
 log = logging.getLogger(__name__)
+
+
+class Pruned(Exception):
+    """The search has decided that this trial need not go on."""
 
 
 class Run:
@@ -50,7 +55,7 @@ class Run:
         path = Path(run_dir).absolute()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir()  # atomic: of two runs with one name, one gets it
+            path.mkdir(exist_ok=_allocated(path))  # atomic: of two runs with one name, one gets it
         except OSError as error:
             if path.exists():
                 raise UserError(
@@ -61,8 +66,8 @@ class Run:
                 f"The run directory {path} cannot be made ({error.strerror}). Choose another with run_dir=..."
             ) from None
         run = cls(path)
-        run.checkpoints.mkdir()
-        run.predictions.mkdir()
+        run.checkpoints.mkdir(exist_ok=True)
+        run.predictions.mkdir(exist_ok=True)
         write_text(path / "config.yaml", to_yaml(config))
         write_text(path / "overrides.yaml", to_yaml(list(overrides)))
         run.update(status="running", created=_now(), seconds=0.0, **_provenance())
@@ -158,6 +163,9 @@ class Run:
         try:
             with exit_on_sigterm():
                 yield
+        except Pruned:
+            status = "pruned"
+            raise
         except (KeyboardInterrupt, SystemExit):
             status = "interrupted"
             raise
@@ -172,7 +180,7 @@ class Run:
     @contextmanager
     def log_file(self) -> Iterator[None]:
         """Copy everything that is logged into `log.txt`, the traceback of what ends the run included."""
-        if not is_first_process():
+        if not is_first_process() or _prints_to(self.path / "log.txt"):
             yield
             return
         handler = logging.FileHandler(self.path / "log.txt")
@@ -180,6 +188,8 @@ class Run:
         logging.getLogger().addHandler(handler)
         try:
             yield
+        except Pruned:
+            raise
         except BaseException:
             record.error("The run has ended early.", exc_info=True)
             raise
@@ -209,6 +219,20 @@ def to_yaml(content: object) -> str:
     import yaml
 
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _allocated(path: Path) -> bool:
+    """Whether the sweep that started this process has made the directory for it."""
+    job = this_job()
+    return job is not None and Path(job.directory) == path and not (path / "config.yaml").exists()
+
+
+def _prints_to(path: Path) -> bool:
+    """Whether standard output goes into that file already, as a sweep arranges it."""
+    try:
+        return os.path.samestat(os.fstat(1), path.stat())
+    except OSError:  # there is no such file, or no standard output
+        return False
 
 
 def _attached(run_dir: str) -> Run | None:

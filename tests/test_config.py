@@ -12,6 +12,7 @@ from gender_lightning.errors import UserErrors
 from gender_lightning.overrides import compose, groups
 
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
+WITHIN = {"search/": ["search=default"]}  # groups that there are only beside a choice of another
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,8 @@ def messages(values: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_is_valid(choice: str) -> None:
-    config = parse_config(TrainConfig, compose("train", [choice]))
+    beside = [it for prefix, choices in WITHIN.items() if choice.startswith(prefix) for it in choices]
+    config = parse_config(TrainConfig, compose("train", [*beside, choice]))
     assert config.run_dir.startswith(f"runs/{config.name}/")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from gender_lightning.errors import UserErrors
-from gender_lightning.overrides import check, complete, compose
+from gender_lightning.overrides import check, complete, compose, groups
 from gender_lightning.run_overrides import hydra_value
 from gender_lightning.runs import to_yaml
 
@@ -113,9 +113,31 @@ def test_of_a_large_sweep_each_value_is_checked() -> None:
     assert said.startswith("seed=-1")
 
 
-def test_a_range_without_end_is_refused_with_what_to_write() -> None:
-    (said,) = mistakes("train", "-m", "optimizer.lr=interval(0.01,0.1)")
-    assert said.endswith("a grid needs single values. List them: optimizer.lr=a,b,c.")
+def test_a_range_without_end_makes_it_a_search() -> None:
+    typed = ["-m", "optimizer.lr=interval(0.01,0.1)"]
+    assert complete("train", typed) == [*typed, "search=default"]
+    assert complete("train", ["-m", "seed=1,2"]) == ["-m", "seed=1,2"]
+    check("train", [*typed, "search=default", "search.n_trials=3", "search/sampler=random"])
+    (said,) = mistakes("train", "-m", "optimizer.lr=interval(-1,0.1)", "search=default")
+    assert said.startswith("optimizer.lr=-1.0: it should be greater than 0")
+    (said,) = mistakes("train", "search=resnet50")
+    assert said.endswith("a search needs a multirun: write gender-lightning train -m search=resnet50.")
+
+
+def test_every_end_of_a_space_is_a_training() -> None:
+    (said,) = mistakes("train", "-m", "search=resnet50", "search.space.optimizer='choice(adamw,sgdd)'")
+    assert "sgdd" in said
+    (said,) = mistakes("train", "-m", "search=resnet50", "search.metrics=[test/accuracy]")
+    assert "choices are made on valid" in said
+    (said,) = mistakes("train", "-m", "search=resnet18,resnet50")
+    assert said == "search=resnet18,resnet50: one search at a time. Start with search=resnet18."
+    (said,) = mistakes("train", "-m", "search=default")
+    assert said.startswith("There is nothing to search.")
+
+
+@pytest.mark.parametrize("search", [name for name in groups()["search"] if name != "default"])
+def test_every_space_that_is_shipped(search: str) -> None:
+    check("train", ["-m", f"search={search}"])
 
 
 def test_other_commands_have_their_own_fields() -> None:

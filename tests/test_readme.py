@@ -61,10 +61,17 @@ def test_the_menu_is_conf() -> None:
             assert re.search(rf"\b{choice}\b", menu), f"{group}/{choice}.yaml is missing in the README's menu"
 
 
+def searches(words: list[str]) -> bool:
+    """Those take hours, or GPUs; tests/end_to_end/test_search.py runs small ones."""
+    return any(word.startswith("search=") or "interval(" in word for word in words)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(960)
 @pytest.mark.parametrize(
-    "words", [words for words in commands() if words[0] == "train" and "resume" not in words[1]], ids=" ".join
+    "words",
+    [words for words in commands() if words[0] == "train" and "resume" not in words[1] and not searches(words)],
+    ids=" ".join,
 )
 def test_every_training_command_runs(words: list[str], tmp_path: Path) -> None:
     small = TINY

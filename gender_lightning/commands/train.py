@@ -20,15 +20,17 @@ from gender_lightning.console import record
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature, fit_threshold, sigmoid
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
+from gender_lightning.job import this_job
 from gender_lightning.models.checkpoint import read_checkpoint, update_spec
 from gender_lightning.models.classifier import GenderClassifier
-from gender_lightning.runs import Run, is_first_process
+from gender_lightning.runs import Pruned, Run, is_first_process
 from gender_lightning.training.checkpoints import Checkpoints
 from gender_lightning.training.ema import Ema
 from gender_lightning.training.first_step import FirstStep
 from gender_lightning.training.loggers import finishing, make_loggers
 from gender_lightning.training.metrics_csv import MetricsCsv, read_rows
 from gender_lightning.training.progress import ProgressBar
+from gender_lightning.training.pruning import ReportToSearch
 from gender_lightning.training.throughput import Throughput
 from gender_lightning.training.trainer import make_trainer
 from gender_lightning.training.wandb_run import WandbReport, report_run
@@ -41,7 +43,12 @@ def main(values: dict[str, Any]) -> None:
     """Take the composed config, train, print the result."""
     set_up_logging()
     config, parts, run = begin(values) if values["resume"] is None else go_on(str(values["resume"]))
-    metrics = train(config, parts, run)
+    try:
+        metrics = train(config, parts, run)
+    except Pruned:
+        if is_first_process():
+            log.info("Pruned: the search has seen enough of this trial.")
+        return
     if is_first_process():
         print_result(run, metrics)
 
@@ -58,6 +65,8 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
                 config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid
             )
             trainer.fit(model, data, ckpt_path=run.resume_from, weights_only=True if run.resume_from else None)
+            if any(isinstance(it, ReportToSearch) and it.pruned for it in callbacks):
+                raise Pruned
             run.update(images_per_second=_images_per_second(run.path / "metrics.csv"))
             metrics = finish(config, run, trainer, model, data)
             report_run(loggers, run, log_model=config.logger.name == "wandb" and config.logger.log_model)
@@ -86,6 +95,9 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
             )
         )
     callbacks += [building.build(section) for section in settings.extra.values()]
+    job = this_job()
+    if job is not None and job.trial is not None:
+        callbacks.append(ReportToSearch(job.trial))
     if not config.trainer.fast_dev_run:  # which keeps nothing
         monitor, mode = settings.checkpoint.monitor, settings.checkpoint.mode
         callbacks.append(Checkpoints(run.checkpoints, monitor=monitor, mode=mode, ema=ema))

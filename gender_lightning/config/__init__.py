@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
 from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig
+from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
     CallbacksConfig,
@@ -21,6 +22,7 @@ from gender_lightning.config.sections import (
 from gender_lightning.config.validation import parse_config
 
 __all__ = [
+    "Alternative",
     "AugmentationConfig",
     "BenchmarkConfig",
     "CallbacksConfig",
@@ -36,6 +38,7 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "SchedulerConfig",
+    "SearchConfig",
     "Sizes",
     "SyntheticData",
     "TensorBoardLogger",

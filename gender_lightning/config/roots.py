@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from gender_lightning.config.base import Count, Positive, Section, matching
 from gender_lightning.config.data import DataConfig
+from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
     CallbacksConfig,
@@ -39,6 +40,7 @@ class TrainConfig(Section):
     trainer: TrainerConfig
     callbacks: CallbacksConfig
     logger: LoggerConfig
+    search: SearchConfig | None = None
 
     @model_validator(mode="after")
     def _together(self) -> TrainConfig:

@@ -1,98 +1,157 @@
-"""One job of a sweep: a child process in run mode, in a directory of its own."""
+"""One job of a sweep: a child process in run mode, in a directory of its own, on a slot of the machine."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
+from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink
 from gender_lightning.run_overrides import hydra_value
-from gender_lightning.runs import Run
+from gender_lightning.runs import Run, write_text
+from gender_lightning.sweeps.processes import Children
+from gender_lightning.sweeps.slots import Slot
 
 # A job starts as a first process: what a launcher around the sweep has set would make it a rank of something else.
 _RANK_VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
-    "PL_GLOBAL_SEED", "GENDER_LIGHTNING_RUN_DIR",
+    "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "GENDER_LIGHTNING_RUN_DIR", JOB_VARIABLE,
 )  # fmt: skip
-_GRACE_SECONDS = 30.0
+_LAUNCHERS = ("SLURM_", "OMPI_COMM_", "PMI_", "TORCHELASTIC_")
+_TAIL_LINES = 15
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one point of a grid runs."""
+    """What one point of a sweep runs."""
 
     number: int
     overrides: tuple[str, ...]
     directory: Path
+    devices: int = 1
+    resume: bool = False  # go on from last.ckpt
+    trial: TrialLink | None = None
 
     @property
     def command(self) -> list[str]:
         """The same that a person would type for this run alone."""
         directory = hydra_value(str(self.directory))
-        return [sys.executable, "-m", "gender_lightning", "train", *self.overrides, f"run_dir={directory}"]
+        rest = [f"resume={directory}"] if self.resume else [*self.overrides, f"run_dir={directory}"]
+        return [sys.executable, "-m", "gender_lightning", "train", *rest]
+
+    def info(self, slot: Slot) -> JobInfo:
+        """What the process may know of the sweep."""
+        return JobInfo(
+            sweep=sweep_name(self.directory.parent),
+            number=self.number,
+            directory=str(self.directory),
+            kind="trial" if self.trial else "job",
+            cores=list(slot.cores),
+            trial=self.trial,
+        )
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a job ended: `status` as in run.json, `failed` where it did not get so far."""
+    """How a job ended.
+
+    Args:
+        job: Which.
+        status: As in run.json; `killed` where it had no time to say so.
+        metrics: The final ones, with what they cost: `seconds`, `images_per_second`.
+        error: The tail of what it printed, where it ended badly.
+        start_seconds: From the start of its process to its first training step.
+    """
 
     job: Job
     status: str
     metrics: dict[str, float]
+    error: str = ""
+    start_seconds: float | None = None
 
 
-def run_job(job: Job) -> JobResult:
-    """Run a job to its end on this terminal; an interrupt reaches the job, which may save first."""
-    process = subprocess.Popen(job.command, env=job_environment())
-    try:
-        process.wait()
-    except KeyboardInterrupt:
-        # The terminal has sent the signal to the job as well.
-        _let_end(process)
-        raise
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            _let_end(process)
-    return JobResult(job, _status(job, process.returncode), _metrics(job))
+def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
+    """Run a job to its end; what it prints goes into its log.txt.
+
+    Raises:
+        Stopped: it was not started, since the sweep is being ended.
+    """
+    job.directory.mkdir(parents=True, exist_ok=True)
+    if job.resume:  # else it would keep what its earlier part said, if this one dies before it says anything
+        _record(job, status="running", error=None)
+    environment = {**job_environment(), **slot.environment(job.devices), JOB_VARIABLE: job.info(slot).to_json()}
+    begun = time.time()
+    exit_code = children.run(job.command, environment, job.directory / "log.txt")
+    status = _status(job, exit_code, stopped=children.stopping.is_set())
+    error = _error(job, status, exit_code)
+    return replace(result_of(job), status=status, error=error, start_seconds=_start_seconds(job, begun))
+
+
+def result_of(job: Job) -> JobResult:
+    """What the run directory of a job says."""
+    return JobResult(job, str(Run(job.directory).info().get("status", "")), _metrics(job))
+
+
+def sweep_name(directory: Path) -> str:
+    """What a sweep is called in W&B: `runs/train/resnet50` is `train_resnet50`."""
+    return f"{directory.parent.name}_{directory.name}"
 
 
 def job_environment() -> dict[str, str]:
     """This process's environment without any rank of a distributed job."""
-    return {name: value for name, value in os.environ.items() if name not in _RANK_VARIABLES}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _RANK_VARIABLES and not name.startswith(_LAUNCHERS)
+    }
 
 
 def plain_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
-    """The job's overrides without those that steer Hydra itself."""
-    return tuple(override for override in overrides if not override.lstrip("+~").startswith("hydra"))
+    """The job's overrides without those that steer Hydra or the search."""
+    steering = ("hydra.", "hydra/", "search=", "search.", "search/")
+    return tuple(text for text in overrides if not text.lstrip("+~").startswith(steering))
 
 
-def _let_end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _status(job: Job, exit_code: int) -> str:
-    if exit_code == 0:
-        return "done"
-    if (job.directory / "run.json").is_file():
-        status = str(Run.open(job.directory).info().get("status", "failed"))
-        return status if status in ("interrupted", "pruned") else "failed"  # it may have had no time to say so itself
+def _status(job: Job, exit_code: int, *, stopped: bool) -> str:
+    said = str(Run(job.directory).info().get("status", ""))
+    if said in ("interrupted", "pruned") or (exit_code == 0 and said in ("", "done")):
+        return said or "done"
+    if exit_code < 0:
+        return "interrupted" if stopped else "killed"
     return "failed"
+
+
+def _error(job: Job, status: str, exit_code: int) -> str:
+    """The tail of what a job printed that ended badly; in its run.json too."""
+    if status not in ("failed", "killed"):
+        return ""
+    lines = (job.directory / "log.txt").read_text(errors="replace").splitlines()
+    reason = f"ended by signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    text = "\n".join([*(line for line in lines if line.strip()), reason][-_TAIL_LINES:])
+    _record(job, status="failed", error=Run(job.directory).info().get("error") or text)
+    return text
+
+
+def _record(job: Job, **fields: object) -> None:
+    content = {**Run(job.directory).info(), **fields}
+    write_text(job.directory / "run.json", json.dumps(content, indent=2) + "\n")
 
 
 def _metrics(job: Job) -> dict[str, float]:
     file = job.directory / "metrics.json"
-    if not file.is_file():
-        return {}
-    content = json.loads(file.read_text())
-    assert isinstance(content, dict)
-    return content
+    metrics = json.loads(file.read_text()) if file.is_file() else {}
+    info = Run(job.directory).info()
+    costs = {name: float(info[name]) for name in ("seconds", "images_per_second") if info.get(name) is not None}
+    return {**metrics, **costs}
+
+
+def _start_seconds(job: Job, begun: float) -> float | None:
+    """From then to the first step; None where it came to none."""
+    said = Run(job.directory).info().get("first_step")
+    seconds = datetime.fromisoformat(said).timestamp() - begun if said else -1.0
+    return round(seconds, 1) if seconds > 0 else None  # a resumed run has that of its earlier part until then

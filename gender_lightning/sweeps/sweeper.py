@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-from rich.table import Table
 
-from gender_lightning.console import console
 from gender_lightning.errors import UserError
-from gender_lightning.sweeps.jobs import Job, JobResult, plain_overrides, run_job
-
-log = logging.getLogger(__name__)
+from gender_lightning.sweeps.jobs import plain_overrides
+from gender_lightning.sweeps.slots import Slot, divide, usable_cores, visible_gpus
 
 
 @dataclass
@@ -31,6 +25,8 @@ class ProcessSweeperConfig:
     """`hydra.sweeper.*`."""
 
     _target_: str = "hydra_plugins.gender_lightning_sweeper.ProcessSweeper"
+    workers: int = 1
+    oversubscribe: bool = False
 
 
 ConfigStore.instance().store(
@@ -39,96 +35,83 @@ ConfigStore.instance().store(
 
 
 class ProcessSweeper(Sweeper):
-    """Runs every point of a grid as a process tree of its own, one after the other."""
+    """Runs every point of a grid, or every trial of a search, as a process tree of its own.
+
+    Args:
+        workers: Jobs at a time; the machine is divided among them.
+        oversubscribe: On the CPU, start them also where they have less than a core per process.
+    """
+
+    def __init__(self, workers: int = 1, oversubscribe: bool = False) -> None:
+        self.workers, self.oversubscribe = workers, oversubscribe
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the composed configuration; called by Hydra before `sweep`."""
         self.config = config
-        self.config_loader = hydra_context.config_loader
+        self.composed = config  # Hydra's own attribute may be None
+        self.config_loader: ConfigLoader = hydra_context.config_loader
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Expand the overrides into jobs and run them; a failing job does not stop the others.
+        """Run the sweep; a failing job does not stop the others.
 
         Raises:
             SystemExit: with 1 when a job failed, with 2 when the sweep cannot start, with 130 when it was interrupted.
         """
-        assert self.config is not None
-        directory = Path(str(self.config.hydra.sweep.dir)).absolute()
         try:
-            points = grid(arguments, self.config_loader)
-            _allocate(directory)
+            code = self._search(arguments) if "search" in self.composed else self._grid(arguments)
         except UserError as error:
             # Hydra would print a traceback and exit with 1.
             sys.stderr.write(f"{error}\n")
             sys.exit(2)
-        jobs = [
-            Job(number, self._overrides(point, directory), directory / str(number))
-            for number, point in enumerate(points)
-        ]
-        results: list[JobResult] = []
-        try:
-            for job in jobs:
-                console.rule(f"job {job.number + 1} of {len(jobs)}: {' '.join(points[job.number])}")
-                results.append(run_job(job))
-        except KeyboardInterrupt:
-            _print(results, points, directory)
-            sys.exit(130)
-        _print(results, points, directory)
-        if any(result.status != "done" for result in results):
-            sys.exit(1)
-        return results
+        if code:
+            sys.exit(code)
 
-    def _overrides(self, point: Sequence[str], directory: Path) -> tuple[str, ...]:
-        own = plain_overrides(point)
-        assert self.config is not None
-        chosen = any(text.startswith(("logger=", "logger.group=")) for text in own)
-        uses_wandb = self.config.logger.name == "wandb" and not chosen
-        group = (f"logger.group={directory.parent.name}_{directory.name}",) if uses_wandb else ()
-        return (*own, *group)
+    def _grid(self, arguments: Sequence[str]) -> int:
+        from gender_lightning.sweeps.grid import grid
+        from gender_lightning.sweeps.grid_sweep import run_grid
 
+        points = [plain_overrides(point) for point in grid(arguments, self.config_loader)]
+        devices = [self._devices(point) for point in points]
+        return run_grid(points, devices, self._slots(devices), Path(str(self.composed.hydra.sweep.dir)).absolute())
 
-def grid(arguments: Sequence[str], config_loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
-    """All combinations of the values that the overrides name, the last one varying fastest.
+    def _search(self, arguments: Sequence[str]) -> int:
+        from gender_lightning.overrides import groups
+        from gender_lightning.sweeps.search.plan import make_plan
+        from gender_lightning.sweeps.search.report import report
+        from gender_lightning.sweeps.search.sweep import run_search
 
-    Args:
-        arguments: Overrides; of two for one field the later counts.
-        config_loader: Hydra's, which knows the choices that `glob(...)` stands for.
+        fixed, swept = self._split(arguments)
+        directory = Path(str(self.composed.hydra.sweep.dir))
+        if not any(text.startswith("hydra.sweep.dir=") for text in self.composed.hydra.overrides.hydra):
+            directory = directory.parent / str(self.composed.search.study)  # where the same command finds it again
+        plan = make_plan(
+            self.composed,
+            fixed,
+            swept,
+            devices_of=self._devices,
+            directory=directory.absolute(),
+            loader=self.config_loader,
+        )
+        code, trials = run_search(plan, self._slots([plan.devices]))
+        # an unfinished search may yet find a better one, and the test split is read once
+        report(plan, trials.study, groups(), test=trials.is_over() and self.composed.test, wandb=code != 130)
+        return code
 
-    Raises:
-        UserError: an override is a range without end (`interval(...)`), which is for a search.
-    """
-    choices: dict[str, list[str]] = {}
-    for override in OverridesParser.create(config_loader=config_loader).parse_overrides(list(arguments)):
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            choices[key] = [str(override.input_line)]
-        elif override.is_discrete_sweep():
-            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        else:
-            remedy = f"List them: {override.key_or_group}=a,b,c."
-            raise UserError(f"{override.input_line}: a grid needs single values. {remedy}")
-    return list(product(*choices.values()))
+    def _split(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The overrides that every trial has, and those that are searched."""
+        parser = OverridesParser.create(config_loader=self.config_loader)
+        swept = [it.is_sweep_override() for it in parser.parse_overrides(list(arguments))]
+        fixed = [text for text, varies in zip(arguments, swept, strict=True) if not varies]
+        return plain_overrides(fixed), tuple(text for text, it in zip(arguments, swept, strict=True) if it)
 
+    def _devices(self, point: Sequence[str]) -> int:
+        """How many devices a job uses; 0 for "auto"."""
+        config = self.composed
+        if any(text.lstrip("+").startswith(("trainer", "experiment")) for text in point):
+            config = self.config_loader.load_sweep_config(self.composed, list(point))
+        devices = config.trainer.devices
+        return 0 if devices == "auto" else int(devices)
 
-def _allocate(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True)
-    except FileExistsError:
-        raise UserError(
-            f"The sweep directory {directory} exists already. Choose another with hydra.sweep.dir=..."
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"The sweep directory {directory} cannot be made ({error.strerror}). "
-            "Choose another with hydra.sweep.dir=..."
-        ) from None
-
-
-def _print(results: Sequence[JobResult], points: Sequence[Sequence[str]], directory: Path) -> None:
-    table = Table("job", "overrides", "status", "valid accuracy", "test accuracy")
-    for result in results:
-        scores = (result.metrics.get(f"{split}/accuracy") for split in ("val", "test"))
-        shown = ["-" if score is None else f"{score:.4f}" for score in scores]
-        table.add_row(str(result.job.number), shlex.join(points[result.job.number]), result.status, *shown)
-    console.print(table)
-    console.print(f"sweep directory: {directory}", markup=False)
+    def _slots(self, devices: Sequence[int]) -> list[Slot]:
+        gpus = visible_gpus() if self.workers > 1 and self.composed.trainer.accelerator in ("auto", "gpu") else []
+        return divide(self.workers, max(devices), gpus=gpus, cores=usable_cores(), oversubscribe=self.oversubscribe)

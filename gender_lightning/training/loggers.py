@@ -15,7 +15,8 @@ import pytorch_lightning as pl
 
 from gender_lightning.config import LoggerConfig, TensorBoardLogger, WandbLogger
 from gender_lightning.errors import UserError
-from gender_lightning.runs import Run, is_first_process
+from gender_lightning.job import this_job
+from gender_lightning.runs import Pruned, Run, is_first_process
 from gender_lightning.training.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def finishing(loggers: Sequence[pl.loggers.Logger]) -> Iterator[None]:
     try:
         yield
         exit_code = 0
+    except Pruned:
+        exit_code = 0
+        for logger in loggers:
+            if isinstance(logger, GuardedWandbLogger):
+                logger.attempt("mark the run as pruned", mark_pruned)
+        raise
     except UserError:
         exit_code = 2
         raise
@@ -68,6 +75,12 @@ def finishing(loggers: Sequence[pl.loggers.Logger]) -> Iterator[None]:
         raise
     finally:
         finish_loggers(loggers, exit_code)
+
+
+def mark_pruned(experiment: WandbRun) -> None:
+    """W&B itself knows finished, failed and crashed only."""
+    experiment.tags = (*(experiment.tags or ()), "pruned")
+    experiment.summary["state"] = "pruned"
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -95,7 +108,7 @@ def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> l
     opener = None
     if is_first_process():
         if run_id is None:
-            run_id = _new_id()
+            run_id = new_id()
             run.update(wandb_id=run_id)  # first, so that a resume finds it whatever happens
         opener = partial(_open_wandb, config, run.path, run_id, resolved)
     try:
@@ -117,12 +130,20 @@ def _open_wandb(config: WandbLogger, directory: Path, run_id: str, resolved: Map
         config=flatten(resolved),
         project=config.project,
         entity=config.entity,
-        group=config.group,
         tags=config.tags or None,
-        name=resolved.get("name"),
+        **_place(config, resolved),
     )
 
 
-def _new_id() -> str:
+def _place(config: WandbLogger, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Name, group and job type: a job of a sweep is found beside the others."""
+    job = this_job()
+    if job is None:
+        return {"name": resolved.get("name"), "group": config.group}
+    return {"name": f"{job.sweep} {job.number}", "group": config.group or job.sweep, "job_type": job.kind}
+
+
+def new_id() -> str:
+    """A new id for a W&B run."""
     # W&B's own alphabet and length; not drawn from `random`, which is seeded alike in every run
     return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import subprocess
 import sys
@@ -11,18 +13,23 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 
-@pytest.mark.slow
-def test_two_seeds_are_two_runs(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
-    typed = celeba_of("model=resnet18", "seed=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
-    result = subprocess.run(
-        [sys.executable, "-m", "gender_lightning", "train", "-m", *typed],
+
+def sweep(tmp_path: Path, *typed: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gender_lightning", "train", "-m", *typed, f"hydra.sweep.dir={tmp_path / 'sweep'}"],
         cwd=tmp_path,
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
         timeout=280,
     )
+
+
+def test_two_seeds_are_two_runs(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    result = sweep(tmp_path, *celeba_of("model=resnet18", "seed=1,2"))
     assert result.returncode == 0, result.stdout + result.stderr
     runs = sorted(path.parent for path in tmp_path.rglob("run.json"))
     assert len(runs) == 2 and all(run.is_relative_to(tmp_path / "sweep") for run in runs)
@@ -31,3 +38,27 @@ def test_two_seeds_are_two_runs(celeba_of: Callable[..., list[str]], tmp_path: P
     assert all(config["model"]["name"] == "resnet18" and config["data"]["image_size"] == 32 for config in configs)
     weights = [(run / "checkpoints" / "best.ckpt").read_bytes() for run in runs]
     assert weights[0] != weights[1]
+
+
+@two_cores
+def test_each_job_trains_on_the_devices_that_it_names(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    small = ("model=timm", "model.name=timm/test_resnet", "trainer.devices=1,2", "trainer.max_epochs=2")
+    result = sweep(tmp_path, *celeba_of(*small))
+    assert result.returncode == 0, result.stdout + result.stderr
+    for number, devices in enumerate((1, 2)):
+        directory = tmp_path / "sweep" / str(number)
+        assert json.loads((directory / "run.json").read_text())["trainer"]["devices"] == devices
+        epochs = list(csv.DictReader((directory / "metrics.csv").open()))
+        assert len(epochs) == 2  # once, not once per rank
+        assert [row["step"] for row in epochs] == (["5", "10"] if devices == 1 else ["3", "6"])  # 33 faces, 8 a device
+
+
+@two_cores
+def test_two_workers_train_at_once_on_a_core_each(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    small = ("model=timm", "model.name=timm/test_resnet", "seed=1,2,3,4", "hydra.sweeper.workers=2")
+    result = sweep(tmp_path, *celeba_of(*small, "trainer.max_epochs=2"))
+    assert result.returncode == 0, result.stdout + result.stderr
+    runs = [json.loads((tmp_path / "sweep" / str(number) / "run.json").read_text()) for number in range(4)]
+    assert {run["status"] for run in runs} == {"done"}
+    assert max(run["created"] for run in runs[:2]) < min(run["finished"] for run in runs[:2])  # at once
+    assert {run["hardware"]["cores"] for run in runs} == {len(os.sched_getaffinity(0)) // 2}

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from gender_lightning.sweeps import jobs
-from gender_lightning.sweeps.jobs import Job, job_environment, plain_overrides, run_job
+from gender_lightning.runs import Run
+from gender_lightning.sweeps.jobs import Job, JobResult, job_environment, plain_overrides
+from gender_lightning.sweeps.jobs import run_job as run_on
+from gender_lightning.sweeps.processes import Children
+from gender_lightning.sweeps.slots import Slot
 
 RANKS = (
     "LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED",
@@ -24,6 +28,10 @@ def script(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     monkeypatch.setattr(
         Job, "command", property(lambda self: [sys.executable, "-c", code, *self.overrides, str(self.directory)])
     )
+
+
+def run_job(job: Job) -> JobResult:
+    return run_on(job, Slot(0), Children())
 
 
 def job(directory: Path, *overrides: str) -> Job:
@@ -41,14 +49,18 @@ def test_the_command_is_what_a_person_would_type(tmp_path: Path) -> None:
 def test_no_rank_of_another_job_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in RANKS:
         monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("SLURM_NTASKS", "1")  # else Lightning believes that SLURM has started its ranks
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     environment = job_environment()
-    assert not environment.keys() & set(RANKS)
+    assert not environment.keys() & {*RANKS, "SLURM_NTASKS"}
     assert environment["WANDB_PROJECT"] == "mine" and os.environ["RANK"] == "1"
 
 
-def test_overrides_for_hydra_stay_with_the_sweep() -> None:
-    overrides = ["seed=1", "hydra.sweep.dir=x", "+hydra.job.name=y", "hydra/sweeper=processes", "~experiment", "+a.b=1"]
+def test_overrides_for_hydra_and_the_search_stay_with_the_sweep() -> None:
+    overrides = [
+        "seed=1", "hydra.sweep.dir=x", "+hydra.job.name=y", "hydra/sweeper=processes", "~experiment", "+a.b=1",
+        "search=vgg19", "search.n_trials=3", "search/sampler=random",
+    ]  # fmt: skip
     assert plain_overrides(overrides) == ("seed=1", "~experiment", "+a.b=1")
 
 
@@ -56,7 +68,7 @@ def test_a_job_that_ends_well_brings_its_metrics(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("RANK", "3")
     code = (
         "import json, os, pathlib, sys; assert 'RANK' not in os.environ; place = pathlib.Path(sys.argv[-1]);"
-        "place.mkdir(); (place / 'metrics.json').write_text(json.dumps({'val/accuracy': 0.5}))"
+        "(place / 'metrics.json').write_text(json.dumps({'val/accuracy': 0.5}))"
     )
     script(monkeypatch, code)
     result = run_job(job(tmp_path / "0", "seed=1"))
@@ -69,6 +81,8 @@ def test_a_job_that_ends_well_brings_its_metrics(tmp_path: Path, monkeypatch: py
         (None, 2, "failed"),
         ("running", 137, "failed"),
         ("done", 1, "failed"),
+        ("running", -9, "killed"),
+        ("pruned", 0, "pruned"),
         ("failed", 1, "failed"),
         ("interrupted", 130, "interrupted"),
         ("pruned", 1, "pruned"),
@@ -79,25 +93,42 @@ def test_how_a_job_ended_otherwise(
 ) -> None:
     if status is not None:
         (tmp_path / "run.json").write_text(json.dumps({"status": status}))
-    script(monkeypatch, f"raise SystemExit({exit_code})")
+    end = f"raise SystemExit({exit_code})" if exit_code >= 0 else f"import os; os.kill(os.getpid(), {-exit_code})"
+    script(monkeypatch, f"print('the reason', flush=True); {end}")
     result = run_job(job(tmp_path))
     assert (result.status, result.metrics) == (expected, {})
+    assert ("the reason" in result.error) == (expected in ("failed", "killed"))
+    if expected == "failed":
+        assert Run.open(tmp_path).info()["status"] == "failed" and "the reason" in Run.open(tmp_path).info()["error"]
 
 
-def test_a_job_does_not_outlive_its_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script(monkeypatch, "import time; time.sleep(60)")
-    started = []
-    popen = jobs.subprocess.Popen
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_a_job_keeps_to_the_cores_of_its_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = max(os.sched_getaffinity(0))
+    code = (
+        "import json, os, pathlib, sys; from gender_lightning.job import settle; settle();"
+        "place = pathlib.Path(sys.argv[-1]); cores = list(os.sched_getaffinity(0));"
+        "(place / 'metrics.json').write_text(json.dumps({'cores': cores, 'threads': os.environ['OMP_NUM_THREADS']}))"
+    )
+    script(monkeypatch, code)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    result = run_on(job(tmp_path / "0"), Slot(1, cores=(mine,)), Children())
+    assert result.metrics == {"cores": [mine], "threads": "1"}
 
-    class Interrupted(popen):  # type: ignore[type-arg,valid-type,misc]
-        def wait(self, timeout: float | None = None) -> int:
-            if not started:
-                started.append(self)
-                raise KeyboardInterrupt
-            return int(super().wait(timeout))
 
-    monkeypatch.setattr(jobs.subprocess, "Popen", Interrupted)
-    monkeypatch.setattr(jobs, "_GRACE_SECONDS", 0.1)
-    with pytest.raises(KeyboardInterrupt):
-        run_job(job(tmp_path))
-    assert started[0].poll() is not None
+def test_start_up_is_the_time_to_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import datetime, json, pathlib, sys, time; time.sleep(0.5);"
+        "said = {'status': 'done', 'first_step': datetime.datetime.now(datetime.UTC).isoformat()};"
+        "(pathlib.Path(sys.argv[-1]) / 'run.json').write_text(json.dumps(said)); time.sleep(0.5)"
+    )
+    script(monkeypatch, code)
+    began = time.monotonic()
+    seconds = run_job(job(tmp_path / "0")).start_seconds
+    assert seconds is not None and 0.5 <= seconds <= time.monotonic() - began - 0.4
+
+
+def test_what_a_dead_job_said_earlier_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"status": "interrupted"}))
+    script(monkeypatch, "raise SystemExit(1)")
+    assert run_job(Job(0, (), tmp_path, resume=True)).status == "failed"

@@ -16,7 +16,8 @@ from wandb_helpers import config, fit, history, isolate, make_run, records, wand
 
 from gender_lightning.config import CsvLogger, TensorBoardLogger
 from gender_lightning.errors import UserError
-from gender_lightning.runs import Run
+from gender_lightning.job import JOB_VARIABLE, JobInfo
+from gender_lightning.runs import Pruned, Run
 from gender_lightning.training import wandb_session
 from gender_lightning.training.loggers import finish_loggers, finishing, flatten, make_loggers
 from gender_lightning.training.wandb_session import GuardedWandbLogger, choose_mode, logged_in
@@ -252,6 +253,23 @@ def test_the_exit_code_is_that_of_the_process(error: BaseException | None, code:
         with pytest.raises(type(error)):
             body()
     assert codes == [code]
+
+
+def test_a_pruned_trial_is_found_in_its_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = JobInfo(sweep="train_resnet50", number=7, directory=str(tmp_path / "7"), kind="trial")
+    monkeypatch.setenv(JOB_VARIABLE, job.to_json())
+    run = make_run(tmp_path / "7")
+    loggers = make_loggers(wandb_config(group=None, tags=["a"]), run)
+    with pytest.raises(Pruned), finishing(loggers):
+        raise Pruned
+    read = records(run)
+    opened = [record["run"] for record in read if record["type"] == "run"]
+    assert (opened[0]["run_group"], opened[0]["display_name"]) == ("train_resnet50", "train_resnet50 7")
+    assert opened[0]["job_type"] == "trial" and opened[-1]["tags"] == ["a", "pruned"]
+    said = {key: value for record in read if record["type"] == "summary"
+            for key, value in record["summary"].get("update", {}).items()}  # fmt: skip
+    assert said["state"] == "pruned"
+    assert next(record["exit"] for record in read if record["type"] == "exit").get("exit_code", 0) == 0
 
 
 def test_config_is_flat() -> None:

@@ -1,0 +1,71 @@
+"""What a training knows of the sweep that started it, through its environment; empty for one that a person started."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+JOB_VARIABLE = "GENDER_LIGHTNING_JOB"
+PARENT_VARIABLE = "GENDER_LIGHTNING_PARENT"
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class TrialLink:
+    """Where a trial of a search reports to, and who decides whether it goes on."""
+
+    storage: str
+    study: str
+    id: int
+    metrics: dict[str, str]  # the objectives with max or min
+    pruner: dict[str, Any] | None  # a `_target_` section
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """A job's place in its sweep."""
+
+    sweep: str
+    number: int
+    directory: str
+    kind: str = "job"  # or trial
+    cores: list[int] = field(default_factory=list)  # of its slot; empty: all
+    trial: TrialLink | None = None
+
+    def to_json(self) -> str:
+        """For the environment of the job's process."""
+        return json.dumps(asdict(self))
+
+
+def this_job() -> JobInfo | None:
+    """The job that this process belongs to, on every rank; None outside a sweep."""
+    text = os.environ.get(JOB_VARIABLE)
+    if not text:
+        return None
+    values = json.loads(text)
+    link = values.pop("trial")
+    return JobInfo(**values, trial=TrialLink(**link) if link else None)
+
+
+def settle() -> None:
+    """Take the cores of the slot, and die with the parent; before anything counts cores. Nothing outside a sweep.
+
+    A sweep that is killed has no time to end its jobs, and a first rank none to end the others: the kernel does it.
+    """
+    parent = os.environ.get(PARENT_VARIABLE)
+    if not parent:
+        return
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it died before the kernel was asked
+        sys.exit(1)
+    os.environ[PARENT_VARIABLE] = str(os.getpid())  # for the ranks that this process starts
+    job = this_job()
+    if job is not None and job.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job.cores)

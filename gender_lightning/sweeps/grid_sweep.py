@@ -1,0 +1,91 @@
+"""Every point of a grid, once."""
+
+from __future__ import annotations
+
+import queue
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from gender_lightning.console import console
+from gender_lightning.errors import UserError
+from gender_lightning.sweeps.board import Board
+from gender_lightning.sweeps.jobs import Job, JobResult, run_job
+from gender_lightning.sweeps.pool import work_off
+from gender_lightning.sweeps.processes import Children
+from gender_lightning.sweeps.slots import Slot
+
+
+def run_grid(points: Sequence[tuple[str, ...]], devices: Sequence[int], slots: Sequence[Slot], directory: Path) -> int:
+    """Run every point as a job of its own and print how they ended.
+
+    Args:
+        points: The overrides of each job.
+        devices: How many each uses; 0 is all of its slot.
+        slots: Of the workers.
+        directory: Of the sweep; must not exist.
+
+    Returns:
+        The exit code: 0, 1 when a job failed, 130 when the sweep was interrupted.
+
+    Raises:
+        UserError: the directory exists, or cannot be made.
+    """
+    allocate(directory)
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for number, point in enumerate(points):
+        waiting.put(Job(number, point, directory / str(number), devices=max(1, devices[number])))
+    results: list[JobResult] = []
+    children = Children()
+    board = Board(f"{len(points)} jobs", total=len(points), workers=len(slots))
+
+    def work(slot: Slot) -> None:
+        while not children.stopping.is_set():
+            try:
+                job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            board.started(job.number, shlex.join(job.overrides))
+            result = run_job(job, slot, children)
+            results.append(result)
+            board.ended(job.number, result.status, result.metrics.get("val/accuracy"), result.error)
+
+    with board.shown():
+        interrupted = work_off(slots, work, children, board.refresh)
+    results.sort(key=lambda result: result.job.number)
+    _print(results, directory)
+    if interrupted:
+        return 130
+    return int(any(result.status != "done" for result in results))
+
+
+def allocate(directory: Path, *, again: bool = False) -> None:
+    """Make the directory of a sweep.
+
+    Args:
+        directory: Which.
+        again: It may be there already: the same search goes on.
+
+    Raises:
+        UserError: it is there already, or cannot be made.
+    """
+    remedy = "Choose another with hydra.sweep.dir=..."
+    try:
+        directory.mkdir(parents=True, exist_ok=again)
+    except FileExistsError:
+        raise UserError(f"The sweep directory {directory} exists already. {remedy}") from None
+    except OSError as error:
+        raise UserError(f"The sweep directory {directory} cannot be made ({error.strerror}). {remedy}") from None
+
+
+def _print(results: Sequence[JobResult], directory: Path) -> None:
+    table = Table("job", "overrides", "status", "valid accuracy", "test accuracy")
+    for result in results:
+        scores = (result.metrics.get(f"{split}/accuracy") for split in ("val", "test"))
+        shown = ["-" if score is None else f"{score:.4f}" for score in scores]
+        table.add_row(str(result.job.number), escape(shlex.join(result.job.overrides)), result.status, *shown)
+    console.print(table)
+    console.print(f"sweep directory: {directory}", markup=False)

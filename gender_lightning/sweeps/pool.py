@@ -1,0 +1,101 @@
+"""One thread per slot of the machine; no job waits for another."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from gender_lightning.console import console
+from gender_lightning.sweeps.processes import Children, Stopped
+from gender_lightning.sweeps.slots import Slot
+
+GRACE_SECONDS = 30.0
+_TICK = 0.25
+
+
+def work_off(
+    slots: Sequence[Slot], work: Callable[[Slot], None], children: Children, watch: Callable[[], None]
+) -> bool:
+    """Let every slot work until there is nothing left to do.
+
+    Args:
+        slots: Each gets a thread.
+        work: Takes jobs and runs them on a slot, until there is none or the children are being stopped.
+        children: The processes that `work` starts.
+        watch: Called a few times a second, such as to redraw a table.
+
+    Returns:
+        Whether it was interrupted. One Ctrl-C (or SIGTERM) lets running jobs save and end, a second ends them.
+
+    Raises:
+        Exception: what `work` or `watch` raised first; all slots are stopped then.
+    """
+    errors: list[Exception] = []
+
+    def guarded(slot: Slot) -> None:
+        try:
+            work(slot)
+        except Stopped:
+            pass
+        except Exception as error:  # raised again below, in the main thread
+            errors.append(error)
+            children.stop()
+
+    threads = [threading.Thread(target=guarded, args=(slot,), name=f"slot-{slot.number}") for slot in slots]
+    with _counted_interrupts() as interrupts:
+        for thread in threads:
+            thread.start()
+        try:
+            _wait(threads, interrupts, children, watch)
+        except Exception as error:  # of `watch`
+            errors.append(error)
+            children.stop()
+            _wait(threads, interrupts, children, lambda: None)
+    if errors:
+        raise errors[0]
+    return bool(interrupts)
+
+
+def _wait(
+    threads: Sequence[threading.Thread], interrupts: Sequence[int], children: Children, watch: Callable[[], None]
+) -> None:
+    seen, stopped = 0, float("inf")
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(_TICK)
+        watch()
+        if len(interrupts) > seen:
+            seen = len(interrupts)
+            if seen == 1:
+                console.print("Interrupted: running jobs save and end. Once more ends them at once.")
+            children.stop()
+        if children.stopping.is_set():
+            stopped = min(stopped, time.monotonic())
+        if seen > 1 or time.monotonic() - stopped > GRACE_SECONDS:
+            children.kill()
+
+
+@contextmanager
+def _counted_interrupts() -> Iterator[list[int]]:
+    """The numbers of the signals that came; a scheduler's SIGTERM means what Ctrl-C means.
+
+    They raise nothing: an exception at any place could leave a lock behind, or a second Ctrl-C cut the answer
+    to the first one short.
+    """
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals nowhere else
+        yield came
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

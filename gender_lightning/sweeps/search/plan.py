@@ -1,0 +1,76 @@
+"""What a search is to do, read from the configuration and the command line before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter
+
+from gender_lightning.config import LoggerConfig, SearchConfig, parse_config
+from gender_lightning.sweeps.search.space import Space, make_space
+from gender_lightning.sweeps.search.study import checked
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all trials share."""
+
+    settings: SearchConfig
+    space: Space
+    fixed: tuple[str, ...]
+    directory: Path
+    devices: int  # the most that a trial uses; 0 is "auto"
+    logger: LoggerConfig  # of the trials
+
+    @property
+    def always(self) -> tuple[str, ...]:
+        """The overrides that a trial has besides its point: best.ckpt is the epoch that the search goes by."""
+        metric, mode = next(iter(self.settings.objectives.items()))
+        chosen = any(text.startswith("callbacks.checkpoint.") for text in self.fixed)
+        if chosen or metric == "val/accuracy" or not metric.startswith("val/"):
+            return self.fixed
+        return (*self.fixed, f"callbacks.checkpoint.monitor={metric}", f"callbacks.checkpoint.mode={mode}")
+
+
+def make_plan(
+    config: DictConfig,
+    fixed: Sequence[str],
+    swept: Sequence[str],
+    *,
+    devices_of: Callable[[Sequence[str]], int],
+    directory: Path,
+    loader: Any = None,
+) -> Plan:
+    """Read the settings and the space of a search.
+
+    Args:
+        config: Composed without what is searched, `hydra` included.
+        fixed: Overrides that every trial has.
+        swept: Overrides with several values.
+        devices_of: How many devices a job with these overrides uses.
+        directory: Of the sweep.
+        loader: Hydra's, which knows the choices that `glob(...)` stands for.
+
+    Raises:
+        UserError: whatever is wrong with them.
+    """
+    values = OmegaConf.to_container(config.search, resolve=True)
+    assert isinstance(values, dict)
+    settings = parse_config(SearchConfig, {str(key): value for key, value in values.items()})
+
+    def current(key: str) -> Any:
+        choices = config.hydra.runtime.choices
+        return choices[key] if key in choices else OmegaConf.select(config, key)
+
+    space = make_space(settings.space, swept, fixed, current, loader)
+    points: list[tuple[str, ...]] = [()]
+    if any(it.key.startswith(("trainer", "experiment")) for it in space.parameters):
+        points = [space.overrides(corner) for corner in space.corners()]
+    devices = max(devices_of((*fixed, *point)) for point in points)
+    # one logger is a union, which pydantic validates as such only with an adapter around it
+    logger = TypeAdapter(LoggerConfig).validate_python(OmegaConf.to_container(config.logger, resolve=True))
+    return Plan(checked(settings, space), space, tuple(fixed), directory, devices, logger)

@@ -1,0 +1,135 @@
+"""Hydra's sweep syntax as distributions of Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.errors import HydraException
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
+
+from gender_lightning.errors import UserError
+
+Value = Any  # None, bool, int, float or str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One dimension.
+
+    Args:
+        name: In the study.
+        key: The field or group that it sets.
+        distribution: What it is drawn from.
+        texts: Of a choice: what stands behind `key=` for each.
+        when: The fields or groups it depends on, with their values.
+    """
+
+    name: str
+    key: str
+    distribution: BaseDistribution
+    texts: tuple[str, ...]
+    when: Mapping[str, Value]
+
+    def text(self, value: Value) -> str:
+        """The override that sets it."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            position = int(self.distribution.to_internal_repr(value))
+            return f"{self.key}={self.texts[position]}"
+        return f"{self.key}={value!r}"
+
+    def draw(self, trial: Trial) -> Value:
+        """Let the sampler of a trial choose."""
+        it = self.distribution
+        if isinstance(it, CategoricalDistribution):
+            return trial.suggest_categorical(self.name, it.choices)
+        if isinstance(it, IntDistribution):
+            return trial.suggest_int(self.name, it.low, it.high, step=it.step, log=it.log)
+        assert isinstance(it, FloatDistribution)
+        return trial.suggest_float(self.name, it.low, it.high, step=it.step, log=it.log)
+
+    def contains(self, value: Value) -> bool:
+        """Whether a trial could have this value."""
+        it = self.distribution
+        if isinstance(it, CategoricalDistribution):
+            return value in it.choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        assert isinstance(it, FloatDistribution | IntDistribution)
+        on_a_step = isinstance(it, FloatDistribution) or (value - it.low) % it.step == 0
+        return on_a_step and it.low <= value <= it.high
+
+    def corners(self) -> list[Value]:
+        """Its ends, or every choice."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return list(self.distribution.choices)
+        assert isinstance(self.distribution, FloatDistribution | IntDistribution)
+        return [self.distribution.low, self.distribution.high]
+
+    def values(self) -> list[Value]:
+        """Every value.
+
+        Raises:
+            UserError: an interval has no end of them.
+        """
+        it = self.distribution
+        if isinstance(it, CategoricalDistribution):
+            return list(it.choices)
+        if isinstance(it, IntDistribution):
+            return list(range(it.low, it.high + 1, it.step))
+        assert isinstance(it, FloatDistribution)
+        if it.step is None:
+            raise UserError(
+                f"{self.key}: a grid sampler needs single values. Write {self.key}=choice(a,b), "
+                "or choose search/sampler=tpe."
+            )
+        return [it.low + it.step * position for position in range(round((it.high - it.low) / it.step) + 1)]
+
+
+def parse_parameter(name: str, text: str, when: Mapping[str, Value], config_loader: ConfigLoader | None) -> Parameter:
+    """A dimension from an override with several values, such as `optimizer.lr=tag(log,interval(1e-4,1e-2))`.
+
+    Raises:
+        UserError: it is none of Hydra's ranges, or has one value only.
+    """
+    try:
+        parsed = OverridesParser.create(config_loader=config_loader).parse_override(text)
+    except HydraException as error:
+        raise UserError(f"{text}: this is none of Hydra's ranges ({str(error).splitlines()[0]}). Mend it.") from None
+    if not parsed.is_sweep_override():
+        raise UserError(f"{text}: a search needs several values: choice(a,b), range(1,5) or interval(0.1,0.9).")
+    texts, distribution = _distribution(parsed, text)
+    return Parameter(name, str(parsed.get_key_element()), distribution, texts, dict(when))
+
+
+def _distribution(parsed: Override, text: str) -> tuple[tuple[str, ...], BaseDistribution]:
+    sweep = parsed.value()
+    log = "log" in getattr(sweep, "tags", ())
+    try:
+        if isinstance(sweep, IntervalSweep):
+            assert sweep.start is not None
+            assert sweep.end is not None
+            if isinstance(sweep.start, int) and isinstance(sweep.end, int):
+                return (), IntDistribution(sweep.start, sweep.end, log=log)
+            return (), FloatDistribution(sweep.start, sweep.end, log=log)
+        if isinstance(sweep, RangeSweep) and not sweep.shuffle:
+            numbers = list(sweep.range())
+            if all(isinstance(number, int) for number in numbers):
+                return (), IntDistribution(numbers[0], numbers[-1], log=log, step=1 if log else abs(int(sweep.step)))
+            return (), FloatDistribution(numbers[0], numbers[-1], step=abs(float(sweep.step)))
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{text}: this is no range to search ({error}). Mend its ends.") from None
+    texts = tuple(parsed.sweep_string_iterator())
+    return texts, CategoricalDistribution([_scalar(it) for it in texts])
+
+
+def _scalar(text: str) -> Value:
+    value = OverridesParser.create().parse_override(f"x={text}").value()
+    if isinstance(value, QuotedString):
+        return value.text
+    return value if value is None or isinstance(value, bool | int | float | str) else text

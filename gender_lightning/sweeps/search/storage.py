@@ -1,0 +1,120 @@
+"""Where a study is kept: a journal beside the sweep, or any database that Optuna knows."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+
+from gender_lightning.errors import UserError
+
+# what a storage raises that cannot be reached; PostgreSQL may be restarted while a search runs
+OUTAGES = (optuna.exceptions.StorageInternalError, OSError)
+_TRIES = 5
+_OUTAGE_SECONDS = 300.0
+_Result = TypeVar("_Result")
+
+
+class _Lock(BaseJournalFileLock):
+    """The kernel's lock on a file beside the journal: it is free the moment that its holder dies.
+
+    Optuna's own is a link that stays behind, for which everybody else waits half a minute.
+    """
+
+    def __init__(self, journal: str) -> None:
+        self._journal = journal
+        self._file: int | None = None
+
+    def acquire(self) -> bool:
+        file = os.open(f"{self._journal}.lock", os.O_CREAT | os.O_RDWR)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        self._file = file
+        _drop_torn_line(self._journal)
+        return True
+
+    def release(self) -> None:
+        assert self._file is not None
+        file, self._file = self._file, None
+        os.close(file)
+
+
+def open_storage(place: str) -> BaseStorage:
+    """Open the storage of a study, making it where there is none.
+
+    Args:
+        place: A URL (`postgresql://...`, `sqlite:///...`), or the path of a journal.
+
+    Raises:
+        UserError: it cannot be reached, or its driver is not installed.
+    """
+    if "://" not in place:
+        path = str(Path(place).expanduser().absolute())
+        return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    # several sweeps may wait for SQLite's one lock
+    arguments = {"connect_args": {"timeout": 60}} if place.startswith("sqlite") else {"pool_pre_ping": True}
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return optuna.storages.get_storage(RDBStorage(place, engine_kwargs=arguments))
+        except (ImportError, ArgumentError) as error:
+            raise UserError(
+                f"search.storage: there is no driver for it ({error}). Install it, or name another in the URL, "
+                "as postgresql+psycopg://user@host/database does."
+            ) from None
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            if attempt == _TRIES:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(f"search.storage cannot be used ({reason}). Check the URL and the server.") from None
+            time.sleep(attempt / 2)  # another sweep may be making the tables
+    raise AssertionError
+
+
+def patiently(action: Callable[[], _Result], stop: threading.Event, *, seconds: float = _OUTAGE_SECONDS) -> _Result:
+    """Do something with a storage; where it cannot be reached, again and again for some minutes.
+
+    Args:
+        action: What to do; may be repeated.
+        stop: Give up at once.
+        seconds: Give up then.
+
+    Raises:
+        StorageInternalError, OSError: it could not be reached all the while.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except OUTAGES:
+            if time.monotonic() > until or stop.wait(2):
+                raise
+
+
+def quiet() -> None:
+    """Let the table speak instead of Optuna."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def _drop_torn_line(journal: str) -> None:
+    """Take away half a line that a killed process has left: the next would be appended to it, and none be readable."""
+    with open(journal, "rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if not end:
+            return
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            return
+        start = max(0, end - 65536)
+        file.seek(start)
+        file.truncate(start + file.read().rfind(b"\n") + 1)

@@ -1,0 +1,79 @@
+"""A search in W&B: beside the runs of its trials one run that sums it up."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.study import Study
+
+from gender_lightning.config import WandbLogger
+from gender_lightning.sweeps.search.plots import figures
+
+if TYPE_CHECKING:
+    from wandb import Run as WandbRun
+
+WANDB_ID = "wandb_id"
+
+
+def log_search(config: WandbLogger, study: Study, directory: Path, group: str, summary: Mapping[str, Any]) -> None:
+    """Log the table of trials, the plots and the best of a search; the same run when the search goes on.
+
+    Args:
+        config: Of the trials.
+        study: The search.
+        directory: Of the sweep, with its `trials.csv`.
+        group: Of the trials in W&B.
+        summary: Of the search, as in `summary.json`.
+    """
+    # here, since they import torch, which the sweep has done without so far
+    from gender_lightning.training.loggers import flatten, new_id
+    from gender_lightning.training.wandb_session import GuardedWandbLogger, choose_mode, open_run
+
+    mode = choose_mode(config.mode)
+    if mode == "disabled":
+        return
+    run_id = study.user_attrs.get(WANDB_ID)
+    if run_id is None:
+        run_id = new_id()
+        study.set_user_attr(WANDB_ID, run_id)
+    opener = partial(
+        open_run,
+        mode=mode,
+        directory=directory,
+        run_id=run_id,
+        config={"study": study.study_name},
+        project=config.project,
+        entity=config.entity,
+        group=config.group or group,
+        tags=config.tags or None,
+        name=f"{group} summary",
+        job_type="summary",
+    )
+    logger = GuardedWandbLogger(opener, project=config.project, run_id=run_id, directory=directory)
+    logger.attempt("log the trials", partial(_log_table, path=directory / "trials.csv"))
+    plots = figures(study)
+    if plots:
+        logger.attempt("log the plots", partial(_log_plots, plots=plots))
+    best = {f"best.{position}": entry for position, entry in enumerate(summary["best"])}
+    flat = {**flatten(best), **summary.get("test", {})}
+    logger.attempt("log the best", lambda run: run.summary.update(flat))
+    logger.finish(0)
+
+
+def _log_table(experiment: WandbRun, path: Path) -> None:
+    import wandb
+
+    with path.open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    data: list[Any] = [*rows]
+    experiment.log({"trials": wandb.Table(columns=[*header], data=data)})
+
+
+def _log_plots(experiment: WandbRun, plots: Mapping[str, Any]) -> None:
+    import wandb
+
+    experiment.log({f"search/{title}": wandb.Plotly(figure) for title, figure in plots.items()})

@@ -1,0 +1,241 @@
+"""`train -m` with a search: the study is met exactly, whatever happens in between."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from gender_lightning.run_overrides import hydra_value
+from gender_lightning.sweeps.search.storage import open_storage
+from gender_lightning.sweeps.search.trials import CONTINUED, RUN
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+LIMIT = 600  # seconds; each process of a search loads torch, which takes long on a busy machine
+two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.dropout=choice(0.0,0.3)")
+Command = Callable[..., list[str]]
+
+
+@pytest.fixture
+def search(celeba_of: Command, tmp_path: Path) -> Command:
+    """The command line of a search in `tmp_path / "sweep"`."""
+
+    def typed(*more: str) -> list[str]:
+        fixed = celeba_of("model=timm", "model.name=timm/test_resnet", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+        return [sys.executable, "-m", "gender_lightning", "train", "-m", *fixed, *SPACE, *more]
+
+    return typed
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Marks every process of the test, so that none is left behind unseen."""
+    mark = f"GENDER_LIGHTNING_TEST={tmp_path}"
+    yield {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "GENDER_LIGHTNING_TEST": str(tmp_path)}
+    deadline = time.monotonic() + 15
+    while left := marked(mark):
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.2)
+
+
+def marked(mark: str) -> list[int]:
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (directory / "environ").read_bytes().split(b"\0"):
+                state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
+                found += [int(directory.name)] if state not in "ZX" and int(directory.name) != os.getpid() else []
+        except OSError:
+            continue
+    return found
+
+
+def run(command: list[str], environment: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=LIMIT)
+
+
+def check(n_trials: int, *directories: Path, storage: str | None = None) -> optuna.Study:
+    """Exactly so many have ended, none runs, and each is what its run directory says, in one of the directories."""
+    study = optuna.load_study(study_name="search", storage=open_storage(storage or str(directories[0] / "journal.log")))
+    trials = study.get_trials()
+    ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(ended) == n_trials and not [trial for trial in trials if trial.state == TrialState.RUNNING]
+    assert len({trial.user_attrs[RUN] for trial in ended}) == n_trials
+    for trial in ended:
+        (place,) = (it / str(trial.user_attrs[RUN]) for it in directories if (it / str(trial.user_attrs[RUN])).exists())
+        expected = "done" if trial.state == TrialState.COMPLETE else "pruned"
+        assert json.loads((place / "run.json").read_text())["status"] == expected
+        config = yaml.safe_load((place / "config.yaml").read_text())
+        assert config["optimizer"]["lr"] == trial.params["optimizer.lr"] and config["test"] is False
+        if expected == "done":
+            assert json.loads((place / "metrics.json").read_text())["val/accuracy"] == trial.value
+    return study
+
+
+def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], tmp_path: Path) -> None:
+    directory = tmp_path / "sweep"
+    first = run(search("search.n_trials=2"), environment, tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    study = check(2, directory)
+    assert study.trials[0].params["optimizer.lr"] == 0.001  # the recipe itself
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["best"][0]["values"] == {"val/accuracy": study.best_value} and "test/accuracy" in summary["test"]
+    assert not list(directory.glob("[0-9]*/predictions/test.parquet"))
+    rows = list(csv.DictReader((directory / "trials.csv").open()))
+    assert [row["state"] for row in rows] == ["complete", "complete"]
+    assert f"optimizer.lr={study.best_params['optimizer.lr']!r}" in first.stdout
+    before = (directory / "0" / "run.json").read_bytes()
+    again = run(search("search.n_trials=3"), environment, tmp_path)  # the total, not more
+    assert again.returncode == 0, again.stdout + again.stderr
+    check(3, directory)
+    assert (directory / "0" / "run.json").read_bytes() == before
+    other = run(search("search.n_trials=3", "loss.label_smoothing=0.1"), environment, tmp_path)
+    assert other.returncode == 2 and "searched something else" in other.stderr
+
+
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=two_cores)])
+def test_ctrl_c_and_the_same_command_goes_on(
+    search: Command, environment: dict[str, str], tmp_path: Path, devices: int
+) -> None:
+    directory = tmp_path / "sweep"
+    command = search("search.n_trials=1", "trainer.max_epochs=60", f"trainer.devices={devices}")
+    sweep = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    until(lambda: (directory / "0" / "checkpoints" / "last.ckpt").exists())
+    sweep.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, output
+    assert time.monotonic() - asked < 20
+    assert json.loads((directory / "0" / "run.json").read_text())["status"] == "interrupted"
+    result = run(command, environment, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    study = check(1, directory)
+    assert [CONTINUED in trial.user_attrs for trial in study.trials] == [True, False]
+    epochs = [row["epoch"] for row in csv.DictReader((directory / "0" / "metrics.csv").open())]
+    assert epochs == [str(number) for number in range(1, 61)]
+    assert "resumed" in json.loads((directory / "0" / "run.json").read_text())
+
+
+@pytest.mark.parametrize("kind", ["journal", "postgresql"])
+def test_two_sweeps_share_a_study(
+    search: Command, environment: dict[str, str], tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """On one machine with one directory; and as two machines, each with its own, with a database between them."""
+    commands = [search("search.n_trials=5", "search.enqueue=[]")] * 2
+    directories, storage = [tmp_path / "sweep"], None
+    if kind == "postgresql":
+        storage = request.getfixturevalue("postgres_url")
+        directories.append(tmp_path / "elsewhere")
+        commands = [
+            [*command, f"search.storage={hydra_value(storage)}", f"hydra.sweep.dir={directory}"]
+            for command, directory in zip(commands, directories, strict=True)
+        ]
+    sweeps = [
+        subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for command in commands
+    ]
+    outputs = [sweep.communicate(timeout=LIMIT)[0] for sweep in sweeps]
+    assert [sweep.returncode for sweep in sweeps] == [0, 0], outputs
+    study = check(5, *directories, storage=storage)
+    ended = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert len({trial.user_attrs["owner"] for trial in ended}) == 2
+    assert len({trial.params["optimizer.lr"] for trial in ended}) == 5
+    assert len(list(tmp_path.glob("*/evaluation/test"))) == 0 and len(list(tmp_path.glob("*/*/evaluation/test"))) == 1
+
+
+@two_cores
+def test_pruning_with_two_ranks(search: Command, environment: dict[str, str], tmp_path: Path) -> None:
+    directory = tmp_path / "sweep"
+    command = search("search.n_trials=2", "trainer.devices=2", "trainer.max_epochs=4", "search/pruner=none")
+    command += ["search.pruner._target_=optuna.pruners.ThresholdPruner", "+search.pruner.lower=1.1"]
+    command += ["+search.pruner.n_warmup_steps=2"]
+    result = run(command, environment, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    study = check(2, directory)
+    for trial in study.trials:
+        assert trial.state == TrialState.PRUNED and set(trial.intermediate_values) == {1, 2}
+        assert (directory / str(trial.number) / "checkpoints" / "last.ckpt").exists()
+    assert "No trial has finished" in result.stdout
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CHAOS_ROUNDS", "2"))))
+def test_chaos(
+    search: Command, environment: dict[str, str], tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL of the sweep, a trial or one of its processes at random times; the same command ends well."""
+    draw, directory = random.Random(seed), tmp_path / "sweep"
+    cores = len(os.sched_getaffinity(0))
+    shape = [f"hydra.sweeper.workers={min(2, cores)}"] if seed % 2 == 0 or cores < 2 else ["trainer.devices=2"]
+    pruning = ["search.pruner.n_startup_trials=1", "search.max_failures=20"]
+    command = search("search.n_trials=4", "trainer.max_epochs=4", *shape, *pruning)
+    story = [*shape]
+
+    def begin() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
+
+    sweep = begin()
+    for _ in range(3):
+        time.sleep(draw.uniform(3, 15))
+        if sweep.poll() is not None:
+            break
+        trials = children_of(sweep.pid)
+        kinds = {"sweep": [sweep.pid], "trial": trials, "process of a trial": [it for t in trials for it in below(t)]}
+        kind = draw.choice([kind for kind, pids in kinds.items() if pids])
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(draw.choice(kinds[kind]), signal.SIGKILL)
+            story.append(kind)
+        if kind == "sweep":
+            sweep.wait()
+            sweep = begin()
+    sweep.wait(timeout=LIMIT)
+    result = run(command, environment, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    study = check(4, directory)
+    reproduced(directory, study, environment)
+    states = ", ".join(trial.state.name.lower() for trial in study.trials)
+    with capsys.disabled():
+        print(f"\nchaos {seed}: killed {', '.join(story[1:]) or 'nothing'} ({story[0]}); trials: {states}")  # noqa: T201
+
+
+def reproduced(directory: Path, study: optuna.Study, environment: dict[str, str]) -> None:
+    """The best value comes out again of the checkpoint in the run directory."""
+    run_directory, output = directory / str(study.best_trial.user_attrs[RUN]), directory / "again"
+    command = [sys.executable, "-m", "gender_lightning", "evaluate", f"checkpoint={run_directory}", "split=valid"]
+    result = run([*command, "accelerator=cpu", f"output={output}"], environment, directory)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert json.loads((output / "metrics.json").read_text())["val/accuracy"] == study.best_value
+
+
+def children_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for file in tasks for word in file.read_text().split()]
+
+
+def below(pid: int) -> list[int]:
+    """All processes that a process has started, and those that they have."""
+    try:
+        return [it for child in children_of(pid) for it in (child, *below(child))]
+    except FileNotFoundError:  # it has ended meanwhile
+        return []
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

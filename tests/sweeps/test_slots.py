@@ -1,0 +1,56 @@
+"""Every worker has its own share of the machine, and what does not fit is refused with the arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+
+from gender_lightning.errors import UserError
+from gender_lightning.sweeps.slots import Slot, divide
+
+GPUS = [str(number) for number in range(8)]
+
+
+def test_gpus_are_fixed_slices() -> None:
+    slots = divide(3, 2, gpus=GPUS, cores=range(12))
+    assert [slot.gpus for slot in slots] == [("0", "1"), ("2", "3"), ("4", "5")]
+    assert slots[1].environment(2)["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+def test_names_of_visible_gpus_are_kept() -> None:
+    assert [slot.gpus for slot in divide(2, 1, gpus=["GPU-a", "5"], cores=[0, 1])] == [("GPU-a",), ("5",)]
+
+
+def test_auto_shares_all_gpus() -> None:
+    assert [len(slot.gpus) for slot in divide(2, 0, gpus=GPUS, cores=range(8))] == [4, 4]
+
+
+def test_cores_are_divided_so_that_jobs_do_not_fight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    slots = divide(2, 2, gpus=[], cores=[0, 1, 4, 5, 6, 7, 8, 9])
+    assert [slot.cores for slot in slots] == [(0, 1, 4, 5), (6, 7, 8, 9)]
+    assert slots[0].environment(2) == {"OMP_NUM_THREADS": "2"}
+
+
+def test_one_worker_has_everything_as_it_is() -> None:
+    assert divide(1, 2, gpus=[], cores=[0]) == [Slot(0)] and Slot(0).environment(1) == {}
+
+
+def test_on_the_cpu_jobs_may_share_cores() -> None:
+    assert [slot.cores for slot in divide(2, 2, gpus=[], cores=[0, 1], oversubscribe=True)] == [(0, 1), (0, 1)]
+    assert [slot.cores for slot in divide(3, 1, gpus=[], cores=[4, 5], oversubscribe=True)] == [(4,), (5,), (4,)]
+    with pytest.raises(UserError, match="2 x 1 = 2 GPUs"):
+        divide(2, 1, gpus=["0"], cores=[0, 1], oversubscribe=True)
+
+
+@pytest.mark.parametrize(
+    ("workers", "devices", "gpus", "said"),
+    [
+        (4, 2, GPUS[:4], r"4 x 2 = 8 GPUs; this machine has 4. Use hydra.sweeper.workers=2."),
+        (2, 8, GPUS[:4], r"2 x 8 = 16 GPUs; this machine has 4. Use trainer.devices=4 or fewer."),
+        (3, 1, [], r"3 x 1 = 3 CPU cores; this machine has 2. Use hydra.sweeper.workers=2, or .*oversubscribe=true"),
+        (0, 1, [], r"it should be 1 or more"),
+    ],
+)
+def test_what_does_not_fit(workers: int, devices: int, gpus: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        divide(workers, devices, gpus=gpus, cores=[0, 1])
