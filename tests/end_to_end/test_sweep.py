@@ -50,7 +50,9 @@ def test_each_job_trains_on_the_devices_that_it_names(celeba_of: Callable[..., l
         assert json.loads((directory / "run.json").read_text())["trainer"]["devices"] == devices
         epochs = list(csv.DictReader((directory / "metrics.csv").open()))
         assert len(epochs) == 2  # once, not once per rank
-        assert [row["step"] for row in epochs] == (["4", "8"] if devices == 1 else ["2", "4"])  # 33 faces, 8 a device, whole batches
+        assert [row["step"] for row in epochs] == (
+            ["4", "8"] if devices == 1 else ["2", "4"]
+        )  # 33 faces, whole batches
 
 
 @two_cores
