@@ -21,7 +21,7 @@ from gender_lightning.transforms.settings import AugmentationSettings
 
 def resize_transforms(size: int, crop: str) -> list[Any]:
     """Resize, and cut the square out of the middle where the framing is a square."""
-    if crop == "square":
+    if crop != "none":  # a lower square costs the same
         return [transforms.Resize(size), transforms.CenterCrop(size)]
     return [transforms.Resize((size, size))]
 

@@ -36,7 +36,7 @@ class _Data(Section):
     prefetch: Count | Auto = Field(description="batches that each loader process keeps ready")
     pin_memory: bool | Auto = Field(description="page-locked batches, which a GPU copies beside its work")
     persistent_workers: bool | Auto = Field(description="loader processes outlive an epoch")
-    crop: Literal["square", "none"] = Field(description="centred square, or the whole picture stretched to one")
+    crop: Literal["square", "lower", "none"] = Field(description="centred square, lower square, all stretched")
     zoom: Annotated[float, Field(ge=0.3, le=1)] = Field(description="share of the crop's side that is kept")
     interpolation: Literal["bilinear", "bicubic"] = Field(description="antialiased resize")
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="stratified part of each split")

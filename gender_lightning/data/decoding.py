@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gender_lightning.errors import UserError
 
-Crop = Literal["square", "none"]
+Crop = Literal["square", "lower", "none"]
 Interpolation = Literal["bilinear", "bicubic"]
 ORIENTATION = 0x0112  # EXIF tag
 # What Pillow's decoders raise on damaged data (UnidentifiedImageError is an OSError).
@@ -28,7 +28,9 @@ class Framing:
 
     Attributes:
         image_size: Side of the result in pixels.
-        crop: ``square``: the centred square of the short side; ``none``: the whole picture, stretched.
+        crop: ``square``: the centred square of the short side; ``lower``: that square halfway between the centre and
+            the lower edge, since CelebA's framing shows more above the head than most; ``none``: the whole picture,
+            stretched.
         zoom: Fraction (0, 1] of that crop that is kept, about its centre.
         interpolation: Of the resize, which is always antialiased.
     """
@@ -43,13 +45,15 @@ class Framing:
 
         The corner is rounded as in torchvision's ``center_crop``.
         """
-        if self.crop == "square":
-            height_kept = width_kept = min(height, width)
-        else:
+        if self.crop == "none":
             height_kept, width_kept = height, width
+        else:
+            height_kept = width_kept = min(height, width)
+        lowered = 0.25 * (height - height_kept) if self.crop == "lower" else 0.0
         height_kept = max(1, round(height_kept * self.zoom))
         width_kept = max(1, round(width_kept * self.zoom))
-        return round((height - height_kept) / 2), round((width - width_kept) / 2), height_kept, width_kept
+        top = round((height - height_kept) / 2 + lowered)
+        return top, round((width - width_kept) / 2), height_kept, width_kept
 
 
 def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:

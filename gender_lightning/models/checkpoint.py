@@ -40,7 +40,7 @@ class ModelSpec:
         image_size: Side of the network's input in pixels.
         dropout: Before the head.
         arguments: Further arguments of the backbone's builder: scalars and lists.
-        crop: ``square`` or ``none``, see `data.images.Framing`.
+        crop: ``square``, ``lower`` or ``none``, see `data.images.Framing`.
         zoom: Share of the crop that is kept, in (0, 1].
         interpolation: ``bilinear`` or ``bicubic``, antialiased.
         mean: Per channel, of pixels in 0..1.
@@ -119,7 +119,7 @@ _CHECKS: dict[str, Any] = {
     "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
     "dropout": _number(0, 1),
     "arguments": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),
-    "crop": ("square", "none").__contains__,
+    "crop": ("square", "lower", "none").__contains__,
     "zoom": _number(0, 1, above=True),
     "interpolation": ("bilinear", "bicubic").__contains__,
     "mean": _several(_number(-math.inf, math.inf), 3),

@@ -109,3 +109,9 @@ def test_framing_is_within_two_of_pillow() -> None:
 
 def test_a_frame_of_the_same_size_is_the_crop() -> None:
     np.testing.assert_array_equal(frame(np.asarray(PICTURE), Framing(37)), np.asarray(PICTURE)[8:45])
+
+
+def test_the_lower_square_lies_halfway_to_the_lower_edge() -> None:
+    np.testing.assert_array_equal(frame(np.asarray(PICTURE), Framing(37, "lower")), np.asarray(PICTURE)[12:49])
+    assert Framing(37, "lower").box(218, 178) == (30, 0, 178, 178)  # of CelebA's frame: 20 px are cut above in a square
+    assert Framing(37, "lower").box(100, 180) == Framing(37, "square").box(100, 180)

@@ -27,7 +27,7 @@ STILL = ("model.freeze=backbone", "optimizer.lr=1e-12")  # nothing moves, batch 
         ("augmentation=light", "optimizer=lion", "scheduler=one_cycle"),
         ("augmentation=none", "optimizer=adam", "scheduler=step", "scheduler.every_epochs=1", "trainer.max_epochs=2"),
         ("loss.label_smoothing=0.1", "loss.class_weights=balanced", "optimizer=sgd", "model.layer_decay=0.7"),
-        ("data.crop=none", "data.zoom=0.8", "data.interpolation=bicubic", "model.test_time_flip=true"),
+        ("data.crop=lower", "data.zoom=0.8", "data.interpolation=bicubic", "model.test_time_flip=true"),
         ("trainer.precision=bf16-mixed", "trainer.channels_last=false", "callbacks.ema.decay=0.99"),
         ("trainer.accumulate_grad_batches=3", "trainer.gradient_clip_val=null", "data.batch_size=5"),
         ("data.batch_size=64", "data.eval_batch_size=4"),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gender_lightning import load
-from gender_lightning.data.synthetic import draw_faces
 from gender_lightning.overrides import groups
 
 QUICK = {"resnet18", "googlenet", "efficientnet_b0", "timm"}
@@ -34,21 +34,35 @@ def test_one_step(train: Callable[..., Path], model: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def many_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("many") / "faces"
-    draw_faces(root, {"train": 768, "valid": 200, "test": 20}, seed=3)
+def plain_cue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures whose classes one glance tells apart, augmented or not: males are bright above."""
+    root = tmp_path_factory.mktemp("cue") / "pictures"
+    draw = np.random.default_rng(3)
+    for split, n in {"train": 512, "valid": 128}.items():
+        for male, name in enumerate(("female", "male")):
+            (root / split / name).mkdir(parents=True)
+            for number in range(n // 2):
+                blocks = draw.integers(60, 160, (8, 8, 3), dtype=np.uint8)
+                blocks[:4] += np.uint8(60 * male)
+                blocks[4:] += np.uint8(60 * (1 - male))
+                Image.fromarray(blocks).resize((72, 72)).save(root / split / name / f"{number}.png")
     return root
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("model", groups()["model"])
-def test_learns_with_nothing_else_chosen(train: Callable[..., Path], many_faces: Path, model: str) -> None:
-    faces = (f"data.root={many_faces}", "data.image_size=64", "data.batch_size=32", "test=false")
-    run = train("run", f"model={model}", *faces, "trainer.max_epochs=4", "trainer.precision=auto")
+def test_learns_with_nothing_else_chosen(
+    command: Callable[..., None], plain_cue: Path, tmp_path: Path, model: str
+) -> None:
+    """The menu's rates are such that each network learns: VGG19 at ResNet50's rate stays at chance for ever."""
+    pictures = ("data=folder", f"data.root={plain_cue}", "data.image_size=64", "data.batch_size=32", "data.workers=0")
+    run = tmp_path / "run"
+    command("train", f"model={model}", *pictures, f"run_dir={run}", "trainer.accelerator=cpu", "logger=csv",
+            "test=false", "trainer.max_epochs=4")  # fmt: skip
     try:
         with (run / "metrics.csv").open() as file:
             reached = [float(row["val/auroc"]) for row in csv.DictReader(file)]
-        assert max(reached) > 0.75, reached  # chance is 0.5; for 200 images its standard error is 0.04
+        assert max(reached) > 0.75, reached  # chance is 0.5; for 128 images its standard error is 0.05
     finally:
         shutil.rmtree(run / "checkpoints")
