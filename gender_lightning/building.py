@@ -1,7 +1,9 @@
 """Third-party objects from `_target_` sections: the one place that imports what a config names.
 
-Only classes of admitted packages are built, and their arguments are compared with the signature first, so
-that a typo is told before a run starts instead of in its middle.
+A config may be of somebody else (the config.yaml of a run directory, an experiment), so a section names one kind
+of object and nothing else: a class from the modules of its kind, derived from the kind's base. Being in an admitted
+package is not enough: torch alone has classes that start programs. Arguments are compared with the signature
+first, so that a typo is told before a run starts instead of in its middle.
 """
 
 from __future__ import annotations
@@ -10,44 +12,74 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gender_lightning.errors import UserError
 
-PACKAGES = ("torch", "timm", "pytorch_lightning", "optuna", "gender_lightning")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may be built at a place.
+
+    Attributes:
+        noun: For messages.
+        base: Dotted path of the class that the target must be derived from.
+        modules: Where a target's path may begin; nothing else is imported.
+        example: For messages.
+    """
+
+    noun: str
+    base: str
+    modules: tuple[str, ...]
+    example: str
+
+
+OPTIMIZER = Kind("an optimizer", "torch.optim.Optimizer", ("torch.optim", "timm.optim"), "torch.optim.AdamW")
+CALLBACK = Kind(
+    "a callback",
+    "pytorch_lightning.Callback",
+    ("pytorch_lightning.callbacks",),
+    "pytorch_lightning.callbacks.DeviceStatsMonitor",
+)
+SAMPLER = Kind("a sampler", "optuna.samplers.BaseSampler", ("optuna.samplers",), "optuna.samplers.TPESampler")
+PRUNER = Kind("a pruner", "optuna.pruners.BasePruner", ("optuna.pruners",), "optuna.pruners.MedianPruner")
 TARGET = "_target_"
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def build(section: Mapping[str, Any], *args: Any, allowed: Collection[str] = (), **runtime: Any) -> Any:
+def build(section: Mapping[str, Any], kind: Kind, *args: Any, allowed: Collection[str] = (), **runtime: Any) -> Any:
     """Builds the object that a section describes.
 
     Args:
         section: `_target_` (a dotted path to a class) and its keyword arguments; an argument that is itself a
-            section, alone or in a list, is built first.
+            section, alone or in a list, is built first; it must be of the same kind.
+        kind: What it must be.
         *args: Positional arguments that only the program knows, such as parameter groups.
-        allowed: Packages admitted besides `PACKAGES`.
+        allowed: Modules admitted besides the kind's.
         **runtime: Keyword arguments that only the program knows.
 
     Returns:
         The instance.
 
     Raises:
-        UserError: For a package that is not admitted, a class that does not exist, an unknown, doubled or
-            missing argument, or arguments that the class itself refuses.
+        UserError: For a module that is not admitted, a class that does not exist or is not of the kind, an
+            unknown, doubled or missing argument, or arguments that the class itself refuses.
     """
-    check(section, positional=len(args), runtime=runtime, allowed=allowed)
-    target = resolve(section, allowed=allowed)
-    arguments = {key: _build_value(value, allowed) for key, value in section.items() if key != TARGET}
+    check(section, kind, positional=len(args), runtime=runtime, allowed=allowed)
+    target = resolve(section, kind, allowed=allowed)
+    arguments = {key: _build_value(value, kind, allowed) for key, value in section.items() if key != TARGET}
     try:
         return target(*args, **arguments, **runtime)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # foreign code with the user's arguments: whatever it throws is about them
         raise UserError(f"{section[TARGET]} refuses its arguments: {error}. Change them in its section.") from error
 
 
 def check(
     section: Mapping[str, Any],
+    kind: Kind,
     *,
     positional: int = 0,
     runtime: Collection[str] = (),
@@ -57,16 +89,17 @@ def check(
 
     Args:
         section: As for `build`.
+        kind: As for `build`.
         positional: Number of positional arguments that `build` will add.
         runtime: Names of the keyword arguments that `build` will add.
-        allowed: Packages admitted besides `PACKAGES`.
+        allowed: Modules admitted besides the kind's.
 
     Raises:
         UserError: As `build`, except for what only the class itself can refuse.
     """
-    target = resolve(section, allowed=allowed)
+    target = resolve(section, kind, allowed=allowed)
     name = section[TARGET]
-    keys = [key for key in section if key != TARGET]
+    keys = [str(key) for key in section if key != TARGET]
     parameters = signature(target)
     by_place = [p.name for p in parameters.values() if p.kind in _BY_PLACE][:positional]
     known = [p.name for p in parameters.values() if p.kind in _BY_NAME and p.name not in by_place]
@@ -81,30 +114,31 @@ def check(
     if missing:
         raise UserError(f"{name} needs the argument {_listed(missing)}. Add it to the section.")
     for value in section.values():
-        _check_value(value, allowed)
+        _check_value(value, kind, allowed)
 
 
-def accepts(section: Mapping[str, Any], argument: str, *, allowed: Collection[str] = ()) -> bool:
+def accepts(section: Mapping[str, Any], kind: Kind, argument: str, *, allowed: Collection[str] = ()) -> bool:
     """Whether the section's class names this argument in its signature."""
-    return argument in signature(resolve(section, allowed=allowed))
+    return argument in signature(resolve(section, kind, allowed=allowed))
 
 
-def resolve(section: Mapping[str, Any], *, allowed: Collection[str] = ()) -> type:
+def resolve(section: Mapping[str, Any], kind: Kind, *, allowed: Collection[str] = ()) -> type:
     """Imports the class that a section names.
 
     Raises:
-        UserError: If `_target_` is missing, not in an admitted package, or no class.
+        UserError: If `_target_` is missing, not in a module of the kind, no class, or of another kind.
     """
     path = section.get(TARGET)
     if not isinstance(path, str) or "." not in path:
-        raise UserError(f"{TARGET} must be the dotted path of a class, not {path!r}. Example: torch.optim.AdamW.")
-    admitted = (*PACKAGES, *allowed)
-    _admit(path.partition(".")[0], path, admitted)
+        raise UserError(f"{TARGET} must be the dotted path of a class, not {path!r}. Example: {kind.example}.")
+    _admit(path, path, kind, allowed)
     found = _import(path)
     if not inspect.isclass(found):
-        raise UserError(f"{path} is not a class. {TARGET} takes classes only, such as torch.optim.AdamW.")
-    # torch.optim.something may itself have imported a class of quite another package
-    _admit(found.__module__.partition(".")[0], path, admitted)
+        raise UserError(f"{path} is not a class. {TARGET} takes classes only, such as {kind.example}.")
+    # torch.optim.something may itself have imported a class of quite another module
+    _admit(f"{found.__module__}.{found.__qualname__}", path, kind, allowed)
+    if not any(_is_in(path, module) for module in allowed) and not issubclass(found, _import(kind.base)):
+        raise UserError(f"{path} is not {kind.noun}. Name a class such as {kind.example}.")
     return found
 
 
@@ -113,9 +147,16 @@ def signature(target: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(target).parameters
 
 
-def _admit(package: str, path: str, admitted: Collection[str]) -> None:
-    if package not in admitted:
-        raise UserError(f"{path} is of the package {package}, which is not admitted. Use one of {_listed(admitted)}.")
+def _admit(place: str, path: str, kind: Kind, allowed: Collection[str]) -> None:
+    modules = (*kind.modules, *allowed)
+    # a name with an underscore is not for others: optuna's own __main__ would run when it is imported
+    private = any(part.startswith("_") for part in path.split("."))
+    if private or not any(_is_in(place, module) for module in modules):
+        raise UserError(f"{path} is not {kind.noun} of {_listed(modules)}. Example: {kind.example}.")
+
+
+def _is_in(path: str, module: str) -> bool:
+    return path.startswith(f"{module}.")
 
 
 def _import(path: str) -> Any:
@@ -150,16 +191,16 @@ def _sections(value: Any) -> Iterable[Mapping[str, Any]]:
             yield from _sections(item)
 
 
-def _check_value(value: Any, allowed: Collection[str]) -> None:
+def _check_value(value: Any, kind: Kind, allowed: Collection[str]) -> None:
     for section in _sections(value):
-        check(section, allowed=allowed)
+        check(section, kind, allowed=allowed)
 
 
-def _build_value(value: Any, allowed: Collection[str]) -> Any:
+def _build_value(value: Any, kind: Kind, allowed: Collection[str]) -> Any:
     if isinstance(value, Mapping) and TARGET in value:
-        return build(value, allowed=allowed)
+        return build(value, kind, allowed=allowed)
     if isinstance(value, (list, tuple)):
-        return [_build_value(item, allowed) for item in value]
+        return [_build_value(item, kind, allowed) for item in value]
     return value
 
 

@@ -18,7 +18,6 @@ from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.runs import Run, is_first_process, to_yaml, write_text
 from gender_lightning.training.hardware import Hardware
-from gender_lightning.training.optimizers import check_target
 from gender_lightning.training.trainer import hardware_of
 
 
@@ -66,7 +65,7 @@ def prepare(config: TrainConfig) -> Parts:
     """
     hardware = hardware_of(config.trainer)
     for section in config.callbacks.extra.values():
-        building.check(section)
+        building.check(section, building.CALLBACK)
     _check_optimizer(config)
     data = FaceDataModule(config.data, seed=config.seed)
     if is_first_process():
@@ -95,8 +94,7 @@ def _check_optimizer(config: TrainConfig) -> None:
     section = config.optimizer.section()
     if not section["weight_decay"]:
         del section["weight_decay"]  # not every optimizer has one
-    check_target(config.optimizer.target)
-    building.check(section, positional=1)
+    building.check(section, building.OPTIMIZER, positional=1)
 
 
 def _check_fit(config: TrainConfig, data: FaceDataModule) -> None:

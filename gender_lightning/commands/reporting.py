@@ -65,6 +65,8 @@ def set_up_logging() -> None:
         ".*Trying to infer the `batch_size`.*",
     ):
         warnings.filterwarnings("ignore", message=message)
+    # its remarks about odd metadata and large pictures: what does not decode is an error with the file's name
+    warnings.filterwarnings("ignore", module="PIL\\..*")
 
 
 def _of_split(metrics: Mapping[str, float], split: str) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ CLASS_NAMES = ("female", "male")
 LABEL = "Male"
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 IDENTITIES, LANDMARKS = "identity_CelebA", "list_landmarks_align_celeba"
+# What a predictions table says of each image itself: no attribute can have such a name.
+RESERVED = ("image_id", "split", "label", "logit", "probability", "identity")
 # As downloaded to one folder, as on CelebA's drive (Anno, Eval, Img), as torchvision puts it (celeba).
 SUBFOLDERS = ("", "Anno", "Eval", "celeba")
 
@@ -92,11 +95,35 @@ def read_celeba(root: Path, *, cache_dir: Path | None = None) -> Index:
     """
     sources = _sources(root)
     cached = index_cache.load(sources, cache_dir)
-    if cached is not None:
+    if cached is not None and _is_index(cached):
         return Index(**cached)
     index = _read(sources)
     index_cache.save(sources, cache_dir, vars(index))
     return index
+
+
+def _is_index(columns: dict[str, Any]) -> bool:
+    """Whether what a cache holds is an index: the file is the user's own, but may be of anybody."""
+    n = len(columns.get("image_ids", ()))
+    names = columns.get("attribute_names", ())
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+        "image_ids": ("S", (n,)), "labels": ("int8", (n,)), "partition": ("int8", (n,)),
+        "attributes": ("bool", (n, len(names))), "identities": ("int32", (n,)), "landmarks": ("int16", (n, 10)),
+    }  # fmt: skip
+    if not {*wanted, "attribute_names"} >= columns.keys() >= {*list(wanted)[:4], "attribute_names"} or not n:
+        return False
+    for name, (kind, shape) in wanted.items():
+        column = columns.get(name)
+        if column is not None and (column.shape != shape or kind not in (column.dtype.kind, column.dtype.name)):
+            return False
+    labels, partition, ids = columns["labels"], columns["partition"], columns["image_ids"].tobytes()
+    return bool(
+        np.isin(labels, (0, 1)).all()
+        and np.isin(partition, (0, 1, 2)).all()
+        and len(set(names)) == len(names)
+        and not set(names) & {LABEL, *RESERVED}
+        and not any(mark in ids for mark in (b"/", b"\\", b".."))  # CelebA's names have none
+    )
 
 
 def _sources(root: Path) -> dict[str, Path]:
@@ -115,6 +142,9 @@ def _sources(root: Path) -> dict[str, Path]:
 def _read(sources: dict[str, Path]) -> Index:
     faces = read_table(sources[ATTRIBUTES], dtype=np.int8, required=LABEL)
     label = faces.columns.index(LABEL)
+    for name in RESERVED:
+        if name in faces.columns:
+            raise UserError(f"{faces.path}: a column named {name!r} is not CelebA's. Rename or remove it.")
     _check_values(faces, (-1, 0, 1))
     order = _Order(faces)
     other = [column for column in range(len(faces.columns)) if column != label]

@@ -17,6 +17,8 @@ END, END64, LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 CENTRAL, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
 LARGE = 0xFFFFFFFF  # the value is in the zip64 field
+MOST_BYTES = 1 << 29  # of one unpacked picture: more is a zip bomb
+LONGEST_NAME = 255  # bytes, as in file systems; one longer name would widen the column of all names
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,10 @@ class Directory:
     names: NDArray[np.bytes_]
     table: NDArray[np.int64]
 
-    def find(self, name: bytes) -> NDArray[np.int64] | None:
-        """Row of a file, or None."""
-        at = int(np.searchsorted(self.names, name))
-        return self.table[at] if at < len(self.names) and self.names[at] == name else None
+    def find(self, name: bytes) -> NDArray[np.int64]:
+        """Rows of the files of this name, shape (0, 5), (1, 5) or more where it stands in several folders."""
+        begin, end = np.searchsorted(self.names, name), np.searchsorted(self.names, name, side="right")
+        return self.table[begin:end]
 
 
 class Archive:
@@ -51,7 +53,7 @@ class Archive:
         self._map: mmap.mmap | None = None
         try:
             self.directory = read_directory(self._mapped())
-        except (OSError, struct.error, ValueError) as error:
+        except (OSError, struct.error, ValueError, OverflowError) as error:
             raise UserError(
                 f"{path} is not a complete zip file ({error}). "
                 "Download it again (`gender-lightning data prepare` compares its sum)."
@@ -72,24 +74,36 @@ class Archive:
         Raises:
             UserError: There is no such file, or it is damaged, encrypted or packed in an unknown way.
         """
-        row = self.directory.find(name)
+        rows = self.directory.find(name)
         label = f"{self.path}:{name.decode(errors='replace')}"
-        if row is None:
+        if not len(rows):
             raise UserError(f"{label} is not in the archive. Take labels and images from the same copy of CelebA.")
-        offset, packed, size, checksum, method = (int(value) for value in row)
+        if len(rows) > 1:
+            raise UserError(f"{label} is in the archive {len(rows)} times. Pack it again with each picture once.")
+        try:
+            return self._unpacked(*(int(value) for value in rows[0]))
+        except ValueError as error:
+            raise UserError(f"{label} is {error}. Download the archive again, or unpack it.") from error
+
+    def _unpacked(self, offset: int, packed: int, size: int, checksum: int, method: int) -> bytes:
+        """The bytes of an entry; ValueError says what it is instead."""
         view = self._mapped()
-        if view[offset : offset + 4] != LOCAL or method not in (STORED, DEFLATED):
-            reason = "encrypted" if method == -1 else "damaged or packed in an unknown way"
-            raise UserError(f"{label} is {reason}. Download the archive again, or unpack it.")
+        if method not in (STORED, DEFLATED):
+            raise ValueError("encrypted" if method == -1 else "packed in an unknown way")
+        if max(packed, size) > MOST_BYTES:
+            raise ValueError(f"{max(packed, size):,} bytes large, which no picture is")
+        if view[offset : offset + 4] != LOCAL or offset + 30 > len(view):
+            raise ValueError("damaged: its header is missing")
         begin = offset + 30 + sum(struct.unpack_from("<HH", view, offset + 26))
         data = view[begin : begin + packed]
-        try:
-            if method == DEFLATED:
-                data = zlib.decompress(data, -15, size)
-        except zlib.error as error:
-            raise UserError(f"{label} is damaged ({error}). Download the archive again.") from error
+        if method == DEFLATED:
+            # never more than it says, whatever a bomb holds
+            try:
+                data = zlib.decompressobj(-15).decompress(data, size + 1)
+            except zlib.error as error:
+                raise ValueError(f"damaged ({error})") from error
         if len(data) != size or zlib.crc32(data) != checksum:
-            raise UserError(f"{label} is damaged (wrong check sum). Download the archive again.")
+            raise ValueError("damaged (wrong check sum)")
         return data
 
 
@@ -113,7 +127,8 @@ def read_directory(view: mmap.mmap) -> Directory:
             extra = view[position + 46 + name_length : position + 46 + name_length + extra_length]
             size, packed, offset = _large_values(extra, size, packed, offset)
         base = name.rpartition(b"/")[2]
-        if base and not base.startswith(b"._"):  # neither folders nor macOS's companions
+        # neither folders nor macOS's companions, nor what no label file can name
+        if base and not base.startswith(b"._") and len(base) <= LONGEST_NAME and b"\0" not in base:
             names.append(base)
             rows.append((offset, packed, size, checksum, -1 if flags & 1 else method))
         position += 46 + name_length + extra_length + comment_length
@@ -143,7 +158,9 @@ def _large_values(extra: bytes, *values: int) -> tuple[int, int, int]:
         kind, length = struct.unpack_from("<HH", extra, position)
         if kind == 1:
             wide = iter(struct.unpack_from(f"<{length // 8}Q", extra, position + 4))
-            size, packed, offset = (next(wide) if value == LARGE else value for value in values)
+            size, packed, offset = (next(wide, -1) if value == LARGE else value for value in values)
+            if min(size, packed, offset) < 0:
+                break
             return size, packed, offset
         position += 4 + length
     raise ValueError("its directory is damaged")

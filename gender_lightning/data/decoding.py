@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -18,8 +20,14 @@ from gender_lightning.errors import UserError
 Crop = Literal["square", "lower", "none"]
 Interpolation = Literal["bilinear", "bicubic"]
 ORIENTATION = 0x0112  # EXIF tag
+MOST_PIXELS = 120_000_000  # 360 MB as RGB: phones take 108 megapixels, a decompression bomb claims more
+# Pillow knows thirty more, of which some are scripts for other programs (EPS is handed to Ghostscript).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 # What Pillow's decoders raise on damaged data (UnidentifiedImageError is an OSError).
-PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+PILLOW_ERRORS = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError,
+    MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Framing:
 
 
 def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
-    """Decode a JPEG, PNG, WebP, BMP or any other picture that Pillow reads.
+    """Decode a JPEG, PNG, WebP, BMP or another picture of ``FORMATS``; of an animation the first frame.
 
     Grey, palette, CMYK, 16-bit and EXIF orientation are resolved; transparency is laid over white.
 
@@ -69,29 +77,61 @@ def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
         Shape (H, W, 3), RGB, uint8.
 
     Raises:
-        UserError: The bytes are no picture, or half of one: a truncated JPEG is an error, never a grey area.
+        UserError: The bytes are no picture, or half of one: a truncated JPEG is an error, never a grey area;
+            or the picture has more than ``MOST_PIXELS``, and is not decoded.
     """
     if data[:2] == b"\xff\xd8" and not _is_turned(data):
         try:
             # Measured against OpenCV, torchvision.io and Pillow: as fast as the fastest, the same pixels as
             # Pillow, and the only one that also reports data missing before a present end marker.
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            _check_size(width, height, path)
             image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
             return image
+        except UserError:
+            raise
         except ValueError as error:
             if "premature end" in str(error).lower():
                 raise _undecodable(path, error) from error
             # A lesser complaint (bytes between markers, CMYK variants): Pillow judges.
     try:
-        return _decode_with_pillow(data)
+        return _decode_with_pillow(data, path)
+    except UserError:
+        raise
     except PILLOW_ERRORS as error:
         raise _undecodable(path, error) from error
 
 
 def _undecodable(path: str, error: Exception) -> UserError:
-    reason = "it is no known image format" if isinstance(error, UnidentifiedImageError) else str(error)
+    reason = "it is no known image format" if isinstance(error, UnidentifiedImageError) else _first_line(error)
     return UserError(
         f"{path} does not decode: {reason}. Replace or remove it (`gender-lightning data verify` lists all such files)."
     )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().rstrip(".").splitlines()
+    return lines[0][:200] if lines else f"the decoder failed ({type(error).__name__})"
+
+
+def _check_size(width: int, height: int, path: str) -> None:
+    """Refuse a decompression bomb by its header, before any memory is taken for it."""
+    if width * height > MOST_PIXELS:
+        raise UserError(
+            f"{path} is not decoded: {width} x {height} pixels are more than the {MOST_PIXELS:,} that are allowed. "
+            "Make it smaller, or remove it."
+        )
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=_formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _is_turned(data: bytes) -> bool:
@@ -99,24 +139,33 @@ def _is_turned(data: bytes) -> bool:
     if b"Exif\x00\x00" not in data[:65536]:
         return False
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _open(data) as image:
             return image.getexif().get(ORIENTATION, 1) not in (0, 1)
     except PILLOW_ERRORS:
         return False  # an unreadable EXIF block does not make the pixels unreadable
 
 
-def _decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as file:
+def _decode_with_pillow(data: bytes, path: str) -> NDArray[np.uint8]:
+    with _open(data) as file:
+        _check_size(*file.size, path)
         file.load()  # raises on truncated data
-        image: Image.Image = ImageOps.exif_transpose(file)
+        image: Image.Image = _upright(file)
     if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits of grey: Pillow would clip, not scale
-        values = np.asarray(image).astype(np.float64)
-        grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        grey = np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.array(image.convert("RGB"))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says, where it can be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except PILLOW_ERRORS:
+        return image  # an unreadable EXIF block does not make the pixels unreadable
 
 
 def frame(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:

@@ -36,10 +36,13 @@ def read_folder(root: Path, sizes: Mapping[str, int | float], seed: int) -> Inde
     """
     if not root.is_dir():
         raise UserError(f"The folder {root} does not exist. Set data.root to the folder of your faces.")
-    splits = _folders(root, SPLIT_NAMES)
-    rows = [row for path, split in splits for row in _class_rows(root, path, split)]
-    if not splits:
-        rows = list(_class_rows(root, root, 0))
+    try:
+        splits = _folders(root, SPLIT_NAMES)
+        rows = [row for path, split in splits for row in _class_rows(root, path, split)]
+        if not splits:
+            rows = list(_class_rows(root, root, 0))
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be listed: {error.strerror}. Make it readable.") from error
     if not rows:
         raise UserError(
             f"{root} holds no faces: looked for {'/'.join(SUFFIXES)} in female/ and male/, "
@@ -67,11 +70,32 @@ def _folders(path: Path, known: Mapping[str, int]) -> list[tuple[Path, int]]:
 def _class_rows(root: Path, parent: Path, split: int) -> Iterator[tuple[bytes, int, int]]:
     """(id, label, split) of each picture below the class folders of ``parent``."""
     for path, label in _folders(parent, CLASSES):
-        for folder, _, names in os.walk(path, followlinks=True):
+        for folder, names in _walk(path):
             for name in names:
                 if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                     below = (Path(folder) / name).relative_to(root).as_posix()
-                    yield os.fsencode(below), label, split
+                    yield _identifier(below, root), label, split
+
+
+def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below ``path`` once, with its files; links are followed, but not in circles."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        state = os.stat(folder)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        yield folder, names
+
+
+def _identifier(below: str, root: Path) -> bytes:
+    """The id of a file; UserError where its name is no text."""
+    try:
+        return below.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(below).decode(errors="replace")
+        raise UserError(f"{root / shown}: the name of this file is not UTF-8. Rename it.") from None
 
 
 assert set(SPLIT_NAMES.values()) == set(range(len(SPLITS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
@@ -26,10 +27,12 @@ __all__ = [
     "frame",
     "frame_tensor",
     "open_celeba_images",
+    "read_bytes",
 ]
 
 FOLDER = "img_align_celeba"
 ARCHIVE = "img_align_celeba.zip"
+MOST_BYTES = 1 << 29  # of an encoded picture
 
 
 class ImageStore(Protocol):
@@ -48,6 +51,25 @@ class ImageStore(Protocol):
         ...
 
 
+def read_bytes(path: str) -> bytes:
+    """The bytes of a picture's file.
+
+    Raises:
+        OSError: It cannot be read, or is no plain file: a named pipe would be waited for, a device never ends.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(None, "it is no plain file", path)
+        if state.st_size > MOST_BYTES:
+            raise OSError(None, f"its {state.st_size:,} bytes are more than any picture has", path)
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # means nothing for plain files
+
+
 class FolderStore:
     """Pictures as files; an id is the path below the folder."""
 
@@ -58,11 +80,11 @@ class FolderStore:
         """The file's bytes; UserError when it cannot be read."""
         path = self.describe(image_id)
         try:
-            with open(path, "rb") as file:
-                return file.read()
-        except OSError as error:
+            return read_bytes(path)
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{path} cannot be read: {error.strerror}. Restore it, or remove its row from the label files."
+                f"{path} cannot be read: {reason}. Restore it, or remove its row from the label files."
             ) from error
 
     def exists(self, image_ids: NDArray[np.bytes_]) -> NDArray[np.bool_]:

@@ -6,8 +6,11 @@ import hashlib
 import json
 import logging
 import os
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,11 @@ import numpy as np
 
 log = logging.getLogger(__name__)
 
+# of a damaged or foreign file: what numpy's, zipfile's and zlib's readers raise
+UNREADABLE = (
+    OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError, SyntaxError,
+    OverflowError, struct.error, zlib.error, tokenize.TokenError, zipfile.BadZipFile,
+)  # fmt: skip
 VERSION = 1  # of the format: raise it when Index or its meaning changes
 
 
@@ -23,6 +31,9 @@ def load(sources: Mapping[str, Path], cache_dir: Path | None) -> dict[str, Any] 
     """The columns cached for these sources, or None when there are none, or stale or damaged ones."""
     path = _path(sources, cache_dir)
     try:
+        if not path.is_file():  # nothing, or something that would be waited for
+            return None
+        _check_stored(path)
         with np.load(path, allow_pickle=False) as file:
             if str(file["stamp"]) != _stamp(sources):
                 return None
@@ -30,13 +41,19 @@ def load(sources: Mapping[str, Path], cache_dir: Path | None) -> dict[str, Any] 
             names = tuple(str(name) for name in columns.pop("attribute_names"))
             bits = np.unpackbits(columns["attributes"], axis=1, count=len(names))
             columns["attributes"] = bits.view(np.bool_)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         log.info("The cached index %s is unreadable (%s): reading the label files again.", path, error)
         return None
     columns["attribute_names"] = names
     return columns
+
+
+def _check_stored(path: Path) -> None:
+    """Refuse a file that unpacks to more than it is: ours is not compressed."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise ValueError("it is packed")
 
 
 def save(sources: Mapping[str, Path], cache_dir: Path | None, columns: Mapping[str, Any]) -> None:

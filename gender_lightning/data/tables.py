@@ -13,6 +13,9 @@ from gender_lightning.errors import UserError
 
 CHUNK_BYTES = 1 << 20  # of text per step: bounds the memory, whatever the size of the file
 MAX_DIGITS = 9
+LONGEST_LINE = 1 << 20  # bytes
+LONGEST_NAME = 255  # bytes, as in file systems; one longer name would widen the column of all names
+BOM = b"\xef\xbb\xbf"
 # Space, tab, both line ends, comma and the quote: the columns of the .txt and of the .csv form alike.
 SEPARATOR = np.zeros(256, dtype=np.bool_)
 SEPARATOR[list(b' \t\r\n,"')] = True
@@ -49,8 +52,9 @@ def read_table(path: Path, *, dtype: type[np.integer], width: int | None = None,
         required: A column that the header must have.
 
     Raises:
-        UserError: Missing or empty file, a row too short or too long, a value that is no whole number or does
-            not fit the dtype; names the file and the line.
+        UserError: Missing or empty file, other than UTF-8 text, a header with a name twice, a row too short or
+            too long, a value that is no whole number or does not fit the dtype, a name that leads out of its folder;
+            names the file and the line.
     """
     try:
         header, columns, skip = _read_header(path, header_expected=width is None)
@@ -59,17 +63,21 @@ def read_table(path: Path, *, dtype: type[np.integer], width: int | None = None,
                 f"{path}, line {max(skip, 1)}: column {required} is missing. "
                 f"Put CelebA's own {path.stem} there (`gender-lightning data prepare` says from where)."
             )
+        _check_columns(path, columns, max(skip, 1))
         width = len(columns) if header else width
         names, values = [], []
         line = skip + 1
         for chunk in _chunks(path, skip):
+            _check_text(chunk, path, line)
             chunk_names, chunk_values = _parse(chunk, path, line, width, dtype)
             line += chunk.count(b"\n")
+            if not len(chunk_names):
+                continue
             names.append(chunk_names)
             values.append(chunk_values)
             width = chunk_values.shape[1]
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}. Check data.root.") from error
+        raise UserError(f"{path} cannot be read: {error.strerror or error}. Check data.root.") from error
     if not names:
         raise UserError(f"{path} has no rows. Download it again.")
     return Table(path, columns, np.concatenate(names), np.concatenate(values), skip + 1)
@@ -79,9 +87,10 @@ def _read_header(path: Path, *, header_expected: bool) -> tuple[bool, tuple[str,
     """(has a header, its value columns, lines before the first row)."""
     skip = 0
     with path.open("rb") as file:
-        line = file.readline().lstrip(b"\xef\xbb\xbf")
+        line = file.readline(LONGEST_LINE).removeprefix(BOM)
         if len(line.split()) == 1 and line.strip().isdigit():  # the number of rows
-            skip, line = 1, file.readline()
+            skip, line = 1, file.readline(LONGEST_LINE)
+    _check_text(line, path, skip + 1)
     text = line.decode("utf-8", errors="replace").replace('"', " ")
     words = [word.strip() for word in text.split(",")] if "," in text else text.split()
     if words and words[0].lower() in ("image_id", "image", "filename", "file_name"):  # Kaggle's form
@@ -92,6 +101,25 @@ def _read_header(path: Path, *, header_expected: bool) -> tuple[bool, tuple[str,
     return False, (), skip
 
 
+def _check_text(text: bytes, path: Path, line: int) -> None:
+    """Refuse what is no UTF-8 text: names in another encoding would not be those of the files."""
+    remedy = "Save it as UTF-8 text, or download it again."
+    if b"\0" in text:
+        line += text[: text.index(b"\0")].count(b"\n")
+        raise UserError(f"{path}, line {line}: a zero byte, which text does not have (UTF-16?). {remedy}")
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        line += text[: error.start].count(b"\n")
+        raise UserError(f"{path}, line {line}: the byte {text[error.start]:#x} is not UTF-8. {remedy}") from None
+
+
+def _check_columns(path: Path, columns: tuple[str, ...], line: int) -> None:
+    double = next((name for name in columns if columns.count(name) > 1), None)
+    if double is not None:
+        raise UserError(f"{path}, line {line}: column {double!r} is there twice. Remove one of them.")
+
+
 def _is_name(word: str) -> bool:
     return not word.lstrip("+-").isdigit()
 
@@ -100,9 +128,15 @@ def _chunks(path: Path, skip: int) -> Iterator[bytes]:
     """Pieces of the file of about ``CHUNK_BYTES`` that end with a line, without the first ``skip`` lines."""
     with path.open("rb") as file:
         for _ in range(skip):
-            file.readline()
+            file.readline(LONGEST_LINE)
         while piece := file.read(CHUNK_BYTES):
-            piece += file.readline()
+            piece += file.readline(LONGEST_LINE)
+            if file.tell() <= CHUNK_BYTES + LONGEST_LINE:
+                piece = piece.removeprefix(BOM)
+            if not piece.endswith(b"\n") and file.peek(1):
+                raise UserError(
+                    f"{path}: a line of more than {LONGEST_LINE:,} bytes. Download the file again or mend the line."
+                )
             if piece.strip():
                 yield piece if piece.endswith(b"\n") else piece + b"\n"
 
@@ -121,6 +155,8 @@ def _parse(
     per_line = np.diff(np.searchsorted(starts, line_ends), prepend=0)
     filled = np.flatnonzero(per_line)  # blank lines, as at the end of a file, are none
     lines, counts = line + filled, per_line[filled]
+    if not len(filled):
+        return np.empty(0, dtype="S1"), np.empty((0, 0), dtype=dtype)
     expected = int(counts[0]) if width is None else width + 1
     wrong = np.flatnonzero(counts != expected)
     if len(wrong):
@@ -130,7 +166,10 @@ def _parse(
             "Download the file again or mend the line."
         )
     starts, lengths = starts.reshape(-1, expected), (ends - starts).reshape(-1, expected)
+    _check_lengths(lengths[:, 0], path, lines)
     names = _gather_names(text, starts[:, 0], lengths[:, 0])
+    if b".." in chunk or b"/" in chunk or b"\\" in chunk:
+        _check_inside(names, path, lines)
     values, bad = _gather_numbers(text, starts[:, 1:], lengths[:, 1:], dtype)
     if bad is not None:
         row, column = bad
@@ -142,6 +181,26 @@ def _parse(
             "Download the file again or mend the line."
         )
     return names, values
+
+
+def _check_lengths(lengths: NDArray[np.intp], path: Path, lines: NDArray[np.intp]) -> None:
+    long = np.flatnonzero(lengths > LONGEST_NAME)
+    if len(long):
+        raise UserError(
+            f"{path}, line {lines[long[0]]}: a name of {lengths[long[0]]:,} bytes, and files have {LONGEST_NAME} at "
+            "most. Download the file again or mend the line."
+        )
+
+
+def _check_inside(names: NDArray[np.bytes_], path: Path, lines: NDArray[np.intp]) -> None:
+    """Refuse a name that leads out of the folder of the pictures."""
+    for name, line in zip(names.tolist(), lines, strict=True):
+        parts = name.replace(b"\\", b"/").split(b"/")
+        if b".." in parts or not parts[0] or parts[0].endswith(b":"):
+            raise UserError(
+                f"{path}, line {line}: {name.decode(errors='replace')} is no name below the folder of the pictures. "
+                "Download the file again or mend the line."
+            )
 
 
 def _gather_names(text: NDArray[np.uint8], starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.bytes_]:

@@ -8,10 +8,8 @@ from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
-from gender_lightning.building import TARGET, accepts, build, resolve
-from gender_lightning.errors import UserError
+from gender_lightning.building import OPTIMIZER, accepts, build
 
-PACKAGES = ("torch.optim.", "timm.optim.")
 _log = logging.getLogger(__name__)
 
 
@@ -37,27 +35,14 @@ def make_optimizer(
         UserError: If the class is none of torch.optim or timm.optim, or refuses an argument.
     """
     section = config.section()
-    check_target(section[TARGET])
-    if not section.get("weight_decay") and not accepts(section, "weight_decay"):
+    if not section.get("weight_decay") and not accepts(section, OPTIMIZER, "weight_decay"):
         section.pop("weight_decay", None)
-    if accepts(section, "fused"):
+    if accepts(section, OPTIMIZER, "fused"):
         section["fused"] = _fused(section.get("fused"), groups, fused)
     # copies, since optimizers write their defaults into the groups
-    optimizer = build(section, [dict(group) for group in groups])
+    optimizer = build(section, OPTIMIZER, [dict(group) for group in groups])
     assert isinstance(optimizer, Optimizer)
     return optimizer
-
-
-def check_target(target: str) -> None:
-    """Checks that a path names an optimizer of torch or timm.
-
-    Raises:
-        UserError: If it does not.
-    """
-    if not target.startswith(PACKAGES):
-        raise UserError(f"{target} is no optimizer of torch.optim or timm.optim. Example: torch.optim.AdamW.")
-    if not issubclass(resolve({TARGET: target}), Optimizer):
-        raise UserError(f"{target} is not an optimizer. Name a class such as torch.optim.AdamW.")
 
 
 def _fused(asked: bool | None, groups: Sequence[dict[str, Any]], wanted: bool | None) -> bool | None:

@@ -71,7 +71,7 @@ class ReportToSearch(pl.Callback):
 
         quiet()
         storage = open_storage(self._link.storage)
-        pruner = building.build(self._link.pruner) if self._link.pruner else optuna.pruners.NopPruner()
+        pruner = building.build(self._link.pruner, building.PRUNER) if self._link.pruner else optuna.pruners.NopPruner()
         study = optuna.load_study(study_name=self._link.study, storage=storage, pruner=pruner)
 
         def decide(epoch: int, value: float) -> bool:

@@ -66,7 +66,7 @@ def step(config: Settings) -> None:
     [
         (Settings("torch.optim.SGD", momentun=0.9), "Did you mean 'momentum'"),
         (Settings("torch.optim.Rprop", weight_decay=0.1), "no argument 'weight_decay'"),
-        (Settings("torch.nn.Linear"), "no optimizer of torch.optim or timm.optim"),
+        (Settings("torch.nn.Linear"), "is not an optimizer of torch.optim, timm.optim"),
         (Settings("torch.optim.lr_scheduler.StepLR"), "not an optimizer"),
         (Settings("torch.optim.SGD", nesterov=True), "refuses its arguments: Nesterov"),
     ],

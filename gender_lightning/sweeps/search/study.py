@@ -40,8 +40,8 @@ def checked(settings: SearchConfig, space: Space) -> SearchConfig:
             raise UserError(f"search.metrics: {name} is not measured. There is: {', '.join(names)}.")
     for point in settings.enqueue:
         space.known_good(point)
-    building.check(settings.pruner)
-    building.resolve(settings.sampler)
+    building.check(settings.pruner, building.PRUNER)
+    building.resolve(settings.sampler, building.SAMPLER)
     if settings.sampler["_target_"] == _CMAES and importlib.util.find_spec("cmaes") is None:
         raise UserError("search/sampler=cmaes needs the package cmaes. Install it, or choose search/sampler=tpe.")
     if settings.sampler["_target_"] != _GRID:
@@ -97,9 +97,8 @@ def _sampler(settings: SearchConfig, space: Space, trials: int) -> optuna.sample
     runtime: dict[str, Any] = {}
     if settings.sampler["_target_"] == _GRID:
         runtime["search_space"] = space.grid()
-    if settings.seed is not None and building.accepts(settings.sampler, "seed"):
+    if settings.seed is not None and building.accepts(settings.sampler, building.SAMPLER, "seed"):
         runtime["seed"] = settings.seed + trials  # else a search that goes on would draw its first points again
-    sampler = building.build(settings.sampler, **runtime)
-    if not isinstance(sampler, optuna.samplers.BaseSampler):
-        raise UserError(f"{settings.sampler['_target_']} is no sampler. Choose one of optuna.samplers.")
+    sampler = building.build(settings.sampler, building.SAMPLER, **runtime)
+    assert isinstance(sampler, optuna.samplers.BaseSampler)
     return sampler
