@@ -11,12 +11,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gender_lightning.errors import UserError
-
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,12 @@ CALLBACK = Kind(
     "pytorch_lightning.Callback",
     ("pytorch_lightning.callbacks",),
     "pytorch_lightning.callbacks.DeviceStatsMonitor",
+)
+AUGMENTATION = Kind(
+    "an augmentation",
+    "torch.nn.Module",
+    ("torchvision.transforms.v2", "kornia.augmentation"),
+    "torchvision.transforms.v2.GaussianBlur",
 )
 SAMPLER = Kind("a sampler", "optuna.samplers.BaseSampler", ("optuna.samplers",), "optuna.samplers.TPESampler")
 PRUNER = Kind("a pruner", "optuna.pruners.BasePruner", ("optuna.pruners",), "optuna.pruners.MedianPruner")
@@ -140,6 +145,21 @@ def resolve(section: Mapping[str, Any], kind: Kind, *, allowed: Collection[str] 
     if not any(_is_in(path, module) for module in allowed) and not issubclass(found, _import(kind.base)):
         raise UserError(f"{path} is not {kind.noun}. Name a class such as {kind.example}.")
     return found
+
+
+def import_packages(names: Sequence[str]) -> None:
+    """Imports the user's own packages, so that what they register (a network of timm's, say) is known.
+
+    Raises:
+        UserError: If one cannot be imported.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(
+                f"packages: {name} cannot be imported ({error}). Install it, or put its folder into PYTHONPATH."
+            ) from error
 
 
 def signature(target: type) -> Mapping[str, inspect.Parameter]:

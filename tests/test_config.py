@@ -81,7 +81,7 @@ def test_a_recipe_wins_over_the_menu_and_the_command_line_over_the_recipe() -> N
         ("seed", "1", "seed=1: it should be a valid integer."),
         ("seed", -1, "seed=-1: it should be greater than or equal to 0."),
         ("test", "yes", "test=yes: it should be a valid boolean."),
-        ("data.crop", "round", "data.crop=round: it should be 'square' or 'none'."),
+        ("data.crop", "round", "data.crop=round: it should be 'square', 'lower' or 'none'."),
         ("data.limit", 0, "data.limit=0: it should be greater than or equal to 1."),
         ("data.root", "", "data.root=: it should have at least 1 character."),
         ("data.name", "imagenet", "data.name=imagenet: it should be one of 'celeba', 'folder', 'synthetic'."),

@@ -64,8 +64,11 @@ def prepare(config: TrainConfig) -> Parts:
         UserError: whatever of the machine, the data or the weights does not fit the configuration.
     """
     hardware = hardware_of(config.trainer)
+    building.import_packages(config.packages)
     for section in config.callbacks.extra.values():
-        building.check(section, building.CALLBACK)
+        building.check(section, building.CALLBACK, allowed=config.packages)
+    extra = config.augmentation.extra.values()
+    transforms = [building.build(section, building.AUGMENTATION, allowed=config.packages) for section in extra]
     _check_optimizer(config)
     data = FaceDataModule(config.data, seed=config.seed)
     if is_first_process():
@@ -83,6 +86,7 @@ def prepare(config: TrainConfig) -> Parts:
         seed=config.seed,
         class_counts=data.class_counts("train"),
         fetch_weights=config.resume is None,  # last.ckpt holds them
+        transforms=transforms,
     )
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
@@ -157,6 +161,7 @@ def _configuration_of(run: Run) -> dict[str, Any]:
     from gender_lightning.overrides import groups
 
     config = OmegaConf.create(run.config())
+    used, config["packages"] = config.get("packages", []), []  # importing runs code: only the command line may ask
     menu = groups()
     for override in OverridesParser.create().parse_overrides(_typed_overrides()):
         key = override.key_or_group
@@ -170,4 +175,8 @@ def _configuration_of(run: Run) -> dict[str, Any]:
         OmegaConf.update(config, key, override.value())
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
+    if used and not values["packages"]:
+        raise UserError(
+            f"The run in {run.path} imports {', '.join(used)}. If these are yours, add packages=[{','.join(used)}]."
+        )
     return {str(key): value for key, value in values.items()}

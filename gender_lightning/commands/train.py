@@ -94,7 +94,9 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
                 min_delta=settings.early_stopping.min_delta,
             )
         )
-    callbacks += [building.build(section, building.CALLBACK) for section in settings.extra.values()]
+    callbacks += [
+        building.build(section, building.CALLBACK, allowed=config.packages) for section in settings.extra.values()
+    ]
     job = this_job()
     if job is not None and job.trial is not None:
         callbacks.append(ReportToSearch(job.trial))

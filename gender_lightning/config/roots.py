@@ -31,6 +31,7 @@ class TrainConfig(Section):
     run_dir: str = Field(min_length=1)
     resume: str | None = Field(description="a run directory to go on with")
     test: bool = Field(description="test the best checkpoint once at the end")
+    packages: list[str] = Field(description="your own importable packages, whose classes _target_ may name")
     data: DataConfig
     model: ModelConfig
     augmentation: AugmentationConfig

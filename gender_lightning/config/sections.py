@@ -53,6 +53,7 @@ class AugmentationConfig(Section):
     cutmix: NonNegative = Field(description="alpha of the Beta distribution; 0 is off")
     fill: Literal["reflection", "border", "zeros"] = Field(description="what lies outside the picture")
     progressive: list[Progressive] = Field(description="smaller inputs early: [{until: 0.5, image_size: 64}]")
+    extra: dict[str, dict[str, Any]] = Field(description="further transforms of a batch by _target_")
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationConfig:

@@ -115,7 +115,7 @@ def _timm_config(short: str) -> Any:
     import timm
 
     try:
-        return timm.get_pretrained_cfg(short)
+        return timm.get_pretrained_cfg(short) or timm.models.PretrainedCfg()  # a network of the user's own has none
     except RuntimeError as error:  # an unknown tag after the dot
         raise UserError(f"There is no model named {TIMM}{short}: {error}. Leave out the part after the dot.") from error
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gender_lightning.config import (
@@ -68,6 +69,7 @@ class GenderClassifier(pl.LightningModule):
         seed: int = 1,
         class_counts: tuple[int, int] | None = None,
         fetch_weights: bool = True,
+        transforms: Sequence[nn.Module] = (),
     ) -> None:
         """Build the network.
 
@@ -80,6 +82,7 @@ class GenderClassifier(pl.LightningModule):
             framing: How the data module cuts images; travels with the checkpoint.
             seed: Augmentation, mixing and dropout are a function of it, of the step, and of the image.
             class_counts: Training images of (female, male), for balanced class weights.
+            transforms: Of training batches beside `augmentation`, see `Augment`.
             fetch_weights: False spares loading ``model.pretrained`` where a resume overwrites it anyway.
 
         Raises:
@@ -101,7 +104,7 @@ class GenderClassifier(pl.LightningModule):
         settings = augmentation_settings(augmentation)
         if settings.progressive and fixed_image_size(self.net) is not None:
             raise UserError(f"{model.name} takes one image size only. Set augmentation.progressive=[].")
-        self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed)
+        self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
         self.class_weights: tuple[float, float] | None = None
         if loss.class_weights == "balanced":
             assert class_counts is not None
@@ -305,7 +308,7 @@ def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
 
 def augmentation_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
     """The section as the transforms take it."""
-    values = augmentation.model_dump()
+    values = augmentation.model_dump(exclude={"extra"})
     values["color_jitter"] = ColorJitter(**values["color_jitter"])
     values["random_scale"] = tuple(values["random_scale"])
     values["progressive"] = tuple(ProgressiveStage(**stage) for stage in values["progressive"])

@@ -41,7 +41,8 @@ class Job:
     def command(self) -> list[str]:
         """The same that a person would type for this run alone."""
         directory = hydra_value(str(self.directory))
-        rest = [f"resume={directory}"] if self.resume else [*self.overrides, f"run_dir={directory}"]
+        trusted = [text for text in self.overrides if text.startswith("packages=")]
+        rest = [f"resume={directory}", *trusted] if self.resume else [*self.overrides, f"run_dir={directory}"]
         return [sys.executable, "-m", "gender_lightning", "train", *rest]
 
     def info(self, slot: Slot) -> JobInfo:

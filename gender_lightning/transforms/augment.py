@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gender_lightning.errors import UserError
 from gender_lightning.transforms import color, erasing, geometry
 from gender_lightning.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from gender_lightning.transforms.parameters import Parameters, draw_parameters
@@ -60,13 +61,26 @@ class Augment(nn.Module):
         *,
         seed: int = 1,
         channels_last: bool = False,
+        extra: Sequence[nn.Module] = (),
     ) -> None:
-        """Take the strengths, the normalisation (3 numbers each, of pixels in 0..1) and the run's seed."""
+        """Take the strengths and the run's seed.
+
+        Args:
+            settings: What is done, and how strongly.
+            mean: Per channel, of pixels in 0..1.
+            std: Per channel.
+            seed: Of the run.
+            channels_last: Memory format of the result.
+            extra: Further transforms, each from float32 (B, 3, S, S) in 0..1 to the same shape, applied to the
+                whole batch before the normalisation. They draw from torch's own generator, which the training
+                seeds at each step.
+        """
         super().__init__()
         self.settings = settings
         self.seed = seed
         self.channels_last = channels_last
         self.normalize = Normalize(mean, std)
+        self.extra = nn.ModuleList(extra)
 
     @torch.no_grad()
     def forward(self, images: Tensor, indices: Tensor, step: int, *, size: int | None = None) -> Tensor:
@@ -87,13 +101,26 @@ class Augment(nn.Module):
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         shape = (len(images), 3, height, width)
         result = torch.empty(shape, dtype=torch.float32, device=images.device, memory_format=layout)
-        whole = images.device.type != "cpu" or torch.get_num_threads() > 1
+        whole = images.device.type != "cpu" or torch.get_num_threads() > 1 or len(self.extra) > 0
         piece = max(1, len(images) if whole else _PIXELS_PER_PIECE // (height * width))
         for start in range(0, len(images), piece):
             rows = slice(start, start + piece)
             small = images[rows] if size is None else geometry.shrink(images[rows], size)
-            result[rows] = self._finish(augment(small, parameters[rows], self.settings.fill), parameters[rows])
+            result[rows] = self._finish(
+                self._further(augment(small, parameters[rows], self.settings.fill)), parameters[rows]
+            )
         return result
+
+    def _further(self, levels: Tensor) -> Tensor:
+        for transform in self.extra:
+            changed = transform(levels / 255)
+            if not isinstance(changed, Tensor) or changed.shape != levels.shape:
+                raise UserError(
+                    f"augmentation.extra: {type(transform).__name__} makes something else than images of the same "
+                    "size. Take one that changes pixels only."
+                )
+            levels = changed * 255
+        return levels
 
     def _finish(self, levels: Tensor, parameters: Parameters) -> Tensor:
         normalised = self.normalize.levels_(levels)  # in place: `augment` of uint8 has made a fresh tensor
