@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
@@ -121,7 +121,10 @@ class FaceDataModule(pl.LightningDataModule):
         batch_size = self.config.batch_size
         sampler: Sampler[int]
         if training:
-            sampler = TrainingSampler(len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks)
+            epoch, done = self._place()
+            sampler = TrainingSampler(
+                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, done=done
+            )
         else:
             batch_size = self.evaluation_batch_size
             sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks)
@@ -168,6 +171,15 @@ class FaceDataModule(pl.LightningDataModule):
     def _ranks(self) -> tuple[int, int]:
         """(rank, number of ranks); (0, 1) outside a trainer."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _place(self) -> tuple[int, int]:
+        """(epoch, batches of it that are done): where a resumed training goes on; (0, 0) elsewhere."""
+        if self.trainer is None:
+            return 0, 0
+        loop = self.trainer.fit_loop
+        epochs: Any = loop.epoch_progress.current  # Lightning types it as less than it is
+        inside = epochs.started > epochs.processed
+        return epochs.processed, loop.epoch_loop.batch_progress.current.ready if inside else 0
 
     @property
     def _nodes(self) -> int:

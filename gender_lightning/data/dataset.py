@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import Framing, decode, frame_tensor
 from gender_lightning.data.images import ImageStore
+from gender_lightning.job import die_with_parent
 
 
 class Batch(NamedTuple):
@@ -67,10 +69,17 @@ def keep_batch(batch: Any) -> Any:
 
 
 def start_worker(worker: int) -> None:
-    """One thread per worker: the processes are the parallelism.
+    """One thread per worker: the processes are the parallelism. And none outlives its training.
+
+    A signal that asks the training to end comes to its workers too (Ctrl-C, a scheduler's): they go on, since the
+    training needs their batches to save and end, and then ends them itself.
 
     It is here, not in the data module, so that a spawned worker does not load Lightning.
     """
     # Nothing for OpenCV: reading does not use it, and its setNumThreads would wait for ever, in a forked worker,
     # for the threads that the parent has drawn faces with.
     torch.set_num_threads(1)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    die_with_parent()
