@@ -62,10 +62,10 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     data, model = parts.data, parts.model
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
-    with run.recording(signals), run.log_file(), one_report(run), explained(run):
+    with run.recording(signals), run.log_file():
         run.update(trainer=asdict(parts.hardware))
         loggers = make_loggers(config.logger, run)
-        with finishing(loggers):
+        with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
             trainer = make_trainer(
                 config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid

@@ -114,6 +114,7 @@ class GenderClassifier(pl.LightningModule):
         self.metrics: dict[str, dict[str, float]] = {}
         self._rows = Rows()
         self._frozen = False
+        self._only_validates = False  # a resume in the validation of an epoch has no training step before it
 
     # ---- before and around training
 
@@ -213,6 +214,7 @@ class GenderClassifier(pl.LightningModule):
             loss = loss + weight * self._loss(auxiliary_logits, targets)
         value, n = loss.detach(), len(images)
         self.epoch_loss.update(value, n)
+        self._only_validates = False
         self.log("train/loss", self.epoch_loss, on_step=False, on_epoch=True)
         self.log("train/loss_step", value, on_step=True, on_epoch=False, batch_size=n)
         return loss
@@ -261,6 +263,8 @@ class GenderClassifier(pl.LightningModule):
         """Metrics over the whole split, logged as val/*."""
         if not self.trainer.sanity_checking:
             self._evaluate("valid", "val", self.trainer.val_dataloaders, self.trainer.num_val_batches)
+        if self._only_validates and self.trainer.state.fn == "fit":
+            self.log("train/loss", self.epoch_loss.compute())
 
     def on_test_epoch_end(self) -> None:
         """Metrics over the whole split, logged as test/*."""
@@ -299,6 +303,7 @@ class GenderClassifier(pl.LightningModule):
         """Go on with the mean loss of an epoch that was broken off in its middle."""
         if _EPOCH_LOSS in checkpoint:
             self.epoch_loss.restore(checkpoint[_EPOCH_LOSS], self.global_rank, self.trainer.world_size)
+            self._only_validates = True
 
 
 def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:

@@ -85,16 +85,21 @@ class FiniteLoss(pl.Callback):
         if math.isfinite(value):
             return None
         self._pending.clear()
+        return NonFiniteLoss(value, pending.place, self._image_ids(pending.indices.tolist()))
+
+    def _image_ids(self, rows: list[int]) -> list[str]:
         assert self._trainer is not None
         index = self._trainer.datamodule.index("train")  # type: ignore[attr-defined]
-        ids = [index.image_ids[row].decode(errors="replace") for row in pending.indices.tolist()]
-        return NonFiniteLoss(value, pending.place, ids)
+        return [index.image_ids[row].decode(errors="replace") for row in rows]
 
 
 def _on_its_way(loss: Tensor, place: str, indices: Tensor) -> _Pending:
-    if loss.device.type != "cuda":
-        return _Pending(loss, None, place, indices)
-    host = torch.empty_like(loss, device="cpu", pin_memory=True)
-    host.copy_(loss, non_blocking=True)
-    arrived = torch.cuda.current_stream(loss.device).record_event()
-    return _Pending(host, arrived, place, indices)
+    if loss.device.type == "cuda":
+        host = torch.empty_like(loss, device="cpu", pin_memory=True)
+        loss = host.copy_(loss, non_blocking=True)
+    return _Pending(loss, _arrival(loss), place, indices)
+
+
+def _arrival(loss: Tensor) -> Any:
+    """What tells whether a loss has come to the host; None where it lies there already."""
+    return torch.cuda.current_stream().record_event() if loss.is_pinned() else None

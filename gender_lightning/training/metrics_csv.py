@@ -45,12 +45,12 @@ class MetricsCsv(pl.Callback):
         self._started = time.monotonic() - max(before, self._before)
 
     def state_dict(self) -> dict[str, Any]:
-        """The seconds so far: a checkpoint inside an epoch is later than the last row."""
-        return {"seconds": time.monotonic() - self._started}
+        """The seconds so far, since a checkpoint inside an epoch is later than the last row, and the last rate."""
+        return {"seconds": time.monotonic() - self._started, "lr": self._lr}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the seconds of the earlier parts."""
-        self._before = float(state_dict["seconds"])
+        self._before, self._lr = float(state_dict["seconds"]), float(state_dict["lr"])
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ class Ranks(_SubprocessScriptLauncher):
         if self.unwinding.wait(PATIENCE_SECONDS):
             return
         failed = next(process for process in self.procs if process.returncode)
-        self.last_words(f"Process {self.procs.index(failed) + 1} has ended with exit code {failed.returncode}")
+        self.last_words(_ending(self.procs.index(failed) + 1, failed.returncode))
         self.kill(signal.SIGKILL)
         os._exit(1)
 
@@ -113,13 +114,14 @@ def one_report(run: Run) -> Iterator[None]:
         _end_others(kill=False)
         raise
     except BaseException as error:
-        if not first and not isinstance(error, OtherRankFailed) and not _is_broken_exchange(error):
-            leave_word(run.path, f"{type(error).__name__}: {error}")
-        said = None
-        if first and _launched:
-            consequence = isinstance(error, OtherRankFailed) or _is_broken_exchange(error)
-            said = wait_for_words(run.path) if consequence else take_words(run.path)
-        _end_others(kill=first)
+        consequence = isinstance(error, OtherRankFailed) or _is_broken_exchange(error)
+        if not first:
+            if consequence:  # the first process says what has happened
+                sys.exit(1)
+            leave_word(run.path, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+            raise
+        said = (wait_for_words(run.path) or _fate()) if consequence else None
+        _end_others(kill=True)
         if said is None:
             raise
         raise UserError(f"The training has ended because another of its processes has failed. {said}") from error
@@ -132,6 +134,19 @@ def _end_others(*, kill: bool) -> None:
     for launcher in _launched:
         launcher.end(kill=kill)
     _launched.clear()
+
+
+def _fate() -> str | None:
+    """How a process ended that has left no word."""
+    codes = [(number, process.poll()) for it in _launched for number, process in enumerate(it.procs, start=1)]
+    return next((_ending(number, code) for number, code in codes if code), None)
+
+
+def _ending(number: int, code: int) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"Process {number} was ended from outside ({name}), most often because memory ran out."
+    return f"Process {number} has ended with exit code {code}."
 
 
 def _is_broken_exchange(error: BaseException) -> bool:
@@ -157,7 +172,7 @@ def take_words(directory: Path) -> str | None:
     return " ".join(texts) or None
 
 
-def wait_for_words(directory: Path, seconds: float = 1.0) -> str | None:
+def wait_for_words(directory: Path, seconds: float = 3.0) -> str | None:
     """As `take_words`, for what may be being written at this moment."""
     deadline = time.monotonic() + seconds
     while (found := take_words(directory)) is None and time.monotonic() < deadline:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import torch
@@ -51,32 +52,47 @@ def draw(root: Path) -> None:
     draw_faces(root, {"train": 33, "valid": 15, "test": 13}, seed=21)
 
 
-def train(*overrides: str, kill_after: float | None = None, log: Path) -> tuple[int, float]:
-    """`gender-lightning train` in a forked process, killed after so many seconds; (wait status, seconds)."""
-    started = time.monotonic()
+def train(*overrides: str, run: Path, kill_after: float | None = None, log: Path) -> tuple[int, float]:
+    """`gender-lightning train` in a forked process, killed so many seconds after its first checkpoint.
+
+    Returns:
+        Its wait status, and the seconds from its first checkpoint to its end.
+    """
+    last = run / "checkpoints" / "last.ckpt"
+    before, first = _written(last), math.inf
     child = os.fork()
     if child == 0:
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        sys.argv = ["gender-lightning", "train", *overrides]
-        code = 1
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
+        _run_in_child(overrides, log)
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return status, time.monotonic() - started
-        if kill_after is not None and time.monotonic() - started > kill_after:
+            return status, time.monotonic() - first
+        if first == math.inf and _written(last) != before:
+            first = time.monotonic()
+        if kill_after is not None and time.monotonic() - first > kill_after:
             os.kill(child, signal.SIGKILL)
             kill_after = None
         time.sleep(0.01)
+
+
+def _written(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
+def _run_in_child(overrides: Sequence[str], log: Path) -> NoReturn:
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.argv = ["gender-lightning", "train", *overrides]
+    code = 1
+    try:
+        main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def compare(whole: Path, broken: Path) -> list[str]:
@@ -122,14 +138,14 @@ def torment(
     folder.mkdir(parents=True)
     whole, broken, log = folder / "whole", folder / "broken", folder / "output.txt"
     typed = [*COMMON, f"data.root={faces}", *settings]
-    status, seconds = train(*typed, f"run_dir={whole}", log=log)
+    status, seconds = train(*typed, f"run_dir={whole}", run=whole, log=log)
     assert status == 0, log.read_text()
     struck: list[str] = []
     while True:
         resume = (broken / "run.json").is_file()
         command = [f"resume={broken}"] if resume else [*typed, f"run_dir={broken}"]
-        limit = chance.uniform(0.3, 0.9) * seconds if len(struck) < kills else None
-        status, _ = train(*command, kill_after=limit, log=log)
+        limit = chance.random() * 0.9 * seconds if len(struck) < kills else None
+        status, _ = train(*command, run=broken, kill_after=limit, log=log)
         if os.WIFSIGNALED(status):
             struck.append(_place(broken))
         else:

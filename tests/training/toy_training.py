@@ -16,6 +16,7 @@ from gender_lightning.models.checkpoint import KEY, ModelSpec
 from gender_lightning.training.checkpoint_files import WholeFiles
 from gender_lightning.training.checkpoints import Checkpoints, Rhythm
 from gender_lightning.training.ema import Ema
+from gender_lightning.training.finite_loss import FiniteLoss
 from gender_lightning.training.metrics_csv import MetricsCsv
 from gender_lightning.training.schedules import make_scheduler
 from gender_lightning.training.throughput import Throughput
@@ -130,13 +131,14 @@ def fit(
     reverse: bool = False,
     rhythm: Rhythm | None = None,
     interruption: Interruption | None = None,
+    finite: FiniteLoss | None = None,
     **options: Any,
 ) -> Fit:
     """Runs a fit of the toy with all callbacks that write."""
     module = module or Toy()
     averaging = Ema(ema) if ema else None
     checkpoints = Checkpoints(
-        folder / "checkpoints", mode=mode, ema=averaging, rhythm=rhythm, interruption=interruption
+        folder / "checkpoints", mode=mode, ema=averaging, rhythm=rhythm, interruption=interruption, finite=finite
     )
     throughput = Throughput()
     callbacks = [throughput, MetricsCsv(folder / "metrics.csv", throughput), *extra]
