@@ -69,6 +69,8 @@ def check_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) 
 
 
 def _fault(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | None:
+    if path.is_file() and not zipfile.is_zipfile(path):  # torch would look for an older form in it
+        return f"{path} is damaged, or no checkpoint."
     try:
         content = read_torch_file(path)
     except UserError as error:

@@ -183,7 +183,7 @@ def run_all() -> None:
         done = different = number = 0
         while done < options.kills:
             settings = SETTINGS[number % len(SETTINGS)]
-            wrong, struck = torment(faces, Path(folder) / str(number), settings, 2, chance)
+            wrong, struck = torment(faces, Path(folder) / str(number), settings, min(4, options.kills), chance)
             done, different, number = done + len(struck), different + bool(wrong), number + 1
             report = {"settings": settings, "struck": struck, "different": wrong}
             sys.stdout.write(json.dumps(report) + "\n")
