@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from torch.utils.data import Dataset
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import Framing, decode, frame_tensor
 from gender_lightning.data.images import ImageStore
-from gender_lightning.job import die_with_parent
+from gender_lightning.job import die_with_parent, obey_parent_alone
 
 
 class Batch(NamedTuple):
@@ -79,7 +78,5 @@ def start_worker(worker: int) -> None:
     # Nothing for OpenCV: reading does not use it, and its setNumThreads would wait for ever, in a forked worker,
     # for the threads that the parent has drawn faces with.
     torch.set_num_threads(1)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    obey_parent_alone()
     die_with_parent()

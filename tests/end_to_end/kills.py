@@ -148,6 +148,8 @@ def torment(
         status, _ = train(*command, run=broken, kill_after=limit, log=log)
         if os.WIFSIGNALED(status):
             struck.append(_place(broken))
+            if json.loads((broken / "run.json").read_text())["status"] == "done":
+                break
         else:
             assert status == 0, log.read_text()
             break
@@ -159,6 +161,8 @@ def _place(run: Path) -> str:
     if not last.is_file():
         return "before the first checkpoint"
     content = torch.load(last, weights_only=True)
+    if (run / "metrics.json").is_file():
+        return "at the very end"
     if (run / "predictions" / "valid.parquet").is_file():
         return "after the fit"
     inside = content["loops"]["fit_loop"]["epoch_progress"]["current"]
