@@ -142,9 +142,12 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._stop(trainer, number)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Waits until rank 0 has written, since every rank may read now."""
+        """Waits until rank 0 has written, since every rank may read now; the last look for a signal."""
         self._interruption.defers = False
         trainer.strategy.barrier("checkpoints")
+        number, _ = self._agreed(trainer)
+        if number:
+            self._stop(trainer, number)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Nobody looks for signals any more."""

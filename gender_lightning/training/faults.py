@@ -7,12 +7,12 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from gender_lightning.console import record
 from gender_lightning.errors import UserError
+from gender_lightning.models.files import read_torch_file
 from gender_lightning.runs import Run
 from gender_lightning.training.checkpoint_files import place_of
 from gender_lightning.training.finite_loss import NonFiniteLoss
@@ -94,12 +94,11 @@ def _dead_worker(pids: str, how: str) -> str:
 
 def _way_on(run: Run) -> str:
     """The last good checkpoint, and how to go on from it."""
-    for file in (run.last, run.previous):
-        if file.is_file():
-            return f"The last good checkpoint is {file} ({_place(file)}): train resume={run.path} goes on from it."
+    for file, resume in ((run.last, run.path), (run.previous, run.previous)):
+        try:
+            place = place_of(read_torch_file(file))
+        except UserError as error:
+            log.debug("not offered: %s", error)
+            continue
+        return f"The last good checkpoint is {file} ({place}): train resume={resume} goes on from it."
     return "There is no checkpoint yet."
-
-
-def _place(file: Path) -> str:
-    content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    return place_of(content)
