@@ -100,6 +100,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
         """Takes over what happens at a signal."""
         self._seen_step, self._saved = trainer.global_step, time.monotonic()
         self._interruption.defers = True
+        validation = trainer.fit_loop.epoch_loop.val_loop
+        if validation.restarted_mid_evaluation:
+            validation.batch_progress.total.reset()  # of what `on_save_checkpoint` had to count for Lightning
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -49,6 +49,7 @@ class EpochLoss(Metric):
             rank: This one.
             ranks: How many there are now.
         """
+        self.update(torch.zeros(()), 0)  # or torchmetrics would warn that nothing has been summed
         if len(sums) != ranks:
             sums = torch.cat([sums.sum(0, keepdim=True), torch.zeros(ranks - 1, 2)])
         self.total, self.images = (value.clone().to(self.total) for value in sums[rank])
