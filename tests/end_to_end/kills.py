@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import pandas as pd
 import torch
 
+import gender_lightning.commands.train  # noqa: F401 - once for all that are forked
 from gender_lightning.__main__ import main
 from gender_lightning.data.synthetic import draw_faces
 
