@@ -63,7 +63,7 @@ def test_it_goes_on_as_if_nothing_had_been(
     assert sorted(path.name for path in broken.iterdir()) == sorted(path.name for path in whole.iterdir())
 
 
-@pytest.mark.parametrize("hook", ["training_step", "validation_step"])
+@pytest.mark.parametrize("hook", ["training_step", pytest.param("validation_step", marks=pytest.mark.slow)])
 def test_a_signal_in_the_middle_of_an_epoch(
     train: Train, command: Command, monkeypatch: pytest.MonkeyPatch, hook: str
 ) -> None:

@@ -19,10 +19,11 @@ import torch
 from gender_lightning.training.hardware import available_cores
 
 LONG = ("model=timm", "model.name=timm/test_resnet", "trainer.max_epochs=100000", "data.workers=1")
+pytestmark = pytest.mark.timeout(600)
 two_processes = pytest.mark.skipif(available_cores() < 2, reason="two processes need two cores")
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.slow)])
 def test_a_signal_to_the_whole_group_saves_and_marks_the_run(
     celeba_of: Callable[..., list[str]], tmp_path: Path, name: str
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_signal_to_the_whole_group_saves_and_marks_the_run(
     assert_gone(left)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
     slow = [*LONG, "data.batch_size=33", "trainer.accumulate_grad_batches=1000000"]  # no step to wait for
@@ -54,6 +56,7 @@ def test_a_second_ctrl_c_ends_at_once(celeba_of: Callable[..., list[str]], tmp_p
     assert_gone(left)
 
 
+@pytest.mark.slow
 @two_processes
 def test_two_processes_stop_together_at_one_signal(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -65,6 +68,7 @@ def test_two_processes_stop_together_at_one_signal(celeba_of: Callable[..., list
     assert_gone(left)
 
 
+@pytest.mark.slow
 @two_processes
 @pytest.mark.parametrize("killed", ["first", "second"])
 def test_one_of_two_processes_is_killed(celeba_of: Callable[..., list[str]], tmp_path: Path, killed: str) -> None:
@@ -109,6 +113,7 @@ def test_a_process_that_fails_ends_the_job_with_its_error(celeba_of: Callable[..
     assert not list(run.glob(".failed-*"))
 
 
+@pytest.mark.slow
 def test_a_loader_process_that_is_killed_is_named(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
     with training(celeba_of(*LONG, f"run_dir={run}"), run) as process:
