@@ -102,6 +102,7 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
     try:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
         publish(temporary, path)

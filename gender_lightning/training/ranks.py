@@ -160,6 +160,7 @@ def leave_word(directory: Path, error: str) -> None:
     """What a further process writes down before it ends by an error, for the first to report."""
     with suppress(OSError):
         file = directory / f".failed-{os.environ.get('LOCAL_RANK', '')}"
+        file.unlink(missing_ok=True)  # a link that somebody has put there would be followed
         file.write_text(error, encoding="utf-8")
 
 
