@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -51,18 +52,42 @@ def this_job() -> JobInfo | None:
     return JobInfo(**values, trial=TrialLink(**link) if link else None)
 
 
-def settle() -> None:
-    """Take the cores of the slot, and die with the parent; before anything counts cores. Nothing outside a sweep.
-
-    A sweep that is killed has no time to end its jobs, and a first rank none to end the others: the kernel does it.
-    """
-    parent = os.environ.get(PARENT_VARIABLE)
-    if not parent:
-        return
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends; nothing where it cannot (macOS)."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def obey_parent_alone() -> None:
+    """Ignore the signals that ask a program to end, except a SIGTERM of the parent itself."""
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # macOS, where nobody can say who has sent it
+        return
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            continue
+        os._exit(0)
+
+    threading.Thread(target=wait, name="obey-parent", daemon=True).start()
+
+
+def settle() -> None:
+    """Take the cores of the slot, and die with the parent; before anything counts cores.
+
+    Nothing for what a person has started. A sweep that is killed has no time to end its jobs, and a first rank none
+    to end the others: the kernel does it.
+    """
+    parent = os.environ.get(PARENT_VARIABLE)
+    if not parent:
+        return
+    die_with_parent()
     if os.getppid() != int(parent):  # it died before the kernel was asked
         sys.exit(1)
     os.environ[PARENT_VARIABLE] = str(os.getpid())  # for the ranks that this process starts

@@ -7,19 +7,18 @@ import logging
 import os
 import platform
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from gender_lightning.console import record
+from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
+from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
 from gender_lightning.provenance import git_state, hardware, package_versions
 
@@ -40,8 +39,12 @@ class Run:
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
+        self.previous = self.checkpoints / "previous.ckpt"
         self.predictions = path / "predictions"
         self.resume_from: Path | None = None
+        self.resumed = False
+        self.interruption = Interruption()
+        self.ended: Callable[..., None] = lambda status, error=None: None
 
     @classmethod
     def create(cls, run_dir: str, config: Mapping[str, Any], overrides: Sequence[str]) -> Run:
@@ -76,22 +79,26 @@ class Run:
 
     @classmethod
     def resume(cls, path: str) -> Run:
-        """Go on with an earlier run in its own directory.
+        """Go on with an earlier run in its own directory; from its start where it has no checkpoint yet.
+
+        Args:
+            path: The run directory, whose last.ckpt is gone on from, or a checkpoint in it.
 
         Raises:
-            UserError: there is no run, it was finished, or it has no `last.ckpt`.
+            UserError: there is no run, no such checkpoint, or it was finished.
         """
-        if attached := _attached(path):
-            attached.resume_from = attached.last
-            return attached
-        run = cls.open(path)
-        if run.info().get("status") == "done":
+        named = Path(path).expanduser().absolute()
+        directory = named.parent.parent if named.suffix == ".ckpt" else named
+        run = _attached(str(directory)) or cls.open(directory)
+        if is_first_process() and run.info().get("status") == "done":
             raise UserError(f"The run in {run.path} is done already. Start a new one with run_dir=...")
-        if not run.last.is_file():
-            raise UserError(
-                f"{run.path} has no checkpoints/last.ckpt to go on from. Start anew with another run_dir=..."
-            )
-        run.resume_from = run.last
+        run.resumed = True
+        if named.suffix == ".ckpt":
+            if not named.is_file():
+                raise UserError(f"{named} does not exist. Give the run directory, {run.path}.")
+            run.resume_from = named
+        else:
+            run.resume_from = next((file for file in (run.last, run.previous) if file.is_file()), None)
         os.environ[_RANK_VARIABLE] = str(run.path)
         return run
 
@@ -153,15 +160,30 @@ class Run:
             write_text(self.path / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Keep `status` and `seconds` in `run.json` true on every way out, SIGTERM included."""
+    def recording(self, signals: Sequence[str] = ASKED) -> Iterator[None]:
+        """Keep `status` and `seconds` in `run.json` true on every way out.
+
+        Args:
+            signals: Those that ask to end; see `Interruption`.
+        """
         info = self.info()
         started, before = time.monotonic(), float(info.get("seconds", 0.0))
-        resumed = {"resumed": [*info.get("resumed", []), _now()]} if self.resume_from else {}
+        resumed = {"resumed": [*info.get("resumed", []), _now()]} if self.resumed else {}
         self.update(status="running", error=None, **resumed)
+
+        def ended(status: str, error: str | None = None) -> None:
+            if not self.path.is_dir():  # the directory may be what vanished
+                return
+            seconds = round(before + time.monotonic() - started, 1)
+            try:
+                self.update(status=status, error=error, finished=_now(), seconds=seconds)
+            except OSError as fault:  # the disk may be what is full
+                log.warning("%s cannot be written: %s.", self.path / "run.json", fault.strerror)
+
+        self.ended = ended
         status, error_text = "done", None
         try:
-            with exit_on_sigterm():
+            with self.interruption.listening(signals, lambda: ended("interrupted")):
                 yield
         except Pruned:
             status = "pruned"
@@ -173,9 +195,7 @@ class Run:
             status, error_text = "failed", f"{type(error).__name__}: {error}"
             raise
         finally:
-            if self.path.is_dir():  # the directory may be what vanished
-                seconds = round(before + time.monotonic() - started, 1)
-                self.update(status=status, error=error_text, finished=_now(), seconds=seconds)
+            ended(status, error_text)
 
     @contextmanager
     def log_file(self) -> Iterator[None]:
@@ -209,7 +229,7 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -244,23 +264,6 @@ def _attached(run_dir: str) -> Run | None:
     if started_outside and not any(argument.startswith(("run_dir=", "resume=")) for argument in sys.argv):
         raise UserError("Processes started by torchrun or srun need one directory to share. Give run_dir=...")
     return None if is_first_process() else Run(Path(run_dir).absolute())
-
-
-@contextmanager
-def exit_on_sigterm() -> Iterator[None]:
-    """Let a scheduler's or a sweep's SIGTERM unwind the program instead of ending it on the spot."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals nowhere else
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _now() -> str:

@@ -100,14 +100,26 @@ def test_the_status_is_true_on_every_way_out(tmp_path: Path, error: BaseExceptio
     assert info["error"] == (f"{type(error).__name__}: why" if status == "failed" else None)
 
 
-def test_a_terminated_run_says_so(tmp_path: Path) -> None:
-    run = create(tmp_path / "run")
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stop, run.recording():  # noqa: PT012
-        os.kill(os.getpid(), signal.SIGTERM)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_terminated_run_says_so(tmp_path: Path, name: str) -> None:
+    run, number = create(tmp_path / "run"), signal.Signals[name]
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stop, run.recording(("SIGINT", "SIGTERM", "SIGUSR1")):  # noqa: PT012
+        os.kill(os.getpid(), number)
         threading.Event().wait(10)
-    assert stop.value.code == 143 and run.info()["status"] == "interrupted"
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert stop.value.code == 128 + number and run.info()["status"] == "interrupted"
+    assert signal.getsignal(number) is before
+
+
+def test_a_full_disk_does_not_hide_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = create(tmp_path / "run")
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(_OurError), run.recording():  # noqa: PT012
+        monkeypatch.setattr(runs, "write_text", full)
+        raise _OurError
 
 
 def test_a_run_can_be_recorded_outside_the_main_thread(tmp_path: Path) -> None:
@@ -148,11 +160,22 @@ def test_what_cannot_go_on_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no run directory: it has no run.json"):
         Run.resume(str(tmp_path))
     run = create(tmp_path / "run")
-    with pytest.raises(UserError, match=r"has no checkpoints/last.ckpt to go on from"):
-        Run.resume(str(run.path))
+    with pytest.raises(UserError, match=r"lost.ckpt does not exist. Give the run directory"):
+        Run.resume(str(run.checkpoints / "lost.ckpt"))
     run.update(status="done")
     with pytest.raises(UserError, match="is done already"):
         Run.resume(str(run.path))
+
+
+def test_what_a_resume_goes_on_from(tmp_path: Path) -> None:
+    run = create(tmp_path / "run")
+    assert Run.resume(str(run.path)).resume_from is None, "killed before its first checkpoint: from its start"
+    run.previous.touch()  # of a file system without hard links, killed between two renames
+    assert Run.resume(str(run.path)).resume_from == run.previous
+    run.last.touch()
+    assert Run.resume(str(run.path)).resume_from == run.last
+    again = Run.resume(str(run.previous))
+    assert again.resume_from == run.previous and again.path == run.path
 
 
 def test_damaged_files_are_told(tmp_path: Path) -> None:
@@ -178,6 +201,7 @@ def test_a_further_rank_attaches_to_the_run_of_the_first(tmp_path: Path, monkeyp
         raise _OurError
     assert (first.path / "run.json").read_text() == before, "only the first process writes"
     assert not (first.path / "metrics.json").exists() and not (first.path / "log.txt").exists()
+    first.last.touch()
     assert Run.resume("anything").resume_from == first.last
 
 

@@ -35,10 +35,11 @@ from gender_lightning.data.loading import automatic_workers
 from gender_lightning.data.progress import progress_bar
 from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
+from gender_lightning.interruption import Interruption
 from gender_lightning.models.classifier import augmentation_settings
 from gender_lightning.overrides import compose, groups
 from gender_lightning.provenance import git_state, hardware, package_versions
-from gender_lightning.runs import exit_on_sigterm, write_text
+from gender_lightning.runs import write_text
 from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.hardware import Hardware
 from gender_lightning.training.trainer import hardware_of
@@ -76,7 +77,7 @@ def main(values: dict[str, Any]) -> None:
     output = Path(config.output)
     if output.exists():
         raise UserError(f"{output} is there already. Choose another output=...")
-    with exit_on_sigterm():  # so that a training that is being measured ends too
+    with Interruption().listening(["SIGTERM"]):  # so that a training that is being measured ends too
         benchmark(config, models, typed, output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.runs import Run, is_first_process, to_yaml, write_text
+from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.hardware import Hardware
 from gender_lightning.training.trainer import hardware_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,22 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     run = Run.resume(directory)
     values = _with_absolute_paths(_configuration_of(run))
     config = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
-    parts = prepare(config)
+    parts = prepare(config, checkpoint=run.resume_from)
+    if run.resume_from is None:
+        if is_first_process():
+            log.info("%s has no checkpoint yet: the training begins anew.", run.path)
+    elif is_first_process():
+        check_resumable(run.resume_from, parts.model.net.state_dict(), config.model.name)
     _record_changes(run, values)
     return config, parts, run
 
 
-def prepare(config: TrainConfig) -> Parts:
+def prepare(config: TrainConfig, checkpoint: Path | None = None) -> Parts:
     """Open the data and build the model.
+
+    Args:
+        config: Of the training.
+        checkpoint: What its weights will be read from, if it goes on.
 
     Raises:
         UserError: whatever of the machine, the data or the weights does not fit the configuration.
@@ -85,7 +98,7 @@ def prepare(config: TrainConfig) -> Parts:
         framing=data.framing,
         seed=config.seed,
         class_counts=data.class_counts("train"),
-        fetch_weights=config.resume is None,  # last.ckpt holds them
+        fetch_weights=checkpoint is None,  # which holds them
         transforms=transforms,
     )
     model.channels_last = hardware.channels_last

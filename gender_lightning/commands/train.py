@@ -20,17 +20,21 @@ from gender_lightning.console import record
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature, fit_threshold, sigmoid
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
+from gender_lightning.interruption import ASKED
 from gender_lightning.job import this_job
 from gender_lightning.models.checkpoint import read_checkpoint, update_spec
 from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.runs import Pruned, Run, is_first_process
-from gender_lightning.training.checkpoints import Checkpoints
+from gender_lightning.training.checkpoints import Checkpoints, Rhythm
 from gender_lightning.training.ema import Ema
+from gender_lightning.training.faults import explained
+from gender_lightning.training.finite_loss import FiniteLoss
 from gender_lightning.training.first_step import FirstStep
 from gender_lightning.training.loggers import finishing, make_loggers
 from gender_lightning.training.metrics_csv import MetricsCsv, read_rows
 from gender_lightning.training.progress import ProgressBar
 from gender_lightning.training.pruning import ReportToSearch
+from gender_lightning.training.ranks import one_report, watch_ranks
 from gender_lightning.training.throughput import Throughput
 from gender_lightning.training.trainer import make_trainer
 from gender_lightning.training.wandb_run import WandbReport, report_run
@@ -56,14 +60,17 @@ def main(values: dict[str, Any]) -> None:
 def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     """Fit, calibrate on valid, test the best checkpoint once; everything into the run directory."""
     data, model = parts.data, parts.model
-    with run.recording(), run.log_file():
+    preemption = config.trainer.preemption_signal
+    signals = (*ASKED, preemption) if preemption else ASKED
+    with run.recording(signals), run.log_file():
         run.update(trainer=asdict(parts.hardware))
         loggers = make_loggers(config.logger, run)
-        with finishing(loggers):
+        with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
             trainer = make_trainer(
                 config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid
             )
+            watch_ranks(trainer, run)
             trainer.fit(model, data, ckpt_path=run.resume_from, weights_only=True if run.resume_from else None)
             if any(isinstance(it, ReportToSearch) and it.pruned for it in callbacks):
                 raise Pruned
@@ -80,7 +87,8 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     ema = Ema(settings.ema.decay) if settings.ema.decay > 0 else None
     callbacks: list[Callback] = [ema] if ema else []
     callbacks += [throughput, MetricsCsv(run.path / "metrics.csv", throughput), ProgressBar(throughput)]
-    callbacks.append(FirstStep(run))
+    finite = FiniteLoss()
+    callbacks += [FirstStep(run), finite]
     if loggers:
         callbacks += [pl.callbacks.LearningRateMonitor(logging_interval="step"), WandbReport()]
     if settings.early_stopping.patience is not None and not has_valid:
@@ -102,7 +110,19 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
         callbacks.append(ReportToSearch(job.trial))
     if not config.trainer.fast_dev_run:  # which keeps nothing
         monitor, mode = settings.checkpoint.monitor, settings.checkpoint.mode
-        callbacks.append(Checkpoints(run.checkpoints, monitor=monitor, mode=mode, ema=ema))
+        rhythm = Rhythm(settings.checkpoint.every_n_steps, settings.checkpoint.every_minutes)
+        callbacks.append(
+            Checkpoints(
+                run.checkpoints,
+                monitor=monitor,
+                mode=mode,
+                ema=ema,
+                rhythm=rhythm,
+                interruption=run.interruption,
+                finite=finite,
+                resumed_from=run.resume_from,
+            )
+        )
     return callbacks
 
 

@@ -132,10 +132,12 @@ SchedulerConfig = Annotated[Cosine | OneCycle | Step | Plateau | Constant, Field
 
 
 class Checkpoint(Section):
-    """Which epoch `best.ckpt` keeps."""
+    """Which epoch `best.ckpt` keeps, and how often `last.ckpt` is written."""
 
     monitor: Annotated[str, matching(r"val/.+", "be a metric of the valid split, such as val/accuracy")]
     mode: Literal["min", "max"]
+    every_n_steps: Count | None = Field(None, description="last.ckpt after so many optimizer steps too")
+    every_minutes: Positive | None = Field(None, description="last.ckpt inside an epoch when it is so old")
 
 
 class Ema(Section):
@@ -208,4 +210,7 @@ class TrainerConfig(Section):
     log_every_n_steps: Count
     deterministic: bool
     sync_batchnorm: bool
+    preemption_signal: Literal["SIGUSR1", "SIGUSR2", "SIGHUP"] | None = Field(
+        "SIGUSR1", description="of a scheduler that will take the machine away: save and end, as at SIGTERM"
+    )
     fast_dev_run: bool = Field(description="one batch of everything, nothing kept")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
@@ -41,6 +41,7 @@ class FaceDataModule(pl.LightningDataModule):
         self.framing = Framing(config.image_size, config.crop, config.zoom, config.interpolation)
         self._datasets: dict[str, FaceDataset] = {}
         self._loaders: dict[str, DataLoader[Batch]] = {}
+        self._place = (0, 0)  # epoch, and batches of it that are done, from which a training goes on
 
     def prepare_data(self) -> None:
         """Draw the synthetic faces that are not there yet; Lightning calls it on rank 0 only."""
@@ -61,6 +62,18 @@ class FaceDataModule(pl.LightningDataModule):
             if len(part):
                 check_classes(part, split)
             self._datasets[split] = FaceDataset(part, store, self.framing)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the order the training is; on every rank the same."""
+        if self.trainer is None:
+            return {}
+        epochs: Any = self.trainer.fit_loop.epoch_progress.current  # Lightning types it as less than it is
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return {"epoch": epochs.processed, "done": batches if epochs.started > epochs.processed else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on there. Lightning makes the loader of a resumed training, and its processes fetch, before it counts."""
+        self._place = (state_dict["epoch"], state_dict["done"])
 
     @property
     def has_valid(self) -> bool:
@@ -121,7 +134,10 @@ class FaceDataModule(pl.LightningDataModule):
         batch_size = self.config.batch_size
         sampler: Sampler[int]
         if training:
-            sampler = TrainingSampler(len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks)
+            epoch, done = self._place
+            sampler = TrainingSampler(
+                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, done=done
+            )
         else:
             batch_size = self.evaluation_batch_size
             sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks)

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import Framing, decode, frame_tensor
 from gender_lightning.data.images import ImageStore
+from gender_lightning.job import die_with_parent, obey_parent_alone
 
 
 class Batch(NamedTuple):
@@ -67,10 +68,15 @@ def keep_batch(batch: Any) -> Any:
 
 
 def start_worker(worker: int) -> None:
-    """One thread per worker: the processes are the parallelism.
+    """One thread per worker: the processes are the parallelism. And none outlives its training.
+
+    A signal that asks the training to end comes to its workers too (Ctrl-C, a scheduler's): they go on, since the
+    training needs their batches to save and end, and then ends them itself.
 
     It is here, not in the data module, so that a spawned worker does not load Lightning.
     """
     # Nothing for OpenCV: reading does not use it, and its setNumThreads would wait for ever, in a forked worker,
     # for the threads that the parent has drawn faces with.
     torch.set_num_threads(1)
+    obey_parent_alone()
+    die_with_parent()

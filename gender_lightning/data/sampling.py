@@ -21,18 +21,32 @@ class TrainingSampler(Sampler[int]):
         seed: Of the order.
         rank: This process.
         ranks: Number of processes.
+        epoch: The first one to be asked for, since a loader's processes fetch before `set_epoch` is called.
+        done: Batches of this first epoch that a training which is resumed has seen already.
     """
 
-    def __init__(self, length: int, batch_size: int, *, seed: int, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        epoch: int = 0,
+        done: int = 0,
+    ) -> None:
         assert length > 0 and batch_size > 0 and 0 <= rank < ranks
         self.length, self.batch_size, self.seed, self.rank, self.ranks = length, batch_size, seed, rank, ranks
-        self.epoch = 0
+        self.epoch = epoch
+        self._started = (epoch, done)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation; Lightning calls it before each epoch, after a resume too."""
         self.epoch = epoch
 
     def __len__(self) -> int:
+        """Of a whole epoch, also where part of it is done."""
         steps = self.length // (self.batch_size * self.ranks)
         return steps * self.batch_size if steps else -(-self.length // self.ranks)
 
@@ -41,7 +55,9 @@ class TrainingSampler(Sampler[int]):
         per_rank = self.batch_size if self.length >= self.batch_size * self.ranks else len(self)
         kept = len(self) * self.ranks
         blocks = np.resize(order, kept).reshape(-1, self.ranks, per_rank)
-        return iter(blocks[:, self.rank].ravel().tolist())
+        first, done = self._started
+        rest = blocks[done if self.epoch == first else 0 :, self.rank]
+        return iter(rest.ravel().tolist())
 
 
 class EvaluationSampler(Sampler[int]):

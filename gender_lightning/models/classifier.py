@@ -32,6 +32,7 @@ from gender_lightning.models.backbones import (
 from gender_lightning.models.checkpoint import KEY, ModelSpec, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
+from gender_lightning.training.epoch_loss import EpochLoss
 from gender_lightning.training.loss import balanced_weights, binary_cross_entropy
 from gender_lightning.training.optimizers import make_optimizer
 from gender_lightning.training.schedules import make_scheduler
@@ -43,6 +44,8 @@ from gender_lightning.transforms import (
     mix,
     step_key,
 )
+
+_EPOCH_LOSS = "epoch_loss"  # in Lightning's checkpoint: float32 (ranks, 2), see `EpochLoss.sums`
 
 
 class GenderClassifier(pl.LightningModule):
@@ -109,10 +112,12 @@ class GenderClassifier(pl.LightningModule):
         if loss.class_weights == "balanced":
             assert class_counts is not None
             self.class_weights = balanced_weights(class_counts)
+        self.epoch_loss = EpochLoss()
         self.table: dict[str, Table] = {}
         self.metrics: dict[str, dict[str, float]] = {}
         self._rows = Rows()
         self._frozen = False
+        self._only_validates = False  # a resume in the validation of an epoch has no training step before it
 
     # ---- before and around training
 
@@ -135,8 +140,9 @@ class GenderClassifier(pl.LightningModule):
         self._freeze()
 
     def on_train_epoch_start(self) -> None:
-        """Freeze or thaw as the epoch wants it."""
+        """Freeze or thaw as the epoch wants it, and begin the mean loss; not called where a resume starts inside."""
         self._freeze()
+        self.epoch_loss.reset()
 
     def _freeze(self) -> None:
         frozen = frozen_at(self.model.freeze, self.current_epoch)
@@ -210,7 +216,9 @@ class GenderClassifier(pl.LightningModule):
         for weight, auxiliary_logits in auxiliary:
             loss = loss + weight * self._loss(auxiliary_logits, targets)
         value, n = loss.detach(), len(images)
-        self.log("train/loss", value, on_step=False, on_epoch=True, batch_size=n, sync_dist=self._distributed)
+        self.epoch_loss.update(value, n)
+        self._only_validates = False
+        self.log("train/loss", self.epoch_loss, on_step=False, on_epoch=True)
         self.log("train/loss_step", value, on_step=True, on_epoch=False, batch_size=n)
         return loss
 
@@ -258,6 +266,8 @@ class GenderClassifier(pl.LightningModule):
         """Metrics over the whole split, logged as val/*."""
         if not self.trainer.sanity_checking:
             self._evaluate("valid", "val", self.trainer.val_dataloaders, self.trainer.num_val_batches)
+        if self._only_validates and self.trainer.state.fn == "fit":
+            self.log("train/loss", self.epoch_loss.compute())
 
     def on_test_epoch_end(self) -> None:
         """Metrics over the whole split, logged as test/*."""
@@ -288,6 +298,15 @@ class GenderClassifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in Lightning's checkpoint how to use the weights, so that last.ckpt can be read as any other."""
         checkpoint[KEY] = self.spec.to_dict()
+        sums = self.all_gather(self.epoch_loss.sums())
+        assert isinstance(sums, Tensor)
+        checkpoint[_EPOCH_LOSS] = sums.reshape(-1, 2).cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the mean loss of an epoch that was broken off in its middle."""
+        if _EPOCH_LOSS in checkpoint:
+            self.epoch_loss.restore(checkpoint[_EPOCH_LOSS], self.global_rank, self.trainer.world_size)
+            self._only_validates = True
 
 
 def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 
 KEY = "gender_lightning"  # where our files keep what is needed to use their weights
@@ -67,10 +68,8 @@ def write_torch_file(path: Path, content: dict[str, Any]) -> None:
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        temporary.replace(path)
+        publish(temporary, path)
     except (OSError, RuntimeError) as error:
         # torch's writer hides what the file said, such as that the disk is full, in a RuntimeError
         cause = error if isinstance(error, OSError) else error.__context__

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
+from gender_lightning.durable import publish
 from gender_lightning.training.throughput import Throughput
 
 FIRST_COLUMNS = ("epoch", "step", "seconds", "train/loss")
@@ -33,7 +33,8 @@ class MetricsCsv(pl.Callback):
         self.path = path
         self._throughput = throughput
         self._rows: list[dict[str, str]] = []
-        self._started = 0.0
+        self._started = time.monotonic()
+        self._before = 0.0  # seconds of the earlier parts, from the checkpoint
         self._validated = False
         self._lr = 0.0
 
@@ -41,7 +42,15 @@ class MetricsCsv(pl.Callback):
         """Reads what earlier parts of this training wrote."""
         self._rows = [row for row in read_rows(self.path) if int(row["epoch"]) <= trainer.current_epoch]
         before = float(self._rows[-1]["seconds"]) if self._rows else 0.0
-        self._started = time.monotonic() - before
+        self._started = time.monotonic() - max(before, self._before)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds so far, since a checkpoint inside an epoch is later than the last row, and the last rate."""
+        return {"seconds": time.monotonic() - self._started, "lr": self._lr}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the seconds of the earlier parts."""
+        self._before, self._lr = float(state_dict["seconds"]), float(state_dict["lr"])
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -92,10 +101,10 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
     writer = csv.DictWriter(text, [*FIRST_COLUMNS, *middle, *LAST_COLUMNS], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="") as file:
-        file.write(text.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
+    try:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

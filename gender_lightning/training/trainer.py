@@ -11,12 +11,15 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies import Strategy
 
 from gender_lightning.config import TrainerConfig
 from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
+from gender_lightning.training.checkpoint_files import WholeFiles
 from gender_lightning.training.hardware import Hardware, resolve_hardware
+from gender_lightning.training.ranks import WatchedDDP
+from gender_lightning.training.trainer_habits import leave_signals_alone, resume_by_epochs
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +70,9 @@ def make_trainer(
         "sync_batchnorm": config.sync_batchnorm and hardware.device_type == "cuda",
         "fast_dev_run": config.fast_dev_run,
     }
-    return pl.Trainer(
+    trainer = pl.Trainer(
         **arguments,
+        plugins=[WholeFiles()],
         default_root_dir=run.path,
         callbacks=list(callbacks),
         logger=list(loggers) or False,
@@ -78,6 +82,9 @@ def make_trainer(
         use_distributed_sampler=False,  # data.sampling shards by itself
         inference_mode=True,
     )
+    leave_signals_alone(trainer)
+    resume_by_epochs(trainer)
+    return trainer
 
 
 def _strategy(config: TrainerConfig, hardware: Hardware) -> str | Strategy:
@@ -85,4 +92,4 @@ def _strategy(config: TrainerConfig, hardware: Hardware) -> str | Strategy:
     if processes == 1 and config.strategy == "auto":
         return "auto"
     backend = "nccl" if hardware.device_type == "cuda" else "gloo"
-    return DDPStrategy(process_group_backend=backend, gradient_as_bucket_view=True, static_graph=False)
+    return WatchedDDP(process_group_backend=backend, gradient_as_bucket_view=True, static_graph=False)

@@ -29,6 +29,18 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
     assert batches(50, 8, 1, epoch=1) == batches(50, 8, 1, epoch=1) != batches(50, 8, 1, epoch=2)
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_resumed_epoch_has_the_rest_of_its_batches_and_the_next_all(ranks: int) -> None:
+    for rank in range(ranks):
+        whole, rest = (
+            TrainingSampler(50, 8 // ranks, seed=5, rank=rank, ranks=ranks, epoch=2, done=done) for done in (0, 4)
+        )
+        assert list(rest) == list(whole)[4 * 8 // ranks :] and len(rest) == len(whole)
+        for sampler in (whole, rest):
+            sampler.set_epoch(3)
+        assert list(rest) == list(whole)
+
+
 @pytest.mark.parametrize("length", [5, 6, 8])
 def test_a_split_smaller_than_a_global_batch_is_used_whole(length: int) -> None:
     (step,) = batches(length, 8, 2)

@@ -23,7 +23,7 @@ Finished = tuple[Path, list[str]]
 Train = Callable[..., Path]
 FILES = {
     "config.yaml", "overrides.yaml", "run.json", "metrics.json", "metrics.csv", "log.txt", "checkpoints/best.ckpt",
-    "checkpoints/last.ckpt", "predictions/valid.parquet", "predictions/test.parquet",
+    "checkpoints/last.ckpt", "checkpoints/previous.ckpt", "predictions/valid.parquet", "predictions/test.parquet",
 }  # fmt: skip
 METRICS = {"accuracy", "balanced_accuracy", "recall_male", "recall_female", "f1", "auroc", "loss"}
 

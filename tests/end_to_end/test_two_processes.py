@@ -23,7 +23,6 @@ COMPARABLE = (
     "callbacks.ema.decay=0.9", "loss.label_smoothing=0.1",
 )  # fmt: skip
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(available_cores() < 2, reason="two processes need two cores"),
 ]
@@ -52,6 +51,7 @@ def test_two_processes_agree_with_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"], "no process made a directory of its own"
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_they_were(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
     typed = celeba_of(*COMPARABLE, "trainer.devices=2", "data.batch_size=4", "trainer.max_epochs=1")
     result = gender_lightning("train", *typed, cwd=tmp_path)

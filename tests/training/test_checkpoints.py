@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import errno
 import math
+import os
+import resource
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from toy_training import BATCHES, PLATEAU, Toy, fit
+from toy_training import BATCHES, COSINE, PLATEAU, Toy, fit
 
 from gender_lightning.errors import UserError
+from gender_lightning.interruption import Interrupted, Interruption
 from gender_lightning.models.checkpoint import read_checkpoint
+from gender_lightning.training.checkpoints import Rhythm
+from gender_lightning.training.metrics_csv import read_rows
 
 
 @pytest.mark.parametrize(
@@ -31,7 +38,7 @@ def test_best_is_the_best_epoch(tmp_path: Path, scores: tuple[float, ...], mode:
     spec, weights = read_checkpoint(done.checkpoints.best_path)
     assert spec == done.module.spec
     assert all(torch.equal(weights[name], value) for name, value in done.module.validated[best].items())
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
 
 
 def test_of_equal_scores_the_lower_loss_wins_then_the_later_epoch(tmp_path: Path) -> None:
@@ -120,20 +127,148 @@ def test_a_metric_that_is_not_measured_is_told(tmp_path: Path) -> None:
         trainer.fit(Toy(), loader(1), loader(2))
 
 
-def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Signal(pl.Callback):
+    """A signal that comes after so many batches of training, or of one validation."""
+
+    def __init__(self, interruption: Interruption, *, batch: int = 0, validated: int = 0) -> None:
+        self.interruption, self.batch, self.validated = interruption, batch, validated
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.batch -= 1
+        if self.batch == 0:
+            self.interruption.number = 15
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        self.validated -= 1
+        if self.validated == 0:
+            self.interruption.number = 15
+
+
+@pytest.mark.parametrize("scheduler", [COSINE, PLATEAU])
+@pytest.mark.parametrize(
+    ("when", "accumulate"),
+    [
+        ({"batch": 1}, 1), ({"batch": 7}, 1), ({"batch": 7}, 2), ({"batch": 10}, 1), ({"batch": 15}, 2),
+        ({"validated": 4}, 1), ({"validated": 5}, 2), ({"validated": 12}, 1),
+    ],
+)  # fmt: skip
+def test_a_signal_is_answered_by_a_checkpoint_that_goes_on_exactly(
+    tmp_path: Path, scheduler: dict[str, Any], when: dict[str, int], accumulate: int
+) -> None:
+    options: dict[str, Any] = {"ema": 0.9, "accumulate_grad_batches": accumulate}
+    whole = fit(tmp_path / "whole", module=Toy(scheduler), **options)
+    interruption = Interruption()
+    extra = [Signal(interruption, **when)]
+    with pytest.raises(Interrupted) as stop:
+        fit(tmp_path / "cut", module=Toy(scheduler), interruption=interruption, extra=extra, **options)
+    assert stop.value.code == 143 and not interruption.defers
+    second = fit(tmp_path / "cut", module=Toy(scheduler), resume=True, **options)
+    last = [torch.load(done.checkpoints.last_path, weights_only=True) for done in (whole, second)]
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "loops"):
+        assert_equal(last[0][part], last[1][part])
+    assert second.checkpoints.state_dict() == whole.checkpoints.state_dict()
+    for name in ("epoch", "step", "val/loss", "lr"):
+        rows = [read_rows(tmp_path / run / "metrics.csv") for run in ("whole", "cut")]
+        assert [row[name] for row in rows[0]] == [row[name] for row in rows[1]]
+    trained = len(second.module.rates)
+    if "batch" in when and accumulate == 1:
+        assert trained == 4 * BATCHES - when["batch"], "nothing is trained twice"
+
+
+@pytest.mark.parametrize("ends", ["epoch", "inside"])
+def test_a_training_with_a_limit_of_steps_goes_on_exactly(tmp_path: Path, ends: str) -> None:
+    options: dict[str, Any] = {"max_steps": 18}
+    whole = fit(tmp_path / "whole", module=Toy(PLATEAU), **options)
+    extra = [PowerCut(12 if ends == "inside" else 11)]
+    rhythm = Rhythm(steps=12) if ends == "inside" else None
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path / "cut", module=Toy(PLATEAU), extra=extra, rhythm=rhythm, **options)
+    second = fit(tmp_path / "cut", module=Toy(PLATEAU), resume=True, **options)
+    assert_equal(dict(second.module.net.state_dict()), dict(whole.module.net.state_dict()))
+    rows = [read_rows(tmp_path / run / "metrics.csv") for run in ("whole", "cut")]
+    assert [(row["epoch"], row["step"]) for row in rows[0]] == [(row["epoch"], row["step"]) for row in rows[1]]
+
+
+class PowerCut(pl.Callback):
+    """After so many steps, when all that the step does is done."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            raise RuntimeError("power cut")
+
+
+def test_steps_and_minutes_have_their_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    save = pl.Trainer.save_checkpoint
+
+    def note(self: pl.Trainer, *args: Any) -> None:
+        saved.append(self.global_step)
+        save(self, *args)
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", note)
+    fit(tmp_path / "steps", epochs=2, rhythm=Rhythm(steps=3))
+    assert saved == [3, 5, 6, 9, 10]
+    saved.clear()
+    fit(tmp_path / "minutes", epochs=1, rhythm=Rhythm(minutes=1e-9))
+    assert saved == [1, 2, 3, 4, 5]
+    saved.clear()
+    fit(tmp_path / "none", epochs=1, rhythm=Rhythm(minutes=60))
+    assert saved == [5]
+
+
+def test_the_one_before_is_kept(tmp_path: Path) -> None:
+    fit(tmp_path, epochs=3)
+    folder = tmp_path / "checkpoints"
+    steps = [torch.load(folder / f"{name}.ckpt", weights_only=True)["global_step"] for name in ("last", "previous")]
+    assert steps == [3 * BATCHES, 2 * BATCHES]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_what_cannot_be_written_leaves_the_former_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fit(tmp_path, epochs=2)
+    folder = tmp_path / "checkpoints"
+    former = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(content: Any, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("gender_lightning.models.files.torch.save", fail)
+    with pytest.raises(UserError, match=os.strerror(number)):
+        fit(tmp_path, epochs=3, resume=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == former
+
+
+def test_a_disk_that_is_full_for_real(tmp_path: Path) -> None:
+    """The kernel refuses every byte beyond a limit, as it does on a full disk."""
     fit(tmp_path, epochs=1)
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    former = last.read_bytes()
+    folder = tmp_path / "checkpoints"
+    former = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        with pytest.raises(UserError, match="File too large"):
+            fit(tmp_path, epochs=2, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == former
 
-    def full(self: pl.Trainer, path: Path, *args: Any) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pl.Trainer, "save_checkpoint", full)
-    with pytest.raises(UserError, match="no space left to write"):
-        fit(tmp_path, epochs=2, resume=True)
-    assert last.read_bytes() == former
-    assert sorted(p.name for p in last.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
+def test_a_directory_that_vanishes_is_not_made_again(tmp_path: Path) -> None:
+    class Remove(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+            if trainer.global_step == 7:
+                shutil.rmtree(tmp_path / "checkpoints")
+
+    with pytest.raises(UserError, match="checkpoints is gone. Was it removed"):
+        fit(tmp_path, extra=[Remove()], rhythm=Rhythm(steps=8))
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def assert_equal(one: Any, other: Any) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,6 +178,50 @@ def test_an_unreachable_wandb_becomes_an_offline_run(
     finish_loggers(loggers, 0)
     assert len(warnings(caplog)) == 1
     assert "cannot be reached" in warnings(caplog)[0]
+    assert history(records(run))["train/loss"]
+
+
+class _Server(BaseHTTPRequestHandler):
+    """A W&B that refuses, is broken, or takes the call and never answers."""
+
+    answer = 200
+    gate = threading.Event()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.answer == 0:
+            self.gate.wait(60)
+            return
+        self.send_response(self.answer)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_GET = do_POST  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the console."""
+
+
+@pytest.mark.parametrize("answer", [401, 403, 500, 0])
+def test_a_wandb_that_refuses_or_is_slow_becomes_an_offline_run(
+    run: Run, answer: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = type("Handler", (_Server,), {"answer": answer, "gate": threading.Event()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(wandb_session, "INIT_SECONDS", 2)
+    try:
+        loggers = make_loggers(wandb_config(), run)
+        fit(run, loggers)
+        finish_loggers(loggers, 0)
+    finally:
+        handler.gate.set()  # type: ignore[attr-defined]
+        server.shutdown()
+        server.server_close()
+    assert len(warnings(caplog)) == 1 and "This run is kept offline" in warnings(caplog)[0]
     assert history(records(run))["train/loss"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gender_lightning.interruption import Interruption
 from gender_lightning.models.checkpoint import KEY, ModelSpec
-from gender_lightning.training.checkpoints import Checkpoints
+from gender_lightning.training.checkpoint_files import WholeFiles
+from gender_lightning.training.checkpoints import Checkpoints, Rhythm
 from gender_lightning.training.ema import Ema
+from gender_lightning.training.finite_loss import FiniteLoss
 from gender_lightning.training.metrics_csv import MetricsCsv
 from gender_lightning.training.schedules import make_scheduler
 from gender_lightning.training.throughput import Throughput
+from gender_lightning.training.trainer_habits import leave_signals_alone, resume_by_epochs
 
 BATCHES, BATCH_SIZE = 5, 4
 COSINE = {"name": "cosine", "warmup_epochs": 0.5, "final_ratio": 0.0}
@@ -89,6 +93,22 @@ def loader(seed: int, n: int = BATCHES) -> DataLoader[ToyBatch]:
     return DataLoader(batches(seed, n), batch_size=None)  # type: ignore[arg-type]
 
 
+class Resumable:
+    """The batches of an epoch, of the first the rest that a resumed training has not seen."""
+
+    def __init__(self, items: list[ToyBatch], trainer: pl.Trainer) -> None:
+        self.items, self.trainer = items, trainer
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[ToyBatch]:
+        loop: Any = self.trainer.fit_loop
+        epochs = loop.epoch_progress.current
+        inside = loop.is_resuming and epochs.started > epochs.processed
+        return iter(self.items[loop.epoch_loop.batch_progress.current.ready if inside else 0 :])
+
+
 class Fit(NamedTuple):
     """A finished fit and its parts."""
 
@@ -109,12 +129,17 @@ def fit(
     mode: Any = "max",
     extra: Iterable[pl.Callback] = (),
     reverse: bool = False,
+    rhythm: Rhythm | None = None,
+    interruption: Interruption | None = None,
+    finite: FiniteLoss | None = None,
     **options: Any,
 ) -> Fit:
     """Runs a fit of the toy with all callbacks that write."""
     module = module or Toy()
     averaging = Ema(ema) if ema else None
-    checkpoints = Checkpoints(folder / "checkpoints", mode=mode, ema=averaging)
+    checkpoints = Checkpoints(
+        folder / "checkpoints", mode=mode, ema=averaging, rhythm=rhythm, interruption=interruption, finite=finite
+    )
     throughput = Throughput()
     callbacks = [throughput, MetricsCsv(folder / "metrics.csv", throughput), *extra]
     callbacks = [averaging, *callbacks, checkpoints] if averaging else [*callbacks, checkpoints]
@@ -127,12 +152,15 @@ def fit(
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=[WholeFiles()],
         **options,
     )
+    leave_signals_alone(trainer)
+    resume_by_epochs(trainer)
     last = folder / "checkpoints" / "last.ckpt"
     trainer.fit(
         module,
-        loader(1),
+        Resumable(batches(1), trainer),
         loader(2, 3) if valid else None,
         ckpt_path=str(last) if resume else None,
         weights_only=True if resume else None,

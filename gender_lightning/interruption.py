@@ -1,0 +1,94 @@
+"""Signals that ask a program to end: what is worth saving is saved first, and nobody waits for long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+# A scheduler kills half a minute after it has asked (SLURM's KillWait, Kubernetes' grace period), as sweeps do.
+GRACE_SECONDS = 25.0
+ASKED = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Interrupted(SystemExit):
+    """The program ends because a signal has asked it to; the exit code is the shell's, 128 + number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """Such as SIGTERM."""
+        return signal.Signals(self.number).name
+
+
+class Interruption:
+    """What became of the signals that ask to end.
+
+    The first raises `Interrupted` at once, or, while somebody `defers` it, only sets `number`: who defers looks
+    there between two steps, saves, and raises. The second ends the program on the spot, and so does the first
+    after `GRACE_SECONDS`, whatever hangs by then.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0  # of the signal that has come
+        self.defers = False
+        self._last_words: Callable[[], None] = lambda: None
+        self._deadline: threading.Timer | None = None
+
+    @contextmanager
+    def listening(self, names: Sequence[str] = ASKED, last_words: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Handle these signals for a while; one that is ignored already (nohup) stays so.
+
+        Args:
+            names: Such as SIGTERM; one that the system does not know is passed by.
+            last_words: What is written down if the program is ended on the spot.
+        """
+        if threading.current_thread() is not threading.main_thread():  # Python handles signals nowhere else
+            yield
+            return
+        self._last_words = last_words
+        numbers = {getattr(signal, name) for name in names if hasattr(signal, name)}
+        before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+        process = os.getpid()
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if os.getpid() == process:  # not in a process that was forked meanwhile, such as a loader's
+                self._note(number)
+
+        for number in before:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int) -> None:
+        if self.number:
+            self._end(number)
+        self.number = number
+        self._deadline = threading.Timer(GRACE_SECONDS, self._end, [number])
+        self._deadline.daemon = True
+        self._deadline.start()
+        if not self.defers:
+            raise Interrupted(number)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            name = signal.Signals(number).name
+            # no print: this may have come in the middle of one
+            os.write(2, f"\n{name}: the training saves and ends. Once more ends it at once.\n".encode())
+
+    def _end(self, number: int) -> None:
+        try:
+            self._last_words()
+            sys.stdout.flush()
+        finally:
+            os._exit(128 + number)

@@ -1,0 +1,105 @@
+"""A loss that is nan or infinite ends the training, with the images that it came from."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+_SHOWN = 8  # image ids in the message; log.txt has all
+
+
+class NonFiniteLoss(Exception):
+    """The loss of a batch was not a number.
+
+    Attributes:
+        place: Epoch, step and batch, in words.
+        image_ids: Of the batch, as the label files call them.
+    """
+
+    def __init__(self, value: float, place: str, image_ids: list[str]) -> None:
+        shown = ", ".join(image_ids[:_SHOWN]) + (" ..." if len(image_ids) > _SHOWN else "")
+        super().__init__(f"The loss is {value} in {place}, for the images {shown}")
+        self.place = place
+        self.image_ids = image_ids
+
+
+class _Pending(NamedTuple):
+    loss: Tensor  # on the host, filled when `arrived` says so
+    arrived: Any  # a torch.cuda.Event, or None
+    place: str
+    indices: Tensor
+
+
+class FiniteLoss(pl.Callback):
+    """Looks at every batch's loss without waiting for the device.
+
+    On a GPU the loss is copied to the host beside the work and looked at once it has arrived, one or a few steps
+    late; before a checkpoint is written (`find`) what is under way is waited for, so that none holds weights
+    that such a loss has spoilt. On a CPU it is looked at in its own step.
+    """
+
+    def __init__(self) -> None:
+        self._pending: deque[_Pending] = deque()
+        self._trainer: pl.Trainer | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Takes the loss of this batch, and looks at those that have arrived.
+
+        Raises:
+            NonFiniteLoss: One of them is none.
+        """
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if not isinstance(loss, Tensor):
+            return
+        self._trainer = trainer
+        place = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}, batch {batch_idx + 1}"
+        self._pending.append(_on_its_way(loss.detach(), place, batch.indices))
+        found = None
+        while self._pending and found is None:
+            arrived = self._pending[0].arrived
+            if arrived is not None and not arrived.query():
+                break
+            found = self._look(self._pending.popleft())
+        if found is not None:
+            raise found
+
+    def find(self) -> NonFiniteLoss | None:
+        """The first that is not finite of all losses so far; waits for them."""
+        found = None
+        while self._pending and found is None:
+            pending = self._pending.popleft()
+            if pending.arrived is not None:
+                pending.arrived.synchronize()
+            found = self._look(pending)
+        return found
+
+    def _look(self, pending: _Pending) -> NonFiniteLoss | None:
+        value = float(pending.loss)
+        if math.isfinite(value):
+            return None
+        self._pending.clear()
+        return NonFiniteLoss(value, pending.place, self._image_ids(pending.indices.tolist()))
+
+    def _image_ids(self, rows: list[int]) -> list[str]:
+        assert self._trainer is not None
+        index = self._trainer.datamodule.index("train")  # type: ignore[attr-defined]
+        return [index.image_ids[row].decode(errors="replace") for row in rows]
+
+
+def _on_its_way(loss: Tensor, place: str, indices: Tensor) -> _Pending:
+    if loss.device.type == "cuda":
+        host = torch.empty_like(loss, device="cpu", pin_memory=True)
+        loss = host.copy_(loss, non_blocking=True)
+    return _Pending(loss, _arrival(loss), place, indices)
+
+
+def _arrival(loss: Tensor) -> Any:
+    """What tells whether a loss has come to the host; None where it lies there already."""
+    return torch.cuda.current_stream().record_event() if loss.is_pinned() else None

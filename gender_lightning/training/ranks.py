@@ -1,0 +1,181 @@
+"""The further processes of a training on several devices: none outlives the first, and one that fails is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+
+from gender_lightning.errors import UserError
+from gender_lightning.job import PARENT_VARIABLE
+from gender_lightning.runs import Pruned, Run, is_first_process
+
+_LOOK_SECONDS = 0.25
+_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo", "NCCL", "Socket closed")
+PATIENCE_SECONDS = 10.0  # for the first process to notice by itself
+
+
+class OtherRankFailed(Exception):
+    """Another process of this training has failed, which is why this one ends."""
+
+
+class Ranks(_SubprocessScriptLauncher):
+    """Starts the further processes as Lightning does, and watches over them.
+
+    Lightning's own watch kills the first process five seconds after another has failed, without a word in
+    run.json. This one lets it notice by itself, which it does at its next exchange of gradients, and ends it only
+    where it hangs.
+
+    Attributes:
+        unwinding: Set once this process has noticed that something has failed.
+        last_words: Told what has happened before this process is ended.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.unwinding = threading.Event()
+        self.last_words: Callable[[str], None] = lambda error: None
+
+    def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
+        """Start the processes, then call a function in this one; both only once."""
+        del trainer
+        self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        if not self.procs and not self.cluster_environment.creates_processes_externally:
+            before = os.environ.get(PARENT_VARIABLE)
+            os.environ[PARENT_VARIABLE] = str(os.getpid())  # so that the kernel ends them with this one
+            try:
+                self._call_children_scripts()
+            finally:
+                if before is None:
+                    del os.environ[PARENT_VARIABLE]
+                else:
+                    os.environ[PARENT_VARIABLE] = before
+            threading.Thread(target=self._watch, name="watch-ranks", daemon=True).start()
+        _set_num_threads_if_needed(num_processes=self.num_processes)
+        return function(*args, **kwargs)
+
+    def end(self, *, kill: bool) -> None:
+        """No longer watch; with `kill` end the other processes, whose errors would only follow from this one's."""
+        self.unwinding.set()
+        if kill:
+            self.kill(signal.SIGKILL)
+
+    def _watch(self) -> None:
+        while all(process.poll() in (None, 0) for process in self.procs):
+            if self.unwinding.wait(_LOOK_SECONDS):
+                return
+        if self.unwinding.wait(PATIENCE_SECONDS):
+            return
+        failed = next(process for process in self.procs if process.returncode)
+        self.last_words(_ending(self.procs.index(failed) + 1, failed.returncode))
+        self.kill(signal.SIGKILL)
+        os._exit(1)
+
+
+class WatchedDDP(DDPStrategy):
+    """DDP whose processes are `Ranks`."""
+
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = Ranks(self.cluster_environment, self.num_processes, self.num_nodes)
+
+
+def watch_ranks(trainer: pl.Trainer, run: Run) -> None:
+    """Have run.json say what has happened where the first process has to be ended from outside."""
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, Ranks):
+        _launched.append(launcher)
+        launcher.last_words = lambda error: run.ended("failed", take_words(run.path) or error)
+
+
+@contextmanager
+def one_report(run: Run) -> Iterator[None]:
+    """Let the first process report for all when one of them fails; nothing for a training in one process.
+
+    A further process leaves word of its error before it ends. The first takes the error of a process that broke
+    off the exchange for what it is, a consequence, and where it fails by itself ends the others.
+    """
+    first = is_first_process()
+    try:
+        yield
+    except (Pruned, SystemExit, KeyboardInterrupt):
+        _end_others(kill=False)
+        raise
+    except BaseException as error:
+        consequence = isinstance(error, OtherRankFailed) or _is_broken_exchange(error)
+        if not first:
+            if consequence:  # the first process says what has happened
+                sys.exit(1)
+            leave_word(run.path, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+            raise
+        said = (wait_for_words(run.path) or _fate()) if consequence else None
+        _end_others(kill=True)
+        if said is None:
+            raise
+        raise UserError(f"The training has ended because another of its processes has failed. {said}") from error
+
+
+_launched: list[Ranks] = []
+
+
+def _end_others(*, kill: bool) -> None:
+    for launcher in _launched:
+        launcher.end(kill=kill)
+    _launched.clear()
+
+
+def _fate() -> str | None:
+    """How a process ended that has left no word."""
+    codes = [(number, process.poll()) for it in _launched for number, process in enumerate(it.procs, start=1)]
+    return next((_ending(number, code) for number, code in codes if code), None)
+
+
+def _ending(number: int, code: int) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"Process {number} was ended from outside ({name}), most often because memory ran out."
+    return f"Process {number} has ended with exit code {code}."
+
+
+def _is_broken_exchange(error: BaseException) -> bool:
+    """Whether gloo or NCCL says that a process on the other side has gone."""
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _GONE)
+
+
+def leave_word(directory: Path, error: str) -> None:
+    """What a further process writes down before it ends by an error, for the first to report."""
+    with suppress(OSError):
+        file = directory / f".failed-{os.environ.get('LOCAL_RANK', '')}"
+        file.unlink(missing_ok=True)  # a link that somebody has put there would be followed
+        file.write_text(error, encoding="utf-8")
+
+
+def take_words(directory: Path) -> str | None:
+    """What the further processes have left, one sentence each; None where they have not failed."""
+    words = sorted(directory.glob(".failed-*"))
+    texts = [f"Process {path.name.rpartition('-')[2]}: {path.read_text(encoding='utf-8')}" for path in words]
+    for path in words:
+        path.unlink(missing_ok=True)
+    return " ".join(texts) or None
+
+
+def wait_for_words(directory: Path, seconds: float = 3.0) -> str | None:
+    """As `take_words`, for what may be being written at this moment."""
+    deadline = time.monotonic() + seconds
+    while (found := take_words(directory)) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,110 @@
+"""A checkpoint that cannot be gone on from is named, and the one before it offered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from toy_training import Toy, fit
+
+from gender_lightning.errors import UserError
+from gender_lightning.training.checkpoint_files import check_resumable
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("trained")
+    fit(folder, epochs=2)
+    return {path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()}
+
+
+@pytest.fixture
+def last(trained: dict[str, bytes], tmp_path: Path) -> Path:
+    for name, content in trained.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path / "last.ckpt"
+
+
+def check(path: Path) -> None:
+    check_resumable(path, Toy().net.state_dict(), "toy")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def flip(path: Path) -> None:
+    """One bit of a weight, which torch would read without a word."""
+    content = bytearray(path.read_bytes())
+    weight = torch.load(path, weights_only=True)["state_dict"]["net.3.weight"].numpy().tobytes()
+    content[content.index(weight) + 5] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)
+
+
+def pickled(path: Path) -> None:
+    torch.save({"state_dict": Toy()}, path)
+
+
+def weights_alone(path: Path) -> None:
+    path.write_bytes(path.with_name("best.ckpt").read_bytes())
+
+
+def another_network(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["net.3.weight"] = torch.zeros(1, 7)
+    torch.save(content, path)
+
+
+DAMAGES = [
+    (cut, "is damaged"),
+    (flip, "does not have its check sum"),
+    (pickled, "refused for safety"),
+    (weights_alone, "not from a training that can be resumed: it has no optimizer_states"),
+    (another_network, "is of another network"),
+    (Path.unlink, "does not exist"),
+    (lambda path: path.write_text("hello"), "last.ckpt is"),
+]
+
+
+def test_a_whole_one_is_accepted(last: Path) -> None:
+    check(last)
+    check(last.with_name("previous.ckpt"))
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_one_is_named_and_the_one_before_offered(
+    last: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(last)
+    previous = last.with_name("previous.ckpt")
+    with pytest.raises(UserError, match=message) as stop:
+        check(last)
+    assert str(last) in str(stop.value)
+    assert f"is whole (epoch 1, step 5): go on from it by resume={previous}" in str(stop.value)
+    cut(previous)
+    with pytest.raises(UserError, match="There is none before it to go on from"):
+        check(last)
+
+
+def test_the_good_one_outlives_a_damaged_last(last: Path, tmp_path: Path) -> None:
+    """Going on from the one before must not put the damaged one in its place."""
+    from gender_lightning.training.checkpoints import Checkpoints
+
+    cut(last)
+    previous = last.with_name("previous.ckpt")
+    good = previous.read_bytes()
+    checkpoints = Checkpoints(tmp_path, resumed_from=previous)
+
+    class Trainer:
+        world_size, is_global_zero = 1, True
+
+        def save_checkpoint(self, path: Path) -> None:
+            path.write_text("new")
+
+    checkpoints._save_last(Trainer())  # type: ignore[arg-type]
+    assert (last.read_text(), previous.read_bytes()) == ("new", good)
+    checkpoints._save_last(Trainer())  # type: ignore[arg-type]
+    assert previous.read_text() == "new"
