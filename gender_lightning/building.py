@@ -18,7 +18,6 @@ from typing import Any
 from gender_lightning.errors import UserError
 
 
-
 @dataclass(frozen=True)
 class Kind:
     """What may be built at a place.

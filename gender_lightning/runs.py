@@ -21,10 +21,21 @@ from typing import Any
 from gender_lightning.console import record
 from gender_lightning.errors import UserError
 from gender_lightning.job import this_job
+from gender_lightning.plain_files import read_json, read_yaml
 from gender_lightning.provenance import git_state, hardware, package_versions
 
 # Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
 _RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
+# What is read back from run.json, which may be of somebody else.
+_KINDS: dict[str, Any] = {
+    "status": str,
+    "seconds": (int, float),
+    "resumed": list,
+    "wandb_id": str,
+    "first_step": str,
+    "error": str,
+}
+_FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
 
 
@@ -85,6 +96,7 @@ class Run:
             attached.resume_from = attached.last
             return attached
         run = cls.open(path)
+        refuse_links(run.path)
         if run.info().get("status") == "done":
             raise UserError(f"The run in {run.path} is done already. Start a new one with run_dir=...")
         if not run.last.is_file():
@@ -121,23 +133,17 @@ class Run:
         file = self.path / "run.json"
         if not file.is_file():
             return {}
-        try:
-            content = json.loads(file.read_text())
-        except ValueError as error:
-            raise UserError(f"{file} is damaged ({error}). Restore it, or start the run anew.") from None
-        assert isinstance(content, dict)
+        content = read_json(file)
+        if not isinstance(content, dict):
+            raise UserError(f"{file} is no record of a run. Restore it, or start the run anew.")
+        for name, kind in _KINDS.items():
+            if content.get(name) is not None and not isinstance(content[name], kind):
+                raise UserError(f"{file} is damaged ({name} is {content[name]!r:.60}). Restore it, or start anew.")
         return content
 
     def config(self) -> dict[str, Any]:
         """`config.yaml` as plain dicts and scalars."""
-        import yaml
-
-        try:
-            content = yaml.safe_load((self.path / "config.yaml").read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(
-                f"{self.path / 'config.yaml'} cannot be read ({error}). Restore it, or start the run anew."
-            ) from None
+        content = read_yaml(self.path / "config.yaml")
         if not isinstance(content, dict):
             raise UserError(f"{self.path / 'config.yaml'} holds no configuration. Restore it, or start the run anew.")
         return content
@@ -208,10 +214,26 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_links(directory: Path) -> None:
+    """Refuse to write into a directory of somebody else whose links lead out of it.
+
+    W&B's own folder is left out: W&B replaces links, and does not write through them.
+
+    Raises:
+        UserError: `directory` has such a link.
+    """
+    real = directory.resolve()
+    for folder in (directory, *(directory / name for name in _FOLDERS)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.is_symlink() and not path.resolve().is_relative_to(real):
+                raise UserError(f"{path} is a link that leads out of the directory. Put there what it stands for.")
 
 
 def to_yaml(content: object) -> str:

@@ -60,13 +60,19 @@ def _output(config: EvaluateConfig, checkpoint: Path) -> Path:
     run = Run.of(checkpoint)
     if run is None:
         raise UserError(f"{checkpoint} lies in no run directory. Say where the results go: output=...")
-    return run.path / "evaluation" / f"{config.data.name}-{config.split}"
+    output = run.path / "evaluation" / f"{config.data.name}-{config.split}"
+    if not output.resolve().is_relative_to(run.path.resolve()):
+        raise UserError(f"{output} leads out of the run directory. Say where the results go: output=...")
+    return output
 
 
 def _hardware(config: EvaluateConfig, checkpoint: Path) -> Hardware:
     """The device in the precision that the run tested in, so that its numbers come out again."""
     run = Run.of(checkpoint)
-    precision = run.config().get("trainer", {}).get("precision", "auto") if run else "auto"
+    trainer = run.config().get("trainer") if run else None
+    precision = trainer.get("precision") if isinstance(trainer, dict) else None
+    if not isinstance(precision, str):
+        precision = "auto"
     try:
         return resolve_hardware(accelerator=config.accelerator, precision=precision)
     except UserError:  # trained elsewhere, on a device that computes what this one does not

@@ -117,6 +117,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def _save_last(self, trainer: pl.Trainer) -> None:
         temporary = self.last_path.with_name(f".{self.last_path.name}.tmp")
+        if trainer.is_global_zero:
+            temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
         try:
             trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:

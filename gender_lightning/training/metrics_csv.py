@@ -94,6 +94,7 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
     writer.writerows(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
     with temporary.open("w", newline="") as file:
         file.write(text.getvalue())
         file.flush()

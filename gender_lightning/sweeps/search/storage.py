@@ -58,7 +58,7 @@ def open_storage(place: str) -> BaseStorage:
         UserError: it cannot be reached, or its driver is not installed.
     """
     if "://" not in place:
-        path = str(Path(place).expanduser().absolute())
+        path = str(Path(os.path.expanduser(place)).absolute())
         return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
