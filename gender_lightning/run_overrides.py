@@ -39,8 +39,6 @@ def with_data_of_run(overrides: list[str]) -> list[str]:
         raise UserError(
             f"{run.path / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=..."
         )
-    if section["name"] == "synthetic" and not {"data.root", "data.sizes"} & given.keys():
-        check_drawn(section)
     own = [f"data={section['name']}"]
     own += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
     return own + overrides

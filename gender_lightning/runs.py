@@ -210,6 +210,12 @@ def is_first_process() -> bool:
     return all(rank in ("", "0") for rank in ranks)
 
 
+def rank_directory() -> Path | None:
+    """The run directory that the first process has told this further rank; None on the first, and with torchrun."""
+    told = os.environ.get(_RANK_VARIABLE)
+    return Path(told) if told and not is_first_process() else None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

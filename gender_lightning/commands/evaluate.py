@@ -10,11 +10,13 @@ from gender_lightning.commands.reporting import metrics_table, set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.skipping import SKIPPED, write_skipped
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
 from gender_lightning.inference.logits import predict_logits
 from gender_lightning.models.checkpoint import ModelSpec, load_network
+from gender_lightning.run_overrides import check_drawn
 from gender_lightning.runs import Run, write_text
 from gender_lightning.training.hardware import Hardware, resolve_hardware
 
@@ -31,13 +33,16 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     network = load_network(checkpoint)
     output = _output(config, checkpoint)
     data = FaceDataModule(_framed_as(config.data, network.spec))
+    _refuse_to_draw(config, checkpoint)
     data.prepare_data()
-    data.setup()
+    data.setup(only=config.split)
     hardware = _hardware(config, checkpoint)
     index = data.index(config.split)
     logits = predict_logits(network, data.loader(config.split), len(index), hardware)
     metrics = classification_metrics(index.labels, logits, temperature=network.spec.temperature)
     output.mkdir(parents=True, exist_ok=True)
+    if data.skipped:
+        write_skipped(output / SKIPPED, data.skipped)
     frame = predictions_table(index, config.split, logits, network.spec.temperature)
     write_predictions(frame, output / "predictions.parquet")
     prefix = "val" if config.split == "valid" else config.split
@@ -46,6 +51,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     console.print(metrics_table({f"{config.data.name} {config.split}": metrics}))
     console.print(f"written to {output.absolute()}", markup=False)
     return named
+
+
+def _refuse_to_draw(config: EvaluateConfig, checkpoint: Path) -> None:
+    """Where a run directory, which may be of somebody else, says that faces are, none are drawn."""
+    run = Run.of(checkpoint)
+    own = run.config().get("data") if run else None
+    if config.data.name == "synthetic" and isinstance(own, dict) and own.get("root") == config.data.root:
+        check_drawn(own)
 
 
 def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:

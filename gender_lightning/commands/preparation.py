@@ -14,12 +14,13 @@ from gender_lightning import building
 from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.run_overrides import check_drawn
-from gender_lightning.runs import Run, is_first_process, to_yaml, write_text
+from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
 from gender_lightning.training.hardware import Hardware
 from gender_lightning.training.trainer import hardware_of
 
@@ -44,8 +45,13 @@ def begin(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
     parse_config(TrainConfig, values)
     values = _with_absolute_paths(values)
     config = parse_config(TrainConfig, values)
-    parts = prepare(config)
-    return config, parts, Run.create(config.run_dir, values, _typed_overrides())
+    attached = rank_directory()
+    parts = prepare(config, None if attached is None else read_skipped(attached / SKIPPED))
+    run = Run.create(config.run_dir, values, _typed_overrides())
+    if parts.data.skipped and is_first_process():
+        write_skipped(run.path / SKIPPED, parts.data.skipped)
+        run.update(skipped=len(parts.data.skipped))
+    return config, parts, run
 
 
 def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
@@ -60,13 +66,17 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     values = _with_absolute_paths(values)
     config = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
     _refuse_other_places(config, run)
-    parts = prepare(config)
+    parts = prepare(config, read_skipped(run.path / SKIPPED))
     _record_changes(run, values)
     return config, parts, run
 
 
-def prepare(config: TrainConfig) -> Parts:
+def prepare(config: TrainConfig, skipped: list[Skipped] | None = None) -> Parts:
     """Open the data and build the model.
+
+    Args:
+        config: Of the run.
+        skipped: The images that an earlier part or the first rank of this run has left out.
 
     Raises:
         UserError: whatever of the machine, the data or the weights does not fit the configuration.
@@ -76,6 +86,8 @@ def prepare(config: TrainConfig) -> Parts:
         building.check(section, building.CALLBACK)
     _check_optimizer(config)
     data = FaceDataModule(config.data, seed=config.seed)
+    if skipped is not None:
+        data.skip_as_before(skipped)
     if is_first_process():
         data.prepare_data()
     data.setup()

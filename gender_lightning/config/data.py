@@ -42,6 +42,9 @@ class _Data(Section):
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="stratified part of each split")
     limit: Count | None = Field(description="at most so many images per split, stratified")
     seed: Annotated[int, Field(ge=0)] = Field(description="of the subset, the random split and the drawing")
+    on_error: Literal["raise", "skip"] = Field(
+        default="raise", description="an image that does not decode ends the program, or is left out and recorded"
+    )
 
 
 class CelebaData(_Data):

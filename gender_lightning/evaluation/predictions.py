@@ -118,8 +118,8 @@ def _check_size(path: Path) -> None:
     claimed = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
     if about.num_rows > _MOST_ROWS or about.num_columns > _MOST_COLUMNS or claimed > _MOST_BYTES:
         raise ValueError(f"{about.num_rows:,} rows of {about.num_columns} columns are too much")
-    with parquet.ParquetFile(path, read_dictionary=["image_id", "split"]) as file:
-        names = [name for name in ("image_id", "split") if name in file.schema_arrow.names]
+    names = [name for name in ("image_id", "split") if name in about.schema.names]
+    with parquet.ParquetFile(path, read_dictionary=names) as file:
         for batch in file.iter_batches(columns=names):
             for column in batch.columns:
                 words = getattr(column, "dictionary", column)
