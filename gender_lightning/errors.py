@@ -17,6 +17,11 @@ class UserError(ValueError):
         super().__init__(found[1].rstrip() if found else text)
 
 
+def printable(text: str) -> str:
+    """Without what steers a terminal: names of files and words of theirs are quoted, and may be anybody's."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 class UserErrors(UserError):
     """Several mistakes found at once, reported together."""
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shlex
 import signal
 import sys
@@ -139,6 +140,8 @@ class Run:
         for name, kind in _KINDS.items():
             if content.get(name) is not None and not isinstance(content[name], kind):
                 raise UserError(f"{file} is damaged ({name} is {content[name]!r:.60}). Restore it, or start anew.")
+        if not re.fullmatch(r"[\w-]{0,64}", content.get("wandb_id") or ""):  # it becomes a part of file names
+            raise UserError(f"{file} is damaged (wandb_id is none of W&B's). Restore it, or start anew.")
         return content
 
     def config(self) -> dict[str, Any]:

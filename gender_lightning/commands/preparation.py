@@ -48,9 +48,7 @@ def begin(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
     attached = rank_directory()
     parts = prepare(config, None if attached is None else read_skipped(attached / SKIPPED))
     run = Run.create(config.run_dir, values, _typed_overrides())
-    if parts.data.skipped and is_first_process():
-        write_skipped(run.path / SKIPPED, parts.data.skipped)
-        run.update(skipped=len(parts.data.skipped))
+    _record_skipped(run, parts)
     return config, parts, run
 
 
@@ -66,7 +64,9 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     values = _with_absolute_paths(values)
     config = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
     _refuse_other_places(config, run)
-    parts = prepare(config, read_skipped(run.path / SKIPPED))
+    skipped_then = run.config()["data"].get("on_error") == "skip"
+    parts = prepare(config, read_skipped(run.path / SKIPPED) if skipped_then else None)
+    _record_skipped(run, parts)
     _record_changes(run, values)
     return config, parts, run
 
@@ -173,6 +173,12 @@ def _refuse_other_places(config: TrainConfig, run: Run) -> None:
                     problems.append(f"{field}={value}: a resumed run writes into its own directory. Type it again.")
     if problems:
         raise UserErrors(problems)
+
+
+def _record_skipped(run: Run, parts: Parts) -> None:
+    if parts.data.skipped and is_first_process():
+        write_skipped(run.path / SKIPPED, parts.data.skipped)
+        run.update(skipped=len(parts.data.skipped))
 
 
 def _record_changes(run: Run, values: dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ def _sentence(detail: ErrorDetails, path: str, beside: list[str]) -> list[str] |
         return [f"{path}: this field is missing. Give {path}=..."]
     if kind == "union_tag_invalid":
         offer = f"it should be one of {context['expected_tags']}"
-        return [f"{path}.name={context['tag']}: {offer}. Choose by {path}=... instead."]
+        return [f"{path}.name={_shown(context['tag'])}: {offer}. Choose by {path}=... instead."]
     if kind == "value_error":
         where = path if isinstance(detail["input"], Mapping) else f"{path}={_shown(detail['input'])}"
         return [f"{where}: {line}." if path else f"{line}." for line in str(context["error"]).splitlines()]
@@ -102,5 +102,7 @@ def _shown(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    text = str(value)
+    # a whole number with thousands of digits has no text; what does not print could steer the terminal
+    text = "a huge number" if isinstance(value, int) and abs(value) > 10**300 else str(value)
+    text = "".join(letter if letter.isprintable() else "?" for letter in text[:61])
     return text if len(text) <= 60 else text[:57] + "..."

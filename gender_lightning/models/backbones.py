@@ -80,7 +80,11 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that make a builder read files or fetch weights, or that are ours to give."""
     for name in arguments:
         if name in _NOT_ARGUMENTS:
-            raise UserError(f"model.arguments: {name} is not for the user to give. Leave it out ({weights.REMEDY})")
+            raise UserError(f"model.arguments: {name} is not for the user to give. Leave it out. {weights.REMEDY}")
+    for name, value in arguments.items():
+        # builders leave it to the first forward pass to find out
+        if name.endswith(("_rate", "dropout", "_prob")) and not (isinstance(value, int | float) and 0 <= value <= 1):
+            raise UserError(f"model.arguments: {name} is a probability, between 0 and 1. Change it.")
 
 
 def _create_torchvision(name: str, dropout: float, image_size: int, arguments: dict[str, Any]) -> nn.Module:
