@@ -121,15 +121,20 @@ def groups() -> dict[str, list[str]]:
 
 @contextmanager
 def _hydra_at_conf() -> Iterator[None]:
+    import yaml
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     register_resolvers()
-    if GlobalHydra.instance().is_initialized():  # inside a command, which Hydra has started from the same conf/
-        yield
-        return
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        yield
+    try:
+        if GlobalHydra.instance().is_initialized():  # inside a command, which Hydra has started from the same conf/
+            yield
+            return
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+            yield
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"A file of conf/ cannot be read ({reason}). Mend it, or choose another.") from None
 
 
 def _compose(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -320,7 +325,6 @@ def _is_right(verb: str, texts: list[str]) -> bool:
 
 
 def _mistakes(verb: str, texts: list[str]) -> list[str]:
-    import yaml
     from hydra import compose as hydra_compose
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -332,9 +336,6 @@ def _mistakes(verb: str, texts: list[str]) -> list[str]:
         values = _plain(composed)
     except (HydraException, OmegaConfBaseException) as error:
         return [_composition_problem(verb, error)]
-    except (yaml.YAMLError, RecursionError) as error:  # a file that a choice names
-        reason = " ".join(str(error).split())[:200]
-        return [f"A file of conf/ cannot be read ({reason}). Mend it, or choose another."]
     missing = [name for name, value in flat(values) if value == "???"]
     problems = [f"{name}: a value is missing. Give {name}=... on the command line." for name in missing]
     try:

@@ -84,7 +84,7 @@ def without(index: Index, skipped: Sequence[Skipped]) -> Index:
 def write_skipped(path: Path, skipped: Sequence[Skipped]) -> None:
     """Write the list, each image once; whole or not at all."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # reasons have line ends
     writer.writerow(COLUMNS)
     writer.writerows([cell(it.image_id), it.split, cell(it.reason)] for it in skipped)
     write_text(path, text.getvalue())

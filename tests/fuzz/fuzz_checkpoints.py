@@ -159,6 +159,7 @@ def _specs() -> Iterator[tuple[str, Any]]:
 def _arguments(folder: Path) -> Iterator[dict[str, Any]]:
     weights = str(folder / "other.ckpt")
     yield from (
+        {},
         {"checkpoint_path": weights},
         {"pretrained": True},
         {"pretrained_cfg": {"file": weights}},

@@ -59,7 +59,13 @@ def open_storage(place: str) -> BaseStorage:
     """
     if "://" not in place:
         path = str(Path(os.path.expanduser(place)).absolute())
-        return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
+        try:
+            return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
+        except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            raise UserError(
+                f"{path} is no journal of Optuna, or a damaged one ({type(error).__name__}). "
+                "Choose another with search.study=... or search.storage=..."
+            ) from error
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     # several sweeps may wait for SQLite's one lock
