@@ -65,6 +65,7 @@ def set_up_logging() -> None:
         ".*Trying to infer the `batch_size`.*",
     ):
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     # its remarks about odd metadata and large pictures: what does not decode is an error with the file's name
     warnings.filterwarnings("ignore", module="PIL\\..*")
 

@@ -70,7 +70,8 @@ def _sentence(detail: ErrorDetails, path: str, beside: list[str]) -> list[str] |
         return [f"{path}.name={_shown(context['tag'])}: {offer}. Choose by {path}=... instead."]
     if kind == "value_error":
         where = path if isinstance(detail["input"], Mapping) else f"{path}={_shown(detail['input'])}"
-        return [f"{where}: {line}." if path else f"{line}." for line in str(context["error"]).splitlines()]
+        lines = [_short(line) for line in str(context["error"]).splitlines()]
+        return [f"{where}: {line}." if path else f"{line}." for line in lines]
     return None
 
 
@@ -95,6 +96,11 @@ def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any], *, 
         elif last and named and isinstance(part, str):
             path = f"{path}.{part}" if path else part
     return path, beside
+
+
+def _short(line: str) -> str:
+    """A sentence of a validator, which may quote a text of any length."""
+    return line if len(line) <= 400 else f"{line[:200]} ... {line[-190:]}"
 
 
 def _shown(value: object) -> str:

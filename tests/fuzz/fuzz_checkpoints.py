@@ -160,6 +160,7 @@ def _arguments(folder: Path) -> Iterator[dict[str, Any]]:
     weights = str(folder / "other.ckpt")
     yield from (
         {},
+        {},
         {"checkpoint_path": weights},
         {"pretrained": True},
         {"pretrained_cfg": {"file": weights}},
