@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gender_lightning.errors import UserError
+from gender_lightning.errors import UserError, printable
 from gender_lightning.job import settle
 
 
@@ -63,7 +63,7 @@ def main() -> None:
         else:
             _dispatch(arguments[0], arguments[1:])
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(str(error))}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
@@ -118,7 +118,7 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
             command.main(values, *([action] if action else []))
         except UserError as error:
             # Hydra would print a traceback and exit with 1.
-            sys.stderr.write(f"{error}\n")
+            sys.stderr.write(f"{printable(str(error))}\n")
             sys.exit(2)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

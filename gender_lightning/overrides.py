@@ -26,6 +26,17 @@ ROOTS: dict[str, type[Section]] = {
 }
 # Up to so many jobs of a sweep are each checked before the first starts; above, each value once.
 _JOBS_CHECKED = 16
+# Of Hydra's own section what names code or where it is looked for, as conf/ has it.
+_NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
+_HYDRAS_OWN: dict[str, Any] = {
+    "callbacks": {}, "env": {}, "searchpath": [], "job_logging": _NO_LOGGING, "hydra_logging": _NO_LOGGING,
+    "launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}, "run": {"dir": "."},
+    "output_subdir": None,
+}  # fmt: skip
+_SWEEPERS = {
+    False: "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    True: "hydra_plugins.gender_lightning_sweeper.ProcessSweeper",
+}
 
 
 @dataclass(frozen=True)
@@ -110,24 +121,37 @@ def groups() -> dict[str, list[str]]:
 
 @contextmanager
 def _hydra_at_conf() -> Iterator[None]:
+    import yaml
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     register_resolvers()
-    if GlobalHydra.instance().is_initialized():  # inside a command, which Hydra has started from the same conf/
-        yield
-        return
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        yield
+    try:
+        if GlobalHydra.instance().is_initialized():  # inside a command, which Hydra has started from the same conf/
+            yield
+            return
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+            yield
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"A file of conf/ cannot be read ({reason}). Mend it, or choose another.") from None
 
 
 def _compose(verb: str, overrides: Sequence[str]) -> dict[str, Any]:
     from hydra import compose as hydra_compose
+
+    return _plain(hydra_compose(verb, list(overrides)))
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """Plain and resolved, without Hydra's own section."""
     from hydra.core.utils import setup_globals
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf, open_dict
 
     setup_globals()  # ${now:...} is known only once Hydra has set it up
-    values = OmegaConf.to_container(hydra_compose(verb, list(overrides)), resolve=True)
+    with open_dict(config):
+        config.pop("hydra", None)
+    values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
@@ -301,11 +325,15 @@ def _is_right(verb: str, texts: list[str]) -> bool:
 
 
 def _mistakes(verb: str, texts: list[str]) -> list[str]:
+    from hydra import compose as hydra_compose
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        values = _compose(verb, texts)
+        composed = hydra_compose(verb, texts, return_hydra_config=True)
+        if planted := _planted(verb, composed.hydra, texts):
+            return planted
+        values = _plain(composed)
     except (HydraException, OmegaConfBaseException) as error:
         return [_composition_problem(verb, error)]
     missing = [name for name, value in flat(values) if value == "???"]
@@ -315,6 +343,23 @@ def _mistakes(verb: str, texts: list[str]) -> list[str]:
     except UserErrors as error:
         problems += error.messages
     return problems
+
+
+def _planted(verb: str, hydra: Any, texts: list[str]) -> list[str]:
+    """What a file (an experiment of somebody else) would have Hydra itself call or import, beside the training.
+
+    Hydra instantiates every `_target_` of its own section, and Python's logging every factory. What the command
+    line itself says of it is its owner's.
+    """
+    from omegaconf import OmegaConf
+
+    typed = {text.lstrip("+~").replace("/", ".").partition("=")[0] for text in texts}
+    own = {**_HYDRAS_OWN, "sweeper._target_": _SWEEPERS[verb == "train"]}
+    return [
+        f"hydra.{name} is changed by a file of conf/, which could run anything. Leave it to the command line."
+        for name, wanted in own.items()
+        if OmegaConf.select(hydra, name) != wanted and not any(extends(f"hydra.{name}", key) for key in typed)
+    ]
 
 
 def _composition_problem(verb: str, error: Exception) -> str:

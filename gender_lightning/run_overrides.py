@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,35 @@ def with_data_of_run(overrides: list[str]) -> list[str]:
     if run is None:
         return overrides
     section = run.config().get("data")
-    if not isinstance(section, dict) or "name" not in section:
+    if not isinstance(section, dict) or not _is_plain(section):
         raise UserError(
             f"{run.path / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=..."
         )
     own = [f"data={section['name']}"]
     own += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
     return own + overrides
+
+
+def check_drawn(section: Mapping[str, Any]) -> None:
+    """Refuse a run's own synthetic faces that are not there: what a run directory says draws nothing.
+
+    Raises:
+        UserError: they are not.
+    """
+    from gender_lightning.data.synthetic_marker import MARKER
+
+    root = Path(str(section.get("root")))
+    if not (root / MARKER).is_file():
+        raise UserError(
+            f"The run's faces are not in {root} any more. Say data=synthetic data.root=... to draw some, or name "
+            "other data."
+        )
+
+
+def _is_plain(section: Mapping[Any, Any]) -> bool:
+    """Whether the keys are names of fields, and the name is that of a choice."""
+    names = [*section, section.get("name")]
+    return all(isinstance(name, str) and re.fullmatch(r"[A-Za-z]\w*", name) for name in names)
 
 
 def hydra_value(value: Any) -> str:

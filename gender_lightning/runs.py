@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shlex
 import sys
 import time
@@ -20,10 +21,21 @@ from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
+from gender_lightning.plain_files import read_json, read_yaml
 from gender_lightning.provenance import git_state, hardware, package_versions
 
 # Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
 _RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
+# What is read back from run.json, which may be of somebody else.
+_KINDS: dict[str, Any] = {
+    "status": str,
+    "seconds": (int, float),
+    "resumed": list,
+    "wandb_id": str,
+    "first_step": str,
+    "error": str,
+}
+_FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
 
 
@@ -90,6 +102,8 @@ class Run:
         named = Path(path).expanduser().absolute()
         directory = named.parent.parent if named.suffix == ".ckpt" else named
         run = _attached(str(directory)) or cls.open(directory)
+        if is_first_process():
+            refuse_links(run.path)
         if is_first_process() and run.info().get("status") == "done":
             raise UserError(f"The run in {run.path} is done already. Start a new one with run_dir=...")
         run.resumed = True
@@ -128,23 +142,19 @@ class Run:
         file = self.path / "run.json"
         if not file.is_file():
             return {}
-        try:
-            content = json.loads(file.read_text())
-        except ValueError as error:
-            raise UserError(f"{file} is damaged ({error}). Restore it, or start the run anew.") from None
-        assert isinstance(content, dict)
+        content = read_json(file)
+        if not isinstance(content, dict):
+            raise UserError(f"{file} is no record of a run. Restore it, or start the run anew.")
+        for name, kind in _KINDS.items():
+            if content.get(name) is not None and not isinstance(content[name], kind):
+                raise UserError(f"{file} is damaged ({name} is {content[name]!r:.60}). Restore it, or start anew.")
+        if not re.fullmatch(r"[\w-]{0,64}", content.get("wandb_id") or ""):  # it becomes a part of file names
+            raise UserError(f"{file} is damaged (wandb_id is none of W&B's). Restore it, or start anew.")
         return content
 
     def config(self) -> dict[str, Any]:
         """`config.yaml` as plain dicts and scalars."""
-        import yaml
-
-        try:
-            content = yaml.safe_load((self.path / "config.yaml").read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(
-                f"{self.path / 'config.yaml'} cannot be read ({error}). Restore it, or start the run anew."
-            ) from None
+        content = read_yaml(self.path / "config.yaml")
         if not isinstance(content, dict):
             raise UserError(f"{self.path / 'config.yaml'} holds no configuration. Restore it, or start the run anew.")
         return content
@@ -224,14 +234,36 @@ def is_first_process() -> bool:
     return all(rank in ("", "0") for rank in ranks)
 
 
+def rank_directory() -> Path | None:
+    """The run directory that the first process has told this further rank; None on the first, and with torchrun."""
+    told = os.environ.get(_RANK_VARIABLE)
+    return Path(told) if told and not is_first_process() else None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
         temporary.write_text(text, encoding="utf-8")
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_links(directory: Path) -> None:
+    """Refuse to write into a directory of somebody else whose links lead out of it.
+
+    W&B's own folder is left out: W&B replaces links, and does not write through them.
+
+    Raises:
+        UserError: `directory` has such a link.
+    """
+    real = directory.resolve()
+    for folder in (directory, *(directory / name for name in _FOLDERS)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.is_symlink() and not path.resolve().is_relative_to(real):
+                raise UserError(f"{path} is a link that leads out of the directory. Put there what it stands for.")
 
 
 def to_yaml(content: object) -> str:

@@ -183,7 +183,7 @@ def test_damaged_files_are_told(tmp_path: Path) -> None:
     (run.path / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run.json is damaged"):
         run.info()
-    for content, message in (("a: [", "cannot be read"), ("- 1", "holds no configuration")):
+    for content, message in (("a: [", "is damaged"), ("- 1", "holds no configuration")):
         (run.path / "config.yaml").write_text(content)
         with pytest.raises(UserError, match=message):
             run.config()

@@ -44,7 +44,7 @@ def data(action: str, config: DataCommandConfig) -> None:
 
 
 def _prepare(config: DataCommandConfig) -> None:
-    root = Path(config.data.root).expanduser()
+    root = Path(os.path.expanduser(config.data.root))
     if config.data.name != "celeba":
         index, _ = open_data(config.data)
         console.print(f"{len(index):,} faces are ready in {escape(str(root))}.")
@@ -107,7 +107,7 @@ def _summary(config: DataCommandConfig) -> None:
     console.print(f"Width {width} px, height {height} px ({sizes.images:,} images looked at).")
     framing = replace(Framing(TILE), crop=config.data.crop, zoom=config.data.zoom)
     sheet = inspection.contact_sheet(index, store, framing, seed=config.data.seed)
-    console.print(f"Contact sheet: {escape(str(_save(sheet, Path(config.output).expanduser())))}")
+    console.print(f"Contact sheet: {escape(str(_save(sheet, Path(os.path.expanduser(config.output)))))}")
 
 
 def _save(sheet: Any, folder: Path) -> Path:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml
 
 from gender_lightning import building
 from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.models.classifier import GenderClassifier
-from gender_lightning.runs import Run, is_first_process, to_yaml, write_text
+from gender_lightning.plain_files import read_yaml
+from gender_lightning.run_overrides import check_drawn
+from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.hardware import Hardware
 from gender_lightning.training.trainer import hardware_of
 
+_PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: it says where to write
 log = logging.getLogger(__name__)
 
 
@@ -43,8 +48,11 @@ def begin(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
     parse_config(TrainConfig, values)
     values = _with_absolute_paths(values)
     config = parse_config(TrainConfig, values)
-    parts = prepare(config)
-    return config, parts, Run.create(config.run_dir, values, _typed_overrides())
+    attached = rank_directory()
+    parts = prepare(config, None if attached is None else read_skipped(attached / SKIPPED))
+    run = Run.create(config.run_dir, values, _typed_overrides())
+    _record_skipped(run, parts)
+    return config, parts, run
 
 
 def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
@@ -54,9 +62,15 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
         UserError: It cannot be resumed, or not with these overrides; it is left as it was then.
     """
     run = Run.resume(directory)
-    values = _with_absolute_paths(_configuration_of(run))
+    values = _configuration_of(run)
+    parse_config(TrainConfig, values)
+    values = _with_absolute_paths(values)
     config = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
-    parts = prepare(config, checkpoint=run.resume_from)
+    _refuse_other_places(config, run)
+    skipped_then = run.config()["data"].get("on_error") == "skip"
+    skipped = read_skipped(run.path / SKIPPED) if skipped_then else None
+    parts = prepare(config, skipped, checkpoint=run.resume_from)
+    _record_skipped(run, parts)
     if run.resume_from is None:
         if is_first_process():
             log.info("%s has no checkpoint yet: the training begins anew.", run.path)
@@ -66,11 +80,12 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     return config, parts, run
 
 
-def prepare(config: TrainConfig, checkpoint: Path | None = None) -> Parts:
+def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkpoint: Path | None = None) -> Parts:
     """Open the data and build the model.
 
     Args:
         config: Of the training.
+        skipped: The images that an earlier part or the first rank of this run has left out.
         checkpoint: What its weights will be read from, if it goes on.
 
     Raises:
@@ -84,6 +99,8 @@ def prepare(config: TrainConfig, checkpoint: Path | None = None) -> Parts:
     transforms = [building.build(section, building.AUGMENTATION, allowed=config.packages) for section in extra]
     _check_optimizer(config)
     data = FaceDataModule(config.data, seed=config.seed)
+    if skipped is not None:
+        data.skip_as_before(skipped)
     if is_first_process():
         data.prepare_data()
     data.setup()
@@ -148,7 +165,34 @@ def _with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(Path(os.path.expanduser(path)).absolute())
+
+
+def _refuse_other_places(config: TrainConfig, run: Run) -> None:
+    """A run directory may be of somebody else: what it says writes nothing outside of it, unless typed again.
+
+    Raises:
+        UserErrors: a callback would, or the faces of the run would be drawn anew.
+    """
+    typed = {text.partition("=")[0].lstrip("+~") for text in _typed_overrides()}
+    if config.data.name == "synthetic" and "data.root" not in typed:
+        check_drawn(config.data.model_dump())
+    problems = []
+    for name, section in config.callbacks.extra.items():
+        for argument, value in section.items():
+            field = f"callbacks.extra.{name}.{argument}"
+            if isinstance(value, str) and _PLACE.search(argument) and field not in typed:
+                path = run.path if value == Path(value).name and "dir" not in argument else Path(value).resolve()
+                if not path.is_relative_to(run.path.resolve()):
+                    problems.append(f"{field}={value}: a resumed run writes into its own directory. Type it again.")
+    if problems:
+        raise UserErrors(problems)
+
+
+def _record_skipped(run: Run, parts: Parts) -> None:
+    if parts.data.skipped and is_first_process():
+        write_skipped(run.path / SKIPPED, parts.data.skipped)
+        run.update(skipped=len(parts.data.skipped))
 
 
 def _record_changes(run: Run, values: dict[str, Any]) -> None:
@@ -156,8 +200,13 @@ def _record_changes(run: Run, values: dict[str, Any]) -> None:
     changes = [text for text in _typed_overrides() if not text.startswith("resume=")]
     if changes and is_first_process():
         file = run.path / "overrides.yaml"
-        write_text(file, to_yaml([*(yaml.safe_load(file.read_text()) or []), *changes]))
+        write_text(file, to_yaml([*_list_in(file), *changes]))
         write_text(run.path / "config.yaml", to_yaml(values))
+
+
+def _list_in(file: Path) -> list[Any]:
+    content = read_yaml(file) if file.exists() else []
+    return content if isinstance(content, list) else []
 
 
 def _typed_overrides() -> list[str]:

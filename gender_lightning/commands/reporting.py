@@ -66,6 +66,7 @@ def set_up_logging() -> None:
         ".*your dataloader is not resumable.*",  # it is: the data module keeps the place
     ):
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     # its remarks about odd metadata and large pictures: what does not decode is an error with the file's name
     warnings.filterwarnings("ignore", module="PIL\\..*")
 

@@ -12,9 +12,9 @@ from gender_lightning.config.base import Auto, Count, Section
 class Sizes(Section):
     """Images per split: counts (`4000`), or fractions of all (`0.8`)."""
 
-    train: int | float = Field(ge=0)
-    valid: int | float = Field(ge=0)
-    test: int | float = Field(ge=0)
+    train: int | float = Field(ge=0, le=10**9)
+    valid: int | float = Field(ge=0, le=10**9)
+    test: int | float = Field(ge=0, le=10**9)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Sizes:
@@ -41,7 +41,10 @@ class _Data(Section):
     interpolation: Literal["bilinear", "bicubic"] = Field(description="antialiased resize")
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="stratified part of each split")
     limit: Count | None = Field(description="at most so many images per split, stratified")
-    seed: Annotated[int, Field(ge=0)] = Field(description="of the subset, the random split and the drawing")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="of the subset, the random split and the drawing")
+    on_error: Literal["raise", "skip"] = Field(
+        default="raise", description="an image that does not decode ends the program, or is left out and recorded"
+    )
 
 
 class CelebaData(_Data):

@@ -67,10 +67,11 @@ def _sentence(detail: ErrorDetails, path: str, beside: list[str]) -> list[str] |
         return [f"{path}: this field is missing. Give {path}=..."]
     if kind == "union_tag_invalid":
         offer = f"it should be one of {context['expected_tags']}"
-        return [f"{path}.name={context['tag']}: {offer}. Choose by {path}=... instead."]
+        return [f"{path}.name={_shown(context['tag'])}: {offer}. Choose by {path}=... instead."]
     if kind == "value_error":
         where = path if isinstance(detail["input"], Mapping) else f"{path}={_shown(detail['input'])}"
-        return [f"{where}: {line}." if path else f"{line}." for line in str(context["error"]).splitlines()]
+        lines = [_short(line) for line in str(context["error"]).splitlines()]
+        return [f"{where}: {line}." if path else f"{line}." for line in lines]
     return None
 
 
@@ -97,10 +98,17 @@ def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any], *, 
     return path, beside
 
 
+def _short(line: str) -> str:
+    """A sentence of a validator, which may quote a text of any length."""
+    return line if len(line) <= 400 else f"{line[:200]} ... {line[-190:]}"
+
+
 def _shown(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    text = str(value)
+    # a whole number with thousands of digits has no text; what does not print could steer the terminal
+    text = "a huge number" if isinstance(value, int) and abs(value) > 10**300 else str(value)
+    text = "".join(letter if letter.isprintable() else "?" for letter in text[:61])
     return text if len(text) <= 60 else text[:57] + "..."

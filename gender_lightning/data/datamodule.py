@@ -12,10 +12,12 @@ from torch.utils.data import DataLoader, Sampler
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
 from gender_lightning.data.decoding import Framing
+from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.reading import available_cores, draw_synthetic, open_data
 from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler
 from gender_lightning.data.selection import check_classes, class_counts
+from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
 from gender_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class FaceDataModule(pl.LightningDataModule):
         self.config = config
         self.seed = seed
         self.framing = Framing(config.image_size, config.crop, config.zoom, config.interpolation)
+        self.skipped: list[Skipped] = []
+        self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
         self._loaders: dict[str, DataLoader[Batch]] = {}
         self._place = (0, 0)  # epoch, and batches of it that are done, from which a training goes on
@@ -48,15 +52,31 @@ class FaceDataModule(pl.LightningDataModule):
         if self.config.name == "synthetic":
             draw_synthetic(self.config)
 
-    def setup(self, stage: str | None = None) -> None:
+    def skip_as_before(self, skipped: list[Skipped]) -> None:
+        """Leave out these images instead of looking for them: a resumed run trains on the same ones."""
+        self._skipped_before = skipped
+
+    def setup(self, stage: str | None = None, *, only: str | None = None) -> None:
         """Read the index, choose the rows, check the classes; the second call does nothing.
 
+        With ``on_error=skip`` every image is decoded once, here, and what does not decode has no row afterwards:
+        so every image of a split is in its predictions table exactly once, on any number of ranks and workers,
+        and batches are full. Reading alone would find them late, and in a worker.
+
+        Args:
+            stage: Lightning's.
+            only: The one split whose images are looked at, however many do not decode; None: all of them, of which
+                1 % may not.
+
         Raises:
-            UserError: Data are missing or malformed, or a split has images of one class only.
+            UserError: Data are missing or malformed, too many images do not decode, or a split has images of one
+                class only.
         """
         if self._datasets:
             return
         index, store = open_data(self.config)
+        if self.config.on_error == "skip":
+            index = self._without_unreadable(index, store, only)
         for split in SPLITS:
             part = index.select(index.split(split))
             if len(part):
@@ -74,6 +94,14 @@ class FaceDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on there. Lightning makes the loader of a resumed training, and its processes fetch, before it counts."""
         self._place = (state_dict["epoch"], state_dict["done"])
+
+    def _without_unreadable(self, index: Index, store: ImageStore, only: str | None) -> Index:
+        rows = index if only is None else index.select(index.split(only))
+        known = self._skipped_before
+        self.skipped = find_unreadable(rows, store) if known is None else known
+        if only is None:
+            refuse_many(self.skipped, len(rows))
+        return without(index, self.skipped)
 
     @property
     def has_valid(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -25,7 +25,8 @@ SAMPLE = 1000  # images whose size is looked up
 class Unreadable:
     """An image that does not decode, and why."""
 
-    path: str
+    image_id: bytes
+    row: int  # of the index
     reason: str
 
 
@@ -62,11 +63,11 @@ def verify(
     Returns:
         Those that do not decode, in the order of the index.
     """
-    chunks = [index.image_ids[start : start + CHUNK] for start in range(0, len(index), CHUNK)]
+    chunks = [range(start, min(start + CHUNK, len(index))) for start in range(0, len(index), CHUNK)]
     found: list[Unreadable] = []
     done = 0
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for chunk, unreadable in zip(chunks, pool.map(lambda ids: _check(ids, store), chunks), strict=True):
+        for chunk, unreadable in zip(chunks, pool.map(lambda rows: _check(index, rows, store), chunks), strict=True):
             found += unreadable
             done += len(chunk)
             if progress is not None:
@@ -74,14 +75,14 @@ def verify(
     return found
 
 
-def _check(image_ids: NDArray[np.bytes_], store: ImageStore) -> list[Unreadable]:
+def _check(index: Index, rows: Sequence[int], store: ImageStore) -> list[Unreadable]:
     unreadable = []
-    for image_id in image_ids:
-        path = store.describe(image_id)
+    for row in rows:
+        image_id = index.image_ids[row]
         try:
-            decode(store.read(image_id), path=path)
+            decode(store.read(image_id), path=store.describe(image_id))
         except UserError as error:
-            unreadable.append(Unreadable(path, str(error)))
+            unreadable.append(Unreadable(bytes(image_id), row, str(error)))
     return unreadable
 
 

@@ -23,7 +23,7 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
     Raises:
         UserError: Data are missing or malformed.
     """
-    root = Path(config.root).expanduser()
+    root = Path(os.path.expanduser(config.root))
     store: ImageStore
     if config.name == "folder":
         store = FolderStore(root)
@@ -47,7 +47,7 @@ def draw_synthetic(config: SyntheticData) -> None:
     Raises:
         UserError: The folder holds something else, or cannot be written.
     """
-    root = Path(config.root).expanduser()
+    root = Path(os.path.expanduser(config.root))
     sizes = {split: int(size) for split, size in config.sizes.model_dump().items()}
     if is_drawn(root, describe_set(sizes, config.seed)):
         return

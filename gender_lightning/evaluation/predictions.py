@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,14 @@ from gender_lightning.evaluation.metrics import sigmoid
 if TYPE_CHECKING:
     import pandas as pd  # loaded where a table is made: a training starts without
 
+_MOST_ROWS, _MOST_COLUMNS, _MOST_BYTES = 20_000_000, 1000, 1 << 32
+_LONGEST_NAME = 4096  # bytes of a path
+_NUMBER_OR_NULL = "iuf"
+_COLUMN_KINDS = {
+    "image_id": "T", "split": "T", "label": "iu", "logit": "f", "probability": "f", "identity": _NUMBER_OR_NULL,
+}  # fmt: skip
+# what pyarrow and pandas raise; ArrowInvalid is a ValueError
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 COLUMNS = ("image_id", "split", "label", "logit", "probability", "identity")
 
 
@@ -58,6 +66,7 @@ def write_predictions(table: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
         table.to_parquet(temporary, engine="pyarrow", index=False)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -77,12 +86,42 @@ def read_predictions(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path} does not exist. Make it with gender-lightning evaluate checkpoint=RUN_DIR.")
     try:
+        _check_size(path)
         table = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path} is not a parquet file ({error}). Make it anew with gender-lightning evaluate."
+            f"{path} is not a parquet file ({reason}). Make it anew with gender-lightning evaluate."
         ) from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise UserError(f"{path} is no predictions table: it lacks {', '.join(missing)}. Give one of a run.")
+    wrong = [name for name, kinds in _COLUMN_KINDS.items() if not _is_of(table[name], kinds)]
+    if wrong or not table["label"].isin((0, 1)).all() or table["image_id"].duplicated().any():
+        what = f"{', '.join(wrong)} of another type" if wrong else "labels other than 0 and 1, or an image twice"
+        raise UserError(f"{path} is no predictions table: it has {what}. Give one of a run.")
     return table
+
+
+def _is_of(column: Any, kinds: str) -> bool:
+    """Whether a column is of numbers of these kinds (numpy's letters), or of texts (`T`)."""
+    if kinds == "T":
+        return bool(column.map(lambda value: isinstance(value, str)).all())
+    return getattr(column.dtype, "kind", "") in kinds and (kinds == _NUMBER_OR_NULL or not column.isna().any())
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a file that unpacks to more than any data set: parquet can say a value a billion times in a few bytes."""
+    from pyarrow import parquet
+
+    about = parquet.read_metadata(path)
+    claimed = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+    if about.num_rows > _MOST_ROWS or about.num_columns > _MOST_COLUMNS or claimed > _MOST_BYTES:
+        raise ValueError(f"{about.num_rows:,} rows of {about.num_columns} columns are too much")
+    names = [name for name in ("image_id", "split") if name in about.schema.names]
+    with parquet.ParquetFile(path, read_dictionary=names) as file:
+        for batch in file.iter_batches(columns=names):
+            for column in batch.columns:
+                words = getattr(column, "dictionary", column)
+                if len(words) and words.nbytes / len(words) > _LONGEST_NAME:
+                    raise ValueError("its names are longer than those of files")

@@ -27,9 +27,20 @@ from gender_lightning.models.heads import (
 __all__ = ["create_backbone", "fixed_image_size", "forward_train", "frozen_at", "head_parameters", "normalisation",
            "parameter_groups", "set_frozen"]  # fmt: skip
 
+# What builders raise for arguments that they cannot take; most check nothing themselves.
+_REFUSALS = (
+    TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
+)  # fmt: skip
+_CHECK = "Check model.arguments and data.image_size."
 Triple = tuple[float, float, float]
 IMAGENET: tuple[Triple, Triple] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 TIMM = "timm/"
+# timm and torchvision would read a pickle or fetch from the network by these; a checkpoint brings arguments, too.
+_NOT_ARGUMENTS = (
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "weights",
+    "weights_backbone", "progress", "num_classes", "features_only", "scriptable", "exportable", "no_jit", "device",
+    "dtype", "name", "model_name",
+)  # fmt: skip
 
 
 def create_backbone(
@@ -53,6 +64,7 @@ def create_backbone(
         UserError: Unknown name or argument, a size the network cannot take, weights that are out of reach
             or do not fit.
     """
+    _check_arguments(arguments or {})
     if name.startswith(TIMM):
         net = _create_timm(name, pretrained is True, dropout, image_size, dict(arguments or {}))
     else:
@@ -62,6 +74,17 @@ def create_backbone(
     if isinstance(pretrained, str):
         weights.load_pretrained(net, weights.read_weights(Path(pretrained)), source=pretrained)
     return net
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that make a builder read files or fetch weights, or that are ours to give."""
+    for name in arguments:
+        if name in _NOT_ARGUMENTS:
+            raise UserError(f"model.arguments: {name} is not for the user to give. Leave it out. {weights.REMEDY}")
+    for name, value in arguments.items():
+        # builders leave it to the first forward pass to find out
+        if name.endswith(("_rate", "dropout", "_prob")) and not (isinstance(value, int | float) and 0 <= value <= 1):
+            raise UserError(f"model.arguments: {name} is a probability, between 0 and 1. Change it.")
 
 
 def _create_torchvision(name: str, dropout: float, image_size: int, arguments: dict[str, Any]) -> nn.Module:
@@ -76,8 +99,10 @@ def _create_torchvision(name: str, dropout: float, image_size: int, arguments: d
         arguments = {"input_size": (image_size, image_size)} | arguments
     try:
         net: nn.Module = builder(num_classes=1, **arguments)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name} cannot be built: {error}. Check model.arguments and data.image_size.") from error
+    except UserError:
+        raise
+    except _REFUSALS as error:
+        raise UserError(f"{name} cannot be built: {_first_line(error)}. {_CHECK}") from error
     swap_head(net, name, dropout)
     return net
 
@@ -102,13 +127,18 @@ def _create_timm(name: str, pretrained: bool, dropout: float, image_size: int, a
             net = timm.create_model(short, **arguments)
     except UserError:
         raise
-    except (TypeError, ValueError, AssertionError) as error:
-        raise UserError(f"{name} cannot be built: {error}. Check model.arguments and data.image_size.") from error
+    except _REFUSALS as error:
+        raise UserError(f"{name} cannot be built: {_first_line(error)}. {_CHECK}") from error
     _swap_timm_heads(net, name)
     patch = getattr(getattr(net, "patch_embed", None), "patch_size", None)
     if config.fixed_input_size and patch is not None:
         _check_patches(name, max(patch) if isinstance(patch, tuple) else int(patch), image_size)
     return net
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().rstrip(".").splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def _timm_config(short: str) -> Any:
@@ -168,7 +198,7 @@ def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Tr
     """
     if isinstance(pretrained, str):
         spec = read_torch_file(checkpoint_file(Path(pretrained))).get(KEY)
-        if isinstance(spec, dict) and {"mean", "std"} <= spec.keys():
+        if isinstance(spec, dict) and _is_triple(spec.get("mean")) and _is_triple(spec.get("std"), above=0):
             return tuple(spec["mean"]), tuple(spec["std"])
         return IMAGENET
     if not pretrained:
@@ -179,3 +209,8 @@ def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Tr
         # their weights came from TensorFlow; torchvision hides this behind transform_input
         return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     return weights.mean_std(torchvision.models.get_model_weights(name).DEFAULT.transforms())
+
+
+def _is_triple(value: Any, *, above: float = -1e9) -> bool:
+    plain = isinstance(value, list | tuple) and len(value) == 3
+    return plain and all(isinstance(number, int | float) and above < number < 1e9 for number in value)

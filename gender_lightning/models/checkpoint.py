@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
@@ -80,25 +82,35 @@ class ModelSpec:
             UserError: Unknown or missing keys, wrong types, values out of range.
         """
         version = values.get("package_version", "unknown")
-        wrong = [f"{name!r} is unknown" for name in values if name not in _CHECKS]
+        wrong = [f"{name!r:.60} is unknown" for name in values if name not in _CHECKS]
         wrong += [f"{name!r} is missing" for name in ("backbone", "image_size") if name not in values]
         wrong += [
-            f"{name}={value!r} is not valid"
+            f"{name}={_shown(value)} is not valid"
             for name, value in values.items()
             if name in _CHECKS and not _CHECKS[name](value)
         ]
         if wrong:
+            version = version if _text(version) else "unknown"
             raise UserError(
-                f"The checkpoint's description of the model does not read here: {', '.join(map(str, wrong))} (written "
+                f"The checkpoint's description of the model does not read here: {', '.join(wrong[:5])} (written "
                 f"by gender_lightning {version}, read by {package_version()}). Use the version that wrote it."
             )
         fields: dict[str, Any] = {name: tuple(v) if name in _TUPLES else v for name, v in values.items()}
         return cls(**fields)
 
 
+def _shown(value: object) -> str:
+    try:
+        text = type(value).__name__ if isinstance(value, Tensor) else repr(value)
+    except ValueError:  # a whole number with thousands of digits
+        text = "a huge number"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def _number(low: float, high: float, *, above: bool = False) -> Any:
     def check(value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        # at most so large: isfinite would not take whole numbers beyond a float's
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST:
             return False
         return (low < value if above else low <= value) and value <= high
 
@@ -110,18 +122,32 @@ def _several(kind: Any, n: int) -> Any:
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
 
 
+def _plain(value: object, depth: int = 0) -> bool:
+    """Whether an argument is a scalar, or a short list or dictionary of them."""
+    if isinstance(value, list | tuple | dict):
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        return len(items) <= 200 and depth < 4 and all(_plain(item, depth + 1) for item in items)
+    return value is None or _scalar(value)
+
+
+def _scalar(value: object) -> bool:
+    return isinstance(value, bool) or _number(-_MOST, _MOST)(value) or value == "" or _text(value)
+
+
+_MOST = 1e9
+_MOST_PIXELS = 2048  # of a side, as in the configuration
 _TUPLES = ("mean", "std", "class_names")
 _CHECKS: dict[str, Any] = {
     "backbone": _text,
-    "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+    "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_PIXELS,
     "dropout": _number(0, 1),
-    "arguments": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),
-    "crop": ("square", "lower", "none").__contains__,
+    "arguments": lambda value: isinstance(value, dict) and all(map(_text, value)) and _plain(value),
+    "crop": lambda value: isinstance(value, str) and value in ("square", "lower", "none"),
     "zoom": _number(0, 1, above=True),
-    "interpolation": ("bilinear", "bicubic").__contains__,
+    "interpolation": lambda value: isinstance(value, str) and value in ("bilinear", "bicubic"),
     "mean": _several(_number(-math.inf, math.inf), 3),
     "std": _several(_number(0, math.inf, above=True), 3),
     "test_time_flip": lambda value: isinstance(value, bool),
@@ -176,7 +202,9 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
 
 def _check_ours(path: Path, content: Mapping[str, Any]) -> None:
-    if not isinstance(content.get(KEY), dict) or not isinstance(content.get("state_dict"), dict):
+    state = content.get("state_dict")
+    named = isinstance(state, dict) and all(isinstance(name, str) for name in state)
+    if not isinstance(content.get(KEY), dict) or not named:
         raise UserError(
             f"{path} is no checkpoint of gender_lightning: it does not say how to use its weights. "
             "Give one that gender-lightning train wrote (bare weights go into model.pretrained=PATH)."
@@ -210,13 +238,37 @@ def flip_averaged(net: nn.Module, images: Tensor, flip: bool) -> Tensor:
     return logits
 
 
+@contextmanager
+def no_larger_than(state: Mapping[str, Tensor], path: Path) -> Iterator[None]:
+    """Build a network that can be that of these weights, or stop: the arguments of a file may ask for any size.
+
+    Raises:
+        UserError: It becomes several times as large, told before its memory is touched.
+    """
+    numbers = sum(value.numel() for value in state.values() if isinstance(value, Tensor))
+    left = {"tensors": 4 * len(state) + 1000, "numbers": 4 * numbers + 10_000_000}
+
+    def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
+        left["tensors"] -= 1
+        left["numbers"] -= parameter.numel() if parameter is not None else 0
+        if min(left.values()) < 0:
+            raise UserError(f"{path} describes a network far larger than its weights. Give an intact checkpoint.")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def load_network(path: Path, device: str | torch.device = "cpu") -> Network:
     """Read a checkpoint (see `read_checkpoint`) into a network in evaluation mode."""
     spec, state = read_checkpoint(path)
-    net = create_backbone(spec.backbone, dropout=spec.dropout, image_size=spec.image_size, arguments=spec.arguments)
+    with no_larger_than(state, path):
+        net = create_backbone(spec.backbone, dropout=spec.dropout, image_size=spec.image_size, arguments=spec.arguments)
     try:
         net.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"The weights in {path} are not those of {spec.backbone}, which it says it holds (written by "
             f"gender_lightning {spec.package_version}). Use the version that wrote it, or another checkpoint."

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,11 @@ import torch
 from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 
+# What torch.load and the unpickler raise for damaged bytes; UnpicklingError says that a foreign type was refused.
+_DAMAGE = (
+    RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError, MemoryError,
+    AssertionError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile, ImportError,
+)  # fmt: skip
 KEY = "gender_lightning"  # where our files keep what is needed to use their weights
 
 
@@ -35,15 +43,16 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
     Raises:
         UserError: The file is missing, unreadable, cut short, holds other than tensors and plain values,
-            or no dictionary.
+            or no dictionary; or it unpacks to more than it is.
     """
     try:
+        _check_form(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist. Give a checkpoint file or a run directory.") from None
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+    except _DAMAGE as error:
         raise UserError(f"{path} is damaged, or no PyTorch file. Give an intact checkpoint.") from error
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -53,6 +62,21 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no dictionary of weights. Give a checkpoint or a state dict.")
     return content
+
+
+def _check_form(path: Path) -> None:
+    """Refuse what torch.load would wait for, unpack to more than its size, or read in its oldest form, a tar."""
+    if not path.is_file():
+        raise FileNotFoundError(path) if not path.exists() else IsADirectoryError(None, "it is no file", str(path))
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start == b"PK":
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > path.stat().st_size:  # torch.save compresses nothing
+            raise ValueError("it is packed")
+    elif not start.startswith(b"\x80"):  # of a pickle, torch's form before 1.6
+        raise pickle.UnpicklingError("neither a zip nor a pickle")
 
 
 def write_torch_file(path: Path, content: dict[str, Any]) -> None:

@@ -94,7 +94,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             content = dict(content[key])
             break
     content.pop(KEY, None)
-    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+    if not content or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
         raise UserError(f"{path} holds no state dict. Give a checkpoint or a state dict as model.pretrained.")
     return bare_names(content)
 

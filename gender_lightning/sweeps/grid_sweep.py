@@ -12,6 +12,7 @@ from rich.table import Table
 
 from gender_lightning.console import console
 from gender_lightning.errors import UserError
+from gender_lightning.runs import refuse_links
 from gender_lightning.sweeps.board import Board
 from gender_lightning.sweeps.jobs import Job, JobResult, run_job
 from gender_lightning.sweeps.pool import work_off
@@ -70,7 +71,7 @@ def allocate(directory: Path, *, again: bool = False) -> None:
         again: It may be there already: the same search goes on.
 
     Raises:
-        UserError: it is there already, or cannot be made.
+        UserError: it is there already, cannot be made, or has links that lead out of it.
     """
     remedy = "Choose another with hydra.sweep.dir=..."
     try:
@@ -79,6 +80,7 @@ def allocate(directory: Path, *, again: bool = False) -> None:
         raise UserError(f"The sweep directory {directory} exists already. {remedy}") from None
     except OSError as error:
         raise UserError(f"The sweep directory {directory} cannot be made ({error.strerror}). {remedy}") from None
+    refuse_links(directory)
 
 
 def _print(results: Sequence[JobResult], directory: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from gender_lightning.durable import publish
+from gender_lightning.errors import UserError
 from gender_lightning.training.throughput import Throughput
 
 FIRST_COLUMNS = ("epoch", "step", "seconds", "train/loss")
@@ -86,11 +87,22 @@ class MetricsCsv(pl.Callback):
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, none where there is no file; a cell that is empty is left out."""
+    """The rows of a metrics.csv, none where there is no file; a cell that is empty is left out.
+
+    Raises:
+        UserError: It is damaged.
+    """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{name: cell for name, cell in row.items() if name and cell} for row in csv.DictReader(file)]
+        for row in rows:
+            int(row["epoch"])
+            float(row.get("seconds", 0))
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error!r:.100}). Restore it, or remove it.") from None
+    return rows
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:

@@ -20,7 +20,7 @@ def test_verify_lists_exactly_the_unreadable(celeba: Write) -> None:
     (folder / "000021.jpg").unlink()
     reports: list[tuple[int, int]] = []
     found = verify(read_celeba(root), open_celeba_images(root), workers=2, progress=lambda *at: reports.append(at))
-    assert [Path(image.path).name for image in found] == ["000003.jpg", "000021.jpg"]
+    assert [(image.image_id, image.row) for image in found] == [(b"000003.jpg", 2), (b"000021.jpg", 20)]
     assert reports[-1] == (24, 24)
 
 

@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gender_lightning.console import console
+from gender_lightning.csv_text import cell
 from gender_lightning.run_overrides import hydra_value
 from gender_lightning.runs import write_text
 from gender_lightning.sweeps.jobs import job_environment, sweep_name
@@ -88,13 +89,13 @@ def trials_csv(study: Study, metrics: list[str]) -> str:
     names = sorted({name for trial in trials for name in trial.params})
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "run", "state", *metrics, "epochs", "seconds", START, *names, "error"])
+    writer.writerow(["trial", "run", "state", *metrics, "epochs", "seconds", START, *map(cell, names), "error"])
     for trial in trials:
         values = [*(trial.values or []), *[""] * len(metrics)][: len(metrics)]
         seconds = "" if trial.duration is None else round(trial.duration.total_seconds(), 1)
         epochs = max(trial.intermediate_values, default="")
-        parameters = [trial.params.get(name, "") for name in names]
-        error = str(trial.user_attrs.get(ERROR, "")).strip().rpartition("\n")[2]
+        parameters = [cell(it) if isinstance(it := trial.params.get(name, ""), str) else it for name in names]
+        error = cell(str(trial.user_attrs.get(ERROR, "")).strip().rpartition("\n")[2])
         start = trial.user_attrs.get(START, "")
         row = [trial.number, _run(trial), trial.state.name.lower(), *values, epochs, seconds, start, *parameters, error]
         writer.writerow(row)

@@ -58,8 +58,14 @@ def open_storage(place: str) -> BaseStorage:
         UserError: it cannot be reached, or its driver is not installed.
     """
     if "://" not in place:
-        path = str(Path(place).expanduser().absolute())
-        return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
+        path = str(Path(os.path.expanduser(place)).absolute())
+        try:
+            return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
+        except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            raise UserError(
+                f"{path} is no journal of Optuna, or a damaged one ({type(error).__name__}). "
+                "Choose another with search.study=... or search.storage=..."
+            ) from error
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     # several sweeps may wait for SQLite's one lock

@@ -62,6 +62,17 @@ def open_study(
     searched = {"metrics": dict(settings.objectives), "space": space.describe(), "fixed": sorted(fixed)}
     try:
         study = optuna.create_study(study_name=settings.study, storage=storage, directions=directions)
+    except (
+        LookupError,
+        AttributeError,
+        TypeError,
+        AssertionError,
+        ValueError,
+    ) as error:
+        raise UserError(
+            f"The record of the study {settings.study} in {storage_place(settings, directory)} is damaged "
+            f"({type(error).__name__}). Choose another with search.study=NAME."
+        ) from error
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=settings.study, storage=storage)
         _compare(study.user_attrs.get(SEARCHED, searched), searched, settings.study)

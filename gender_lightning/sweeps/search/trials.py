@@ -187,5 +187,8 @@ def _birth(pid: int) -> str:
 
 
 def _has_died(owner: str) -> bool:
-    machine, pid, birth = owner.rsplit(":", 2)
+    parts = str(owner).rsplit(":", 2)
+    if len(parts) != 3 or not parts[1].isdecimal():  # none of ours has written it
+        return False
+    machine, pid, birth = parts
     return machine == _machine() and bool(birth) and _birth(int(pid)) != birth

@@ -1,0 +1,98 @@
+"""YAML and JSON that may be of somebody else: read as plain values, or refused in one sentence.
+
+Neither can run anything, but both can blow up: YAML by aliases of aliases, both by depth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gender_lightning.errors import UserError
+
+MOST_BYTES = 1 << 24
+_DEPTH = 50
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain values of a YAML file, whose aliases and interpolations (`${...}`) are refused.
+
+    Raises:
+        UserError: It cannot be read, is no YAML, or holds more than plain values.
+    """
+    import yaml
+
+    class Plain(yaml.SafeLoader):
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError("it has aliases (*)")
+            node: yaml.Node | None = super().compose_node(parent, index)
+            return node
+
+    def parse(text: str) -> Any:
+        try:
+            return yaml.load(text, Loader=Plain)
+        except yaml.YAMLError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+
+    content = _read(path, parse)
+    _refuse_interpolations(path, content)
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """The plain values of a JSON file.
+
+    Raises:
+        UserError: It cannot be read, or is no JSON.
+    """
+    return _read(path, json.loads)
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        if not path.is_file():
+            raise OSError(None, "there is no such file" if not path.exists() else "it is no file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+        content = parse(data.decode())
+        _check_depth(content)
+        return content
+    except (OSError, ValueError, RecursionError, OverflowError, TypeError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or (
+            "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        )
+        what = "cannot be read" if isinstance(error, OSError) else "is damaged"
+        raise UserError(f"{path} {what} ({reason}). Restore it, or start the run anew.") from None
+
+
+def _check_depth(content: Any) -> None:
+    level = [content]
+    for _ in range(_DEPTH):
+        level = [item for node in level if isinstance(node, dict | list) for item in _items(node)]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
+
+
+def _items(node: dict[Any, Any] | list[Any]) -> list[Any]:
+    return list(node.values()) if isinstance(node, dict) else node
+
+
+def _refuse_interpolations(path: Path, content: Any) -> None:
+    """What we write is resolved. OmegaConf would look `${oc.env:...}` up on this machine."""
+    if isinstance(content, str) and ("${" in content or "\0" in content):
+        raise UserError(
+            f"{path} holds {content[:80]!r}, which stands for something else. Write the value itself in its place."
+        )
+    if isinstance(content, dict):
+        for key, value in content.items():
+            _refuse_interpolations(path, key)
+            _refuse_interpolations(path, value)
+    elif isinstance(content, list):
+        for value in content:
+            _refuse_interpolations(path, value)
