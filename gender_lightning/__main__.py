@@ -33,6 +33,10 @@ COMMANDS = {
         "predictions and metrics of a checkpoint on any data set",
         "evaluate checkpoint=runs/train/2026-01-31_12-00-00 split=test",
     ),
+    "export": Command(
+        "a checkpoint as one ONNX or .pt2 file, compared with PyTorch",
+        "export checkpoint=runs/train/2026-01-31_12-00-00 format=onnx",
+    ),
     "benchmark": Command(
         "how fast this machine loads, augments and trains, beside the common way",
         "benchmark data.image_size=112 models=[resnet18,resnet50]",
