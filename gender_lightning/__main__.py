@@ -37,6 +37,10 @@ COMMANDS = {
         "a checkpoint as one ONNX or .pt2 file, compared with PyTorch",
         "export checkpoint=runs/train/2026-01-31_12-00-00 format=onnx",
     ),
+    "population": Command(
+        "how many men and women a crowd has, without a row per person",
+        "population checkpoint=runs/train/2026-01-31_12-00-00 input=photos/ by=folder",
+    ),
     "benchmark": Command(
         "how fast this machine loads, augments and trains, beside the common way",
         "benchmark data.image_size=112 models=[resnet18,resnet50]",

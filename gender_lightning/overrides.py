@@ -14,6 +14,7 @@ from gender_lightning.config import (
     DataCommandConfig,
     EvaluateConfig,
     ExportConfig,
+    PopulationConfig,
     TrainConfig,
     parse_config,
 )
@@ -29,6 +30,7 @@ ROOTS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
+    "population": PopulationConfig,
     "benchmark": BenchmarkConfig,
     "data": DataCommandConfig,
 }
