@@ -9,7 +9,14 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from gender_lightning.config import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
+from gender_lightning.config import (
+    BenchmarkConfig,
+    DataCommandConfig,
+    EvaluateConfig,
+    PredictConfig,
+    TrainConfig,
+    parse_config,
+)
 from gender_lightning.config.base import Section
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.resolvers import register_resolvers
@@ -21,6 +28,7 @@ from gender_lightning.run_overrides import with_data_of_run
 ROOTS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "predict": PredictConfig,
     "benchmark": BenchmarkConfig,
     "data": DataCommandConfig,
 }

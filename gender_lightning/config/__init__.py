@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
+from gender_lightning.config.predict import PredictConfig
 from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
@@ -37,6 +38,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "PredictConfig",
     "SchedulerConfig",
     "SearchConfig",
     "Sizes",
