@@ -41,6 +41,10 @@ COMMANDS = {
         "how many men and women a crowd has, without a row per person",
         "population checkpoint=runs/train/2026-01-31_12-00-00 input=photos/ by=folder",
     ),
+    "predict": Command(
+        "labels for photos, folders, lists, videos: faces found, uncertainty said",
+        "predict checkpoint=runs/train/2026-01-31_12-00-00 input=photos",
+    ),
     "benchmark": Command(
         "how fast this machine loads, augments and trains, beside the common way",
         "benchmark data.image_size=112 models=[resnet18,resnet50]",

@@ -15,6 +15,7 @@ from gender_lightning.config import (
     EvaluateConfig,
     ExportConfig,
     PopulationConfig,
+    PredictConfig,
     TrainConfig,
     parse_config,
 )
@@ -31,6 +32,7 @@ ROOTS: dict[str, type[Section]] = {
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "population": PopulationConfig,
+    "predict": PredictConfig,
     "benchmark": BenchmarkConfig,
     "data": DataCommandConfig,
 }

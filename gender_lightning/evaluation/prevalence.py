@@ -52,7 +52,8 @@ class Tally:
         values = np.asarray(probabilities, dtype=np.float64).reshape(-1)
         bins = _bins(values)
         counts = np.bincount(bins, minlength=BINS).astype(np.int64)
-        return cls(counts, np.bincount(bins, values, minlength=BINS), int((values >= threshold).sum()))
+        sums = np.bincount(bins, values, minlength=BINS).astype(np.float64)
+        return cls(counts, sums, int((values >= threshold).sum()))
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.counts + other.counts, self.sums + other.sums, self.decided + other.decided)
@@ -248,11 +249,13 @@ def _simulated(
     """What is said of crowds (draws,) with as many men as this one is estimated to have."""
     men = round(share * len(crowd))
     parts = ((reference.male.tally, men), (reference.female.tally, len(crowd) - men))
-    if method == "decisions":
-        said = sum(random.binomial(count, tally.mean("decisions"), size=draws) for tally, count in parts)
-    else:
-        said = sum(_sums(tally, count, random, draws) for tally, count in parts)
-    return np.asarray(said, dtype=np.float64) / len(crowd)
+    total = np.zeros(draws)
+    for tally, count in parts:
+        if method == "decisions":
+            total += random.binomial(count, tally.mean("decisions"), size=draws)
+        else:
+            total += _sums(tally, count, random, draws)
+    return total / len(crowd)
 
 
 def _sums(tally: Tally, faces: int, random: np.random.Generator, draws: int) -> Floats:
