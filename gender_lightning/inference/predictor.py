@@ -177,10 +177,9 @@ def load(
         faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`.
         face_model: YuNet's model file, for better detection; None: MTCNN, which is installed.
         min_face: Side in pixels of the smallest face that is looked for.
-        min_confidence: Calibrated probability of the label below which it is ``uncertain``; None: labels are given
-            whatever the probability.
-        target_accuracy: Choose `min_confidence` so that the labels given reach that accuracy on the run's valid
-            split.
+        min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0: never.
+        target_accuracy: Choose `min_confidence` so that the labels given are right that often, as the run's valid
+            split guarantees. Without either: 0.99, where the checkpoint lies in its run and valid allows it.
 
     Raises:
         UserError: The checkpoint is missing, damaged or none; there is no such device; a target accuracy without

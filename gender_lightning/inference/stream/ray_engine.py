@@ -70,8 +70,9 @@ class RayJob:
             blocks = [ray.put(block) for block in _blocks(items, self.chunk)]
             if not blocks:
                 return
-            number = self._number_of(workers, ray.cluster_resources(), len(blocks))
-            data = ray.data.from_arrow_refs(blocks).map_batches(
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            number = self._number_of(workers, resources, len(blocks))
+            data = ray.data.from_arrow_refs(blocks).map_batches(  # type: ignore[arg-type]
                 self.worker,
                 fn_constructor_args=(self,),
                 compute=ray.data.ActorPoolStrategy(size=number),
@@ -81,7 +82,8 @@ class RayJob:
                 batch_format="pyarrow",
             )
             try:
-                for table in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+                tables: Iterable[Any] = data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+                for table in tables:
                     yield list(_pictures(table.to_pylist()))
             except ray.exceptions.RayError as error:
                 if isinstance(cause := getattr(error, "cause", None), UserError):

@@ -16,30 +16,11 @@ from gender_lightning.inference.stream.items import Item
 from gender_lightning.inference.stream.video import camera_frames, video_frames
 
 PICTURES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".jp2",
-        ".tga",
-        ".avif",
-        ".ico",
-    ]
-)
-VIDEOS = frozenset([".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"])
-LISTS = frozenset([".csv", ".tsv", ".txt", ".lst"])
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
+     ".pnm", ".jp2", ".tga", ".avif", ".ico")
+)  # fmt: skip
+VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"))
+LISTS = frozenset((".csv", ".tsv", ".txt", ".lst"))
 COLUMN_NAMES = ("image", "path", "file", "filename", "file_name", "image_id", "image_path")
 
 
