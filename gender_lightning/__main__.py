@@ -45,6 +45,10 @@ COMMANDS = {
         "labels for photos, folders, lists, videos: faces found, uncertainty said",
         "predict checkpoint=runs/train/2026-01-31_12-00-00 input=photos",
     ),
+    "demo": Command(
+        "a page on this computer: give pictures, see what is said and where it looked",
+        "demo checkpoint=runs/train/2026-01-31_12-00-00",
+    ),
     "benchmark": Command(
         "how fast this machine loads, augments and trains, beside the common way",
         "benchmark data.image_size=112 models=[resnet18,resnet50]",

@@ -12,6 +12,7 @@ from typing import Any
 from gender_lightning.config import (
     BenchmarkConfig,
     DataCommandConfig,
+    DemoConfig,
     EvaluateConfig,
     ExportConfig,
     PopulationConfig,
@@ -31,6 +32,7 @@ ROOTS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
+    "demo": DemoConfig,
     "population": PopulationConfig,
     "predict": PredictConfig,
     "benchmark": BenchmarkConfig,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
+from gender_lightning.config.demo import DemoConfig
 from gender_lightning.config.export import ExportConfig
 from gender_lightning.config.population import PopulationConfig
 from gender_lightning.config.predict import PredictConfig
@@ -34,6 +35,7 @@ __all__ = [
     "CsvLogger",
     "DataCommandConfig",
     "DataConfig",
+    "DemoConfig",
     "EvaluateConfig",
     "ExportConfig",
     "FolderData",
