@@ -108,7 +108,12 @@ def _is_turned(data: bytes) -> bool:
 def _decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data)) as file:
         file.load()  # raises on truncated data
-        image: Image.Image = ImageOps.exif_transpose(file)
+        return upright_rgb(file)
+
+
+def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    """A Pillow image of any mode as RGB uint8 (H, W, 3), writable, turned as its EXIF says."""
+    image: Image.Image = ImageOps.exif_transpose(picture)
     if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits of grey: Pillow would clip, not scale
         values = np.asarray(image).astype(np.float64)
         grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
