@@ -113,11 +113,8 @@ def _looks(dataset: FaceDataset, rows: pd.DataFrame, maps: Maps | None) -> list[
         return []
     faces = _images(dataset, rows["row"].tolist()).permute(0, 2, 3, 1).numpy()
     heats = [None] * len(rows) if maps is None else list(maps)
-    columns = rows[["image_id", "label", "said", "probability", "loss"]].itertuples(index=False)
-    return [
-        Look(str(it.image_id), int(it.label), int(it.said), float(it.probability), float(it.loss), face, heat)
-        for it, face, heat in zip(columns, faces, heats, strict=True)
-    ]
+    columns = (rows[name].tolist() for name in ("image_id", "label", "said", "probability", "loss"))
+    return [Look(*values, face, heat) for *values, face, heat in zip(*columns, faces, heats, strict=True)]
 
 
 def _means(

@@ -60,10 +60,10 @@ def corruption_curves(table: pd.DataFrame, group: str) -> Figure:
     clean = table.loc[table["group"] == "clean", "accuracy"]
     rows = table[table["group"] == group]
     for number, (name, found) in enumerate(rows.groupby("corruption", sort=False)):
-        severities, accuracy = [*found["severity"]], [*found["accuracy"]]
+        x, y = [*([0] * len(clean)), *found["severity"]], [*clean, *found["accuracy"]]
         axes.plot(
-            [*([0] * len(clean)), *severities], [*clean, *accuracy], color=COLORS[CYCLE[number]], label=_words(str(name)),
-            marker=MARKERS[number], linestyle=DASHES[number], linewidth=1.5, clip_on=False,
+            x, y, color=COLORS[CYCLE[number]], label=_words(str(name)), marker=MARKERS[number],
+            linestyle=DASHES[number], linewidth=1.5, clip_on=False,
         )  # fmt: skip
     lowest = min(table["accuracy"].min(), 0.5)
     axes.set(xlim=(-0.1, 5.1), ylim=(math.floor(20 * lowest) / 20, 1), xlabel="severity", ylabel="accuracy")
