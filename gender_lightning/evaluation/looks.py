@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,7 +115,7 @@ def _looks(dataset: FaceDataset, rows: pd.DataFrame, maps: Maps | None) -> list[
     faces = _images(dataset, rows["row"].tolist()).permute(0, 2, 3, 1).numpy()
     heats = [None] * len(rows) if maps is None else list(maps)
     columns = (rows[name].tolist() for name in ("image_id", "label", "said", "probability", "loss"))
-    return [Look(*values, face, heat) for *values, face, heat in zip(*columns, faces, heats, strict=True)]
+    return list(starmap(Look, zip(*columns, faces, heats, strict=True)))
 
 
 def _means(
