@@ -87,7 +87,8 @@ def _heat(predictor: Predictor, faces: Pixels, probabilities: list[float]) -> li
     except ValueError as error:  # a network without a feature map: the page does without
         _log.info("no heat map: %s", error)
         return [None] * len(faces)
-    return [_overlay(face, heat) for face, heat in zip(faces, maps, strict=True)]
+    # An empty map, where no place speaks for the class by itself, would be a grey picture.
+    return [_overlay(face, heat) if heat.any() else None for face, heat in zip(faces, maps, strict=True)]
 
 
 def _overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:

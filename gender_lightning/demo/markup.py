@@ -93,7 +93,7 @@ def _card(number: int, look: Look, spec: ModelSpec, min_confidence: float) -> st
     said = escape(look.prediction.label)
     kind = "uncertain" if look.is_uncertain else f"class-{spec.class_names.index(look.prediction.label)}"
     crop = f'<img src="{data_uri(_enlarged(look.crop))}" alt="Face {number} as the network sees it">'
-    heat = ""
+    heat = '<p class="gl-blank">no place of its own spoke for it</p>'
     if look.heat is not None:
         heat = f'<img src="{data_uri(_enlarged(look.heat))}" alt="Where the network looked in face {number}">'
     note = f'<p class="gl-note">{escape(look.prediction.note)}</p>' if look.prediction.note else ""
@@ -113,7 +113,7 @@ def bar(probability: float, spec: ModelSpec, min_confidence: float) -> str:
     zone = ""
     if min_confidence > 0.5:
         zone = f'<span class="gl-zone" style="left:{low:.2f}%;width:{max(0.6, high - low):.2f}%"></span>'
-    place = min(99.0, max(1.0, 100 * probability))
+    place = min(98.0, max(2.0, 100 * probability))
     return (
         f'<div class="gl-bar" role="img" aria-label="{female} {_percent(1 - probability)}, '
         f'{male} {_percent(probability)}">{zone}<span class="gl-mark" style="left:{place:.2f}%"></span></div>'

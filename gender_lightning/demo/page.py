@@ -23,18 +23,6 @@ _WAITING = '<div class="gl-empty">Give a picture, or take one of the drawn faces
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
-class _Upload(gr.Image):
-    """An image whose file is handed on as it came: a file that is no picture is ours to speak of, not Gradio's."""
-
-    def preprocess(self, payload: Any) -> str | None:
-        """The path of the uploaded file."""
-        return None if payload is None else payload.path
-
-    def get_block_name(self) -> str:
-        """The part of Gradio's page that shows it."""
-        return "image"
-
-
 def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]]) -> gr.Blocks:
     """The page of a checkpoint, with its model card in Markdown and example faces."""
     spec = predictor.spec
@@ -49,10 +37,12 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]]) -
             "when they have been looked at.</p></div>"
         )
         with gr.Tab("A picture"):
-            upload = _Upload(
+            upload = gr.Image(
                 label="A picture", sources=["upload", "clipboard", "webcam"], type="filepath", height=230,
                 elem_id="upload", buttons=[],
             )  # fmt: skip
+            # The file as it came: one that is no picture is ours to speak of, not Gradio's.
+            upload.preprocess = _path_of  # type: ignore[method-assign]
             gr.HTML('<p class="gl-note">Or one of these drawn faces:</p>')
             with gr.Row(elem_id="examples"):
                 buttons = [
@@ -122,6 +112,11 @@ def show_batch(
             progress((number, len(paths)), desc="looking", unit="pictures")
             rows += _rows(predictor, path)
         return markup.batch_result(rows, predictor.spec), None
+
+
+def _path_of(payload: Any) -> str | None:
+    """Of an uploaded file, whatever it holds."""
+    return None if payload is None else payload.path
 
 
 def _rows(predictor: Predictor, path: str) -> list[markup.Row]:

@@ -169,4 +169,5 @@ def mean_maps(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> dic
             if len(chosen):
                 sums[label] = sums.get(label, np.zeros_like(maps[0])) + chosen.sum(0)
                 counts[label] += len(chosen)
-    return {network.spec.class_names[label]: total / counts[label] for label, total in sums.items()}
+    means = {label: (total / counts[label]).astype(np.float32) for label, total in sums.items()}
+    return {network.spec.class_names[label]: mean for label, mean in means.items()}

@@ -12,7 +12,7 @@ import yaml
 from torch import Tensor, nn
 
 from gender_lightning.evaluation.saliency import find_layer, heat_maps, mean_maps
-from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.backbones import create_backbone, head_parameters
 from gender_lightning.models.checkpoint import ModelSpec, Network
 
 MENU = sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))
@@ -57,22 +57,29 @@ def test_a_map_is_grad_cams_formula(images: Tensor, male: bool) -> None:
     # gradients: 1 / 16 in the corner's 16 of 64 cells, -0.5 / 64 in all; their means weigh the channels
     sign = 1 if male else -1
     weights = sign * torch.tensor([1 / 64, -0.5 / 64])
-    expected = (weights[:, None, None] * cells).sum(1).clamp_min(0).numpy()
-    for found, wanted in zip(maps, expected, strict=True):
-        small = F.interpolate(torch.from_numpy(found)[None, None], (8, 8), mode="area")[0, 0].numpy()
-        if wanted.max() > 0:
-            assert np.corrcoef(small.ravel(), wanted.ravel())[0, 1] > 0.95
-        else:
-            assert not found.any()
+    expected = (weights[:, None, None] * cells).sum(1).clamp_min(0)
+    expected -= expected.amin((1, 2), keepdim=True)
+    expected /= expected.amax((1, 2), keepdim=True) + 1e-7
+    enlarged = F.interpolate(expected[:, None], (32, 32), mode="bilinear")[:, 0]
+    enlarged -= enlarged.amin((1, 2), keepdim=True)
+    enlarged /= enlarged.amax((1, 2), keepdim=True) + 1e-7
+    assert np.allclose(maps, enlarged.numpy(), atol=1e-3)
 
 
-@pytest.mark.parametrize("path", MENU, ids=lambda path: path.stem)
+HEAVY = ("vgg19", "vit_b_16", "efficientnet_v2_s")  # seconds to build
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(it, id=it.stem, marks=pytest.mark.slow if it.stem in HEAVY else ()) for it in MENU]
+)
 def test_every_backbone_of_the_menu_has_maps(path: Path) -> None:
     name = yaml.safe_load(path.read_text())["name"]
     name = "timm/test_vit" if path.stem == "timm" else name
     size = SIDES.get(name, 160 if name == "timm/test_vit" else 32)
     torch.manual_seed(0)
     network = _network(create_backbone(name, image_size=size), size, name)
+    for parameter in head_parameters(network.net):  # torchvision's ViT begins with zeros: nothing would matter
+        nn.init.normal_(parameter, std=0.1)
     images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     layer = find_layer(network, images)
     maps = heat_maps(network, images, torch.tensor([True, False]))

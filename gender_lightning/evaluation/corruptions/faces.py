@@ -100,15 +100,17 @@ def crop_scale(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
     return _moved(images, scale=torch.where(draws.uniform() < 0.5, factor, 1 / factor))
 
 
-def _moved(images: Tensor, **moves: Tensor) -> Tensor:
+def _moved(
+    images: Tensor, rotation: Tensor | None = None, scale: Tensor | None = None, translation: Tensor | None = None
+) -> Tensor:
     count, device = len(images), images.device
-    still: dict[str, Tensor] = {
-        "rotation": torch.zeros(count, device=device),
-        "scale": torch.ones(count, device=device),
-        "translation": torch.zeros(count, 2, device=device),
-        "flipped": torch.zeros(count, dtype=torch.bool, device=device),
-    }
-    return warp(images, **(still | moves))
+    return warp(
+        images,
+        torch.zeros(count, device=device) if rotation is None else rotation,
+        torch.ones(count, device=device) if scale is None else scale,
+        torch.zeros(count, 2, device=device) if translation is None else translation,
+        torch.zeros(count, dtype=torch.bool, device=device),
+    )
 
 
 def _grid(images: Tensor, place: FacePlace) -> tuple[Tensor, Tensor]:
