@@ -48,7 +48,8 @@ def wilson(hits: float, n: float, level: float = LEVEL) -> Interval:
     centre = (share + weight / 2) / (1 + weight)
     half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
     # at the ends the formula gives 0 and 1 but for rounding
-    return Interval(0.0 if hits == 0 else max(0.0, centre - half), 1.0 if hits == n else min(1.0, centre + half))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(0.0 if hits == 0 else float(low), 1.0 if hits == n else float(high))
 
 
 def clopper_pearson_low(hits: int, n: int, level: float = LEVEL) -> float:

@@ -169,7 +169,7 @@ class Slice:
     """A subgroup of the split; decisions at 0.5.
 
     Attributes:
-        name: As in `Eyeglasses=1`, `dark`, `male with Wearing_Lipstick`.
+        name: As in `Eyeglasses=1`, `dark`, `male Wearing_Lipstick=1`.
         group: Heading.
         rule: What belongs to it, in words or as a comparison with its number.
         rest: What it is compared with: `other images`, `other males` or `other females`.

@@ -21,7 +21,7 @@ def test_confidence_is_of_the_decided_class() -> None:
     assert confidence([0.35, 0.2], threshold=0.3).tolist() == pytest.approx([0.35, 0.8])
 
 
-@pytest.mark.parametrize(("target", "images"), [(0.97, 1000), (0.99, 1500)])
+@pytest.mark.parametrize(("target", "images"), [(0.97, 1000), (0.99, 3000)])
 def test_the_guarantee_holds(target: float, images: int) -> None:
     labels, logits = draw(60_000, 0, mislabelled=0.002)
     probability = probabilities(logits)
@@ -32,7 +32,7 @@ def test_the_guarantee_holds(target: float, images: int) -> None:
         if chosen.min_confidence is not None:
             given += 1
             missed += select(labels, probability, chosen.min_confidence).accuracy < target
-    assert given > 70
+    assert given > 50
     assert missed / 200 <= 0.09  # 0.05 and three standard errors
 
 
