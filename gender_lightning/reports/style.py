@@ -90,7 +90,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
         import matplotlib as mpl
 
-        with mpl.rc_context(rc()):
+        with mpl.rc_context(rc()):  # type: ignore[arg-type]
             return draw(*args, **kwargs)
 
     return in_style
