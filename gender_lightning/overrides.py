@@ -9,7 +9,14 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from gender_lightning.config import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
+from gender_lightning.config import (
+    BenchmarkConfig,
+    CompareConfig,
+    DataCommandConfig,
+    EvaluateConfig,
+    TrainConfig,
+    parse_config,
+)
 from gender_lightning.config.base import Section
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.resolvers import register_resolvers
@@ -21,6 +28,7 @@ from gender_lightning.run_overrides import with_data_of_run
 ROOTS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
     "data": DataCommandConfig,
 }
@@ -177,7 +185,8 @@ def _parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problem
 
 
 def _sweep_problem(verb: str, key: str, text: str, fields: dict[str, Any]) -> str:
-    if any(name == key and isinstance(default, list) for name, default in flat(fields)):
+    required = fields.get(key) == "???" and "list" in str(ROOTS[verb].model_fields[key].annotation)
+    if required or any(name == key and isinstance(default, list) for name, default in flat(fields)):
         return f"{text}: a list has brackets. Write {key}=[{text.partition('=')[2]}]."
     if verb != "train":
         return f"{text}: `{verb}` takes one value. Give one."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gender_lightning.config.compare import CompareConfig, Speed
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
 from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig
 from gender_lightning.config.search import Alternative, SearchConfig
@@ -28,6 +29,7 @@ __all__ = [
     "CallbacksConfig",
     "CelebaData",
     "ColorJitter",
+    "CompareConfig",
     "CsvLogger",
     "DataCommandConfig",
     "DataConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "SchedulerConfig",
     "SearchConfig",
     "Sizes",
+    "Speed",
     "SyntheticData",
     "TensorBoardLogger",
     "TrainConfig",
