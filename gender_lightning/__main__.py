@@ -49,6 +49,10 @@ COMMANDS = {
         "a page on this computer: give pictures, see what is said and where it looked",
         "demo checkpoint=runs/train/2026-01-31_12-00-00",
     ),
+    "compare": Command(
+        "which of several runs is better, by how much, and whether that is more than chance",
+        "compare runs=[runs/train/A,runs/train/B]",
+    ),
     "benchmark": Command(
         "how fast this machine loads, augments and trains, beside the common way",
         "benchmark data.image_size=112 models=[resnet18,resnet50]",

@@ -11,6 +11,7 @@ from typing import Any
 
 from gender_lightning.config import (
     BenchmarkConfig,
+    CompareConfig,
     DataCommandConfig,
     DemoConfig,
     EvaluateConfig,
@@ -31,6 +32,7 @@ from gender_lightning.run_overrides import with_data_of_run
 ROOTS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "compare": CompareConfig,
     "export": ExportConfig,
     "demo": DemoConfig,
     "population": PopulationConfig,
@@ -194,7 +196,8 @@ def _parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problem
 
 
 def _sweep_problem(verb: str, key: str, text: str, fields: dict[str, Any]) -> str:
-    if any(name == key and isinstance(default, list) for name, default in flat(fields)):
+    required = fields.get(key) == "???" and "list" in str(ROOTS[verb].model_fields[key].annotation)
+    if required or any(name == key and isinstance(default, list) for name, default in flat(fields)):
         return f"{text}: a list has brackets. Write {key}=[{text.partition('=')[2]}]."
     if verb != "train":
         return f"{text}: `{verb}` takes one value. Give one."

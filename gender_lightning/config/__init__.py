@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gender_lightning.config.compare import CompareConfig, Speed
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
 from gender_lightning.config.demo import DemoConfig
 from gender_lightning.config.evaluate import EvaluateConfig
@@ -33,6 +34,7 @@ __all__ = [
     "CallbacksConfig",
     "CelebaData",
     "ColorJitter",
+    "CompareConfig",
     "CsvLogger",
     "DataCommandConfig",
     "DataConfig",
@@ -49,6 +51,7 @@ __all__ = [
     "SchedulerConfig",
     "SearchConfig",
     "Sizes",
+    "Speed",
     "SyntheticData",
     "TensorBoardLogger",
     "TrainConfig",
