@@ -58,6 +58,7 @@ class Looks:
         means: By class name: the mean face, uint8 (S, S, 3), and the mean heat map of what speaks for the class.
         mean_images: How many images of each class, at most, went into a mean.
         cells: Side of the layer that the maps come from.
+        method: Grad-CAM or LayerCAM.
         why_not: Why there are no maps; empty where there are.
     """
 
@@ -67,6 +68,7 @@ class Looks:
     means: dict[str, tuple[NDArray[np.uint8], Maps]] = field(default_factory=dict)
     mean_images: int = MEAN_IMAGES
     cells: int = 0
+    method: str = ""
     why_not: str = ""
 
 
@@ -84,7 +86,7 @@ def look(
     chosen, wrong = gallery.telling(table, TELLING), gallery.mistakes(table)
     mistakes = _looks(dataset, wrong.head(MISTAKES), None)
     try:
-        cells = find_layer(network, _images(dataset, [0, len(dataset) - 1]).to(_device(network))).side
+        layer = find_layer(network, _images(dataset, [0, len(dataset) - 1]).to(_device(network)))
     except ValueError as error:
         shown = {kind: _looks(dataset, rows, None) for kind, rows in chosen.items()}
         return Looks(shown, mistakes, len(wrong), why_not=f"{error}.")
@@ -94,7 +96,7 @@ def look(
         shown[kind] = _looks(dataset, rows, maps)
         advance(len(rows))
     means = _means(network, dataset, table, advance)
-    return Looks(shown, mistakes, len(wrong), means, cells=cells)
+    return Looks(shown, mistakes, len(wrong), means, cells=layer.side, method=layer.method)
 
 
 def _device(network: Network) -> torch.device:

@@ -1,5 +1,9 @@
 """Where a network looks: Grad-CAM (Selvaraju et al. 2017) by the library `grad-cam`, for CNNs and transformers.
 
+Grad-CAM is meant for the last feature map. Where that is too coarse to show anything (2 x 2 cells of a ResNet at 64
+px), an earlier one is taken, at which Grad-CAM is often empty for the surest images; there it is LayerCAM (Jiang et al.
+2021), which weighs each cell by its own positive gradient.
+
 A map says which places of a feature map speak for the decision; it is coarse (often 4 x 4 to 14 x 14 cells), and
 shows what the network used, not why.
 """
@@ -9,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,11 +36,18 @@ class Layer:
         path: Of the module.
         to_channels_first: Brings its output to (B, C, H, W).
         side: H and W.
+        last: Whether no later feature map has been passed over.
     """
 
     path: str
     to_channels_first: Callable[[Tensor], Tensor]
     side: int
+    last: bool = True
+
+    @property
+    def method(self) -> str:
+        """How maps are made from it."""
+        return "Grad-CAM" if self.last else "LayerCAM"
 
 
 def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
@@ -52,13 +63,14 @@ def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
     Returns:
         float32 (N, S, S) in 0..1, each stretched to its own maximum; all 0 where nothing speaks for the class.
     """
-    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam import GradCAM, LayerCAM
 
     device = next(network.parameters()).device
     layer = find_layer(network, images[:2].to(device))
     module = network.net.get_submodule(layer.path)
     parts: list[Maps] = []
-    with GradCAM(network.net, [module], reshape_transform=layer.to_channels_first) as cam:
+    method = GradCAM if layer.last else LayerCAM
+    with method(network.net, [module], reshape_transform=layer.to_channels_first) as cam:
         for start in range(0, len(images), _BATCH):
             with torch.enable_grad(), torch.autocast(device.type, enabled=False):
                 seen = network.normalize(images[start : start + _BATCH].to(device)).requires_grad_()
@@ -99,9 +111,10 @@ def find_layer(network: Network, images: Tensor) -> Layer:
     if not useful:
         raise ValueError(f"{network.spec.backbone} has no layer with a picture's layout")
     fine = [it for it in useful if it[2].side >= _FINE_ENOUGH]
-    if fine:
-        return max(fine, key=lambda it: it[0])[2]
-    return max(useful, key=lambda it: (it[2].side, it[0]))[2]
+    if not fine:
+        return replace(max(useful, key=lambda it: (it[2].side, it[0]))[2], last=False)
+    order, _, layer = max(fine, key=lambda it: it[0])
+    return replace(layer, last=order == max(it[0] for it in useful))
 
 
 def _note(

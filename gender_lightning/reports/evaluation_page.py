@@ -196,6 +196,7 @@ def _shown(looks: Looks) -> dict[str, Any]:
         },
         "mean_images": looks.mean_images,
         "cells": looks.cells,
+        "method": looks.method,
         "why_not": looks.why_not,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,7 +152,7 @@ def _percent_axes(axes: Axes) -> None:
 
 
 @styled
-def histograms(values: dict[str, ArrayLike], wrong: ArrayLike) -> Figure:
+def histograms(values: Mapping[str, ArrayLike], wrong: ArrayLike) -> Figure:
     """Each measured property of the images, those that were decided wrongly in front.
 
     Args:

@@ -86,6 +86,7 @@ def test_every_backbone_of_the_menu_has_maps(path: Path) -> None:
     assert layer.side >= 2
     assert maps.shape == (2, size, size) and maps.dtype == np.float32
     assert maps.min() >= 0 and maps.max() <= 1 and maps.max(axis=(1, 2)).any()
+    assert layer.last or maps.max(axis=(1, 2)).min() > 0.99  # LayerCAM is never empty
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
@@ -96,6 +97,7 @@ def test_the_last_layer_that_is_fine_enough_is_taken(name: str, size: int, side:
     network = _network(create_backbone(name, image_size=size), size, name)
     layer = find_layer(network, torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8))
     assert layer.side == side
+    assert layer.method == ("LayerCAM" if size == 64 else "Grad-CAM")
     assert layer.path == {224: "layer4", 64: "layer3"}.get(size, layer.path)
 
 
