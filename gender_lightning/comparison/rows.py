@@ -28,6 +28,7 @@ _NAMES = {
     "convnext_tiny": "ConvNeXt-Tiny",
 }
 _LONG_NUMBER = re.compile(r"\d+\.\d{5,}(e[+-]?\d+)?")  # as a search draws it
+_LONGEST_VALUE = 24
 _MOST_SETTINGS = 4  # that a label spells out
 
 
@@ -118,8 +119,14 @@ def _settings(run: RunResult, rivals: Sequence[RunResult]) -> str:
         own = [text for text in texts[id(run)] if text not in shared]
         distinct = {tuple(sorted(set(it) - shared)) for it in texts.values()}
         if len(distinct) == len(rivals) and len(own) <= _MOST_SETTINGS:
-            return " ".join(own)
+            return " ".join(_short(text) for text in own)
     return f"({run.name})"
+
+
+def _short(override: str) -> str:
+    """`lr=0.01` for `optimizer.lr=0.01`; a long value is cut."""
+    key, _, value = override.partition("=")
+    return f"{key.rpartition('.')[2]}={value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + '...'}"
 
 
 def _typed(run: RunResult) -> list[str]:

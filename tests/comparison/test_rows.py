@@ -35,8 +35,8 @@ def test_rows_of_one_backbone_are_named_by_what_was_typed_otherwise(make_run: Ma
     labels = [row.label for row in rows_of(*paths)[0]]
     assert labels == [
         "ResNet50",
-        "ResNet50 augmentation.random_erasing=0",
-        "ResNet50 augmentation=strong optimizer.lr=1e-3",
+        "ResNet50 random_erasing=0",
+        "ResNet50 augmentation=strong lr=1e-3",
         "test_resnet",
     ]
 
@@ -45,7 +45,7 @@ def test_what_was_not_typed_is_named_by_its_field(make_run: MakeRun) -> None:
     paths = [make_run("0"), make_run("1", "optimizer.lr=0.01")]
     for path in paths:
         (path / "overrides.yaml").unlink()
-    assert [row.label for row in rows_of(*paths)[0]] == ["ResNet50 optimizer.lr=0.001", "ResNet50 optimizer.lr=0.01"]
+    assert [row.label for row in rows_of(*paths)[0]] == ["ResNet50 lr=0.001", "ResNet50 lr=0.01"]
 
 
 def test_a_repetition_of_a_seed_says_nothing_new(make_run: MakeRun) -> None:
