@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
-from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig
+from gender_lightning.config.evaluate import EvaluateConfig
+from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, TrainConfig
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,

@@ -52,13 +52,18 @@ _PROPORTIONS = {
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated; the fields are those of `Evaluation`, and the two numbers that were fitted on valid."""
+    """What is evaluated: fields of `Evaluation`, and the two numbers that were fitted on valid.
+
+    Attributes:
+        own_data: Whether the data are those of the run, as far as is known: the model learned from their train
+            split, and its choices were made on their valid split.
+    """
 
     checkpoint: str
     run: str
     data: str
     split: Literal["train", "valid", "test"]
-    trained_on: bool
+    own_data: bool
     model: dict[str, Any]
     temperature: float = 1.0
     threshold: float = 0.5
@@ -101,7 +106,7 @@ def evaluate_table(
         run=subject.run,
         data=subject.data,
         split=subject.split,
-        trained_on=subject.trained_on,
+        trained_on=_trained_on(subject),
         model=subject.model,
         images=len(table),
         males=int(split.labels.sum()),
@@ -215,6 +220,10 @@ def _guaranteed(split: _Decided, chosen: selective.Abstention, resamples: int, s
     )
 
 
+def _trained_on(subject: Subject) -> bool:
+    return subject.own_data and subject.split == "train"
+
+
 def _attributes(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     return {str(name): table[name].to_numpy() for name in table.columns if table[name].dtype == np.bool_}
 
@@ -228,12 +237,12 @@ def _slices(split: _Decided, table: pd.DataFrame, resampling: Resampling) -> lis
 def _remarks(subject: Subject, identified: bool, attributes: bool, valid: bool) -> list[str]:
     remarks: Sequence[tuple[bool, str]] = (
         (
-            subject.trained_on,
+            _trained_on(subject),
             "The model learned from these very images: the numbers say how well it remembers them, not how good it "
             "is, and the list of suspect labels is short of those that it has learned by heart.",
         ),
         (
-            subject.split == "valid",
+            subject.own_data and subject.split == "valid",
             "The best epoch, the temperature, the threshold and the confidences for abstaining were chosen on these "
             "images, so that the numbers flatter the model; the test split is the judge.",
         ),

@@ -1,0 +1,23 @@
+"""`conf/evaluate.yaml`: what is evaluated, on what, and how thoroughly."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gender_lightning.config.base import Section
+from gender_lightning.config.data import DataConfig
+
+
+class EvaluateConfig(Section):
+    """`conf/evaluate.yaml`. Without `data=` on the command line the data are the run's own."""
+
+    checkpoint: str
+    output: str | None
+    split: Literal["train", "valid", "test"]
+    resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap behind the intervals")
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the bootstrap")
+    wandb: bool = Field(description="log to the run's W&B, where it has one")
+    data: DataConfig
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
