@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gender_lightning.commands.evaluation_looks import disturb, passes, write_report
 from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
@@ -18,7 +19,9 @@ from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.progress import counting_bar
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.corruptions.measure import read_corruptions
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
+from gender_lightning.evaluation.looks import look, maps_at_most
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
 from gender_lightning.evaluation.slices import slices_table
@@ -67,13 +70,23 @@ def main(values: dict[str, Any]) -> None:
 def evaluate(config: EvaluateConfig) -> Evaluation:
     """Predict one split, measure everything, write it all. Never alters the checkpoint."""
     setting = prepare(config)
-    images = len(setting.data.index(config.split))
-    with counting_bar("evaluating", images) as advance:
+    dataset = setting.data.dataset(config.split)
+    reference = None if config.reference is None else read_corruptions(Path(config.reference))
+    steps = len(dataset) + passes(config.corruptions, len(dataset)) + (maps_at_most(dataset) if config.images else 0)
+    with counting_bar("evaluating", steps) as advance:
         table = predict(setting, advance)
+        disturbed = disturb(
+            setting.network, dataset, setting.hardware, mode=config.corruptions, reference=reference,
+            batch_size=setting.data.evaluation_batch_size, seed=config.seed, advance=advance,
+        )  # fmt: skip
+        looks = look(setting.network, dataset, table, advance) if config.images else None
         evaluation = measure(setting, table)
+    if disturbed is not None:
+        evaluation = replace(evaluation, further=evaluation.further | disturbed.numbers())
     write(setting, table, evaluation)
+    write_report(setting.output, evaluation, table, disturbed, looks)
     if config.wandb and setting.run is not None:
-        log_evaluation(setting.run, evaluation, table)
+        log_evaluation(setting.run, evaluation, table, setting.output)
     print_evaluation(evaluation)
     console.print(f"written to {setting.output.absolute()}", markup=False)
     return evaluation

@@ -1,4 +1,4 @@
-"""What `evaluate` leaves to look at: corruptions measured, faces picked, figures and the page written."""
+"""What `evaluate` leaves to look at: corruptions measured, figures and the page written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gender_lightning.data.dataset import Batch, FaceDataset
 from gender_lightning.evaluation.corruptions import measure
-from gender_lightning.evaluation.looks import Looks, look, maps_wanted
+from gender_lightning.evaluation.looks import Looks
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.models.checkpoint import Network
@@ -75,7 +75,7 @@ def disturb(
     hardware: Hardware,
     *,
     mode: Mode,
-    reference: str | None,
+    reference: pd.DataFrame | None,
     batch_size: int,
     seed: int,
     advance: Callable[[int], object],
@@ -96,22 +96,9 @@ def disturb(
     table = measure.corruption_table(
         network, batches(), hardware, mode=mode, framing=dataset.framing, seed=seed, advance=advance
     )
-    other = None if reference is None else measure.read_corruptions(Path(reference))
-    if other is not None:
-        measure.check_comparable(table, other)
-    return Disturbed(table, other)
-
-
-def maps(images: bool, table: pd.DataFrame) -> int:
-    """How many heat maps `see` draws, for a progress bar."""
-    return maps_wanted(table) if images else 0
-
-
-def see(
-    network: Network, dataset: FaceDataset, table: pd.DataFrame, *, images: bool, advance: Callable[[int], object]
-) -> Looks | None:
-    """The faces to show; None without images."""
-    return look(network, dataset, table, advance) if images else None
+    if reference is not None:
+        measure.check_comparable(table, reference)
+    return Disturbed(table, reference)
 
 
 def write_report(

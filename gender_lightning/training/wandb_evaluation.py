@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def log_evaluation(run: Run, evaluation: Evaluation, table: pd.DataFrame) -> None:
-    """Go on with the run's W&B run: summary numbers, the slices as a table, curves.
+def log_evaluation(run: Run, evaluation: Evaluation, table: pd.DataFrame, output: Path) -> None:
+    """Go on with the run's W&B run: summary numbers, slices and corruptions as tables, curves, figures.
 
     Names begin with `evaluation/<data>-<split>/`, so that the training's own `test/accuracy` stays. Nothing
     happens for a run without W&B, or one whose training is still logging.
@@ -32,6 +33,7 @@ def log_evaluation(run: Run, evaluation: Evaluation, table: pd.DataFrame) -> Non
         run: That the checkpoint is of.
         evaluation: Its numbers.
         table: The predictions they were made from.
+        output: Where the evaluation was written: its figures and corruptions.csv.
     """
     session = _session(run)
     if session is None:
@@ -39,6 +41,7 @@ def log_evaluation(run: Run, evaluation: Evaluation, table: pd.DataFrame) -> Non
     prefix = f"evaluation/{evaluation.data}-{evaluation.split}"
     session.attempt("log an evaluation", partial(_log_numbers, evaluation=evaluation, prefix=prefix))
     session.attempt("log curves", partial(log_curves, table=table, prefix=prefix))
+    session.attempt("log figures", partial(_log_figures, output=output, prefix=prefix))
     session.finish(0)
 
 
@@ -83,3 +86,15 @@ def _log_numbers(experiment: WandbRun, evaluation: Evaluation, prefix: str) -> N
     frame = slices_table(evaluation.slices)
     rows: list[Any] = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
     experiment.log({f"{prefix}/slices": wandb.Table(columns=[*frame.columns], data=rows)})
+
+
+def _log_figures(experiment: WandbRun, output: Path, prefix: str) -> None:
+    import pandas as pd
+    import wandb
+
+    pictures = sorted((output / "figures").glob("*.png"))
+    shown: dict[str, Any] = {f"{prefix}/figures/{path.stem}": wandb.Image(str(path)) for path in pictures}
+    corruptions = output / "corruptions.csv"
+    if corruptions.is_file():
+        shown[f"{prefix}/corruptions"] = wandb.Table(dataframe=pd.read_csv(corruptions, keep_default_na=False))
+    experiment.log(shown)

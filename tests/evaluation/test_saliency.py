@@ -86,7 +86,6 @@ def test_every_backbone_of_the_menu_has_maps(path: Path) -> None:
     assert layer.side >= 2
     assert maps.shape == (2, size, size) and maps.dtype == np.float32
     assert maps.min() >= 0 and maps.max() <= 1 and maps.max(axis=(1, 2)).any()
-    assert layer.last or maps.max(axis=(1, 2)).min() > 0.99  # LayerCAM is never empty
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
