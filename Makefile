@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint types check clean
+.PHONY: help install train test test-all lint types notebooks check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -28,6 +28,9 @@ lint: $(INSTALLED)  ## ruff: lint and format
 
 types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy
+
+notebooks: $(INSTALLED)  ## run the notebooks anew and keep their outputs
+	$(BIN)/jupyter execute --inplace --timeout=-1 $(sort $(wildcard notebooks/*.ipynb))
 
 check: lint types test  ## everything a commit should pass
 

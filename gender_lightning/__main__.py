@@ -33,6 +33,26 @@ COMMANDS = {
         "predictions and metrics of a checkpoint on any data set",
         "evaluate checkpoint=runs/train/2026-01-31_12-00-00 split=test",
     ),
+    "export": Command(
+        "a checkpoint as one ONNX or .pt2 file, compared with PyTorch",
+        "export checkpoint=runs/train/2026-01-31_12-00-00 format=onnx",
+    ),
+    "population": Command(
+        "how many men and women a crowd has, without a row per person",
+        "population checkpoint=runs/train/2026-01-31_12-00-00 input=photos/ by=folder",
+    ),
+    "predict": Command(
+        "labels for photos, folders, lists, videos: faces found, uncertainty said",
+        "predict checkpoint=runs/train/2026-01-31_12-00-00 input=photos",
+    ),
+    "demo": Command(
+        "a page on this computer: give pictures, see what is said and where it looked",
+        "demo checkpoint=runs/train/2026-01-31_12-00-00",
+    ),
+    "compare": Command(
+        "which of several runs is better, by how much, and whether that is more than chance",
+        "compare runs=[runs/train/A,runs/train/B]",
+    ),
     "benchmark": Command(
         "how fast this machine loads, augments and trains, beside the common way",
         "benchmark data.image_size=112 models=[resnet18,resnet50]",

@@ -9,7 +9,18 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from gender_lightning.config import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
+from gender_lightning.config import (
+    BenchmarkConfig,
+    CompareConfig,
+    DataCommandConfig,
+    DemoConfig,
+    EvaluateConfig,
+    ExportConfig,
+    PopulationConfig,
+    PredictConfig,
+    TrainConfig,
+    parse_config,
+)
 from gender_lightning.config.base import Section
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.resolvers import register_resolvers
@@ -21,9 +32,16 @@ from gender_lightning.run_overrides import with_data_of_run
 ROOTS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "compare": CompareConfig,
+    "export": ExportConfig,
+    "demo": DemoConfig,
+    "population": PopulationConfig,
+    "predict": PredictConfig,
     "benchmark": BenchmarkConfig,
     "data": DataCommandConfig,
 }
+# Verbs whose data section starts as that of the checkpoint's run.
+_OF_A_RUN = ("evaluate", "export")
 # Up to so many jobs of a sweep are each checked before the first starts; above, each value once.
 _JOBS_CHECKED = 16
 # Of Hydra's own section what names code or where it is looked for, as conf/ has it.
@@ -59,9 +77,10 @@ class _Override:
 def complete(verb: str, overrides: Sequence[str]) -> list[str]:
     """Add what a command knows by itself.
 
-    `evaluate` starts from the data section of the checkpoint's run; `train -m` with an `interval(...)` is a search.
+    `evaluate` and `export` start from the data section of the checkpoint's run; `train -m` with an
+    `interval(...)` is a search.
     """
-    if verb == "evaluate":
+    if verb in _OF_A_RUN:
         return with_data_of_run(list(overrides))
     ranges = any("interval(" in text for text in overrides)
     if verb == "train" and ranges and _is_multirun(overrides) and not any(it.startswith("search=") for it in overrides):
@@ -201,7 +220,8 @@ def _parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problem
 
 
 def _sweep_problem(verb: str, key: str, text: str, fields: dict[str, Any]) -> str:
-    if any(name == key and isinstance(default, list) for name, default in flat(fields)):
+    required = fields.get(key) == "???" and "list" in str(ROOTS[verb].model_fields[key].annotation)
+    if required or any(name == key and isinstance(default, list) for name, default in flat(fields)):
         return f"{text}: a list has brackets. Write {key}=[{text.partition('=')[2]}]."
     if verb != "train":
         return f"{text}: `{verb}` takes one value. Give one."

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gender_lightning.benchmarks.summary import Measurement
+from gender_lightning.reports.style import COLORS, canvas, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OURS, COMMON = "#2a6f97", "#c9ced6"
+OURS, COMMON = COLORS["blue"], COLORS["grey"]
 
 
+@styled
 def draw_chart(measurements: Sequence[Measurement], path: Path, title: str) -> None:
     """Bars of images/s, ours above the common way, on a logarithmic axis; a PNG. Seconds are left out."""
-    from matplotlib.figure import Figure  # no pyplot: nothing global, no display needed
-
     rows = [it for it in measurements if not it.is_time]
-    figure = Figure(figsize=(9, 1.2 + 0.62 * len(rows)), layout="constrained", dpi=150)
-    axes = figure.add_subplot()
+    figure, axes = canvas(1.2 + 0.62 * len(rows), width=9)
+    axes.grid(axis="y", visible=False)
     labels = []
     for position, it in enumerate(rows):
         labels.append(f"{it.stage} {it.backbone}\n({it.where})" if it.backbone else f"{it.stage}\n({it.where})")
@@ -33,11 +33,10 @@ def draw_chart(measurements: Sequence[Measurement], path: Path, title: str) -> N
     axes.set_xlabel("images/s, median")
     highest = max(it.ours.median for it in rows)
     axes.set_xlim(right=highest * 6)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.plot([], [], "s", color=OURS, label="gender_lightning")
     axes.plot([], [], "s", color=COMMON, label="common way")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
-    axes.set_title(title, fontsize=9, loc="left")
+    axes.legend(loc="lower right")
+    axes.set_title(title)
     figure.savefig(path)
 
 

@@ -1,24 +1,66 @@
-"""`gender-lightning evaluate`: predictions and metrics of any checkpoint on any data set."""
+"""`gender-lightning evaluate`: how good a checkpoint is on any data set, how sure that is, and where it fails."""
 
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gender_lightning.commands.reporting import metrics_table, set_up_logging
+import numpy as np
+
+from gender_lightning.commands.evaluation_looks import disturb, passes, write_report
+from gender_lightning.commands.evaluation_report import print_evaluation
+from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.progress import counting_bar
 from gender_lightning.data.skipping import SKIPPED, write_skipped
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.metrics import classification_metrics
-from gender_lightning.evaluation.predictions import predictions_table, write_predictions
-from gender_lightning.inference.logits import predict_logits
-from gender_lightning.models.checkpoint import ModelSpec, load_network
+from gender_lightning.evaluation.corruptions.measure import read_corruptions
+from gender_lightning.evaluation.evaluating import Subject, evaluate_table
+from gender_lightning.evaluation.looks import look, maps_at_most
+from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
+from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
+from gender_lightning.evaluation.slices import slices_table
+from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.suspects import suspects_table
+from gender_lightning.inference.logits import predict_split
+from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
+from gender_lightning.reports.model_card import model_card
 from gender_lightning.run_overrides import check_drawn
 from gender_lightning.runs import Run, write_text
 from gender_lightning.training.hardware import Hardware, resolve_hardware
+from gender_lightning.training.wandb_evaluation import log_evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an evaluation works with.
+
+    Attributes:
+        config: The command's.
+        run: That the checkpoint lies in; None for a file elsewhere.
+        output: Where results go.
+        network: In evaluation mode.
+        data: Framed as the network wants it, read.
+        hardware: Device and precision.
+    """
+
+    config: EvaluateConfig
+    run: Run | None
+    output: Path
+    network: Network
+    data: FaceDataModule
+    hardware: Hardware
 
 
 def main(values: dict[str, Any]) -> None:
@@ -27,35 +69,124 @@ def main(values: dict[str, Any]) -> None:
     evaluate(parse_config(EvaluateConfig, values))
 
 
-def evaluate(config: EvaluateConfig) -> dict[str, float]:
-    """Predict one split, write `predictions.parquet` and `metrics.json`. Never alters the checkpoint."""
+def evaluate(config: EvaluateConfig) -> Evaluation:
+    """Predict one split, measure everything, write it all. Never alters the checkpoint."""
+    setting = prepare(config)
+    dataset = setting.data.dataset(config.split)
+    reference = None if config.reference is None else read_corruptions(Path(config.reference))
+    steps = len(dataset) + passes(config.corruptions, len(dataset)) + (maps_at_most(dataset) if config.images else 0)
+    with counting_bar("evaluating", steps) as advance:
+        table = predict(setting, advance)
+        disturbed = disturb(
+            setting.network, dataset, setting.hardware, mode=config.corruptions, reference=reference,
+            batch_size=setting.data.evaluation_batch_size, seed=config.seed, advance=advance,
+        )  # fmt: skip
+        looks = look(setting.network, dataset, table, advance) if config.images else None
+        evaluation = measure(setting, table)
+    if disturbed is not None:
+        evaluation = replace(evaluation, further=evaluation.further | disturbed.numbers())
+    write(setting, table, evaluation)
+    write_report(setting.output, evaluation, table, disturbed, looks)
+    if config.wandb and setting.run is not None:
+        log_evaluation(setting.run, evaluation, table, setting.output)
+    print_evaluation(evaluation)
+    console.print(f"written to {setting.output.absolute()}", markup=False)
+    return evaluation
+
+
+def prepare(config: EvaluateConfig) -> Setting:
+    """Load the network and read the data: what can be wrong is wrong before anything is computed."""
     checkpoint = Path(config.checkpoint)
     network = load_network(checkpoint)
-    output = _output(config, checkpoint)
+    run = Run.of(checkpoint)
+    output = _output(config, run)
     data = FaceDataModule(_framed_as(config.data, network.spec))
-    _refuse_to_draw(config, checkpoint)
+    _refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
-    hardware = _hardware(config, checkpoint)
-    index = data.index(config.split)
-    logits = predict_logits(network, data.loader(config.split), len(index), hardware)
-    metrics = classification_metrics(index.labels, logits, temperature=network.spec.temperature)
-    output.mkdir(parents=True, exist_ok=True)
-    if data.skipped:
-        write_skipped(output / SKIPPED, data.skipped)
-    frame = predictions_table(index, config.split, logits, network.spec.temperature)
-    write_predictions(frame, output / "predictions.parquet")
-    prefix = "val" if config.split == "valid" else config.split
-    named = {f"{prefix}/{name}": value for name, value in metrics.items()}
-    write_text(output / "metrics.json", json.dumps(named, indent=2) + "\n")
-    console.print(metrics_table({f"{config.data.name} {config.split}": metrics}))
-    console.print(f"written to {output.absolute()}", markup=False)
-    return named
+    return Setting(config, run, output, network, data, _hardware(config, run))
 
 
-def _refuse_to_draw(config: EvaluateConfig, checkpoint: Path) -> None:
+def predict(setting: Setting, advance: Callable[[int], None]) -> pd.DataFrame:
+    """The predictions table of the split, with measured properties as further columns, in one pass."""
+    split = setting.config.split
+    index = setting.data.index(split)
+    batches = setting.data.loader(split)
+    done = predict_split(
+        setting.network, batches, len(index), setting.hardware, measure=measure_pixels, advance=advance
+    )
+    if not np.isfinite(done.logits).all():
+        raise UserError(
+            f"{setting.config.checkpoint} does not give a number for every image: its training has diverged. "
+            "Evaluate another checkpoint, or train again with a lower optimizer.lr."
+        )
+    table = predictions_table(index, split, done.logits, setting.network.spec.temperature)
+    measured = {name: done.measured[:, column] for column, name in enumerate(FROM_PIXELS)}
+    if index.landmarks is not None:
+        measured |= measure_landmarks(index.landmarks)
+    return table.assign(**measured)
+
+
+def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
+    """All numbers of the predictions table."""
+    config, run, spec = setting.config, setting.run, setting.network.spec
+    subject = Subject(
+        checkpoint=config.checkpoint,
+        run="" if run is None else run.path.name,
+        data=config.data.name,
+        split=config.split,
+        own_data=_is_own_data(config.data, run),
+        model={
+            "backbone": spec.backbone,
+            "image_size": spec.image_size,
+            "parameters": sum(weight.numel() for weight in setting.network.parameters()),
+            "test_time_flip": spec.test_time_flip,
+        },
+        temperature=spec.temperature,
+        threshold=spec.threshold,
+    )
+    valid = None if run is None else run.predictions / "valid.parquet"
+    on_valid = read_predictions(valid) if valid is not None and valid.is_file() else None
+    return evaluate_table(subject, table, on_valid, resamples=config.resamples, seed=config.seed)
+
+
+def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None:
+    """Every file of the evaluation, each whole or not at all."""
+    output = setting.output
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output} cannot be made ({error.strerror}). Choose another place with output=...") from error
+    if setting.data.skipped:
+        write_skipped(output / SKIPPED, setting.data.skipped)
+    write_predictions(table, output / "predictions.parquet")
+    write_text(output / "metrics.json", json.dumps(evaluation.flat(), indent=2) + "\n")
+    write_text(output / "evaluation.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    write_text(output / "slices.csv", slices_table(evaluation.slices).to_csv(index=False))
+    write_text(output / "suspects.csv", suspects_table(table).to_csv(index=False))
+    run = setting.run
+    write_text(output / "model_card.md", model_card(evaluation, {} if run is None else run.info(), _trained(run)))
+
+
+def _trained(run: Run | None) -> dict[str, Any]:
+    """The data section that the run trained with."""
+    section = {} if run is None else run.config().get("data", {})
+    assert isinstance(section, dict)
+    return section
+
+
+def _is_own_data(data: DataConfig, run: Run | None) -> bool:
+    """Whether the model was trained on these data; a copy of CelebA is CelebA, and without a run it is assumed."""
+    if run is None:
+        return True
+    trained = _trained(run)
+    if trained.get("name") != data.name:
+        return False
+    return data.name == "celeba" or Path(str(trained.get("root"))).absolute() == Path(data.root).absolute()
+
+
+def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
     """Where a run directory, which may be of somebody else, says that faces are, none are drawn."""
-    run = Run.of(checkpoint)
     own = run.config().get("data") if run else None
     if config.data.name == "synthetic" and isinstance(own, dict) and own.get("root") == config.data.root:
         check_drawn(own)
@@ -67,21 +198,19 @@ def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
     return data.model_copy(update=framing)
 
 
-def _output(config: EvaluateConfig, checkpoint: Path) -> Path:
+def _output(config: EvaluateConfig, run: Run | None) -> Path:
     if config.output is not None:
         return Path(config.output)
-    run = Run.of(checkpoint)
     if run is None:
-        raise UserError(f"{checkpoint} lies in no run directory. Say where the results go: output=...")
+        raise UserError(f"{config.checkpoint} lies in no run directory. Say where the results go: output=...")
     output = run.path / "evaluation" / f"{config.data.name}-{config.split}"
     if not output.resolve().is_relative_to(run.path.resolve()):
         raise UserError(f"{output} leads out of the run directory. Say where the results go: output=...")
     return output
 
 
-def _hardware(config: EvaluateConfig, checkpoint: Path) -> Hardware:
+def _hardware(config: EvaluateConfig, run: Run | None) -> Hardware:
     """The device in the precision that the run tested in, so that its numbers come out again."""
-    run = Run.of(checkpoint)
     trainer = run.config().get("trainer") if run else None
     precision = trainer.get("precision") if isinstance(trainer, dict) else None
     if not isinstance(precision, str):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from gender_lightning.config.compare import CompareConfig, Speed
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
-from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, EvaluateConfig, TrainConfig
+from gender_lightning.config.demo import DemoConfig
+from gender_lightning.config.evaluate import EvaluateConfig
+from gender_lightning.config.export import ExportConfig
+from gender_lightning.config.population import PopulationConfig
+from gender_lightning.config.predict import PredictConfig
+from gender_lightning.config.roots import BenchmarkConfig, DataCommandConfig, TrainConfig
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -28,18 +34,24 @@ __all__ = [
     "CallbacksConfig",
     "CelebaData",
     "ColorJitter",
+    "CompareConfig",
     "CsvLogger",
     "DataCommandConfig",
     "DataConfig",
+    "DemoConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "FolderData",
     "LoggerConfig",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "PopulationConfig",
+    "PredictConfig",
     "SchedulerConfig",
     "SearchConfig",
     "Sizes",
+    "Speed",
     "SyntheticData",
     "TensorBoardLogger",
     "TrainConfig",

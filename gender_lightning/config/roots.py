@@ -69,16 +69,6 @@ class TrainConfig(Section):
         return self
 
 
-class EvaluateConfig(Section):
-    """`conf/evaluate.yaml`. Without `data=` on the command line the data are the run's own."""
-
-    checkpoint: str
-    output: str | None
-    split: Literal["train", "valid", "test"]
-    data: DataConfig
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
-
-
 class BenchmarkConfig(Section):
     """`conf/benchmark.yaml`."""
 

@@ -149,7 +149,12 @@ def _decode_with_pillow(data: bytes, path: str) -> NDArray[np.uint8]:
     with _open(data) as file:
         _check_size(*file.size, path)
         file.load()  # raises on truncated data
-        image: Image.Image = _upright(file)
+        return upright_rgb(file)
+
+
+def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    """A Pillow image of any mode as RGB uint8 (H, W, 3), writable, turned as its EXIF says."""
+    image: Image.Image = _upright(picture)
     if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits of grey: Pillow would clip, not scale
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
         grey = np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A progress bar as the plain callable (done, total) that parts take."""
+"""Progress bars as the plain callables that parts take."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
         yield report
     finally:
         bar.stop()
+
+
+@contextmanager
+def counting_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar of `total` steps that goes away at its end; yields what is called with the steps just done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.advance(task, done)

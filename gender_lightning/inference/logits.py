@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from torch import Tensor
 
-from gender_lightning.console import console
 from gender_lightning.data.dataset import Batch
 from gender_lightning.models.checkpoint import Network
 from gender_lightning.training.hardware import Hardware
 
 
+@dataclass(frozen=True)
+class Pass:
+    """What a pass over a split gives, in the order of its index.
+
+    Attributes:
+        logits: float32 (N,), of class male.
+        measured: float32 (N, P), what was asked to be measured on the pictures; P may be 0.
+    """
+
+    logits: NDArray[np.float32]
+    measured: NDArray[np.float32]
+
+
 @torch.inference_mode()
-def predict_logits(network: Network, batches: Iterable[Batch], images: int, hardware: Hardware) -> NDArray[np.float32]:
-    """Logits of class male, float32 (images,), in the order of the split's index.
+def predict_split(
+    network: Network,
+    batches: Iterable[Batch],
+    images: int,
+    hardware: Hardware,
+    *,
+    measure: Callable[[Tensor], Tensor] | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Pass:
+    """Logits of a split, and properties of its pictures while they are at hand: nothing is decoded twice.
 
     Args:
         network: In evaluation mode; moved to the device.
         batches: Each row of the split at least once.
         images: Rows of the split.
         hardware: Device, precision and memory format.
+        measure: Takes pictures uint8 (B, 3, S, S) on the device, gives float32 (B, P).
+        advance: Called with the number of images after each batch.
     """
     device = torch.device(hardware.device_type)
     network = network.to(device).to(memory_format=hardware.memory_format)
     logits, predicted = np.zeros(images, dtype=np.float32), np.zeros(images, dtype=np.bool_)
-    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("predicting", total=images)
-        for batch in batches:
-            pixels = batch.images.to(device, non_blocking=True)
-            with hardware.autocast():
-                logits[batch.indices.numpy()] = network(pixels).float().cpu().numpy()
-            predicted[batch.indices.numpy()] = True
-            progress.advance(task, len(batch.indices))
+    measured: NDArray[np.float32] | None = None
+    for batch in batches:
+        pixels, rows = batch.images.to(device, non_blocking=True), batch.indices.numpy()
+        with hardware.autocast():
+            logits[rows] = network(pixels).float().cpu().numpy()
+        if measure is not None:
+            values = measure(pixels).cpu().numpy()
+            measured = np.zeros((images, values.shape[1]), dtype=np.float32) if measured is None else measured
+            measured[rows] = values
+        predicted[rows] = True
+        advance(len(rows))
     assert predicted.all(), "each image of the split is predicted"
-    return logits
+    return Pass(logits, np.zeros((images, 0), dtype=np.float32) if measured is None else measured)

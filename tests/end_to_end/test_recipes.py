@@ -12,6 +12,8 @@ import torch
 import yaml
 
 from gender_lightning import load
+from gender_lightning.config import TrainConfig, parse_config
+from gender_lightning.overrides import compose
 
 Train = Callable[..., Path]
 SMALL = (
@@ -76,3 +78,18 @@ def test_the_clean_study_keeps_people_apart_and_chooses_on_valid(recipe: Train, 
     valid, test = (pd.read_parquet(run / "predictions" / f"{split}.parquet") for split in ("valid", "test"))
     assert len(valid) == len(test) == 12 and not set(valid["identity"]) & set(test["identity"])
     assert "val/accuracy" in json.loads((run / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_small_comparison_is_one_budget_for_every_backbone(recipe: Train) -> None:
+    run = recipe("mini_compare", "model=resnet18", "trainer.limit_train_batches=3")
+    valid, test = (pd.read_parquet(run / "predictions" / f"{split}.parquet") for split in ("valid", "test"))
+    assert not set(valid["identity"]) & set(test["identity"])
+    assert "val/accuracy" in json.loads((run / "metrics.json").read_text())
+    backbones = ("resnet50", "googlenet", "vgg19", "efficientnet_b0", "vit_b_16", "convnext_tiny")
+    budgets = []
+    for model in backbones:
+        composed = compose("train", ["experiment=mini_compare", f"model={model}"])
+        assert parse_config(TrainConfig, composed).model.name == model and not composed["model"]["pretrained"]
+        budgets.append([composed[section] for section in ("data", "augmentation", "trainer", "scheduler", "loss")])
+    assert all(budget == budgets[0] for budget in budgets)

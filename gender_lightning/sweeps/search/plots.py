@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,14 +10,9 @@ import optuna
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from gender_lightning.reports.page import render
+
 log = logging.getLogger(__name__)
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>body {{font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em}}
-pre {{background: #f4f4f4; padding: .8em; overflow-x: auto}}</style></head>
-<body><h1>{title}</h1><p>{summary}</p><pre>{command}</pre>
-{figures}</body></html>
-"""
 
 
 def figures(study: Study) -> dict[str, Any]:
@@ -53,15 +47,15 @@ def page(study: Study, command: str) -> str | None:
     plots = figures(study)
     if not plots:
         return None
+    from markupsafe import Markup
+
     # the library once, in the page itself, so that it works from file://
     parts = [
-        f"<h2>{title}</h2>{figure.to_html(full_html=False, include_plotlyjs=not position)}"
+        (title, Markup(figure.to_html(full_html=False, include_plotlyjs=not position)))
         for position, (title, figure) in enumerate(plots.items())
     ]
     counts = {state.name.lower(): 0 for state in TrialState}
     for trial in study.get_trials(deepcopy=False):
         counts[trial.state.name.lower()] += 1
     summary = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-    return _PAGE.format(
-        title=html.escape(study.study_name), summary=summary, command=html.escape(command), figures="\n".join(parts)
-    )
+    return render("search.html.j2", {"study": study.study_name, "summary": summary, "command": command, "plots": parts})

@@ -131,6 +131,7 @@ def _tested(plan: Plan, run: Path) -> dict[str, float]:
     if not results.is_file():
         # its own run's data section is taken, and nothing of it is chosen by the result
         command = [sys.executable, "-m", "gender_lightning", "evaluate", f"checkpoint={hydra_value(str(run))}"]
+        command += ["corruptions=none", "images=false"]  # not looked at here
         command += ["split=test", f"output={hydra_value(str(output))}"]
         command += [f"accelerator={text.partition('=')[2]}" for text in plan.fixed if text.startswith(_ACCELERATOR)]
         console.print(f"Testing the best run, {run}, once.", markup=False)

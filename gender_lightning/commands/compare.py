@@ -1,0 +1,153 @@
+"""`gender-lightning compare`: which of several runs is better, by how much, and whether that is more than chance."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.comparison.columns import columns_of, count
+from gender_lightning.comparison.corruptions import corruption_errors
+from gender_lightning.comparison.images import on_the_same_images
+from gender_lightning.comparison.markdown import markdown, setting
+from gender_lightning.comparison.notes import notes_of
+from gender_lightning.comparison.pairs import compare_pairs
+from gender_lightning.comparison.reading import choose_split, read_runs
+from gender_lightning.comparison.rows import make_rows
+from gender_lightning.comparison.scores import resampling_of
+from gender_lightning.comparison.selection import select_runs
+from gender_lightning.comparison.summarising import Timing, summarise
+from gender_lightning.comparison.summary import Comparison, Summary, to_json
+from gender_lightning.comparison.verdict import verdict
+from gender_lightning.config import CompareConfig, parse_config
+from gender_lightning.console import console
+from gender_lightning.errors import UserError
+from gender_lightning.evaluation.intervals import Resampling
+from gender_lightning.provenance import git_state, hardware, package_versions
+from gender_lightning.reports.comparison_figures import FIGURES, draw_all
+from gender_lightning.reports.comparison_page import page
+from gender_lightning.reports.style import save
+from gender_lightning.runs import write_text
+from gender_lightning.training.hardware import Hardware, resolve_hardware
+
+_IN_TERMINAL = ("accuracy", "recall male", "recall female", "GMACs")
+
+
+def main(values: dict[str, Any]) -> None:
+    """Take the composed config, compare, print the verdict."""
+    set_up_logging()
+    compare(parse_config(CompareConfig, values))
+
+
+def compare(config: CompareConfig) -> Comparison:
+    """Read the runs, test every pair, write `comparison.json`, `.md`, `.html` and `figures/`."""
+    output = Path(config.output)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"output={output}: this is a file. Give a directory.")
+    chosen = resolve_hardware(accelerator=config.accelerator)
+    selection = select_runs(config.runs)
+    split, why = choose_split(selection.runs, config.split, config.evaluation)
+    runs, shared = on_the_same_images(read_runs(selection.runs, split, config.evaluation), config.images)
+    rows, repeated = make_rows(runs)
+    if len(rows) == 1 and rows[0].n == 1:
+        raise UserError(
+            f"There is one run to compare, {runs[0].run.path}. Name others beside it, or describe it alone: "
+            f"gender-lightning evaluate checkpoint={runs[0].run.path}."
+        )
+    resampling = resampling_of(runs[0])
+    corrupted, uncorrupted = corruption_errors(rows, split, config.evaluation)
+    speed = config.speed
+    timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
+    summaries = summarise(rows, corrupted, resampling, timing)
+    notes = notes_of(summaries, split, [why, shared, uncorrupted], [*selection.left_out, *repeated])
+    comparison = _comparison(config, split, summaries, resampling, notes, chosen)
+    write(comparison, output)
+    show(comparison)
+    console.print(f"written to {output.absolute()}", markup=False)
+    return comparison
+
+
+def write(comparison: Comparison, output: Path) -> None:
+    """All files, each whole; none where one cannot be made."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
+        made = Path(temporary)
+        figures = draw_all(comparison)
+        for figure in figures:
+            save(figure.figure, made / "figures", figure.name)
+        write_text(made / "comparison.json", json.dumps(to_json(comparison), indent=2) + "\n")
+        write_text(made / "comparison.md", markdown(comparison))
+        write_text(made / "comparison.html", page(comparison, figures))
+        (output / "figures").mkdir(parents=True, exist_ok=True)
+        for old in FIGURES:  # of an earlier comparison with the same output, which may have had more
+            for suffix in ("svg", "png"):
+                (output / "figures" / f"{old}.{suffix}").unlink(missing_ok=True)
+        for file in sorted(path for path in made.rglob("*") if path.is_file()):
+            os.replace(file, output / file.relative_to(made))
+
+
+def show(comparison: Comparison) -> None:
+    """The verdict and the main columns; the files have the rest."""
+    columns = [it for it in columns_of(comparison) if it.name in _IN_TERMINAL]
+    table = Table(title=setting(comparison))
+    table.add_column("model", overflow="fold")
+    table.add_column("runs")
+    for column in columns:
+        table.add_column(column.name, justify="right")
+    for it in comparison.by_accuracy():
+        cells = (column.cell(it) for column in columns)
+        shown = (cell.line() if place == 0 else cell.text for place, cell in enumerate(cells))
+        table.add_row(escape(it.row.label), count(it), *shown)
+    console.print(table)
+    for text in (comparison.verdict.headline, *comparison.verdict.sentences):
+        console.print(text, markup=False)
+    for note in comparison.notes:
+        console.print(f"Note: {note}", markup=False)
+
+
+def _comparison(
+    config: CompareConfig,
+    split: str,
+    summaries: Sequence[Summary],
+    resampling: Resampling,
+    notes: Sequence[str],
+    chosen: Hardware,
+) -> Comparison:
+    rows = [it.row for it in summaries]
+    first = rows[0].runs[0]
+    pairs = compare_pairs(rows, resampling)
+    accuracies = [it.scores["accuracy"].mean for it in summaries]
+    machine = hardware()
+    name = str(first.config.get("data", {}).get("name", "unknown"))
+    return Comparison(
+        data=name if config.evaluation is None else config.evaluation.rpartition("-")[0] or config.evaluation,
+        split=split,
+        images=len(first.table),
+        people=None if first.table["identity"].isna().all() else int(first.table["identity"].nunique()),
+        males=int(first.labels.sum()),
+        summaries=tuple(summaries),
+        pairs=tuple(pairs),
+        verdict=verdict(rows, accuracies, pairs, len(first.table)),
+        notes=tuple(notes),
+        machine={
+            **machine,
+            "accelerator": chosen.accelerator,
+            "precision": chosen.precision,
+            "batch_size": config.speed.batch_size,
+        },
+        provenance={
+            "command": shlex.join(["gender-lightning", *sys.argv[1:]]),
+            "packages": package_versions(),
+            "hardware": machine,
+            **git_state(),
+        },
+    )

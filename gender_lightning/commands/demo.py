@@ -1,0 +1,97 @@
+"""`gender-lightning demo`: a page on this computer that shows what a checkpoint says of pictures."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.config import DemoConfig, parse_config
+from gender_lightning.console import console
+from gender_lightning.errors import UserError
+from gender_lightning.runs import Run, exit_on_sigterm
+
+HOST = "127.0.0.1"
+_EXAMPLES = 6
+_MEMORY = Path("/dev/shm")  # a file system in memory, where there is one: uploads never reach a disk
+
+
+def main(values: dict[str, Any]) -> None:
+    """Take the composed config and serve the page until Ctrl-C."""
+    set_up_logging()
+    with exit_on_sigterm():
+        demo(parse_config(DemoConfig, values))
+
+
+def demo(config: DemoConfig) -> None:
+    """Serve the page of a checkpoint.
+
+    Raises:
+        UserError: Gradio is not installed, the port is taken, or the checkpoint cannot be used.
+    """
+    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="gender-lightning-", dir=place) as cache:
+        page, settings = _page(config, cache)
+        try:
+            _, address, _ = page.launch(**settings)
+        except OSError as error:
+            raise UserError(f"port={config.port}: it is taken. Choose another, or leave port out.") from error
+        console.print(f"{address} shows {config.checkpoint}; Ctrl-C ends it.", markup=False)
+        try:
+            page.block_thread()
+        finally:
+            page.close(verbose=False)
+
+
+def _page(config: DemoConfig, cache: str) -> tuple[Any, dict[str, Any]]:
+    """The page, and how it is launched: for this computer alone, with nothing asked or told outside."""
+    # Gradio reads these when it is imported.
+    os.environ["GRADIO_TEMP_DIR"] = cache
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"demo needs {error.name}, which is not installed: pip install 'gender-lightning[demo]'."
+        ) from error
+    from gender_lightning.demo.examples import drawn_faces
+    from gender_lightning.demo.page import build, style, theme
+    from gender_lightning.export.metadata import model_card
+    from gender_lightning.inference.predictor import load
+
+    predictor = load(
+        config.checkpoint,
+        config.device,
+        faces=config.faces,
+        face_model=config.face_model,
+        min_face=config.min_face,
+        min_confidence=config.min_confidence,
+        target_accuracy=config.target_accuracy,
+    )
+    run = Run.of(Path(config.checkpoint))
+    faces = drawn_faces(_EXAMPLES)
+    page = build(predictor, model_card(predictor.spec, run.path if run else None), faces)
+    page.queue(default_concurrency_limit=1, max_size=32)
+    settings: dict[str, Any] = {
+        "server_name": HOST,
+        "server_port": config.port,
+        "inbrowser": config.browser,
+        "share": False,
+        "quiet": True,
+        "prevent_thread_lock": True,
+        "max_file_size": f"{config.max_megabytes}mb",
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        # Else it fetches its own page first, and asks for a public address where that takes three seconds.
+        "_frontend": False,
+        "theme": theme(),
+        "css": style(faces),
+    }
+    return page, settings

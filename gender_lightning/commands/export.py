@@ -1,0 +1,215 @@
+"""`gender-lightning export`: a checkpoint as an ONNX or .pt2 file, checked against the checkpoint before it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from gender_lightning.benchmarks.timing import take_turns
+from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.config import ExportConfig, parse_config
+from gender_lightning.console import console
+from gender_lightning.data.annotations import Index
+from gender_lightning.data.dataset import FaceDataset
+from gender_lightning.data.images import ImageStore
+from gender_lightning.data.reading import open_data
+from gender_lightning.errors import UserError
+from gender_lightning.export import checking, files
+from gender_lightning.export.graph import capture
+from gender_lightning.export.metadata import describe, model_card
+from gender_lightning.inference.predictor import Predictor, load
+from gender_lightning.runs import Run
+
+_DRAWN_SEED = 1
+_SPEED_BATCH, _SPEED_REPEATS = 32, 5
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What the file is checked on: pictures as they are, and where they come from."""
+
+    pictures: list[checking.Picture]
+    source: str
+    labelled: tuple[Index, ImageStore] | None
+
+
+def main(values: dict[str, Any]) -> None:
+    """Take the composed config and export."""
+    set_up_logging()
+    export(parse_config(ExportConfig, values))
+
+
+def export(config: ExportConfig) -> Path:
+    """Write the file, unless it differs from the checkpoint by more than `checking.TOLERANCE`. Returns its path.
+
+    Raises:
+        UserError: The backbone cannot be exported, the file would be wrong, or there is no place for it.
+    """
+    if config.format == "onnx":
+        files.require_onnx()
+    predictor = load(config.checkpoint, device="cpu")
+    output = _output(config, predictor)
+    faces = _faces(config)
+    run = Run.of(Path(config.checkpoint))
+    metadata = describe(predictor.spec, model_card(predictor.spec, run.path if run else None))
+    with _scratch(output) as folder:
+        made = Path(folder) / output.name
+        with console.status(f"exporting {predictor.spec.backbone}"):
+            program = capture(predictor.network, predictor.framing)
+            if config.format == "onnx":
+                files.write_onnx(program, made, metadata)
+            else:
+                files.write_torch_export(program, made, metadata)
+        _check(config, predictor, made, faces)
+        if config.quantize == "int8":
+            made = _quantize(config, predictor, made, faces)
+        _report_speed(config, predictor, made, faces)
+        os.replace(made, output)
+    console.print(f"written to {output.absolute()} ({output.stat().st_size / 1e6:.1f} MB)", markup=False)
+    return output
+
+
+def _output(config: ExportConfig, predictor: Predictor) -> Path:
+    suffix = files.SUFFIXES[config.format]
+    if config.output is None:
+        run = Run.of(Path(config.checkpoint))
+        if run is None:
+            raise UserError(
+                f"{config.checkpoint} lies in no run directory. Say where the file goes: output=...{suffix}"
+            )
+        name = predictor.spec.backbone.replace("/", "-") + ("-int8" if config.quantize == "int8" else "")
+        return run.path / "exports" / f"{name}{suffix}"
+    path = Path(config.output).expanduser()
+    if path.is_dir():
+        raise UserError(f"output={path} is a folder. Give the file's name too: output={path / 'face'}{suffix}")
+    if path.suffix != suffix:
+        raise UserError(f"output={path}: format={config.format} writes {suffix} files. Write output={path}{suffix}")
+    return path
+
+
+def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder beside the output, so that moving the finished file there is one step."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written: {error.strerror}. Choose another place: output=...") from error
+
+
+def _faces(config: ExportConfig) -> Faces:
+    """Pictures of the data set; drawn ones where it is not there."""
+    try:
+        index, store = open_data(config.data)
+        index = index.select(index.split(config.split))
+        if len(index):
+            pictures = checking.pictures_of(index, store, config.images)
+            return Faces(pictures, f"pictures of {config.data.name} {config.split}", (index, store))
+        missing = f"the {config.split} split has no images"
+    except UserError as error:
+        missing = str(error).splitlines()[0].rstrip(".")
+    if config.quantize == "int8":
+        raise UserError(f"{missing}: the loss of accuracy by 8 bits needs labelled faces. Give data=... data.root=...")
+    if config.data.name != "synthetic":
+        console.print(f"{missing}: drawn faces take their place.", markup=False)
+    from gender_lightning.data.synthetic import synthetic_faces
+
+    return Faces(list(synthetic_faces(config.images, _DRAWN_SEED)[0]), "drawn faces", None)
+
+
+def _check(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces) -> None:
+    function = _open(config, made)
+    with console.status("comparing with PyTorch"):
+        agreements = checking.compare(function, predictor, faces.pictures, config.batch_sizes)
+    table = Table("batch", title=f"{faces.source}, difference of the probability from PyTorch's", title_style="")
+    for column in ("images", "largest", "mean"):
+        table.add_column(column, justify="right")
+    for row in agreements:
+        table.add_row(str(row.batch_size), str(row.images), f"{row.largest:.1e}", f"{row.mean:.1e}")
+    console.print(table)
+    worst = max(row.largest for row in agreements)
+    if not worst <= checking.TOLERANCE:
+        raise UserError(
+            f"The exported file differs from the checkpoint by {worst:.2g}, which is more than "
+            f"{checking.TOLERANCE:g}: it was not kept. Try the other format, or other versions of torch and onnx."
+        )
+
+
+def _quantize(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces) -> Path:
+    """The 8-bit file, with its accuracy beside that of the exact one."""
+    from gender_lightning.export.quantization import quantize
+
+    assert faces.labelled is not None
+    index, store = faces.labelled
+    target = made.with_name("int8.onnx")
+    with console.status("quantising"):
+        quantize(made, target, _calibration_faces(config, predictor))
+    dataset = FaceDataset(index, store, predictor.framing)
+    table = Table("", title=f"{len(index):,} faces of {config.data.name} {config.split}", title_style="")
+    for column in ("accuracy", "balanced", "MB"):
+        table.add_column(column, justify="right")
+    accuracies = {}
+    for name, path in (("float32", made), ("int8", target)):
+        with console.status(f"accuracy of {name}"):
+            balanced, plain = checking.accuracy(_open(config, path), dataset, predictor.spec.threshold)
+        accuracies[name] = plain
+        table.add_row(name, f"{plain:.4f}", f"{balanced:.4f}", f"{path.stat().st_size / 1e6:.1f}")
+    console.print(table)
+    loss = accuracies["float32"] - accuracies["int8"]
+    console.print(f"8 bits cost {100 * loss:.2f} points of accuracy.")
+    measured = {"data": f"{config.data.name} {config.split}", "images": len(index), **accuracies}
+    files.add_onnx_metadata(target, {"quantized": "int8", "accuracy": json.dumps(measured)})
+    return target
+
+
+def _calibration_faces(config: ExportConfig, predictor: Predictor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Framed faces of train, uint8 (N, 3, S, S): not those that the accuracy is measured on."""
+    index, store = open_data(config.data)
+    rows = index.split("train")
+    if not len(rows):
+        raise UserError("The train split has no images, and 8-bit ranges are measured there. Give other data=...")
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), config.calibration_images)).round().astype(np.intp)]
+    dataset = FaceDataset(index, store, predictor.framing)
+    return dataset.__getitems__([int(row) for row in rows]).images.numpy()
+
+
+def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces) -> None:
+    if not config.seconds:
+        return
+    from gender_lightning.data.decoding import frame_tensor
+
+    framed = [frame_tensor(picture, predictor.framing) for picture in faces.pictures]
+    batch = torch.stack([framed[place % len(framed)] for place in range(_SPEED_BATCH)]).contiguous()
+    function, pixels = _open(config, made), batch.numpy()
+
+    def exported() -> int:
+        return len(function(pixels))
+
+    @torch.inference_mode()
+    def checkpoint() -> int:
+        return len(predictor.network.probability(batch))
+
+    name = "onnxruntime" if config.format == "onnx" else "torch.export"
+    with console.status("measuring the speed"):
+        rates = take_turns(
+            {name: exported, "PyTorch": checkpoint},
+            repeats=_SPEED_REPEATS,
+            seconds=config.seconds / _SPEED_REPEATS,
+            device=torch.device("cpu"),
+        )
+    ours, theirs = rates[name].median, rates["PyTorch"].median
+    console.print(
+        f"{name} {ours:,.0f} images/s, PyTorch {theirs:,.0f} images/s ({ours / theirs:.2f} times; batches of "
+        f"{_SPEED_BATCH}, float32 PyTorch, {torch.get_num_threads()} threads, medians of {_SPEED_REPEATS})"
+    )
+
+
+def _open(config: ExportConfig, path: Path) -> files.Function:
+    return files.open_onnx(path, torch.get_num_threads()) if config.format == "onnx" else files.open_torch_export(path)

@@ -1,0 +1,182 @@
+"""`gender-lightning population`: how many men and women a crowd has, without a row per person."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.config import PopulationConfig, parse_config
+from gender_lightning.console import console
+from gender_lightning.data.progress import progress_bar
+from gender_lightning.data.reading import available_cores
+from gender_lightning.errors import UserError
+from gender_lightning.evaluation.metrics import probabilities
+from gender_lightning.evaluation.predictions import read_predictions
+from gender_lightning.evaluation.prevalence import Reference
+from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.population import Counted, Crowd, count
+from gender_lightning.inference.predictor import framing_of
+from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.sources import Source
+from gender_lightning.models.checkpoint import ModelSpec, load_network
+from gender_lightning.models.files import checkpoint_file
+from gender_lightning.runs import Run, write_text
+from gender_lightning.training.hardware import resolve_hardware
+
+_DOUBTFUL = 0.01  # probability of the scores by chance, below which the correction is called in question
+_FRAMES = 8  # at a time: they are large, and lie in memory
+
+
+def main(values: dict[str, Any]) -> None:
+    """Take the composed config, count, print the table."""
+    set_up_logging()
+    population(parse_config(PopulationConfig, values))
+
+
+def population(config: PopulationConfig) -> list[Counted]:
+    """Count everyone, then the groups that are large enough.
+
+    Raises:
+        UserError: Nothing to count, no labelled faces to know the model's confusion from, or too few faces.
+    """
+    source = Source(config.inputs, config.frame_step)
+    source.check()
+    checkpoint = checkpoint_file(Path(config.checkpoint))
+    network = load_network(checkpoint)
+    reference = _reference(config, checkpoint, network.spec)
+    crowd = Crowd(config.by, config.window, network.spec.threshold)
+    _fill(
+        crowd, config, source, Judge(network, resolve_hardware(accelerator=config.accelerator), 0.0, config.batch_size)
+    )
+    said = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
+    console.print(said, markup=False)
+    lines = count(
+        crowd,
+        reference,
+        config.minimum,
+        method=config.method,
+        target=config.interval_for,
+        level=config.level,
+        draws=config.draws,
+        seed=config.seed,
+    )
+    if not lines:
+        raise UserError(
+            f"There are fewer than minimum={config.minimum} faces, so nothing is reported. Give more pictures"
+            + (", or a lower minimum." if config.minimum > 10 else ".")
+        )
+    _report(lines, config, network.spec, len(crowd.groups))
+    if config.output is not None:
+        _write(lines, Path(config.output).expanduser(), network.spec)
+    return lines
+
+
+def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) -> None:
+    detector = None
+    if config.faces != "none":
+        detector = load_detector(Path(config.face_model) if config.face_model else None, config.min_face)
+    cropper = Cropper(framing_of(judge.network.spec), config.faces, detector)
+    workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
+    chunk = 1 if source.is_endless else _FRAMES if source.has_frames else config.batch_size
+    total = source.count() or 0
+    try:
+        with progress_bar("counting") as report:
+            for pictures in predict_stream(source.items(), cropper, judge, workers=workers, chunk=chunk):
+                crowd.take(pictures)
+                report(crowd.pictures, max(total, crowd.pictures))
+    except KeyboardInterrupt:
+        if not source.is_endless:
+            raise
+
+
+def _reference(config: PopulationConfig, checkpoint: Path, spec: ModelSpec) -> Reference:
+    """The model's confusion, from labelled faces that it has not learned from."""
+    if config.reference is not None:
+        file = Path(config.reference).expanduser()
+    else:
+        run = Run.of(checkpoint)
+        file = run.predictions / "valid.parquet" if run else Path()
+        if not file.is_file():
+            raise UserError(
+                f"{checkpoint} lies in no run directory with predictions/valid.parquet, from which the model's "
+                "confusion is known. Give labelled predictions: reference=... (evaluate writes them)."
+            )
+    table = read_predictions(file)
+    persons = table["identity"]
+    return Reference.of(
+        table["label"].to_numpy(),
+        probabilities(table["logit"].to_numpy(np.float64), spec.temperature),
+        spec.threshold,
+        None if persons.isna().any() else persons.to_numpy(np.int64),
+    )
+
+
+def _report(lines: list[Counted], config: PopulationConfig, spec: ModelSpec, groups: int) -> None:
+    female, male = spec.class_names
+    table = Table("", title=f"share of {male}, with a {config.level:.0%} interval", title_style="")
+    for column in ("faces", female, male, f"share {male}", "interval", "uncorrected"):
+        table.add_column(column, justify="right")
+    for row in _rows(lines, spec):
+        interval = f"{row['share_low']:.1%} to {row['share_high']:.1%}"
+        numbers = [f"{row[name]:,}" for name in ("faces", female, male)]
+        table.add_row(str(row["group"]), *numbers, f"{row[f'share_{male}']:.1%}", interval, f"{row['uncorrected']:.1%}")
+    console.print(table)
+    left_out = groups - (len(lines) - 1)
+    if config.by != "none" and left_out:
+        console.print(
+            f"{left_out:,} groups are not reported: they, or what could be told of them by subtraction, "
+            f"have fewer than minimum={config.minimum} faces."
+        )
+    doubtful = [line.group for line in lines if line.fit < _DOUBTFUL]
+    if doubtful:
+        shown = ", ".join(doubtful[:3]) + (f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else "")
+        console.print(
+            f"Take this with care ({shown}): the scores are not those of any mixture of the labelled faces, so the "
+            "crowd differs from them in more than its share of men. Labelled faces like the crowd's would mend it: "
+            "reference=...",
+            markup=False,
+        )
+
+
+def _rows(lines: list[Counted], spec: ModelSpec) -> Iterator[dict[str, Any]]:
+    female, male = spec.class_names
+    for line in lines:
+        found = line.estimate
+        men = round(found.share * found.faces)
+        yield {
+            "group": line.group,
+            "faces": found.faces,
+            female: found.faces - men,
+            male: men,
+            f"share_{male}": round(found.share, 4),
+            "share_low": round(found.low, 4),
+            "share_high": round(found.high, 4),
+            "uncorrected": round(found.naive, 4),
+            "fit": round(line.fit, 4),
+        }
+
+
+def _write(lines: list[Counted], path: Path, spec: ModelSpec) -> None:
+    rows = list(_rows(lines, spec))
+    if path.suffix == ".json":
+        text = json.dumps(rows, indent=2) + "\n"
+    else:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        text = buffer.getvalue()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}. Choose another place: output=...") from error
+    console.print(f"written to {path.absolute()}", markup=False)

@@ -1,0 +1,203 @@
+"""`gender-lightning predict`: labels for pictures, folders, lists, videos and cameras."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.config import PredictConfig, parse_config
+from gender_lightning.console import console
+from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
+from gender_lightning.data.reading import available_cores
+from gender_lightning.errors import UserError
+from gender_lightning.inference.abstention import least_confidence
+from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.predictor import framing_of
+from gender_lightning.inference.stream.annotate import Annotator
+from gender_lightning.inference.stream.items import Judged
+from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.parts import Output
+from gender_lightning.inference.stream.sources import Source
+from gender_lightning.models.checkpoint import load_network
+from gender_lightning.models.files import checkpoint_file
+from gender_lightning.runs import Run, exit_on_sigterm
+from gender_lightning.training.allocator import keep_freed_memory
+from gender_lightning.training.hardware import Hardware, resolve_hardware
+
+_FRAMES = 8  # at a time: they are large, and lie in memory
+
+
+def main(values: dict[str, Any]) -> None:
+    """Take the composed config, predict, print what was found."""
+    set_up_logging()
+    with exit_on_sigterm():  # so that what is done is kept
+        predict(parse_config(PredictConfig, values))
+
+
+def predict(config: PredictConfig) -> Counter[str]:
+    """Predict everything named, write the table, count what was found."""
+    source = Source(config.inputs, config.frame_step)
+    source.check()
+    total = source.count()
+    if total == 0:
+        raise UserError(f"input={config.input}: there is no picture in it. Give another folder, glob or list.")
+    checkpoint = checkpoint_file(Path(config.checkpoint))
+    network = load_network(checkpoint)
+    least = least_confidence(checkpoint, network.spec, config.min_confidence, config.target_accuracy)
+    hardware = _hardware(config, checkpoint)
+    cropper = _cropper(config, network.spec)
+    if config.engine == "ray":
+        from gender_lightning.inference.stream.ray_engine import RayJob, check_installed
+
+        check_installed()
+    output = Output(Path(config.output), _settings(config, checkpoint, least), resume=config.resume)
+    done = output.done()
+    rest = (item for item in source.items() if not done.take(item))
+    batch_size = _batch_size(config, hardware)
+    judged: Iterator[list[Judged]]
+    if config.engine == "ray":
+        job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size)
+        judged = job.run(rest, config.ray.address, config.ray.workers)
+    else:
+        if hardware.device_type == "cpu":
+            keep_freed_memory()
+        judge = Judge(network, hardware, least, batch_size)
+        judged = predict_stream(
+            rest,
+            cropper,
+            judge,
+            workers=_workers(config, source, hardware),
+            chunk=1 if source.is_endless else _FRAMES if source.has_frames else batch_size,
+            keep_pixels=config.annotate,
+        )
+    counts = _collect(config, source, judged, output, None if total is None else total - done.pictures)
+    _report(counts, done.pictures, Path(config.output))
+    return counts
+
+
+def _collect(
+    config: PredictConfig, source: Source, judged: Iterator[list[Judged]], output: Output, total: int | None
+) -> Counter[str]:
+    """Let it run; whatever ends it, what is done is on the disk."""
+    counts: Counter[str] = Counter()
+    annotator = _annotator(config)
+    complete = False
+    try:
+        with _progress() as bar:
+            task = bar.add_task("predicting", total=total)
+            try:
+                for pictures in judged:
+                    output.write(pictures)
+                    if annotator:
+                        annotator.take(pictures)
+                    counts.update(_counted(pictures))
+                    bar.advance(task, len(pictures))
+            except KeyboardInterrupt:
+                if not source.is_endless:
+                    raise
+        complete = True
+    finally:
+        if annotator:
+            annotator.close(complete=complete)
+        if complete:
+            output.finish()
+        else:
+            output.flush()
+            console.print("What is done is kept: the same command with resume=true goes on.")
+    return counts
+
+
+def _counted(pictures: list[Judged]) -> Iterator[str]:
+    for picture in pictures:
+        yield "pictures"
+        for row in picture.rows:
+            yield row["label"] or row["status"]
+
+
+def _report(counts: Counter[str], before: int, output: Path) -> None:
+    told = {name: count for name, count in counts.items() if name != "pictures"}
+    names = {"no_face": "without a face", "unreadable": "unreadable"}
+    said = ", ".join(f"{count:,} {names.get(name, name)}" for name, count in sorted(told.items()))
+    skipped = f" ({before:,} were done before)" if before else ""
+    console.print(f"{counts['pictures']:,} pictures{skipped}{': ' if said else ''}{said}", markup=False)
+    if counts["unreadable"]:
+        console.print("The column note says why a picture cannot be read.")
+    console.print(f"written to {output.absolute()}", markup=False)
+
+
+def _cropper(config: PredictConfig, spec: Any) -> Cropper:
+    detector = None
+    if config.faces != "none":
+        detector = load_detector(Path(config.face_model) if config.face_model else None, config.min_face)
+    return Cropper(framing_of(spec), config.faces, detector)
+
+
+def _annotator(config: PredictConfig) -> Annotator | None:
+    if not config.annotate:
+        return None
+    output = Path(config.output)
+    names = load_network(Path(config.checkpoint)).spec.class_names
+    return Annotator(output.with_name(f"{output.stem}_annotated"), names, config.frame_step)
+
+
+def _hardware(config: PredictConfig, checkpoint: Path) -> Hardware:
+    """The device, in the precision that the run tested in unless another is asked for."""
+    run = Run.of(checkpoint)
+    precision = config.precision
+    if precision == "auto" and run is not None:
+        precision = run.config().get("trainer", {}).get("precision", "auto")
+    try:
+        return resolve_hardware(accelerator=config.accelerator, precision=precision)
+    except UserError:
+        if config.precision != "auto":
+            raise
+        return resolve_hardware(accelerator=config.accelerator)  # trained on another kind of device
+
+
+def _batch_size(config: PredictConfig, hardware: Hardware) -> int:
+    if config.batch_size != "auto":
+        return config.batch_size
+    return 64 if hardware.device_type == "cpu" else 256
+
+
+def _workers(config: PredictConfig, source: Source, hardware: Hardware) -> int:
+    if config.workers != "auto":
+        return config.workers
+    if source.is_endless:
+        return 0  # a frame that waits in a queue is an old one
+    if config.faces == "none":
+        return automatic_workers(available_cores(), accelerated=hardware.device_type != "cpu")
+    return min(available_cores(), MOST_WORKERS)  # finding faces takes longer than the network
+
+
+def _settings(config: PredictConfig, checkpoint: Path, least: float) -> dict[str, Any]:
+    """What decides the rows of a picture."""
+    with checkpoint.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "checkpoint": digest,
+        "faces": config.faces,
+        "face_model": config.face_model is not None,
+        "min_face": config.min_face,
+        "min_confidence": round(least, 9),
+        "frame_step": config.frame_step,
+    }
+
+
+class _RateColumn(ProgressColumn):
+    """Pictures a second, of the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "- images/s")
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console)

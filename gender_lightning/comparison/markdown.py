@@ -1,0 +1,106 @@
+"""`comparison.md`: what a README or an issue can take as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gender_lightning.comparison.columns import columns_of, count
+from gender_lightning.comparison.pairs import Pair
+from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.summary import Comparison
+from gender_lightning.comparison.verdict import points, range_of
+
+MOST_PAIRS = 60  # in the Markdown; comparison.json has all
+
+
+def markdown(comparison: Comparison) -> str:
+    """Verdict, table, pairs and notes."""
+    parts = [f"# Comparison on {setting(comparison)}", f"**{comparison.verdict.headline}**"]
+    if comparison.verdict.sentences:
+        parts.append("\n".join(f"- {it}" for it in comparison.verdict.sentences))
+    parts.append(_table(*_rows(comparison)))
+    parts.append(" ".join(legend(comparison)))
+    if comparison.pairs:
+        parts += ["## Pairs", _table(PAIR_HEAD, [pair_cells(comparison, it) for it in by_evidence(comparison.pairs)])]
+        if len(comparison.pairs) > MOST_PAIRS:
+            parts.append(f"The {MOST_PAIRS} surest of {len(comparison.pairs)} pairs; comparison.json has all.")
+    if comparison.notes:
+        parts += ["## To bear in mind", "\n".join(f"- {_escaped(it)}" for it in comparison.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+PAIR_HEAD = ("pair", "difference, points", "95 % interval", "p, Holm", "p, McNemar", "p, bootstrap", "verdict")
+
+
+def pair_cells(comparison: Comparison, pair: Pair) -> list[str]:
+    """One pair as cells of a table."""
+    rows: list[Row] = comparison.rows
+    return [
+        f"{rows[pair.first].label} - {rows[pair.second].label}",
+        points(pair.difference, comparison.images),
+        range_of(pair, comparison.images),
+        p_text(pair.p_holm),
+        p_text(pair.p_mcnemar),
+        p_text(pair.p_bootstrap),
+        "beats" if pair.differs else "cannot be told apart",
+    ]
+
+
+def by_evidence(pairs: Sequence[Pair]) -> list[Pair]:
+    """The surest first, at most `MOST_PAIRS`."""
+    return sorted(pairs, key=lambda pair: (pair.p_holm, pair.p, -pair.difference))[:MOST_PAIRS]
+
+
+def p_text(p: float) -> str:
+    """A p value with three decimals."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def setting(comparison: Comparison) -> str:
+    """`1,740 test images of 100 people (celeba)`."""
+    people = "" if comparison.people is None else f" of {comparison.people:,} people"
+    return f"{comparison.images:,} {comparison.split} images{people} ({comparison.data})"
+
+
+def legend(comparison: Comparison) -> list[str]:
+    """What the columns mean, in sentences."""
+    several = any(it.row.n > 1 for it in comparison.summaries)
+    resampled = "people" if comparison.people is not None else "images, since the data do not say who is on them,"
+    said = [f"In brackets: 95 % intervals from a bootstrap of {resampled} for these very networks."]
+    if several:
+        said.append("± is the standard deviation over seeds.")
+    if any(it.scores.get("ece") for it in comparison.summaries):
+        said.append("ECE is the calibration error after the temperature fitted on valid, with bins of equal mass.")
+    if any(it.corruption_error for it in comparison.summaries):
+        said.append("mCE is the mean error over corruptions and severities, as `evaluate` measured it.")
+    if any(it.cost for it in comparison.summaries):
+        said.append("GMACs are billions of multiply-adds for one image, as it is decided about.")
+    if any(it.inference for it in comparison.summaries):
+        said.append(f"Inference was measured at the time of the comparison on {machine_text(comparison)}.")
+    return said
+
+
+def machine_text(comparison: Comparison) -> str:
+    """The hardware of this comparison in words."""
+    machine = comparison.machine
+    device = ", ".join(machine.get("gpus", [])) if machine.get("accelerator") == "gpu" else ""
+    device = device or f"{machine.get('cores')} cores of {machine.get('cpu')}"
+    return f"{device} ({machine.get('precision')}, batch {machine.get('batch_size')}, not compiled)"
+
+
+def _rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    columns = columns_of(comparison)
+    head = ["model", "runs", *(column.name for column in columns)]
+    rows = [
+        [it.row.label, count(it), *(column.cell(it).line() for column in columns)] for it in comparison.by_accuracy()
+    ]
+    return head, rows
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

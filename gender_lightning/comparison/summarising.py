@@ -1,0 +1,88 @@
+"""Rows become lines of the table: scored, sliced, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gender_lightning.benchmarks.timing import Rate
+from gender_lightning.comparison.costs import Cost, cost_of, inference_rates
+from gender_lightning.comparison.reading import RunResult
+from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.scores import Score, scores_of
+from gender_lightning.comparison.slices import rules_of, slices_of, worst_of
+from gender_lightning.comparison.summary import Summary
+from gender_lightning.data.progress import progress_bar
+from gender_lightning.evaluation.intervals import Resampling
+from gender_lightning.models.checkpoint import load_network
+from gender_lightning.training.hardware import Hardware
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How inference is timed: hardware, images at a time, and how long and often each network is measured."""
+
+    hardware: Hardware
+    batch_size: int
+    seconds: float
+    repeats: int
+
+
+def summarise(
+    rows: Sequence[Row], corrupted: Sequence[Score | None], resampling: Resampling, timing: Timing | None
+) -> list[Summary]:
+    """One line per row.
+
+    Args:
+        rows: On the same images.
+        corrupted: Mean corruption error of each.
+        resampling: Of these images.
+        timing: None leaves inference out.
+    """
+    costs = [_cost(row) for row in rows]
+    rates = _rates(rows, costs, timing) if timing else [None] * len(rows)
+    rules = rules_of(rows[0].runs[0])
+    found = []
+    with progress_bar("models") as report:
+        for row, error, cost, rate in zip(rows, corrupted, costs, rates, strict=True):
+            slices = slices_of(row, rules, resampling)
+            found.append(
+                Summary(
+                    row=row,
+                    scores=scores_of(row, resampling),
+                    corruption_error=error,
+                    slices=slices,
+                    worst=worst_of(row, rules, slices, resampling),
+                    cost=cost,
+                    training_seconds=_recorded(row.runs, "seconds"),
+                    training_rates=_recorded(row.runs, "images_per_second"),
+                    inference=rate,
+                )
+            )
+            report(len(found), len(rows))
+    return found
+
+
+def _cost(row: Row) -> Cost | None:
+    best = row.runs[0].run.best
+    return cost_of(load_network(best)) if best.is_file() else None
+
+
+def _rates(rows: Sequence[Row], costs: Sequence[Cost | None], timing: Timing) -> list[Rate | None]:
+    """Each different network is measured once, however many rows share it."""
+    keys = [f"{row.runs[0].backbone} {cost}" if cost else None for row, cost in zip(rows, costs, strict=True)]
+    networks = {key: row.runs[0].run.best for key, row in zip(keys, rows, strict=True) if key is not None}
+    with progress_bar("inference speed") as report:
+        rates = inference_rates(
+            networks,
+            timing.hardware,
+            batch_size=timing.batch_size,
+            seconds=timing.seconds,
+            repeats=timing.repeats,
+            report=report,
+        )
+    return [None if key is None else rates[key] for key in keys]
+
+
+def _recorded(runs: Sequence[RunResult], name: str) -> tuple[float, ...]:
+    return tuple(float(run.info[name]) for run in runs if run.info.get(name) is not None)

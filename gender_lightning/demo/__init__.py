@@ -1,0 +1,1 @@
+"""A page on this computer that shows what a checkpoint says of pictures, and where it looks."""

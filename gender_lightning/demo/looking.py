@@ -1,0 +1,102 @@
+"""What the page shows of a picture: every face, what is said of it, and where the network looked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gender_lightning.errors import UserError
+from gender_lightning.inference.pictures import Picture, open_picture
+from gender_lightning.inference.predictor import UNCERTAIN, Prediction, Predictor
+
+Pixels = NDArray[np.uint8]  # RGB (H, W, 3)
+MOST_PIXELS = 50_000_000  # of a picture: a large camera's; more would keep the page waiting
+_MOST_FACES = 24  # shown of a crowd, the largest
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A face as the page shows it.
+
+    Attributes:
+        prediction: Label, probability, box in the picture.
+        crop: What the network was shown, (S, S, 3).
+        heat: The same under a map of what speaks for the more probable class; None where there is no map.
+    """
+
+    prediction: Prediction
+    crop: Pixels
+    heat: Pixels | None
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether no label is given."""
+        return self.prediction.label == UNCERTAIN
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture with its faces, the largest first."""
+
+    picture: Pixels
+    looks: tuple[Look, ...]
+    left_out: int
+    notes: tuple[str, ...]
+
+
+def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> Seen:
+    """Open a picture, find its faces, judge them, and say where the network looked.
+
+    Args:
+        picture: A file, an image or an array.
+        predictor: The checkpoint's.
+        heat: Whether maps are wanted, which take as long as a step of training.
+
+    Raises:
+        UserError: The picture cannot be used; says why.
+    """
+    opened = open_picture(picture)
+    if opened.pixels.shape[0] * opened.pixels.shape[1] > MOST_PIXELS:
+        raise UserError(f"The picture has more than {MOST_PIXELS // 10**6} million pixels. Shrink it first.")
+    found = predictor.cropper.crops(opened.pixels)
+    crops = found[:_MOST_FACES]
+    if not crops:
+        return Seen(opened.pixels, (), 0, opened.notes)
+    faces = np.stack([crop.pixels for crop in crops])
+    probabilities = predictor.probabilities(faces)
+    maps = _heat(predictor, faces, probabilities) if heat else [None] * len(crops)
+    looks = tuple(
+        Look(predictor.judge(crop, probability), crop.pixels, shown)
+        for crop, probability, shown in zip(crops, probabilities, maps, strict=True)
+    )
+    return Seen(opened.pixels, looks, len(found) - len(crops), opened.notes)
+
+
+def _heat(predictor: Predictor, faces: Pixels, probabilities: list[float]) -> list[Pixels | None]:
+    from gender_lightning.evaluation.saliency import heat_maps
+
+    images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous()
+    male = torch.tensor([value >= predictor.spec.threshold for value in probabilities])
+    try:
+        maps = heat_maps(predictor.network, images, male)
+    except ValueError as error:  # a network without a feature map: the page does without
+        _log.info("no heat map: %s", error)
+        return [None] * len(faces)
+    # An empty map, where no place speaks for the class by itself, would be a grey picture.
+    return [_overlay(face, heat) if heat.any() else None for face, heat in zip(faces, maps, strict=True)]
+
+
+def _overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:
+    """The face in grey, the map in the colours of inferno, stronger where the map is."""
+    import matplotlib
+
+    colours = np.asarray(matplotlib.colormaps["inferno"](heat))[..., :3] * 255
+    grey = np.repeat(face.mean(axis=2, keepdims=True), 3, axis=2)
+    share = 0.25 + 0.5 * heat[..., None]
+    mixed: Pixels = (share * colours + (1 - share) * grey).round().astype(np.uint8)
+    return mixed

@@ -1,0 +1,260 @@
+"""From a predictions table to all numbers of an `Evaluation`; no model is needed any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gender_lightning.evaluation import calibration, selective
+from gender_lightning.evaluation.intervals import LEVEL, NOWHERE, RESAMPLES, Floats, Resampling, clusters_of, wilson
+from gender_lightning.evaluation.metrics import probabilities
+from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
+from gender_lightning.evaluation.slice_rules import slice_rules
+from gender_lightning.evaluation.slices import measure_slices, worst_slice
+from gender_lightning.evaluation.summary import (
+    Calibration,
+    Evaluation,
+    Guaranteed,
+    Measure,
+    Reached,
+    Selective,
+    Slice,
+)
+from gender_lightning.evaluation.suspects import suspect_rows
+from gender_lightning.evaluation.tallies import (
+    Tally,
+    decision_columns,
+    decision_tally,
+    loss_tally,
+    ranking_tally,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REACHED = (0.99, 0.995)
+GUARANTEED = (0.95, 0.98, 0.99, 0.995)
+_CURVE_POINTS = 200
+# which cells of `decision_columns` are the hits and the whole of a proportion
+_PROPORTIONS = {
+    "accuracy": ((0, 2), (0, 1, 2, 3)),
+    "recall_male": ((0,), (0, 1)),
+    "recall_female": ((2,), (2, 3)),
+    "precision_male": ((0,), (0, 3)),
+    "precision_female": ((2,), (1, 2)),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: fields of `Evaluation`, and the two numbers that were fitted on valid.
+
+    Attributes:
+        own_data: Whether the data are those of the run, as far as is known: the model learned from their train
+            split, and its choices were made on their valid split.
+    """
+
+    checkpoint: str
+    run: str
+    data: str
+    split: Literal["train", "valid", "test"]
+    own_data: bool
+    model: dict[str, Any]
+    temperature: float = 1.0
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """A split in arrays: labels, logits, probabilities of male, which images are of one person."""
+
+    labels: NDArray[np.int64]
+    logits: Floats
+    probability: Floats
+    clusters: NDArray[np.int64]
+
+
+def evaluate_table(
+    subject: Subject,
+    table: pd.DataFrame,
+    valid: pd.DataFrame | None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """All numbers of a predictions table.
+
+    Args:
+        subject: What is evaluated.
+        table: Of `predictions_table`, at least one image of each class, logits finite; measured properties as
+            further columns, by the names of `properties`.
+        valid: The run's predictions on valid, on which abstention is chosen; None where there are none.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    split = _decided(table, subject.temperature)
+    resampling = Resampling(split.clusters, resamples=resamples, seed=seed)
+    identified = bool(table["identity"].notna().any())
+    slices = _slices(split, table, resampling)
+    return Evaluation(
+        checkpoint=subject.checkpoint,
+        run=subject.run,
+        data=subject.data,
+        split=subject.split,
+        trained_on=_trained_on(subject),
+        model=subject.model,
+        images=len(table),
+        males=int(split.labels.sum()),
+        persons=int(table["identity"].nunique()) if identified else None,
+        level=LEVEL,
+        resamples=resamples,
+        seed=seed,
+        metrics=_decision_measures(split, 0.5, resampling)
+        | _measures(ranking_tally(split.labels, split.logits), resampling),
+        metrics_at_threshold=_decision_measures(split, subject.threshold, resampling),
+        calibration=_calibration(split, subject, resampling, seed),
+        selective=_selective(split, subject, valid, resamples, seed),
+        slices=slices,
+        worst_slice=worst_slice(slices),
+        suspects=len(suspect_rows(split.labels, split.probability)),
+        remarks=_remarks(subject, identified, bool(_attributes(table)), valid is not None),
+    )
+
+
+def _decided(table: pd.DataFrame, temperature: float) -> _Decided:
+    logits = table["logit"].to_numpy(np.float64)
+    assert len(table) and np.isfinite(logits).all()
+    clusters = clusters_of(table["identity"].array, len(table))
+    return _Decided(table["label"].to_numpy(np.int64), logits, probabilities(logits, temperature), clusters)
+
+
+def _measures(tally: Tally, resampling: Resampling) -> dict[str, Measure]:
+    boot = resampling.bootstrap(tally.columns, tally.metric)
+    found = zip(tally.names, boot.estimate.tolist(), boot.intervals(), strict=True)
+    return {name: Measure(value, *interval) for name, value, interval in found}
+
+
+def _decision_measures(split: _Decided, threshold: float, resampling: Resampling) -> dict[str, Measure]:
+    """Metrics of a threshold, with Wilson's interval beside where they are proportions."""
+    measures = _measures(decision_tally(split.labels, split.probability, threshold), resampling)
+    cells = decision_columns(split.labels, split.probability >= threshold).sum(axis=0)
+    for name, (hits, whole) in _PROPORTIONS.items():
+        old = measures[name]
+        beside = wilson(cells[list(hits)].sum(), cells[list(whole)].sum())
+        measures[name] = Measure(old.value, old.low, old.high, *beside)
+    return measures
+
+
+def _calibration(split: _Decided, subject: Subject, resampling: Resampling, seed: int) -> Calibration:
+    labels, before = split.labels, probabilities(split.logits)
+    after = _measures(loss_tally(labels, split.logits, subject.temperature), resampling)
+    raw = _measures(loss_tally(labels, split.logits), resampling)
+    chance = calibration.ece_by_chance(split.probability, seed=seed)
+    return Calibration(
+        temperature=subject.temperature,
+        threshold=subject.threshold,
+        ece=_measures(calibration.ece_tally(labels, split.probability), resampling)["ece"],
+        ece_uncalibrated=_measures(calibration.ece_tally(labels, before), resampling)["ece"],
+        ece_by_chance=float(chance.mean()),
+        ece_by_chance_high=float(np.quantile(chance, 0.95)),
+        brier=after["brier"],
+        brier_uncalibrated=raw["brier"],
+        loss=after["loss"],
+        loss_uncalibrated=after["loss_uncalibrated"],
+        bins=calibration.reliability_bins(labels, split.probability),
+        bins_uncalibrated=calibration.reliability_bins(labels, before),
+    )
+
+
+def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None, resamples: int, seed: int) -> Selective:
+    curve = selective.risk_coverage(split.labels, split.probability)
+    points = np.unique(np.linspace(0, len(curve.risk) - 1, _CURVE_POINTS).round().astype(int))
+    guaranteed = []
+    if valid is not None and np.isfinite(valid["logit"]).all():
+        for target in GUARANTEED:
+            chosen = selective.choose_abstention(valid["label"], valid["logit"], subject.temperature, target)
+            guaranteed.append(_guaranteed(split, chosen, resamples, seed))
+    return Selective(
+        aurc=curve.aurc,
+        aurc_of_oracle=curve.aurc_of_oracle,
+        coverage=curve.coverage[points].tolist(),
+        risk=curve.risk[points].tolist(),
+        min_confidence=curve.min_confidence[points].tolist(),
+        reached=[_reached(split, accuracy, curve.confidence_at(accuracy)) for accuracy in REACHED],
+        guaranteed=guaranteed,
+    )
+
+
+def _reached(split: _Decided, accuracy: float, min_confidence: float | None) -> Reached:
+    if min_confidence is None:
+        return Reached(accuracy, math.nan, 0.0, 0.0, 0.0)
+    found = selective.select(split.labels, split.probability, min_confidence)
+    return Reached(accuracy, min_confidence, found.coverage, found.coverage_male, found.coverage_female)
+
+
+def _guaranteed(split: _Decided, chosen: selective.Abstention, resamples: int, seed: int) -> Guaranteed:
+    least, nowhere = chosen.min_confidence, Measure(math.nan, *NOWHERE)
+    coverage = (math.nan, math.nan, math.nan)
+    accuracy = nowhere
+    if least is not None:
+        found = selective.select(split.labels, split.probability, least)
+        coverage = (found.coverage, found.coverage_male, found.coverage_female)
+        kept = selective.confidence(split.probability) >= least
+        if kept.any():
+            part = _Decided(split.labels[kept], split.logits[kept], split.probability[kept], split.clusters[kept])
+            resampling = Resampling(part.clusters, resamples=resamples, seed=seed)
+            accuracy = _decision_measures(part, 0.5, resampling)["accuracy"]
+    return Guaranteed(
+        chosen.target_accuracy,
+        chosen.error_rate,
+        math.nan if least is None else least,
+        chosen.images,
+        math.nan if least is None else chosen.coverage,
+        *coverage,
+        accuracy,
+    )
+
+
+def _trained_on(subject: Subject) -> bool:
+    return subject.own_data and subject.split == "train"
+
+
+def _attributes(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    return {str(name): table[name].to_numpy() for name in table.columns if table[name].dtype == np.bool_}
+
+
+def _slices(split: _Decided, table: pd.DataFrame, resampling: Resampling) -> list[Slice]:
+    names = [name for name in (*FROM_PIXELS, *FROM_LANDMARKS) if name in table.columns]
+    rules = slice_rules(split.labels, _attributes(table), {name: table[name].to_numpy(np.float64) for name in names})
+    return measure_slices(split.labels, split.probability >= 0.5, split.clusters, rules, resampling)
+
+
+def _remarks(subject: Subject, identified: bool, attributes: bool, valid: bool) -> list[str]:
+    remarks: Sequence[tuple[bool, str]] = (
+        (
+            _trained_on(subject),
+            "The model learned from these very images: the numbers say how well it remembers them, not how good it "
+            "is, and the list of suspect labels is short of those that it has learned by heart.",
+        ),
+        (
+            subject.own_data and subject.split == "valid",
+            "The best epoch, the temperature, the threshold and the confidences for abstaining were chosen on these "
+            "images, so that the numbers flatter the model; the test split is the judge.",
+        ),
+        (
+            not identified,
+            "The identities are not known, so that images were taken as independent; where there are several of a "
+            "person, the intervals are too narrow.",
+        ),
+        (not attributes, "The data have no attributes: subgroups are those of measured properties only."),
+        (
+            not valid,
+            "There are no predictions on valid to choose on: no confidence for abstaining comes with a guarantee.",
+        ),
+    )
+    return [sentence for applies, sentence in remarks if applies]

@@ -1,0 +1,259 @@
+"""How sure a number is: Wilson's interval, and a bootstrap that resamples persons instead of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+Metric = Callable[[Floats], Floats]  # totals (..., K) to metrics (..., M)
+LEVEL = 0.95
+RESAMPLES = 10_000
+MAX_GROUPS = 2_000
+_BLOCK_ITEMS = 4_000_000  # of a block of weights: bounds the memory
+
+
+class Interval(NamedTuple):
+    """Both ends of a confidence interval; nan where there is none."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+NOWHERE = Interval(math.nan, math.nan)
+
+
+def wilson(hits: float, n: float, level: float = LEVEL) -> Interval:
+    """Score interval of a proportion (Wilson 1927), for independent images; sensible at 0, at 1 and for tiny n.
+
+    Args:
+        hits: Successes among `n`; both may be fractional (effective sizes).
+        n: Trials; nan at both ends where it is 0.
+        level: Coverage that is wanted, in (0, 1).
+    """
+    if not n > 0:
+        return NOWHERE
+    z = float(special.ndtri((1 + level) / 2))
+    share, weight = hits / n, z * z / n
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
+    # at the ends the formula gives 0 and 1 but for rounding
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(0.0 if hits == 0 else float(low), 1.0 if hits == n else float(high))
+
+
+def clopper_pearson_low(hits: int, n: int, level: float = LEVEL) -> float:
+    """Lower bound of a proportion that holds with at least this probability (one-sided, exact; 1934)."""
+    return 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, 1 - level))
+
+
+def design_effect(correct: ArrayLike, clusters: ArrayLike) -> float:
+    """By how much the images of a person, being alike, inflate the variance of a proportion; at least 1.
+
+    Ratio of the variance between clusters (sandwich, with G / (G - 1)) to the binomial one (Kish 1965); 1 where
+    nothing varies, so that nothing can be said.
+
+    Args:
+        correct: (N,), 0 or 1.
+        clusters: (N,), which images belong together, as from `clusters_of`.
+    """
+    values = np.asarray(correct, dtype=np.float64)
+    _, place = np.unique(np.asarray(clusters), return_inverse=True)
+    share, number = (float(values.mean()) if len(values) else math.nan), int(place.max(initial=-1)) + 1
+    if number < 2 or not 0 < share < 1:
+        return 1.0
+    residuals = np.bincount(place, values - share)
+    between = number / (number - 1) * float((residuals**2).sum())
+    return max(1.0, between / (len(values) * share * (1 - share)))
+
+
+def wilson_clustered(
+    correct: ArrayLike, clusters: ArrayLike, *, level: float = LEVEL, least_effect: float = 1.0
+) -> Interval:
+    """Wilson's interval at the effective sample size n / design effect (Korn and Graubard 1998).
+
+    For slices: unlike a bootstrap it says something where all images, or none, are right.
+
+    Args:
+        correct: (N,), 0 or 1.
+        clusters: (N,).
+        level: Coverage that is wanted.
+        least_effect: A design effect known from more data, for a slice too small to show its own; it never
+            makes the effective size smaller than the number of clusters.
+    """
+    values = np.asarray(correct, dtype=np.float64)
+    if not len(values):
+        return NOWHERE
+    largest = len(values) / len(np.unique(np.asarray(clusters)))
+    effect = max(design_effect(values, clusters), min(least_effect, largest))
+    return wilson(float(values.sum()) / effect, len(values) / effect, level)
+
+
+def clusters_of(identities: Any, n: int) -> NDArray[np.int64]:
+    """Which images belong together, int64 (N,): 0, 1, ...; an image of unknown identity stands alone.
+
+    Args:
+        identities: (N,) numbers, a pandas column with nulls among them, or None.
+        n: Number of images.
+    """
+    if identities is None:
+        return np.arange(n, dtype=np.int64)
+    import pandas as pd
+
+    column = pd.array(identities, dtype="Int64")
+    assert len(column) == n, (len(column), n)
+    known = ~np.asarray(column.isna())
+    codes = np.arange(n, dtype=np.int64)
+    if known.any():
+        _, first, place = np.unique(column[known].to_numpy(np.int64), return_index=True, return_inverse=True)
+        codes[known] = np.flatnonzero(known)[first][place]
+    return np.unique(codes, return_inverse=True)[1].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Metrics, and how they vary when other persons are drawn.
+
+    Attributes:
+        estimate: (M,), of the images as they are.
+        resampled: (R, M), one row per resample; nan where a resample lacks a class.
+        jackknife: (G, M), each without one group of images.
+    """
+
+    estimate: Floats
+    resampled: Floats
+    jackknife: Floats
+
+    def intervals(self, level: float = LEVEL) -> list[Interval]:
+        """BCa interval of each metric (bias-corrected and accelerated; Efron 1987).
+
+        One point where no resample differs, as for an accuracy of 1: Wilson's interval is then the better one.
+        """
+        return [
+            _bca(float(self.estimate[m]), self.resampled[:, m], self.jackknife[:, m], level)
+            for m in range(len(self.estimate))
+        ]
+
+    def standard_errors(self) -> Floats:
+        """(M,), standard deviation over the resamples; nan where too few are defined."""
+        with np.errstate(invalid="ignore"):
+            return np.array([np.std(c[np.isfinite(c)], ddof=1) if _enough(c) else math.nan for c in self.resampled.T])
+
+    def p_values(self) -> Floats:
+        """(M,), two-sided, of the hypothesis that the metric (a difference) is 0.
+
+        The level at which the percentile interval would just touch 0, a resample at 0 counting for both sides;
+        never below 2 / (R + 1).
+        """
+        values = []
+        for column in self.resampled.T:
+            finite = column[np.isfinite(column)]
+            tail = min(int((finite <= 0).sum()), int((finite >= 0).sum())) + 1
+            values.append(min(1.0, 2 * tail / (len(finite) + 1)) if _enough(column) else math.nan)
+        return np.array(values)
+
+
+class Resampling:
+    """Draws clusters of images with replacement: the same draws for whatever is measured on the same images.
+
+    Metrics are functions of totals over images (counts, sums, histograms of scores), so a resample is one row of
+    weights times the totals per cluster. Above `MAX_GROUPS` clusters whole clusters are first put together at
+    random: sums over independent groups vary as sums over their clusters do, and 20,000 images take no longer than
+    2,000. Two models are compared by a metric of both models' columns, side by side.
+    """
+
+    def __init__(self, clusters: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        """Fix the draws.
+
+        Args:
+            clusters: (N,), which images belong together, as from `clusters_of`.
+            resamples: R.
+            seed: Of the groups and the draws.
+        """
+        self.groups, self.number = _groups(np.asarray(clusters), seed)
+        self.resamples = resamples
+        self.seed = seed
+
+    @cached_property
+    def weights(self) -> NDArray[np.uint8]:
+        """How often each group was drawn, (R, G); each row adds up to G."""
+        generator = np.random.default_rng([self.seed, 1])
+        weights = np.empty((self.resamples, self.number), dtype=np.uint8)
+        rows = max(1, _BLOCK_ITEMS // max(1, self.number))
+        for start in range(0, self.resamples, rows):
+            block = weights[start : start + rows]
+            draws = generator.integers(0, self.number, block.shape)
+            draws += np.arange(len(block))[:, None] * self.number
+            block[:] = np.bincount(draws.reshape(-1), minlength=block.size).reshape(block.shape)
+        return weights
+
+    def sums(self, columns: ArrayLike) -> Floats:
+        """Columns (N, K) summed over the images of each group, (G, K)."""
+        values = np.asarray(columns)
+        assert values.ndim == 2 and len(values) == len(self.groups), (values.shape, len(self.groups))
+        summed = [np.bincount(self.groups, column, minlength=self.number) for column in values.T]
+        return np.stack(summed, axis=1) if summed else np.zeros((self.number, 0))
+
+    def bootstrap(self, columns: ArrayLike, metric: Metric) -> Bootstrap:
+        """Metrics of the totals of some columns.
+
+        Args:
+            columns: (N, K), one row per image.
+            metric: Takes totals float64 (..., K), gives metrics (..., M); nan where one is not defined.
+        """
+        return self.bootstrap_sums(self.sums(columns), metric)
+
+    def bootstrap_sums(self, sums: Floats, metric: Metric) -> Bootstrap:
+        """As `bootstrap`, of columns that were summed over the groups already, (G, K)."""
+        assert sums.ndim == 2 and len(sums) == self.number, sums.shape
+        total = sums.sum(axis=0)
+        single = sums.astype(np.float32)  # exact for counts below 2**24
+        rows = max(1, _BLOCK_ITEMS // max(1, self.number, sums.shape[1]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            resampled = [
+                metric((self.weights[start : start + rows].astype(np.float32) @ single).astype(np.float64))
+                for start in range(0, self.resamples, rows)
+            ]
+            return Bootstrap(metric(total[None])[0], np.concatenate(resampled), metric(total - sums))
+
+
+def _groups(clusters: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], int]:
+    assert clusters.ndim == 1 and len(clusters), clusters.shape
+    _, place = np.unique(clusters, return_inverse=True)
+    number = int(place.max()) + 1
+    if number > MAX_GROUPS:
+        place = (np.random.default_rng([seed, 0]).permutation(number) % MAX_GROUPS)[place]
+        number = MAX_GROUPS
+    return place.astype(np.int64), number
+
+
+def _bca(estimate: float, resampled: Floats, jackknife: Floats, level: float) -> Interval:
+    if math.isnan(estimate) or not _enough(resampled):
+        return NOWHERE
+    finite = resampled[np.isfinite(resampled)]
+    rank = (np.count_nonzero(finite < estimate) + np.count_nonzero(finite <= estimate)) / 2 / len(finite)
+    bias = special.ndtri(np.clip(rank, 1 / (len(finite) + 1), len(finite) / (len(finite) + 1)))
+    left_out = jackknife[np.isfinite(jackknife)]
+    steps = left_out.mean() - left_out if len(left_out) else np.zeros(1)
+    spread = float((steps**2).sum()) ** 1.5
+    acceleration = float((steps**3).sum()) / (6 * spread) if spread > 0 else 0.0
+    z = special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    shares = special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))
+    low, high = np.quantile(finite, shares)
+    return Interval(float(low), float(high))
+
+
+def _enough(column: Floats) -> bool:
+    """Whether at least half of the resamples, and two, have the metric at all."""
+    defined = int(np.isfinite(column).sum())
+    return defined >= 2 and 2 * defined >= len(column)

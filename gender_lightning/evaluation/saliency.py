@@ -1,0 +1,186 @@
+"""Where a network looks: Grad-CAM (Selvaraju et al. 2017) by the library `grad-cam`, for CNNs and transformers.
+
+Grad-CAM is meant for the last feature map. Where that is too coarse to show anything (2 x 2 cells of a ResNet at 64
+px), an earlier one is taken, at which Grad-CAM is often empty for the surest images; there it is LayerCAM (Jiang et al.
+2021), which weighs each cell by its own positive gradient.
+
+A map says which places of a feature map speak for the decision; it is coarse (often 4 x 4 to 14 x 14 cells), and
+shows what the network used, not why.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gender_lightning.models.checkpoint import Network
+
+Maps = NDArray[np.float32]
+_FINE_ENOUGH = 4  # cells each way
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in a network whose output still has a picture's layout.
+
+    Attributes:
+        path: Of the module.
+        to_channels_first: Brings its output to (B, C, H, W).
+        side: H and W.
+        last: Whether no later feature map has been passed over.
+    """
+
+    path: str
+    to_channels_first: Callable[[Tensor], Tensor]
+    side: int
+    last: bool = True
+
+    @property
+    def method(self) -> str:
+        """How maps are made from it."""
+        return "Grad-CAM" if self.last else "LayerCAM"
+
+
+def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
+    """What speaks for the one class or the other, image by image.
+
+    The checkpoint's own view, without its test-time flip, in float32.
+
+    Args:
+        network: In evaluation mode.
+        images: uint8 (N, 3, S, S).
+        male: bool (N,): for which class.
+
+    Returns:
+        float32 (N, S, S) in 0..1, each stretched to its own maximum; all 0 where nothing speaks for the class.
+    """
+    from pytorch_grad_cam import GradCAM, LayerCAM
+
+    device = next(network.parameters()).device
+    layer = find_layer(network, images[:2].to(device))
+    module = network.net.get_submodule(layer.path)
+    parts: list[Maps] = []
+    method = GradCAM if layer.last else LayerCAM
+    with method(network.net, [module], reshape_transform=layer.to_channels_first) as cam:
+        for start in range(0, len(images), _BATCH):
+            with torch.enable_grad(), torch.autocast(device.type, enabled=False):
+                seen = network.normalize(images[start : start + _BATCH].to(device)).requires_grad_()
+                signs = [1.0 if one else -1.0 for one in male[start : start + _BATCH].tolist()]
+                targets = [functools.partial(torch.mul, torch.tensor(sign, device=device)) for sign in signs]
+                parts.append(cam(input_tensor=seen, targets=targets))
+    network.zero_grad(set_to_none=True)
+    return np.nan_to_num(np.concatenate(parts).astype(np.float32))
+
+
+def find_layer(network: Network, images: Tensor) -> Layer:
+    """The last feature map of at least 4 x 4 cells that the logit depends on, else the finest of all.
+
+    Found by looking: one forward and backward pass, in which every module's output is noted. Feature maps are
+    (B, C, H, W), (B, H, W, C) or tokens (B, prefix + H * W, C), square, at least 2 x 2. Tokens whose gradient is zero
+    all over do not count: behind the last attention only the class token matters.
+
+    Args:
+        network: In evaluation mode.
+        images: uint8 (B, 3, S, S).
+
+    Raises:
+        ValueError: The network has no such layer.
+    """
+    seen: dict[str, tuple[int, Tensor, Layer]] = {}
+    handles = []
+    for path, module in network.net.named_modules():
+        if path:
+            handles.append(module.register_forward_hook(functools.partial(_note, seen, path, len(images))))
+    try:
+        with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+            network.net(network.normalize(images).requires_grad_()).sum().backward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    network.zero_grad(set_to_none=True)
+    useful = [it for it in seen.values() if _speaks(it[1], it[2])]
+    if not useful:
+        raise ValueError(f"{network.spec.backbone} has no layer with a picture's layout")
+    fine = [it for it in useful if it[2].side >= _FINE_ENOUGH]
+    if not fine:
+        return replace(max(useful, key=lambda it: (it[2].side, it[0]))[2], last=False)
+    order, _, layer = max(fine, key=lambda it: it[0])
+    return replace(layer, last=order == max(it[0] for it in useful))
+
+
+def _note(
+    seen: dict[str, tuple[int, Tensor, Layer]], path: str, batch: int, module: nn.Module, inputs: Any, output: Any
+) -> None:
+    layer = _layout(path, output, batch)
+    # VGG's pooling repeats the cells of small pictures, which makes nothing finer
+    if layer is not None and output.requires_grad and not _enlarges(inputs, output):
+        output.retain_grad()
+        seen[path] = (len(seen), output, layer)  # blocks end after their parts: the outermost counts last
+
+
+def _enlarges(inputs: Any, output: Tensor) -> bool:
+    before = inputs[0] if inputs else None
+    return isinstance(before, Tensor) and before.ndim == output.ndim == 4 and before.shape[2:] < output.shape[2:]
+
+
+def _layout(path: str, output: Any, batch: int) -> Layer | None:
+    if not isinstance(output, Tensor) or len(output) != batch:
+        return None
+    if output.ndim == 4 and output.shape[2] == output.shape[3] >= 2:
+        return Layer(path, _identity, output.shape[2])
+    if output.ndim == 4 and output.shape[1] == output.shape[2] >= 2:
+        return Layer(path, _from_channels_last, output.shape[1])
+    if output.ndim == 3 and output.shape[1] >= 4:
+        side = math.isqrt(output.shape[1])  # a few tokens before the patches: class, distillation, registers
+        if output.shape[1] - side * side <= 8:
+            return Layer(path, functools.partial(_from_tokens, side=side), side)
+    return None
+
+
+def _speaks(output: Tensor, layer: Layer) -> bool:
+    return output.grad is not None and bool(layer.to_channels_first(output.grad).abs().sum() > 0)
+
+
+def _identity(output: Tensor) -> Tensor:
+    return output
+
+
+def _from_channels_last(output: Tensor) -> Tensor:
+    return output.permute(0, 3, 1, 2)
+
+
+def _from_tokens(output: Tensor, side: int) -> Tensor:
+    patches = output[:, output.shape[1] - side * side :]
+    return patches.reshape(len(output), side, side, -1).permute(0, 3, 1, 2)
+
+
+def mean_maps(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Maps]:
+    """The mean over images of each class of what speaks for that class.
+
+    Args:
+        network: In evaluation mode.
+        batches: (uint8 (B, 3, S, S), labels (B,)).
+
+    Returns:
+        By class name: float32 (S, S) in 0..1; a class without images is absent.
+    """
+    sums: dict[int, Maps] = {}
+    counts = {0: 0, 1: 0}
+    for images, labels in batches:
+        maps = heat_maps(network, images, labels == 1)
+        for label in (0, 1):
+            chosen = maps[labels.numpy() == label]
+            if len(chosen):
+                sums[label] = sums.get(label, np.zeros_like(maps[0])) + chosen.sum(0)
+                counts[label] += len(chosen)
+    means = {label: (total / counts[label]).astype(np.float32) for label, total in sums.items()}
+    return {network.spec.class_names[label]: mean for label, mean in means.items()}

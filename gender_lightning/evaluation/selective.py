@@ -1,0 +1,225 @@
+"""Selective prediction: how much better a model is on the images that it is sure of, and where to abstain.
+
+Pure functions of labels and logits (or probabilities): `evaluate` reports with them, `predict` abstains with them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gender_lightning.evaluation.intervals import Floats, clopper_pearson_low
+from gender_lightning.evaluation.metrics import probabilities
+
+ERROR_RATE = 0.05  # of the guarantee: it fails for so many of the valid splits that might have been drawn
+_STARTS = 2
+_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """The confidence below which to abstain, so that what is decided is right often enough.
+
+    Attributes:
+        target_accuracy: Wanted among the images that are decided.
+        error_rate: Chance that the choice misses the target, over draws of the images it was chosen on.
+        min_confidence: Decide from this confidence on; 0 where no image needs to be left out; None where the
+            images are too few, or too often wrong, to guarantee the target at any confidence.
+        images: It was chosen on so many images.
+        decided: Of those, at or above `min_confidence`.
+        errors: Of those decided, wrong.
+    """
+
+    target_accuracy: float
+    error_rate: float
+    min_confidence: float | None
+    images: int
+    decided: int
+    errors: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of the images it was chosen on that are decided."""
+        return self.decided / self.images if self.images else math.nan
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What is left of a split when the model abstains below a confidence.
+
+    Attributes:
+        min_confidence: Decide from here on.
+        decided: Number of images.
+        coverage: Share that is decided; of the males and of the females below.
+        accuracy: Among the decided; nan where none is.
+    """
+
+    min_confidence: float
+    decided: int
+    coverage: float
+    coverage_male: float
+    coverage_female: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """Error rate among the surest images, for every number of them.
+
+    Attributes:
+        coverage: (P,) rising to 1: share of the images that are decided.
+        risk: (P,): share of wrong decisions among those.
+        min_confidence: (P,) falling: the confidence from which on they are decided.
+        aurc: Area under risk over coverage (Geifman and El-Yaniv 2017), the mean of the risks over all numbers
+            of images; the less the better.
+        aurc_of_oracle: Of the same decisions in the best order, all right ones first.
+    """
+
+    coverage: Floats
+    risk: Floats
+    min_confidence: Floats
+    aurc: float
+    aurc_of_oracle: float
+
+    def coverage_at(self, accuracy: float) -> float:
+        """The largest coverage with at least this accuracy; 0 where there is none."""
+        kept = self.coverage[1 - self.risk >= accuracy - 1e-12]
+        return float(kept.max()) if len(kept) else 0.0
+
+    def confidence_at(self, accuracy: float) -> float | None:
+        """The confidence that belongs to `coverage_at`; None where there is none."""
+        kept = np.flatnonzero(1 - self.risk >= accuracy - 1e-12)
+        return float(self.min_confidence[kept[-1]]) if len(kept) else None
+
+
+def confidence(probability: ArrayLike, threshold: float = 0.5) -> Floats:
+    """How sure a decision is: the probability of the class that was decided, (N,); at 0.5 never below 0.5.
+
+    Args:
+        probability: (N,), of male, calibrated.
+        threshold: An image is male from here on.
+    """
+    male = np.asarray(probability, dtype=np.float64)
+    return np.where(male >= threshold, male, 1 - male)
+
+
+def choose_abstention(
+    labels: ArrayLike,
+    logits: ArrayLike,
+    temperature: float,
+    target_accuracy: float,
+    *,
+    threshold: float = 0.5,
+    error_rate: float = ERROR_RATE,
+) -> Abstention:
+    """The lowest confidence from which on a wanted accuracy is guaranteed.
+
+    Learn then Test (Angelopoulos et al. 2021) with fixed sequences from several starts: each start is a number of
+    surest images that was fixed without looking at labels. From there on more images are let in, step by step, as
+    long as the exact lower bound (Clopper and Pearson) of their accuracy reaches the target at level ``error_rate /
+    starts``. With probability at least ``1 - error_rate`` over the images given, the accuracy on further images like
+    them, of the confidence chosen or above, is at least the target. It takes images as independent draws: where they
+    are many of few persons, or of another kind than those to come, no number is a guarantee.
+
+    Args:
+        labels: (N,), 1 male, 0 female; of images that were not trained on, such as valid.
+        logits: (N,), of male.
+        temperature: The checkpoint's.
+        target_accuracy: In (0, 1).
+        threshold: An image is male from this probability on.
+        error_rate: In (0, 1).
+    """
+    assert 0 < target_accuracy < 1 and 0 < error_rate < 1, (target_accuracy, error_rate)
+    probability = probabilities(logits, temperature)
+    assert len(probability) == np.asarray(labels).size
+    levels, decided, errors = _by_confidence(labels, probability, threshold)
+    total = int(decided[-1]) if len(decided) else 0
+    chosen = -1
+    for start in _starts(total, target_accuracy, error_rate / _STARTS):
+        chosen = max(chosen, _follow(start, decided, errors, target_accuracy, error_rate / _STARTS))
+    if chosen < 0:
+        return Abstention(target_accuracy, error_rate, None, total, 0, 0)
+    everything = chosen == len(levels) - 1
+    least = 0.0 if everything else float(levels[chosen])
+    return Abstention(target_accuracy, error_rate, least, total, int(decided[chosen]), int(errors[chosen]))
+
+
+def select(labels: ArrayLike, probability: ArrayLike, min_confidence: float, *, threshold: float = 0.5) -> Selected:
+    """Coverage and accuracy of abstaining below a confidence; labels and probabilities of male, both (N,)."""
+    male, values = np.asarray(labels).astype(np.bool_), np.asarray(probability, dtype=np.float64)
+    kept = confidence(values, threshold) >= min_confidence
+    right = (values >= threshold) == male
+    return Selected(
+        min_confidence=min_confidence,
+        decided=int(kept.sum()),
+        coverage=_mean(kept),
+        coverage_male=_mean(kept[male]),
+        coverage_female=_mean(kept[~male]),
+        accuracy=_mean(right[kept]),
+    )
+
+
+def risk_coverage(labels: ArrayLike, probability: ArrayLike, threshold: float = 0.5) -> RiskCoverage:
+    """The curve of a split; images of equal confidence come in together.
+
+    Args:
+        labels: (N,), 1 male, 0 female; at least one.
+        probability: (N,), of male.
+        threshold: An image is male from here on.
+    """
+    levels, decided, errors = _by_confidence(labels, np.asarray(probability, dtype=np.float64), threshold)
+    assert len(levels), "a curve needs images"
+    total, wrong = int(decided[-1]), int(errors[-1])
+    # inside a tie the errors are spread evenly, as over a random order
+    numbers = np.arange(1, total + 1)
+    expected = np.interp(numbers, np.r_[0, decided], np.r_[0, errors])
+    best = np.maximum(0, numbers - (total - wrong))
+    return RiskCoverage(
+        coverage=decided / total,
+        risk=errors / decided,
+        min_confidence=levels,
+        aurc=float((expected / numbers).mean()),
+        aurc_of_oracle=float((best / numbers).mean()),
+    )
+
+
+def _by_confidence(
+    labels: ArrayLike, probability: Floats, threshold: float
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """Confidences that occur, from the highest down, and how many images reach each, and how many of those err."""
+    male = np.asarray(labels).reshape(-1).astype(np.bool_)
+    wrong = (probability >= threshold) != male
+    levels, place = np.unique(-confidence(probability, threshold), return_inverse=True)
+    counts = np.bincount(place, minlength=len(levels))
+    errors = np.bincount(place, wrong, minlength=len(levels)).astype(np.int64)
+    return -levels, np.cumsum(counts), np.cumsum(errors)
+
+
+def _starts(total: int, target: float, level: float) -> list[int]:
+    """Numbers of surest images to begin with, fixed without labels.
+
+    The fewest that could pass, if all are right; and half way from there to all, where some may be wrong: a single
+    wrong label among the surest images stops the first sequence.
+    """
+    fewest = math.ceil(math.log(level) / math.log(target))
+    return [fewest, (fewest + total) // 2] if fewest <= total else []
+
+
+def _follow(start: int, decided: NDArray[np.int64], errors: NDArray[np.int64], target: float, level: float) -> int:
+    """Place of the last level in a row, from `start` images on, whose accuracy is bounded well; -1 for none."""
+    total = int(decided[-1])
+    chosen = -1
+    for number in np.unique(np.linspace(start, total, _STEPS).round().astype(int)):
+        place = int(np.searchsorted(decided, number))
+        n, wrong = int(decided[place]), int(errors[place])
+        if clopper_pearson_low(n - wrong, n, 1 - level) < target:
+            break
+        chosen = place
+    return chosen
+
+
+def _mean(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else math.nan

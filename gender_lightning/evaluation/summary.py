@@ -1,0 +1,329 @@
+"""All numbers of one evaluation, as one frozen record: what reports, comparisons and dashboards read.
+
+`evaluation.json` holds it whole; `metrics.json` holds `Evaluation.flat`, one number per name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
+
+from gender_lightning.errors import UserError
+
+# JSON has no nan: it is written as null
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+Group = Literal["lighting", "expression", "pose", "likeness", "other"]
+GROUPS: tuple[Group, ...] = ("lighting", "expression", "pose", "likeness", "other")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number and how sure it is; nan where it is not defined.
+
+    Attributes:
+        value: Of the images as they are.
+        low: Of the interval from the bootstrap over persons (over images where identities are unknown).
+        high: The other end.
+        wilson_low: Of Wilson's interval, which takes images as independent; nan for what is no proportion.
+        wilson_high: The other end.
+    """
+
+    value: Number
+    low: Number
+    high: Number
+    wilson_low: Number = math.nan
+    wilson_high: Number = math.nan
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of a reliability diagram.
+
+    Attributes:
+        images: Number, about the same in every bin.
+        predicted: Mean probability of male.
+        observed: Share of males.
+        low: Of `observed`, Wilson's interval.
+        high: The other end.
+    """
+
+    images: int
+    predicted: Number
+    observed: Number
+    low: Number
+    high: Number
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether probabilities mean what they say; "uncalibrated" is without the temperature.
+
+    Attributes:
+        temperature: Of the checkpoint, fitted on valid.
+        threshold: Of the checkpoint, chosen on valid.
+        ece: Expected calibration error over `bins`, in [0, 1].
+        ece_uncalibrated: The same without the temperature.
+        ece_by_chance: Mean ECE of a perfectly calibrated model on as many images: an `ece` of about this size
+            is no evidence of miscalibration.
+        ece_by_chance_high: What such a model exceeds in one of twenty splits.
+        brier: Mean squared error of the probability.
+        brier_uncalibrated: The same without the temperature.
+        loss: Mean log-loss, nats.
+        loss_uncalibrated: The same without the temperature.
+        bins: Of equal mass, by rising probability.
+        bins_uncalibrated: The same without the temperature.
+    """
+
+    temperature: float
+    threshold: float
+    ece: Measure
+    ece_uncalibrated: Measure
+    ece_by_chance: Number
+    ece_by_chance_high: Number
+    brier: Measure
+    brier_uncalibrated: Measure
+    loss: Measure
+    loss_uncalibrated: Measure
+    bins: list[Bin]
+    bins_uncalibrated: list[Bin]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The most images that can be decided at an accuracy, found on the split itself: what would be possible.
+
+    Attributes:
+        accuracy: Wanted.
+        min_confidence: Decide from here on; nan where no confidence reaches the accuracy.
+        coverage: Share of the images that are decided.
+        coverage_male: Of the males.
+        coverage_female: Of the females.
+    """
+
+    accuracy: float
+    min_confidence: Number
+    coverage: Number
+    coverage_male: Number
+    coverage_female: Number
+
+
+@dataclass(frozen=True)
+class Guaranteed:
+    """A confidence that was chosen on valid with a guarantee, and what it does on this split.
+
+    Attributes:
+        target_accuracy: Wanted of what is decided.
+        error_rate: Chance that the guarantee fails.
+        min_confidence: Decide from here on; nan where valid gives no guarantee.
+        valid_images: It was chosen on so many.
+        valid_coverage: Share of those that are decided.
+        coverage: Of this split; nan, as the following, where there is no guarantee.
+        coverage_male: Of its males.
+        coverage_female: Of its females.
+        accuracy: Measured on what is decided of this split.
+    """
+
+    target_accuracy: float
+    error_rate: float
+    min_confidence: Number
+    valid_images: int
+    valid_coverage: Number
+    coverage: Number
+    coverage_male: Number
+    coverage_female: Number
+    accuracy: Measure
+
+
+@dataclass(frozen=True)
+class Selective:
+    """How the model does when it may abstain.
+
+    Attributes:
+        aurc: Area under risk over coverage, the less the better.
+        aurc_of_oracle: Of the same decisions in the best order.
+        coverage: (P,) of the risk-coverage curve, at most a few hundred points.
+        risk: (P,).
+        min_confidence: (P,).
+        reached: At 99 and at 99.5 % accuracy.
+        guaranteed: At several accuracies; empty where there are no predictions on valid to choose on.
+    """
+
+    aurc: Number
+    aurc_of_oracle: Number
+    coverage: list[float]
+    risk: list[float]
+    min_confidence: list[float]
+    reached: list[Reached]
+    guaranteed: list[Guaranteed]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A subgroup of the split; decisions at 0.5.
+
+    Attributes:
+        name: As in `Eyeglasses=1`, `dark`, `male Wearing_Lipstick=1`.
+        group: Heading.
+        rule: What belongs to it, in words or as a comparison with its number.
+        rest: What it is compared with: `other images`, `other males` or `other females`.
+        images: Number.
+        persons: Number of identities; of images where they are unknown.
+        males: Images of males among them.
+        small: Too few images or persons to judge.
+        accuracy: With Wilson's interval at the effective sample size as low and high.
+        recall_male: The same of its males.
+        recall_female: The same of its females.
+        rest_accuracy: Of the rest.
+        difference: `accuracy` minus `rest_accuracy`, interval from the bootstrap over persons.
+        p: Of no difference; nan where there are too few persons for a test.
+        p_holm: Adjusted for all tests of the table.
+    """
+
+    name: str
+    group: Group
+    rule: str
+    rest: str
+    images: int
+    persons: int
+    males: int
+    small: bool
+    accuracy: Measure
+    recall_male: Measure
+    recall_female: Measure
+    rest_accuracy: Number
+    difference: Measure
+    p: Number
+    p_holm: Number
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The slice with the lowest accuracy of those that are not small.
+
+    Attributes:
+        name: Of the slice.
+        significant: Whether it is worse than its rest beyond chance (Holm, 5 %). Slices that are come first.
+    """
+
+    name: str
+    significant: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one split of one data set.
+
+    Attributes:
+        checkpoint: As the user gave it.
+        run: Name of its run; empty outside of a run.
+        data: `celeba`, `folder` or `synthetic`.
+        split: `train`, `valid` or `test`.
+        trained_on: Whether the model learned from these images: then nothing here says how good it is.
+        images: Number.
+        males: Of them.
+        persons: Number of identities; None where they are unknown, so that images were resampled.
+        level: Coverage of the intervals, 0.95.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+        model: `backbone`, `image_size`, `parameters`, `test_time_flip`.
+        metrics: Decided at 0.5: accuracy, balanced_accuracy, recall_male, recall_female, precision_male,
+            precision_female, f1 (of male), mcc; and auroc, average_precision.
+        metrics_at_threshold: The first eight, decided at the threshold chosen on valid.
+        calibration: See there.
+        selective: See there.
+        slices: By group, then by name; both values of an attribute.
+        worst_slice: None where all slices are small.
+        suspects: Number of labels that are probably wrong.
+        remarks: Sentences a reader must know, such as that identities were not known.
+        further: Numbers of other parts of an evaluation, such as `mean_corruption_error`; they go into
+            `metrics.json` too.
+    """
+
+    checkpoint: str
+    run: str
+    data: str
+    split: Literal["train", "valid", "test"]
+    trained_on: bool
+    images: int
+    males: int
+    persons: int | None
+    level: float
+    resamples: int
+    seed: int
+    model: dict[str, Any]
+    metrics: dict[str, Measure]
+    metrics_at_threshold: dict[str, Measure]
+    calibration: Calibration
+    selective: Selective
+    slices: list[Slice]
+    worst_slice: Worst | None
+    suspects: int
+    remarks: list[str] = field(default_factory=list)
+    further: dict[str, float] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def prefix(self) -> str:
+        """Of the names in `metrics.json`: `val`, `test` or `train`."""
+        return "val" if self.split == "valid" else self.split
+
+    def slice(self, name: str) -> Slice:
+        """The slice of this name."""
+        return next(it for it in self.slices if it.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON takes them: what is not a number is None."""
+        content: dict[str, Any] = json.loads(_adapter().dump_json(self))
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Evaluation:
+        """What `to_dict` gave.
+
+        Raises:
+            UserError: It is something else, or of another version.
+        """
+        try:
+            return _adapter().validate_python(dict(content))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise UserError(
+                f"This is no evaluation that reads here ({place}: {first['msg']}). "
+                "Make it anew with gender-lightning evaluate."
+            ) from error
+
+    def flat(self) -> dict[str, float | None]:
+        """One number per name, for `metrics.json` and dashboards; None where it is not defined.
+
+        `test/accuracy` with the ends of its interval, `test/accuracy_low` and `test/accuracy_high`;
+        `test/accuracy_at_threshold`; calibration and selective prediction; `further`.
+        """
+        numbers: dict[str, float] = {}
+        for name, measure in (self.metrics | _losses(self.calibration)).items():
+            numbers |= {name: measure.value, f"{name}_low": measure.low, f"{name}_high": measure.high}
+        numbers |= {f"{name}_at_threshold": measure.value for name, measure in self.metrics_at_threshold.items()}
+        numbers |= {"threshold": self.calibration.threshold, "temperature": self.calibration.temperature}
+        numbers |= {"ece_by_chance": self.calibration.ece_by_chance, "aurc": self.selective.aurc}
+        numbers |= {f"coverage_at_accuracy_{it.accuracy:g}": it.coverage for it in self.selective.reached}
+        worst = self.slice(self.worst_slice.name).accuracy.value if self.worst_slice else math.nan
+        numbers |= {"worst_slice_accuracy": worst, "suspects": self.suspects, "images": self.images}
+        numbers |= self.further
+        return {f"{self.prefix}/{name}": None if math.isnan(value) else value for name, value in numbers.items()}
+
+
+def _losses(calibration: Calibration) -> dict[str, Measure]:
+    names = ("loss", "loss_uncalibrated", "brier", "brier_uncalibrated", "ece", "ece_uncalibrated")
+    return {name: getattr(calibration, name) for name in names}
+
+
+@cache
+def _adapter() -> TypeAdapter[Evaluation]:
+    return TypeAdapter(Evaluation)

@@ -1,0 +1,58 @@
+"""What is exported: one module from pixels to probabilities, and its graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from gender_lightning.data.decoding import Framing
+from gender_lightning.errors import UserError
+from gender_lightning.export.resizing import GraphFraming
+from gender_lightning.models.checkpoint import Network
+
+INPUT, OUTPUT = "images", "probability"
+# Export specialises on what it sees: two images, neither side that of the network nor the other.
+_EXAMPLE = (2, 3, 90, 70)
+
+
+class ExportableClassifier(nn.Module):
+    """Everything between a decoded picture and the calibrated probability."""
+
+    def __init__(self, network: Network, framing: Framing) -> None:
+        """Wrap a network of `load_network`, on the CPU, with its framing."""
+        super().__init__()
+        self.framing = GraphFraming(framing)
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """RGB uint8 (B, 3, H, W) to probabilities float32 (B,) of class male."""
+        net, spec, normalize = self.network.net, self.network.spec, self.network.normalize
+        # Not `normalize` itself: it works in place on levels, which a graph cannot.
+        faces = self.framing(images) * (normalize.scale / 255) + normalize.shift
+        if spec.test_time_flip:
+            # One pass over both, where the checkpoint takes two: the graph holds the network once.
+            logits = net(torch.cat([faces, faces.flip(-1)])).unflatten(0, (2, -1)).mean(dim=0)
+        else:
+            logits = net(faces)
+        return torch.sigmoid(logits / spec.temperature)
+
+
+def capture(network: Network, framing: Framing) -> ExportedProgram:
+    """The graph of a network, with batch, height and width left open.
+
+    Raises:
+        UserError: The backbone cannot be captured; says why.
+    """
+    model = ExportableClassifier(network, framing).eval()
+    example = torch.zeros(_EXAMPLE, dtype=torch.uint8)
+    open_sides = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
+    try:
+        with torch.no_grad():
+            return torch.export.export(model, (example,), dynamic_shapes={INPUT: open_sides}, strict=False)
+    except Exception as error:  # torch raises a dozen kinds, from its own and from Python's family
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{network.spec.backbone} cannot be exported: torch.export does not capture its graph ({reason}). "
+            "Use the checkpoint itself through gender_lightning.load, or train another backbone."
+        ) from error

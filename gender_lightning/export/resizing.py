@@ -1,0 +1,91 @@
+"""The framing of `data.decoding` as tensor arithmetic alone, so that it can be a part of an exported graph.
+
+A separable resize is two matrix products, and cropping is leaving columns out. The matrices are made in the graph
+from the height and width of the input, so one graph takes pictures of every size. No resize operator of a runtime
+would do: each has its own antialiasing, coordinates and rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gender_lightning.data.decoding import Framing
+
+_PRECISIONS = 22  # torch tries so many powers of two, and takes the largest whose weights fit 16 bits
+_LARGEST_WEIGHT = 2**15
+
+
+class GraphFraming(nn.Module):
+    """As `data.decoding.frame_tensor`, which is the reference: the same pixels, for a whole batch.
+
+    It follows torch's resize of uint8 (aten/src/ATen/native/cpu/UpSampleKernel.cpp): the filter is widened by the
+    scale when shrinking, weights are rounded to 16 bits, and the result of either pass, across and then down, is
+    rounded to whole levels. What differs is the order of float additions: at most one level of 255, in less than
+    one of 10,000 pixels.
+    """
+
+    def __init__(self, framing: Framing) -> None:
+        """Take the framing of a checkpoint."""
+        super().__init__()
+        self.framing = framing
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Crop, zoom and resize.
+
+        Args:
+            images: uint8 (B, 3, H, W), of any height and width from 1 on.
+
+        Returns:
+            float32 (B, 3, S, S), whole levels 0..255.
+        """
+        rows, columns = images.shape[-2:]
+        height = torch.full((), rows, dtype=torch.float64)
+        width = torch.full((), columns, dtype=torch.float64)
+        kept_height, kept_width = self._kept(height, width)
+        across = self._weights(columns, width, kept_width)
+        down = self._weights(rows, height, kept_height)
+        narrow = _levels(images.to(torch.float32) @ across.T)
+        return _levels(down @ narrow)
+
+    def _kept(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+        """Height and width of the part that is kept, as `Framing.box` has them (round is half to even in both)."""
+        if self.framing.crop == "square":
+            height = width = torch.minimum(height, width)
+        kept_height, kept_width = (torch.round(side * self.framing.zoom).clamp(min=1) for side in (height, width))
+        return kept_height, kept_width
+
+    def _weights(self, pixels: int, size: Tensor, kept: Tensor) -> Tensor:
+        """Weights float32 (S, pixels) by which the pixels of a line become the S pixels of the result."""
+        start = torch.round((size - kept) / 2)
+        scale = kept / self.framing.image_size
+        centres = (torch.arange(self.framing.image_size, dtype=torch.float64) + 0.5) * scale
+        positions = torch.arange(pixels, dtype=torch.float64) - start
+        distances = (positions[None] + 0.5 - centres[:, None]) / scale.clamp(min=1)
+        weights = _triangle(distances) if self.framing.interpolation == "bilinear" else _cubic(distances)
+        weights = weights * ((positions >= 0) & (positions < kept))
+        return _to_16_bits(weights / weights.sum(dim=1, keepdim=True)).to(torch.float32)
+
+
+def _triangle(x: Tensor) -> Tensor:
+    return (1 - x.abs()).clamp(min=0)
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """Keys' cubic convolution with a = -0.5, torch's choice where it antialiases."""
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((x - 5) * x + 8) * x * -0.5 + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def _to_16_bits(weights: Tensor) -> Tensor:
+    """Round to multiples of the power of two with which torch stores them as int16."""
+    powers = 2.0 ** torch.arange(1, _PRECISIONS + 1, dtype=torch.float64)
+    precision = (torch.floor(weights.max() * powers + 0.5) < _LARGEST_WEIGHT).sum()
+    one = torch.pow(torch.full((), 2.0, dtype=torch.float64), precision.to(torch.float64))
+    return torch.trunc(weights * one + torch.where(weights < 0, -0.5, 0.5)) / one
+
+
+def _levels(values: Tensor) -> Tensor:
+    return torch.floor(values + 0.5).clamp(0, 255)

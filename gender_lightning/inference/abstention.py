@@ -1,0 +1,84 @@
+"""From which confidence on a label is given: named by the user, or from the checkpoint's own valid split."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from gender_lightning.errors import UserError
+from gender_lightning.models.checkpoint import ModelSpec
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TARGET = 0.99  # accuracy of the labels, where the user names neither it nor a confidence
+
+
+def least_confidence(
+    checkpoint: Path, spec: ModelSpec, min_confidence: float | None = None, target_accuracy: float | None = None
+) -> float:
+    """Calibrated probability of the label below which it is not given.
+
+    A target is met by the choice that `evaluate` reports: with 95 % probability the labels that are given are right
+    that often on pictures like those of the run's valid split. Without either number the target is 0.99; where the
+    run's predictions are not there or do not allow it, labels are then given whatever their probability.
+
+    Args:
+        checkpoint: A checkpoint, or a run directory.
+        spec: The checkpoint's.
+        min_confidence: Returned where given; 0 gives every label.
+        target_accuracy: Wanted of the labels that are given, above 0 and below 1.
+
+    Raises:
+        UserError: Both are given, one is out of range; or the target that was asked for cannot be met, or has no
+            predictions to be chosen on.
+    """
+    if min_confidence is not None and target_accuracy is not None:
+        raise UserError("min_confidence and target_accuracy exclude each other. Give one of them.")
+    if min_confidence is not None:
+        if not 0 <= min_confidence <= 1:
+            raise UserError(f"min_confidence={min_confidence}: it is a probability. Give a number from 0 to 1.")
+        return min_confidence
+    if target_accuracy is not None and not 0 < target_accuracy < 1:
+        raise UserError(f"target_accuracy={target_accuracy}: it is a share. Give a number between 0 and 1.")
+    predictions = _predictions_of(checkpoint)
+    if predictions is None:
+        if target_accuracy is None:
+            return 0.0
+        raise UserError(
+            f"{checkpoint} lies in no run directory with predictions/valid.parquet, on which target_accuracy is "
+            "chosen. Give the run directory, or min_confidence=..."
+        )
+    chosen = _chosen(predictions, spec, target_accuracy or DEFAULT_TARGET)
+    if chosen is None and target_accuracy is not None:
+        raise UserError(
+            f"target_accuracy={target_accuracy} cannot be guaranteed by the run's valid split: its images are too few "
+            "or too often wrong. Give a lower one, or min_confidence=..."
+        )
+    if chosen is None:
+        log.info("The run's valid split guarantees no accuracy of %s: no label is held back.", DEFAULT_TARGET)
+    return chosen or 0.0
+
+
+def _predictions_of(checkpoint: Path) -> Path | None:
+    """The run's predictions of valid, beside its checkpoints."""
+    folders = [checkpoint] if checkpoint.is_dir() else list(checkpoint.absolute().parents[:2])
+    files = (folder / "predictions" / "valid.parquet" for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _chosen(file: Path, spec: ModelSpec, target: float) -> float | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq  # not pandas, which takes longer to load than the network
+
+    from gender_lightning.evaluation.selective import choose_abstention
+
+    try:
+        table = pq.read_table(file, columns=["label", "logit"])
+        labels, logits = (np.asarray(table[name]) for name in ("label", "logit"))
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise UserError(f"{file} is no predictions table ({error}). Restore it, or give min_confidence=...") from error
+    if not len(labels):
+        return None
+    return choose_abstention(labels, logits, spec.temperature, target, threshold=spec.threshold).min_confidence

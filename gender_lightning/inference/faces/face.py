@@ -1,0 +1,56 @@
+"""What a detector says of a face."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in whole pixels of the upright picture; it may reach over the picture's edge."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture.
+
+    Attributes:
+        box: Around the face.
+        eyes: (x, y) of the eye on the picture's left, then of that on its right, in pixels; (0, 0) is the outer
+            corner of the first pixel.
+        score: The detector's, in 0..1.
+    """
+
+    box: Box
+    eyes: tuple[Point, Point]
+    score: float
+
+    @property
+    def eye_distance(self) -> float:
+        """Between the eyes, in pixels."""
+        return math.dist(*self.eyes)
+
+
+class Detector(Protocol):
+    """Finds faces; can be pickled or forked into workers."""
+
+    def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
+        """Faces of a picture, RGB uint8 (H, W, 3), the largest first."""
+        ...
+
+
+def largest_first(faces: list[Face]) -> list[Face]:
+    """In the order that a detector returns them."""
+    return sorted(faces, key=lambda face: -face.box.width * face.box.height)

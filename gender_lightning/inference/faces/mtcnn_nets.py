@@ -1,0 +1,131 @@
+"""The three networks of MTCNN, and their weights out of the package `mtcnn`.
+
+K. Zhang, Z. Zhang, Z. Li, Y. Qiao: Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
+Networks, 2016. The package brings the weights and runs them in TensorFlow; only its weights are used here.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gender_lightning.errors import UserError
+
+
+class Proposals(nn.Module):
+    """P-Net: a window of 12 x 12 slides over the picture by two pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 10, 3), nn.PReLU(10), _pool(2),
+            nn.Conv2d(10, 16, 3), nn.PReLU(16),
+            nn.Conv2d(16, 32, 3), nn.PReLU(32),
+        )  # fmt: skip
+        self.shift = nn.Conv2d(32, 4, 1)
+        self.face = nn.Conv2d(32, 2, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Image (1, 3, H, W) to scores (h, w) and shifts (4, h, w) of the windows' edges."""
+        seen = self.body(image)
+        return self.face(seen).softmax(1)[0, 1], self.shift(seen)[0]
+
+
+class Refinement(nn.Module):
+    """R-Net: which of the windows, at 24 x 24, are faces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 28, 3), nn.PReLU(28), _pool(3),
+            nn.Conv2d(28, 48, 3), nn.PReLU(48), _pool(3),
+            nn.Conv2d(48, 64, 2), nn.PReLU(64),
+            _ColumnsFirst(), nn.Linear(576, 128), nn.PReLU(128),
+        )  # fmt: skip
+        self.shift = nn.Linear(128, 4)
+        self.face = nn.Linear(128, 2)
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows (N, 3, 24, 24) to scores (N,) and shifts (N, 4)."""
+        seen = self.body(windows)
+        return self.face(seen).softmax(1)[:, 1], self.shift(seen)
+
+
+class Output(nn.Module):
+    """O-Net: the same at 48 x 48, with five landmarks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 32, 3), nn.PReLU(32), _pool(3),
+            nn.Conv2d(32, 64, 3), nn.PReLU(64), _pool(3),
+            nn.Conv2d(64, 64, 3), nn.PReLU(64), _pool(2),
+            nn.Conv2d(64, 128, 2), nn.PReLU(128),
+            _ColumnsFirst(), nn.Linear(1152, 256), nn.PReLU(256),
+        )  # fmt: skip
+        self.shift = nn.Linear(256, 4)
+        self.landmarks = nn.Linear(256, 10)
+        self.face = nn.Linear(256, 2)
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows (N, 3, 48, 48) to scores (N,), shifts (N, 4) and landmarks (N, 10): five x, then five y."""
+        seen = self.body(windows)
+        return self.face(seen).softmax(1)[:, 1], self.shift(seen), self.landmarks(seen)
+
+
+class _ColumnsFirst(nn.Module):
+    """Flatten in the order of Matlab, in which the weights were trained: x, then y, then channel."""
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return seen.permute(0, 3, 2, 1).flatten(1)
+
+
+def _pool(size: int) -> nn.MaxPool2d:
+    return nn.MaxPool2d(size, 2, ceil_mode=True)
+
+
+def load_networks() -> tuple[Proposals, Refinement, Output]:
+    """The networks with their weights, in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: The package that holds the weights is not installed.
+    """
+    networks = (Proposals(), Refinement(), Output())
+    for network, file in zip(networks, ("pnet.lz4", "rnet.lz4", "onet.lz4"), strict=True):
+        _fill(network, _read_weights(file))
+        network.eval().requires_grad_(False)
+    return networks
+
+
+def _read_weights(file: str) -> list[Any]:
+    """Arrays of a weight file, in Keras' order and memory layout."""
+    try:
+        # `import mtcnn` would load TensorFlow
+        path = Path(str(metadata.distribution("mtcnn").locate_file(f"mtcnn/assets/weights/{file}")))
+    except metadata.PackageNotFoundError:
+        path = Path()
+    if not path.is_file():
+        raise UserError(
+            "The face detector's weights are not installed. Install them (`pip install mtcnn`), or use pictures that "
+            "are cropped already with faces=none."
+        )
+    import joblib
+
+    return list(joblib.load(path))
+
+
+def _fill(network: nn.Module, arrays: list[Any]) -> None:
+    """Copy arrays into parameters; both are in the order of definition."""
+    parameters = list(network.parameters())
+    assert len(parameters) == len(arrays)
+    for parameter, array in zip(parameters, arrays, strict=True):
+        values = torch.from_numpy(array.copy())
+        if values.ndim == 4:
+            values = values.permute(3, 2, 0, 1)  # Keras: height, width, in, out
+        elif parameter.ndim == 2:
+            values = values.T
+        parameter.data.copy_(values.reshape(parameter.shape))

@@ -1,0 +1,147 @@
+"""Pictures of every kind a user has, as RGB uint8, with what had to be done to them."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from gender_lightning.data.decoding import ORIENTATION, PILLOW_ERRORS, decode, upright_rgb
+from gender_lightning.errors import UserError
+
+Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Tensor
+
+MOST_PIXELS = 178_956_970  # Pillow's limit against decompression bombs; half a GB as RGB
+_DEEP_PNG = b"\x10"  # bit depth 16, byte 24 of the file
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture in memory.
+
+    Attributes:
+        pixels: RGB uint8 (H, W, 3), upright.
+        notes: What was done to get it, for the reader of a result; mostly nothing.
+    """
+
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+
+def open_picture(picture: Picture) -> Opened:
+    """Any kind of picture that a `Predictor` takes.
+
+    Raises:
+        UserError: A file that is missing, too large or does not decode; an array or object of another kind.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return open_bytes(_read(Path(picture)), path=str(picture))
+    if isinstance(picture, Image.Image):
+        return Opened(upright_rgb(picture), tuple(_notes_of_image(picture)))
+    if isinstance(picture, Tensor):
+        if picture.ndim != 3 or picture.shape[0] != 3 or picture.dtype != torch.uint8 or 0 in picture.shape:
+            raise _no_picture(f"a {picture.dtype} tensor of shape {tuple(picture.shape)}")
+        return Opened(picture.permute(1, 2, 0).contiguous().cpu().numpy())
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+            raise _no_picture(f"an array of {picture.dtype} of shape {picture.shape}")
+        return Opened(np.ascontiguousarray(picture))
+    raise _no_picture(f"a {type(picture).__name__}")
+
+
+def read_picture(picture: Picture) -> NDArray[np.uint8]:
+    """Any kind of picture that a `Predictor` takes, as RGB uint8 (H, W, 3)."""
+    return open_picture(picture).pixels
+
+
+def open_bytes(data: bytes, *, path: str) -> Opened:
+    """An encoded picture. JPEG takes the fast path, everything else Pillow's.
+
+    Args:
+        data: The file's bytes.
+        path: Names the picture in messages.
+
+    Raises:
+        UserError: It is no picture, half of one, or has more than 179 million pixels.
+    """
+    if not data:
+        raise UserError(f"{path} is empty. Replace or remove it.")
+    notes = tuple(_notes_of_jpeg(data, path) if data[:2] == b"\xff\xd8" else _notes_of_file(data, path))
+    return Opened(decode(data, path=path), notes)
+
+
+def _notes_of_jpeg(data: bytes, path: str) -> list[str]:
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return []  # the decoder says what is wrong
+    _check_size(height, width, path)
+    notes = {"Gray": ["grey"], "CMYK": ["CMYK"], "YCCK": ["CMYK"]}.get(colours, [])
+    return notes + (_turn(data) if b"Exif\x00\x00" in data[:65536] else [])
+
+
+def _notes_of_file(data: bytes, path: str) -> list[str]:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _check_size(image.height, image.width, path)
+            notes = _notes_of_image(image)
+    except PILLOW_ERRORS:
+        return []
+    deep = data[:8] == _PNG and data[24:25] == _DEEP_PNG and image.mode == "RGB"  # grey says so by its mode
+    return notes + (["16-bit"] if deep else [])
+
+
+def _notes_of_image(image: Image.Image) -> list[str]:
+    notes = []
+    if image.mode in ("1", "L", "LA", "La"):
+        notes.append("grey")
+    if image.mode == "CMYK":
+        notes.append("CMYK")
+    if image.mode.startswith("I") or image.mode == "F":
+        notes.append("16-bit" if image.mode.startswith("I;16") else "32-bit")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        notes.append("transparency over white")
+    if getattr(image, "n_frames", 1) > 1:
+        notes.append("first of several pictures")
+    if image.getexif().get(ORIENTATION, 1) not in (0, 1):
+        notes.append("turned as EXIF says")
+    return notes
+
+
+def _turn(data: bytes) -> list[str]:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return ["turned as EXIF says"] if image.getexif().get(ORIENTATION, 1) not in (0, 1) else []
+    except PILLOW_ERRORS:
+        return []
+
+
+def _check_size(height: int, width: int, path: str) -> None:
+    if height * width > MOST_PIXELS:
+        raise UserError(
+            f"{path} has {height * width / 1e6:.0f} million pixels. Shrink it below {MOST_PIXELS / 1e6:.0f}."
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # a name with a null byte
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"{path} cannot be read: {reason}. Check the path.") from error
+
+
+def _no_picture(what: str) -> UserError:
+    return UserError(
+        f"Got {what} where an image was expected. Give a path, a PIL image, an RGB uint8 array (H, W, 3) or "
+        "an RGB uint8 tensor (3, H, W)."
+    )

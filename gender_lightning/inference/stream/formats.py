@@ -1,0 +1,105 @@
+"""Tables of rows as CSV, JSON lines or Parquet: written whole, read and written a part at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from gender_lightning.errors import UserError
+from gender_lightning.inference.stream.items import COLUMNS, Row
+
+FORMATS = (".csv", ".parquet", ".jsonl")
+_AT_ONCE = 5000  # rows in memory
+
+
+def write_rows(path: Path, rows: Iterator[Row]) -> None:
+    """Write a table under another name, flush it to the disk, and rename it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.suffix == ".parquet":
+            _write_parquet(temporary, rows)
+        else:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                (_write_csv if path.suffix == ".csv" else _write_json)(file, rows)
+        _flush(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a table that `write_rows` wrote, as they were.
+
+    Raises:
+        UserError: It is no such table.
+    """
+    import pyarrow as pa
+
+    reader = {".parquet": _read_parquet, ".csv": _read_csv}.get(path.suffix, _read_json)
+    try:
+        yield from reader(path)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise UserError(f"{path} is no table of predictions ({error}). Choose another output=...") from error
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":  # folders cannot be opened elsewhere
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_json(file: IO[str], rows: Iterator[Row]) -> None:
+    file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _read_json(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            yield {name: row[name] for name in COLUMNS}
+
+
+def _write_csv(file: IO[str], rows: Iterator[Row]) -> None:
+    writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    kinds: dict[str, Any] = {"int32": int, "float32": float, "float64": float, "string": str}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield {name: kinds[kind](row[name]) if row[name] else None for name, kind in COLUMNS.items()} | {
+                "note": row["note"]
+            }
+
+
+def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
+    with pq.ParquetWriter(path, schema) as writer:
+        while some := list(islice(rows, _AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_AT_ONCE, columns=list(COLUMNS)):
+            for row in batch.to_pylist():
+                probability = row["probability"]
+                yield row if probability is None or math.isfinite(probability) else {**row, "probability": None}

@@ -1,0 +1,142 @@
+"""Rows on their way to a file: whole parts beside it, joined at the end. A kill at any moment loses no part of them.
+
+While a job runs, `<output>.parts/` holds `settings.json` and numbered parts, each written under another name, flushed
+to the disk and renamed. At the end all are joined into a file that takes the output's name in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gender_lightning.errors import UserError
+from gender_lightning.inference.stream.formats import FORMATS, read_rows, write_rows
+from gender_lightning.inference.stream.items import Item, Judged, Row
+from gender_lightning.runs import write_text
+
+_ROWS = 5000  # of a part
+_SECONDS = 5.0  # after which a part is written even if it is small
+
+
+class Done:
+    """Which pictures have their rows, by 64-bit hashes: 16 bytes a picture."""
+
+    def __init__(self, keys: list[int]) -> None:
+        found, counts = np.unique(np.array(keys, dtype=np.uint64), return_counts=True)
+        self._keys: NDArray[np.uint64] = found
+        self._left: NDArray[np.int64] = counts.astype(np.int64)
+        self.pictures = len(keys)
+
+    def take(self, item: Item) -> bool:
+        """Whether the picture is done; one that is listed twice is done twice."""
+        key = np.uint64(_key(item.name, item.frame))
+        place = int(np.searchsorted(self._keys, key))
+        if place == len(self._keys) or self._keys[place] != key or not self._left[place]:
+            return False
+        self._left[place] -= 1
+        return True
+
+
+class Output:
+    """A table in the making."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+        """Make the folder of the parts, or go on with it.
+
+        Args:
+            path: The table: .csv, .parquet or .jsonl.
+            settings: What decides the rows; a resumed job must have the same.
+            resume: Go on, with a finished table too; else nothing may be there.
+
+        Raises:
+            UserError: An ending that is not known, a table or parts that are there already, other settings, or no
+                permission to write.
+        """
+        if path.suffix.lower() not in FORMATS:
+            raise UserError(f"output={path}: its ending names no format. Use one of: {', '.join(FORMATS)}.")
+        self.path = path
+        self.folder = path.with_name(f"{path.name}.parts")
+        try:
+            self._open(dict(settings), resume)
+        except OSError as error:
+            raise UserError(f"output={path}: it cannot be written ({error.strerror}). Choose another place.") from error
+        self._parts = sorted(self.folder.glob("*.jsonl"))
+        self._number = int(self._parts[-1].stem) if self._parts else 0
+        self._rows: list[Row] = []
+        self._flushed = time.monotonic()
+
+    def done(self) -> Done:
+        """The pictures that have their rows already."""
+        return Done([_key(row["image"], row["frame"]) for row in self._all_rows() if not row["face"]])
+
+    def write(self, pictures: list[Judged]) -> None:
+        """Take the rows of some pictures; every few seconds they are on the disk."""
+        for picture in pictures:
+            self._rows += picture.rows
+        if len(self._rows) >= _ROWS or time.monotonic() - self._flushed >= _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put everything taken so far on the disk, as one whole part."""
+        if self._rows:
+            self._number += 1
+            part = self.folder / f"{self._number:08d}.jsonl"
+            write_rows(part, iter(self._rows))
+            self._parts.append(part)
+            self._rows = []
+        self._flushed = time.monotonic()
+
+    def finish(self) -> None:
+        """Join the parts into the table and remove them."""
+        self.flush()
+        joined = self.folder / f"joined{self.path.suffix.lower()}"
+        write_rows(joined, self._all_rows())
+        # Should the program be killed between the next two steps, this says that the parts are in the table.
+        write_text(self.folder / "joined.json", json.dumps({"inode": joined.stat().st_ino}))
+        joined.replace(self.path)
+        shutil.rmtree(self.folder)
+
+    def _open(self, settings: dict[str, Any], resume: bool) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._remove_joined()
+        if not resume and (self.folder.exists() or self.path.exists()):
+            what = "an unfinished job lies beside it" if self.folder.exists() else "it is there already"
+            raise UserError(f"output={self.path}: {what}. Go on with resume=true, or choose another output=...")
+        self.folder.mkdir(exist_ok=True)
+        file = self.folder / "settings.json"
+        if not file.is_file():
+            write_text(file, json.dumps(settings, indent=2) + "\n")
+            return
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = [name for name in settings if before.get(name) != settings[name]]
+        if changed:
+            told = ", ".join(f"{name}={before.get(name)}" for name in changed)
+            raise UserError(f"output={self.path} was begun with {told}. Give the same, or choose another output=...")
+
+    def _remove_joined(self) -> None:
+        """Remove the parts of a job that was ended after its table had its name, before they were removed."""
+        mark = self.folder / "joined.json"
+        if mark.is_file() and self.path.is_file():
+            if json.loads(mark.read_text())["inode"] == self.path.stat().st_ino:
+                shutil.rmtree(self.folder)
+            else:
+                mark.unlink()
+
+    def _all_rows(self) -> Iterator[Row]:
+        """Of the table as an earlier job has left it, then of the parts."""
+        if self.path.exists():
+            yield from read_rows(self.path)
+        for part in self._parts:
+            yield from read_rows(part)
+
+
+def _key(name: str, frame: int | None) -> int:
+    return int.from_bytes(blake2b(f"{name}\0{frame}".encode(), digest_size=8).digest(), "little")

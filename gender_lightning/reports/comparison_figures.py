@@ -1,0 +1,191 @@
+"""The figures of a comparison: accuracy against cost, male against female recall, slices by model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gender_lightning.comparison.scores import Score
+from gender_lightning.comparison.summary import Comparison, SliceScore, Summary
+from gender_lightning.reports.style import COLORS, CYCLE, FEMALE, MALE, MARKERS, canvas, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FIGURES = ("accuracy_cost", "recalls", "slices")
+MOST_NAMED = 12  # points with their names beside them
+MOST_MODELS = len(CYCLE)  # that colours and markers tell apart
+MOST_SLICES = 18
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with its file's name, what a reader sees below it, and what who cannot see it hears."""
+
+    name: str
+    figure: Figure
+    caption: str
+    alt: str
+
+
+def draw_all(comparison: Comparison) -> list[Drawn]:
+    """Every figure that there are data for."""
+    found = [_cost(comparison), _recalls(comparison), _slices(comparison)]
+    return [it for it in found if it is not None]
+
+
+def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
+    """Places of those that no other is at least as cheap and as accurate as, and better in one; by rising cost.
+
+    Args:
+        costs: The less the better.
+        accuracies: The more the better.
+    """
+    front: list[int] = []
+    for place in sorted(range(len(costs)), key=lambda it: (costs[it], -accuracies[it])):
+        if not front or accuracies[place] > accuracies[front[-1]]:
+            front.append(place)
+    return front
+
+
+@styled
+def _cost(comparison: Comparison) -> Drawn | None:
+    rows = [it for it in comparison.summaries if it.cost is not None]
+    costs = [it.cost.gmacs for it in rows if it.cost is not None]
+    if len(rows) < 2:
+        return None
+    accuracies = [it.scores["accuracy"].mean for it in rows]
+    front = pareto_front(costs, accuracies)
+    figure, axes = canvas(3.3)
+    axes.plot(
+        [costs[it] for it in front], [100 * accuracies[it] for it in front], "--", color=COLORS["grey"], lw=1.2,
+        label="Pareto front", drawstyle="steps-post",
+    )  # fmt: skip
+    for place, (it, cost) in enumerate(zip(rows, costs, strict=True)):
+        color = COLORS["blue" if place in front else "muted"]
+        y, below, above = _spread(it.scores["accuracy"])
+        axes.errorbar(cost, y, [[below], [above]], fmt="o", color=color, elinewidth=1, capsize=2)
+    axes.set_xscale("log")
+    axes.set_xlabel("GMACs per image (logarithmic)")
+    axes.set_ylabel("accuracy, %")
+    axes.margins(x=0.12, y=0.12)
+    named = set(range(len(rows)) if len(rows) <= MOST_NAMED else front)
+    _name_points(axes, [(costs[it], 100 * accuracies[it], rows[it].row.label) for it in sorted(named)])
+    axes.legend(loc="lower right")
+    names = ", ".join(rows[it].row.label for it in front)
+    return Drawn(
+        FIGURES[0],
+        figure,
+        f"Accuracy on {comparison.split} with its 95 % interval, against the multiply-adds of one decision. On the "
+        f"Pareto front, where no other is both cheaper and more accurate: {names}.",
+        "Accuracy against cost: "
+        + "; ".join(
+            f"{it.row.label} {y:.3f} at {x:.3g} GMACs" for it, x, y in zip(rows, costs, accuracies, strict=True)
+        ),
+    )
+
+
+@styled
+def _recalls(comparison: Comparison) -> Drawn:
+    rows = comparison.by_accuracy()
+    figure, axes = canvas(1.1 + 0.34 * len(rows))
+    for name, color, marker, shift in (("female", FEMALE, "s", -0.13), ("male", MALE, "o", 0.13)):
+        spreads = [_spread(it.scores[f"recall_{name}"]) for it in rows]
+        axes.errorbar(
+            [middle for middle, _, _ in spreads],
+            [place + shift for place in range(len(rows))],
+            xerr=[[below for _, below, _ in spreads], [above for _, _, above in spreads]],
+            fmt=marker, color=COLORS[color], elinewidth=1, capsize=2, label=name,
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [it.row.label for it in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("recall, %")
+    figure.legend(loc="outside upper left", ncols=2)
+    lower = [it for it in rows if it.scores["recall_male"].mean < it.scores["recall_female"].mean]
+    said = "Males are recognised less often than females by"
+    models = "every model" if len(lower) == len(rows) else f"{len(lower)} of {len(rows)} models"
+    return Drawn(
+        FIGURES[1],
+        figure,
+        f"Recall of either class at 0.5 with its 95 % interval. {said} {models}.",
+        "Recalls: "
+        + "; ".join(
+            f"{it.row.label} male {it.scores['recall_male'].mean:.3f}, female {it.scores['recall_female'].mean:.3f}"
+            for it in rows
+        ),
+    )
+
+
+@styled
+def _slices(comparison: Comparison) -> Drawn | None:
+    rows = [it for it in comparison.by_accuracy() if it.slices][:MOST_MODELS]
+    if not rows:
+        return None
+    shown = _hardest(rows)
+    figure, axes = canvas(1.1 + 0.23 * len(shown) + 0.16 * len(rows))
+    for place, it in enumerate(rows):
+        accuracy = {slice_.name: 100 * slice_.accuracy for slice_ in it.slices}
+        axes.plot(
+            [accuracy[slice_.name] for slice_ in shown], range(len(shown)), MARKERS[place], color=COLORS[CYCLE[place]],
+            label=it.row.label, alpha=0.85,
+        )  # fmt: skip
+    axes.set_yticks(range(len(shown)), [f"{it.name} ({it.n:,})" for it in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy, %")
+    figure.legend(loc="outside upper left", ncols=2 if max(len(it.row.label) for it in rows) < 24 else 1)
+    more = "" if len(rows) == len(comparison.summaries) else f" The {len(rows)} most accurate models are shown."
+    return Drawn(
+        FIGURES[2],
+        figure,
+        f"The {len(shown)} slices with the lowest mean accuracy over the models, with their images in brackets; small "
+        f"slices are left out here and stand in the table.{more}",
+        "Accuracy by slice, the hardest first: "
+        + "; ".join(f"{it.name} {_mean_on(rows, it.name):.3f} on average" for it in shown[:6]),
+    )
+
+
+def _hardest(rows: Sequence[Summary]) -> list[SliceScore]:
+    large = [it for it in rows[0].slices if not it.small] or list(rows[0].slices)
+    return sorted(large, key=lambda it: _mean_on(rows, it.name))[:MOST_SLICES]
+
+
+def _mean_on(rows: Sequence[Summary], name: str) -> float:
+    values = [it.accuracy for row in rows for it in row.slices if it.name == name]
+    return sum(values) / len(values)
+
+
+def _spread(score: Score) -> tuple[float, float, float]:
+    """In percent: the mean, and how far the interval reaches below and above it."""
+    low, high = score.interval
+    if low != low:
+        return 100 * score.mean, 0.0, 0.0
+    return 100 * score.mean, 100 * max(0.0, score.mean - low), 100 * max(0.0, high - score.mean)
+
+
+def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Names beside points, moved apart where they would lie on each other.
+
+    Tried in turn are places around the point; the first that is free of other names and points is taken.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure = axes.figure
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in (axes.transData.transform(it[:2]) for it in points)]
+    inside = axes.get_window_extent()
+    places = [(6, 4, "left"), (-6, 4, "right"), (6, -11, "left"), (-6, -11, "right")]
+    places += [(side, up, how) for up in (15, -22, 26, -33, 37) for side, how in ((6, "left"), (-6, "right"))]
+    for x, y, name in points:
+        for right, up, how in places:
+            text = axes.annotate(
+                name, (x, y), (right, up), textcoords="offset points", ha=how, fontsize=7.5, color=COLORS["ink"]
+            )
+            box = text.get_window_extent()
+            if inside.x0 <= box.x0 and box.x1 <= inside.x1 + 4 and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
+        else:
+            axes.annotate(name, (x, y), (6, 4), textcoords="offset points", fontsize=7.5, color=COLORS["ink"])

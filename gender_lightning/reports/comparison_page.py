@@ -1,0 +1,130 @@
+"""`comparison.html`: the verdict, the table, the figures, pairs, slices and runs on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gender_lightning.comparison.columns import Cell, columns_of, count
+from gender_lightning.comparison.markdown import MOST_PAIRS, PAIR_HEAD, by_evidence, legend, pair_cells, setting
+from gender_lightning.comparison.pairs import Pair
+from gender_lightning.comparison.summary import Comparison
+from gender_lightning.reports.comparison_figures import Drawn
+from gender_lightning.reports.page import inline_figure, percent, render
+from gender_lightning.reports.style import svg
+
+
+def page(comparison: Comparison, figures: Sequence[Drawn]) -> str:
+    """The page as text; nothing in it is fetched from elsewhere."""
+    columns = columns_of(comparison)
+    order = comparison.by_accuracy()
+    head: list[Any] = [{"name": "model", "text": True}, {"name": "runs", "text": True}]
+    head += [{"name": column.name, "first": "falling" if column.falling else "rising"} for column in columns]
+    rows = [
+        [_named(it.row.label), {"show": count(it), "text": True}, *(_cell(column.cell(it)) for column in columns)]
+        for it in order
+    ]
+    packages = comparison.provenance.get("packages", {})
+    return render(
+        "comparison.html.j2",
+        {
+            "title": f"{len(order)} models compared" if len(order) > 1 else "One model, several seeds",
+            "lead": f"On {setting(comparison)}, {comparison.males:,} of them male.",
+            "headline": comparison.verdict.headline,
+            "sentences": comparison.verdict.sentences,
+            "notes": comparison.notes,
+            "head": head,
+            "rows": rows,
+            "legend": " ".join(legend(comparison)),
+            "figures": [
+                {"svg": inline_figure(svg(it.figure, it.name), it.alt), "caption": it.caption} for it in figures
+            ],
+            "pair_note": _pair_note(comparison),
+            "pair_head": [
+                {"name": PAIR_HEAD[0], "text": True},
+                *PAIR_HEAD[1:-1],
+                {"name": PAIR_HEAD[-1], "text": True},
+            ],
+            "pairs": [_pair_row(comparison, it) for it in by_evidence(comparison.pairs)],
+            **_slices(comparison),
+            "run_head": [{"name": "run", "text": True}, {"name": "model", "text": True}, "seed", "accuracy", "minutes"],
+            "runs": _runs(comparison),
+            "command": comparison.provenance.get("command", ""),
+            "versions": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
+        },
+    )
+
+
+def _named(text: str) -> dict[str, Any]:
+    return {"show": text, "text": True}
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    show = Markup('{}<br><span class="note">{}</span>').format(cell.text, cell.small) if cell.small else cell.text
+    return {"show": show, "value": cell.value}
+
+
+def _pair_row(comparison: Comparison, pair: Pair) -> dict[str, Any]:
+    texts = pair_cells(comparison, pair)
+    values: list[float | None] = [
+        None, pair.difference, pair.interval.low, pair.p_holm, pair.p_mcnemar, pair.p_bootstrap, None,
+    ]  # fmt: skip
+    cells = [
+        {"show": text, "text": True} if value is None else {"show": text, "value": value}
+        for text, value in zip(texts, values, strict=True)
+    ]
+    return {"cells": cells, "class": "" if pair.differs else "faint"}
+
+
+def _pair_note(comparison: Comparison) -> str:
+    several = any(pair.over_seeds for pair in comparison.pairs)
+    said = [
+        "The interval is for each pair alone; Holm's p is adjusted for all pairs, and below 0.05 the first is said to "
+        "beat the second. Of two single runs the larger p of McNemar's exact test and of the bootstrap counts."
+    ]
+    if several:
+        said.append(
+            "Where a row has several seeds, its mean is compared, and the spread of the seeds is part of interval and "
+            "p; McNemar's p is then the median over all pairs of runs, for information."
+        )
+    if len(comparison.pairs) > MOST_PAIRS:
+        said.append(f"The {MOST_PAIRS} surest of {len(comparison.pairs)} pairs are shown; comparison.json has all.")
+    return " ".join(said)
+
+
+def _slices(comparison: Comparison) -> dict[str, Any]:
+    """Slices down, models across, hardest first; shaded by how far below the model's own accuracy."""
+    models = [it for it in comparison.by_accuracy() if it.slices]
+    if not models:
+        return {"slice_head": [], "slices": []}
+    head: list[Any] = [{"name": "slice", "text": True}, {"name": "of", "text": True}, {"name": "images"}]
+    rows = []
+    for place, first in enumerate(models[0].slices):
+        cells: list[Any] = [{"show": first.name, "text": True, "tag": "few images" if first.small else ""}]
+        cells += [{"show": first.heading, "text": True}, {"show": f"{first.n:,}", "value": first.n}]
+        for it in models:
+            accuracy = it.slices[place].accuracy
+            below = max(0.0, it.scores["accuracy"].mean - accuracy)
+            shade = min(45, round(300 * below))
+            style = f"background: color-mix(in srgb, var(--orange) {shade}%, transparent)" if shade else ""
+            cells.append({"show": percent(accuracy), "value": accuracy, "style": style})
+        mean = sum(it.slices[place].accuracy for it in models) / len(models)
+        rows.append((mean, {"cells": cells, "class": "faint" if first.small else ""}))
+    return {
+        "slice_head": head + [it.row.label for it in models],
+        "slices": [row for _, row in sorted(rows, key=lambda pair: pair[0])],
+    }
+
+
+def _runs(comparison: Comparison) -> list[list[Any]]:
+    rows = []
+    for it in comparison.by_accuracy():
+        for place, run in enumerate(it.row.runs):
+            accuracy = it.scores["accuracy"].values[place]
+            seconds = run.info.get("seconds")
+            minutes = {"show": "-" if seconds is None else f"{seconds / 60:.1f}", "value": seconds}
+            shown = {"show": percent(accuracy), "value": accuracy}
+            rows.append([_named(run.name), _named(it.row.label), str(run.seed), shown, minutes])
+    return rows

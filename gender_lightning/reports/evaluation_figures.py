@@ -1,0 +1,137 @@
+"""All figures of an evaluation: written as files, and as parts of its page with a caption and an alternative text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
+from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.reports import figures, group_figures
+from gender_lightning.reports.page import inline_figure, percent
+from gender_lightning.reports.style import save, svg
+from gender_lightning.reports.words import with_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
+
+DIRECTORY = "figures"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One figure.
+
+    Attributes:
+        name: Of its files.
+        section: Of the page: good, sure, slices or corruptions.
+        figure: Matplotlib's.
+        caption: How to read it.
+        alt: What it shows, for who does not see it.
+    """
+
+    name: str
+    section: str
+    figure: Figure
+    caption: str
+    alt: str
+
+    def inline(self) -> Markup:
+        """As part of a page."""
+        return inline_figure(svg(self.figure, self.name), self.alt)
+
+
+def draw_all(evaluation: Evaluation, table: pd.DataFrame, corruptions: pd.DataFrame | None) -> list[Drawn]:
+    """Every figure that there are data for.
+
+    Args:
+        evaluation: The numbers.
+        table: The predictions, with measured properties as columns.
+        corruptions: Of `corruption_table`, where they were measured.
+    """
+    found = [*_overall(evaluation, table), *_trust(evaluation), *_groups(evaluation, table)]
+    if corruptions is not None:
+        found += _corruptions(corruptions)
+    return found
+
+
+def save_all(drawn: list[Drawn], directory: Path) -> None:
+    """Write each as SVG and PNG below `directory`/figures."""
+    for it in drawn:
+        save(it.figure, directory / DIRECTORY, it.name)
+
+
+def _overall(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
+    labels, scores = table["label"].to_numpy(), table["probability"].to_numpy()
+    metrics = evaluation.metrics
+    male, female = with_interval(metrics["recall_male"]), with_interval(metrics["recall_female"])
+    yield Drawn(
+        "confusion", "good", figures.confusion(labels, scores >= 0.5, ("female", "male")),
+        "Counts of labels and decisions; the percentages are of a row.",
+        f"Confusion matrix. Of the females {female} are called female, of the males {male} male.",
+    )  # fmt: skip
+    if 0 < evaluation.males < evaluation.images:
+        area, average = metrics["auroc"].value, metrics["average_precision"].value
+        yield Drawn(
+            "roc", "good", figures.roc(labels, scores, area),
+            "What other thresholds would give: up and to the left is better.",
+            f"ROC curve with an area of {area:.4f} under it.",
+        )  # fmt: skip
+        yield Drawn(
+            "precision_recall", "good", figures.precision_recall(labels, scores, average),
+            "Of those called male, how many are; and how many of the males are found.",
+            f"Precision-recall curve with an average precision of {average:.4f}.",
+        )  # fmt: skip
+
+
+def _trust(evaluation: Evaluation) -> Iterator[Drawn]:
+    calibration, selective = evaluation.calibration, evaluation.selective
+    yield Drawn(
+        "reliability", "sure", figures.reliability(calibration),
+        "On the dotted line a probability means what it says. Bins hold equally many images; bars are 95 % intervals.",
+        f"Reliability diagram; the expected calibration error is {calibration.ece.value:.4f}.",
+    )  # fmt: skip
+    if selective.coverage:
+        text = "; ".join(f"{percent(it.accuracy)} right on {percent(it.coverage)}" for it in selective.reached)
+        yield Drawn(
+            "risk_coverage", "sure", figures.risk_coverage(selective),
+            "The surest images first: how many of those decided are wrong, as more and more are decided.",
+            f"Risk over coverage: {text}.",
+        )  # fmt: skip
+
+
+def _groups(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
+    shown = group_figures.forest_rows(evaluation.slices)
+    if shown:
+        yield Drawn(
+            "slices", "slices", group_figures.forest(evaluation.slices),
+            f"The {len(shown)} slices that differ most from the rest of the images, the worst on top (number of images "
+            "in brackets); bars are 95 % intervals. Small slices are in the table below only.",
+            f"Forest plot of {len(shown)} slices, from {shown[0].name}, {100 * shown[0].difference.value:.1f} points, "
+            f"to {shown[-1].name}, {100 * shown[-1].difference.value:+.1f} points.",
+        )  # fmt: skip
+    measured = {name: table[name].to_numpy() for name in (*FROM_PIXELS, *FROM_LANDMARKS) if name in table.columns}
+    if measured:
+        wrong = (table["probability"] >= 0.5) != (table["label"] == 1)
+        yield Drawn(
+            "properties", "slices", figures.histograms(measured, wrong),
+            "What was measured in the pictures: all that were right in grey, the mistakes as a line, both of area one. "
+            "Where the line stands above the grey, mistakes are more frequent than elsewhere.",
+            f"Histograms of {', '.join(name.replace('_', ' ') for name in measured)}, for right and wrong decisions.",
+        )  # fmt: skip
+
+
+def _corruptions(table: pd.DataFrame) -> Iterator[Drawn]:
+    for group in ("noise", "blur", "weather", "digital", "face"):
+        rows = table[table["group"] == group]
+        if len(rows):
+            means = rows.groupby("corruption", sort=False)["accuracy"].mean()
+            text = ", ".join(f"{str(name).replace('_', ' ')} {percent(value)}" for name, value in means.items())
+            yield Drawn(
+                f"corruptions_{group}", "corruptions", group_figures.corruption_curves(table, group),
+                "", f"Accuracy over severity, corruptions of the group {group}; means: {text}.",
+            )  # fmt: skip

@@ -1,0 +1,186 @@
+"""Figures of one evaluation: curves, calibration, abstaining, confusion. Each returns a matplotlib figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gender_lightning.evaluation.curves import Curve, confusion_matrix, precision_recall_curve, roc_curve
+from gender_lightning.evaluation.summary import Bin, Calibration, Selective
+from gender_lightning.reports.style import COLORS, WIDTH, canvas, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_POINTS = 300  # of a curve: more are not seen and make the page heavy
+
+
+@styled
+def roc(labels: ArrayLike, scores: ArrayLike, area: float) -> Figure:
+    """True over false positive rate, with the point of the decision at 0.5.
+
+    Args:
+        labels: (N,), 1 male; both classes must occur.
+        scores: (N,), probabilities of male.
+        area: Under the curve, for the label.
+    """
+    curve = roc_curve(labels, scores)
+    figure, axes = canvas()
+    axes.plot([0, 1], [0, 1], color=COLORS["grey"], linestyle=":", linewidth=1.2, label="by chance")
+    _curve(axes, curve, f"model, area {area:.4f}")
+    axes.set(xlabel="females taken for males", ylabel="males found", title="ROC curve")
+    _percent_axes(axes)
+    axes.legend(loc="lower right")
+    return figure
+
+
+@styled
+def precision_recall(labels: ArrayLike, scores: ArrayLike, average: float) -> Figure:
+    """Precision over recall of the class male; arguments as for `roc`, `average` the average precision."""
+    truth = np.asarray(labels)
+    figure, axes = canvas()
+    axes.axhline(truth.mean(), color=COLORS["grey"], linestyle=":", linewidth=1.2, label="by chance")
+    _curve(axes, precision_recall_curve(labels, scores), f"model, average {average:.4f}")
+    axes.set(xlabel="males found (recall)", ylabel="males among those called male", title="Precision and recall")
+    _percent_axes(axes)
+    axes.legend(loc="lower left")
+    return figure
+
+
+def _curve(axes: Axes, curve: Curve, label: str) -> None:
+    thin = curve.thinned(_POINTS)
+    axes.plot(thin.x, thin.y, color=COLORS["blue"], label=label, clip_on=False)
+    decided = np.flatnonzero(curve.thresholds >= 0.5)
+    if len(decided):
+        # thresholds fall along a ROC and rise along precision-recall: the last of those above, or the first
+        place = decided[-1] if curve.thresholds[0] > curve.thresholds[-1] else decided[0]
+        point = (curve.x[place], curve.y[place])
+        axes.plot(*point, "o", color=COLORS["orange"], markersize=7, label="decided at 0.5", clip_on=False, zorder=5)
+
+
+@styled
+def confusion(labels: ArrayLike, decided: ArrayLike, names: tuple[str, str]) -> Figure:
+    """Counts by label and decision, shaded by the share of the row.
+
+    Args:
+        labels: (N,), 1 male.
+        decided: (N,), the same of the decision.
+        names: Of the classes.
+    """
+    counts = confusion_matrix(labels, decided)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, axes = canvas(2.7)
+    for row in (0, 1):
+        for column in (0, 1):
+            color = COLORS["blue" if row == column else "orange"]
+            alpha = 0.08 + 0.3 * shares[row, column]
+            axes.add_patch(_square(column, row, color, alpha))
+            axes.text(column, row - 0.06, f"{counts[row, column]:,}", ha="center", va="center", fontsize=15)
+            axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", ha="center", va="center", fontsize=9)
+    axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5), xlabel="model says", ylabel="label", title="Confusion at 0.5")
+    axes.set_xticks([0, 1], names)
+    axes.set_yticks([0, 1], names, rotation=90, va="center")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+def _square(column: int, row: int, color: str, alpha: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, facecolor=color, alpha=alpha, linewidth=0)
+
+
+@styled
+def reliability(calibration: Calibration) -> Figure:
+    """Share of males among images of equal predicted probability, before and after the temperature."""
+    figure, axes = canvas(3.5)
+    axes.plot([0, 1], [0, 1], color=COLORS["grey"], linestyle=":", linewidth=1.2, label="perfect")
+    before, after = calibration.ece_uncalibrated.value, calibration.ece.value
+    if calibration.temperature != 1:
+        _bins(axes, calibration.bins_uncalibrated, "gold", "s", f"before temperature, ECE {before:.3f}", bars=False)
+    _bins(axes, calibration.bins, "blue", "o", f"as it is used, ECE {after:.3f}", bars=True)
+    axes.set(xlabel="predicted probability of male", ylabel="share of males", title="Reliability")
+    _percent_axes(axes)
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _bins(axes: Axes, bins: list[Bin], color: str, marker: str, label: str, *, bars: bool) -> None:
+    x, y = [it.predicted for it in bins], [it.observed for it in bins]
+    axes.plot(x, y, marker, color=COLORS[color], label=label, clip_on=False, fillstyle="full" if bars else "none")
+    if bars:
+        low, high = ([abs(it.observed - end) for it, end in zip(bins, ends, strict=True)] for ends in _ends(bins))
+        axes.errorbar(x, y, yerr=[low, high], fmt="none", ecolor=COLORS[color], elinewidth=1, alpha=0.6)
+
+
+def _ends(bins: list[Bin]) -> tuple[list[float], list[float]]:
+    return [it.low for it in bins], [it.high for it in bins]
+
+
+@styled
+def risk_coverage(selective: Selective) -> Figure:
+    """Error among the images that are decided, over their share, the surest first."""
+    figure, axes = canvas()
+    coverage, risk = np.asarray(selective.coverage), np.asarray(selective.risk)
+    axes.plot(coverage, risk, color=COLORS["blue"], label=f"model, AURC {selective.aurc:.4f}")
+    axes.fill_between(coverage, risk, color=COLORS["blue"], alpha=0.12, linewidth=0)
+    for reached, marker in zip(selective.reached, ("o", "s"), strict=False):
+        if not math.isnan(reached.coverage) and reached.coverage > 0:
+            share = f"{reached.accuracy:.1%} right: {reached.coverage:.0%} decided"
+            axes.plot(reached.coverage, 1 - reached.accuracy, marker, color=COLORS["orange"], label=share, markersize=6)
+    axes.set(xlabel="share of images that are decided", ylabel="errors among them", title="Risk and coverage")
+    _percent_axes(axes)
+    highest = float(np.nanmax(risk[coverage > 0.02])) if (coverage > 0.02).any() else float(np.nanmax(risk))
+    axes.set_ylim(0, max(0.02, 1.15 * highest))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _percent_axes(axes: Axes) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+@styled
+def histograms(values: Mapping[str, ArrayLike], wrong: ArrayLike) -> Figure:
+    """Each measured property of the images, those that were decided wrongly in front.
+
+    Args:
+        values: (N,) by the property's name; nan where it could not be measured.
+        wrong: bool (N,).
+    """
+    from matplotlib.figure import Figure
+
+    mistaken = np.asarray(wrong, dtype=bool)
+    rows = math.ceil(len(values) / 2)
+    figure = Figure(figsize=(WIDTH, 0.35 + 1.35 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axes, (name, found) in zip(panels, values.items(), strict=False):
+        known = np.asarray(found, dtype=np.float64)
+        keep = np.isfinite(known)
+        low, high = np.quantile(known[keep], (0.002, 0.998)) if keep.any() else (0.0, 1.0)
+        edges = np.linspace(low, high if high > low else low + 1, 25)
+        right = known[keep & ~mistaken].clip(low, high)
+        false = known[keep & mistaken].clip(low, high)
+        axes.hist(right, edges, density=True, color=COLORS["grey"], alpha=0.45, label="right")
+        if len(false) > 1:
+            axes.hist(false, edges, density=True, histtype="step", color=COLORS["orange"], linewidth=1.5, label="wrong")
+        axes.set_title(name.replace("_", " "), fontsize=8.5)
+        axes.set_yticks([])
+        axes.locator_params(axis="x", nbins=4)
+        axes.spines["left"].set_visible(False)
+    for axes in panels[len(values) :]:
+        axes.set_axis_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure

@@ -1,0 +1,103 @@
+"""What a report says in words: the verdict in three sentences, and what its numbers cannot say."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gender_lightning.evaluation.summary import Evaluation, Measure
+from gender_lightning.reports.page import percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def verdict(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> list[str]:
+    """Three sentences: how good it is, where it fails, how far its confidence can be trusted."""
+    return [_how_good(evaluation), _where_it_fails(evaluation, corruptions), _how_sure(evaluation)]
+
+
+def limits(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> list[str]:
+    """What a reader must not conclude, the most important first."""
+    found = []
+    if evaluation.trained_on:
+        found.append("The model learned from these very images: nothing here says how good it is on others.")
+    found += evaluation.remarks
+    found.append(
+        "The label is perceived gender in two classes, as annotators saw it in a picture. It is not how the persons "
+        "describe themselves, and the numbers must not be used to decide about a person."
+    )
+    found.append(
+        f"The numbers hold for pictures like these ({evaluation.data}, {evaluation.split} split). Other cameras, "
+        "countries or framings can change all of them."
+    )
+    small = sum(it.small for it in evaluation.slices)
+    if small:
+        found.append(f"{small} of {len(evaluation.slices)} slices are too small to judge; they are listed, and marked.")
+    if evaluation.slices:
+        found.append("A slice shows where the model errs, not why: its images can differ from the rest in other ways.")
+    if corruptions is not None:
+        found.append(
+            "Corruptions are simulated; mask and sunglasses are drawn where an aligned face has mouth and eyes, and "
+            "frost is drawn rather than photographed."
+        )
+    return found
+
+
+def with_interval(measure: Measure, digits: int = 1) -> str:
+    """``94.3 % (92.9 to 95.5)``."""
+    if math.isnan(measure.value):
+        return percent(math.nan)
+    if math.isnan(measure.low):
+        return percent(measure.value, digits)
+    return f"{percent(measure.value, digits)} ({100 * measure.low:.{digits}f} to {100 * measure.high:.{digits}f})"
+
+
+def _how_good(evaluation: Evaluation) -> str:
+    metrics = evaluation.metrics
+    whom = f" of {evaluation.persons:,} persons" if evaluation.persons else ""
+    male, female = (metrics[f"recall_{name}"].value for name in ("male", "female"))
+    split = {"valid": "validation", "train": "training"}.get(evaluation.split, evaluation.split)
+    text = f"It gets {with_interval(metrics['accuracy'])} of {evaluation.images:,} {split} images{whom} right"
+    if math.isnan(male) or math.isnan(female):
+        return text + "."
+    gap = abs(male - female)
+    side = "" if gap < 0.005 else f", {100 * gap:.1f} points less for {'males' if male < female else 'females'}"
+    return f"{text}: {percent(male)} of the males and {percent(female)} of the females{side}."
+
+
+def _where_it_fails(evaluation: Evaluation, corruptions: pd.DataFrame | None) -> str:
+    parts = []
+    if evaluation.worst_slice is not None:
+        worst = evaluation.slice(evaluation.worst_slice.name)
+        chance = "" if evaluation.worst_slice.significant else ", which may be chance"
+        parts.append(
+            f"it does worst on \N{LEFT DOUBLE QUOTATION MARK}{worst.name}\N{RIGHT DOUBLE QUOTATION MARK}, "
+            f"{percent(worst.accuracy.value)} of {worst.images:,} images against {percent(worst.rest_accuracy)} "
+            f"of {worst.rest}{chance}"
+        )
+    if corruptions is not None and (corruptions["severity"] > 0).any():
+        disturbed = corruptions[corruptions["severity"] > 0].groupby("corruption")["accuracy"].mean()
+        name = str(disturbed.idxmin()).replace("_", " ")
+        parts.append(f"of all disturbances {name} hurts most ({percent(float(disturbed.min()))} right on average)")
+    if not parts:
+        return "There are too few images to say where it fails."
+    text = "; ".join(parts)
+    return text[0].upper() + text[1:] + "."
+
+
+def _how_sure(evaluation: Evaluation) -> str:
+    calibration = evaluation.calibration
+    ece = calibration.ece.value
+    if math.isnan(ece):
+        return "How far its confidence can be trusted is not known."
+    chance = calibration.ece_by_chance_high
+    usual = "no more than chance explains" if ece <= chance else "more than chance explains"
+    text = f"Its probabilities are off by {100 * ece:.1f} points on average, {usual}"
+    reached = next((it for it in evaluation.selective.reached if it.coverage > 0), None)
+    if reached is None:
+        return text + ", and no confidence of its own picks out images it gets 99\u202f% right."
+    return (
+        f"{text}; if it may abstain, it decides {percent(reached.coverage, 0)} of the images and gets "
+        f"{percent(reached.accuracy, 1 if reached.accuracy * 100 % 1 else 0)} of those right."
+    )

@@ -1,0 +1,119 @@
+"""Paired tests: hand-made cases, and how often they cry wolf when seeds differ but recipes do not."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from gender_lightning.comparison.pairs import compare_pairs, welch
+from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.verdict import verdict
+from gender_lightning.evaluation.intervals import Resampling
+from gender_lightning.evaluation.significance import holm
+
+
+def row(label: str, *correct: NDArray[np.bool_]) -> Row:
+    runs: Any = tuple(SimpleNamespace(name=f"{label}{seed}", correct=right) for seed, right in enumerate(correct))
+    return Row(label, runs)
+
+
+def right_except(images: int, wrong: range) -> NDArray[np.bool_]:
+    right = np.ones(images, dtype=np.bool_)
+    right[list(wrong)] = False
+    return right
+
+
+@pytest.fixture(scope="module")
+def single() -> Resampling:
+    return Resampling(np.arange(400), resamples=4000)
+
+
+def test_two_single_runs_must_differ_by_both_tests(single: Resampling) -> None:
+    worse, better = row("worse", right_except(400, range(0, 40))), row("better", right_except(400, range(30, 42)))
+    (pair,) = compare_pairs([worse, better], single)
+    expected = stats.binomtest(2, 32).pvalue  # 30 images only the better gets right, 2 only the worse
+    assert (pair.first, pair.second, pair.over_seeds) == (1, 0, False)
+    assert pair.difference == pytest.approx(28 / 400)
+    assert pair.p_mcnemar == pytest.approx(expected) and pair.p == max(pair.p_bootstrap, pair.p_mcnemar)
+    assert pair.interval.low < pair.difference < pair.interval.high and pair.differs
+    assert (pair.mcnemar[0].test.only_first, pair.mcnemar[0].test.only_second) == (30, 2)
+
+
+def test_images_of_few_people_count_less_than_mcnemar_believes() -> None:
+    people = np.repeat(np.arange(20), 20)
+    one, two = row("one", right_except(400, range(0, 20))), row("two", right_except(400, range(380, 382)))
+    (pair,) = compare_pairs([one, two], Resampling(people, resamples=4000))
+    assert pair.p_mcnemar < 0.001 < 0.2 < pair.p  # all of it is one person
+    assert not pair.differs
+
+
+def test_equal_models_cannot_be_told_apart(single: Resampling) -> None:
+    same = right_except(400, range(0, 10))
+    (pair,) = compare_pairs([row("a", same, same), row("b", same)], single)
+    assert (pair.difference, pair.p, pair.differs) == (0.0, 1.0, False)
+
+
+def test_every_pair_is_adjusted_for_all(single: Resampling) -> None:
+    rows = [row(str(wrong), right_except(400, range(0, wrong))) for wrong in (8, 12, 20, 60)]
+    pairs = compare_pairs(rows, single)
+    assert len(pairs) == 6
+    assert [pair.p_holm for pair in pairs] == pytest.approx(holm([pair.p for pair in pairs]).tolist())
+    assert all(pair.p_holm >= pair.p and pair.difference >= 0 for pair in pairs)
+
+
+def test_welch_is_scipys_with_equal_seeds_and_no_other_variance() -> None:
+    one, two = [0.95, 0.96, 0.94], [0.93, 0.92, 0.935, 0.91]
+    parts = [(float(np.var(values, ddof=1)) / len(values), len(values) - 1) for values in (one, two)]
+    interval, p = welch(float(np.mean(one) - np.mean(two)), parts)
+    theirs = stats.ttest_ind(one, two, equal_var=False)
+    assert p == pytest.approx(theirs.pvalue)
+    assert tuple(interval) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+    assert welch(0.0, [(0.0, 5)])[1] == 1.0 and welch(0.1, [(0.0, 5)])[1] == 0.0
+
+
+def test_seeds_that_differ_more_than_recipes_do_not_make_a_recipe_better() -> None:
+    """Both recipes are one; each seed has a skill of its own. Twenty images of each of 60 people."""
+    generator = np.random.default_rng(5)
+    people = np.repeat(np.arange(60), 20)
+    wrong_alarms, by_images_alone, trials = 0, 0, 120
+    for _ in range(trials):
+        hard = generator.normal(size=60)[people] + generator.normal(size=len(people))
+        skills = 2 + 0.25 * generator.normal(size=6)
+        runs = [hard + 0.5 * generator.normal(size=len(people)) < skill for skill in skills]
+        (pair,) = compare_pairs([row("a", *runs[:3]), row("b", *runs[3:])], Resampling(people, resamples=600))
+        wrong_alarms += pair.p < 0.05
+        by_images_alone += pair.p_bootstrap < 0.05
+    assert wrong_alarms <= stats.binom.ppf(0.999, trials, 0.05)
+    assert by_images_alone > 3 * wrong_alarms  # what leaving the seeds out would have done
+
+
+def test_the_verdict_in_words(single: Resampling) -> None:
+    rows = [
+        row("ResNet50", right_except(400, range(0, 10))),
+        row("GoogLeNet", right_except(400, range(4, 16))),
+        row("VGG19", right_except(400, range(0, 60))),
+    ]
+    accuracies = [float(it.runs[0].correct.mean()) for it in rows]
+    said = verdict(rows, accuracies, compare_pairs(rows, single), 400)
+    assert said.headline == (
+        "ResNet50 has the highest accuracy, 97.5 %, but cannot be told apart from GoogLeNet; it beats the other one."
+    )
+    assert said.sentences[0].startswith("ResNet50 beats VGG19 by 12.5 points (")
+    assert said.sentences[-1].startswith("ResNet50 and GoogLeNet cannot be told apart on 400 images: 0.5 points (-")
+    clear = verdict(rows[1:], accuracies[1:], compare_pairs(rows[1:], single), 400)
+    assert clear.headline == "GoogLeNet is the most accurate, 97.0 %: it beats VGG19."
+    assert verdict([row("x", rows[0].runs[0].correct, rows[0].runs[0].correct)], [0.975], [], 400).headline == (
+        "The 2 runs differ in their seed alone, so that there is nothing to compare: x has a mean accuracy of 97.5 % "
+        "on 400 images."
+    )
+
+
+def test_a_p_that_is_nan_before_it_is_adjusted_never_leaves(single: Resampling) -> None:
+    pairs = compare_pairs([row("a", right_except(400, range(3))), row("b", right_except(400, range(9)))], single)
+    assert not any(math.isnan(pair.p_holm) for pair in pairs)

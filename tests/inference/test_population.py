@@ -1,0 +1,61 @@
+"""Groups of a crowd, and which of them may be told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gender_lightning.evaluation.prevalence import Reference
+from gender_lightning.inference.population import ALL, Crowd, count, group_of, hidden
+from gender_lightning.inference.stream.items import Item, Judged
+
+
+def _judged(name: str, *probabilities: float, second: float | None = None, status: str = "face") -> Judged:
+    item = Item(name, name, None if second is None else 0, second)
+    values = probabilities or (None,)
+    return Judged(item, tuple({"probability": value, "status": status} for value in values))
+
+
+@pytest.mark.parametrize(
+    ("faces", "left_out"),
+    [
+        ({"a": 60, "b": 70}, set()),
+        ({"a": 60, "b": 70, "c": 3}, {"c", "a"}),  # or c would be the total less a and b
+        ({"a": 60, "b": 70, "c": 30, "d": 25}, {"c", "d"}),  # together they hide each other
+        ({"a": 5}, {"a"}),
+        ({"a": 5, "b": 4}, {"a", "b"}),
+    ],
+)
+def test_what_could_be_told_by_subtraction_is_left_out_too(faces: dict[str, int], left_out: set[str]) -> None:
+    assert hidden(faces, 50) == left_out
+
+
+def test_pictures_become_sums() -> None:
+    crowd = Crowd("folder", 60, 0.5)
+    crowd.take([_judged("x/1.jpg", 0.9, 0.2), _judged("x/2.jpg", status="no_face"), _judged("y/3.jpg", 0.6)])
+    crowd.take([_judged("y/4.jpg", status="unreadable"), _judged("5.jpg", 0.4)])
+    assert {group: len(tally) for group, tally in crowd.groups.items()} == {"x": 2, "y": 1, ".": 1}
+    assert (crowd.pictures, crowd.without_face, crowd.unreadable) == (5, 1, 1)
+    assert len(crowd.everyone) == 4 and crowd.everyone.decided == 2
+    assert "jpg" not in repr(crowd)
+
+
+def test_time_is_cut_into_spans_of_each_video() -> None:
+    frame = Item("a.mp4", "a.mp4", 7, 125.0)
+    assert group_of(frame, "time", 60) == "a.mp4 0:02:00-0:03:00"
+    assert group_of(Item("a.jpg", "a.jpg"), "time", 60) == ALL
+    assert group_of(frame, "none", 60) == ALL
+
+
+def test_everyone_first_and_nothing_of_a_small_crowd() -> None:
+    random = np.random.default_rng(1)
+    labels = random.random(400) < 0.5
+    reference = Reference.of(labels, np.where(labels, 0.9, 0.1) + random.normal(0, 0.03, 400), 0.5)
+    crowd = Crowd("folder", 60, 0.5)
+    crowd.take([_judged(f"{folder}/{n}.jpg", 0.9 if n % 4 else 0.1) for folder in ("b", "a") for n in range(80)])
+    crowd.take([_judged("few/1.jpg", 0.9)])
+    how = {"method": "probabilities", "target": "crowd", "level": 0.95, "draws": 300, "seed": 0}
+    lines = count(crowd, reference, 50, **how)  # type: ignore[arg-type]
+    assert [line.group for line in lines] == [ALL, "b"]  # a is left out with the single face
+    assert lines[1].estimate.share == pytest.approx(0.75, abs=0.03)
+    assert count(crowd, reference, 200, **how) == []  # type: ignore[arg-type]

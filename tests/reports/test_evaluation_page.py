@@ -1,0 +1,146 @@
+"""The page of an evaluation in a real Chromium: nothing asked of the outside, no overflow, sorting, print."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gender_lightning.commands.evaluation_looks import Disturbed, write_report
+from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS
+from gender_lightning.evaluation.corruptions.measure import COLUMNS, conditions
+from gender_lightning.evaluation.evaluating import Subject, evaluate_table
+from gender_lightning.evaluation.looks import Look, Looks
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NASTY = "<img src=x onerror=alert(1)>\"'.jpg"
+browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+def _table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400).astype(np.int8)
+    logits = ((labels * 2 - 1) * 2 + rng.normal(0, 1.6, 400)).astype(np.float32)
+    names = [f"{row:06d}.jpg" for row in range(399)] + [NASTY]
+    logits[-1] = -9 if labels[-1] else 9  # the worst mistake, and a suspect
+    return pd.DataFrame({
+        "image_id": names, "split": "test", "label": labels, "logit": logits,
+        "probability": (1 / (1 + np.exp(-logits))).astype(np.float32),
+        "identity": pd.array(np.arange(400) // 4, dtype="Int32"),
+        "Eyeglasses": rng.random(400) < 0.2, "Smiling": rng.random(400) < 0.5,
+        "brightness": rng.random(400).astype(np.float32), "sharpness": rng.random(400).astype(np.float32),
+    })  # fmt: skip
+
+
+def _disturbed() -> Disturbed:
+    rows = []
+    for name, severity in conditions("full"):
+        accuracy = 0.95 - 0.06 * severity
+        group = CORRUPTIONS[name].group if severity else "clean"
+        rows.append((name, group, severity, 400, accuracy, accuracy, accuracy, 1 - accuracy, "imagenet-c"))
+    return Disturbed(pd.DataFrame(rows, columns=list(COLUMNS)), None)
+
+
+def _looks() -> Looks:
+    rng = np.random.default_rng(1)
+    face = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    heat = rng.random((64, 64)).astype(np.float32)
+    shown = [Look(NASTY, 1, 0, 0.01, 4.6, face, heat)]
+    return Looks(
+        {"surest wrong": shown, "least sure": []}, shown, 1, {"male": (face, heat)}, cells=7, method="Grad-CAM"
+    )
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("report")
+    model = {"backbone": "resnet18", "image_size": 64, "parameters": 11_000_000, "test_time_flip": True}
+    subject = Subject("runs/a & b", "a & b", "celeba", "test", False, model)
+    evaluation = evaluate_table(subject, _table(), None, resamples=200, seed=0)
+    write_report(output, evaluation, _table(), _disturbed(), _looks())
+    (output / "bare").mkdir()
+    write_report(output / "bare", evaluation, _table(), None, None)
+    return output
+
+
+def test_the_files_are_there(written: Path) -> None:
+    names = {path.stem for path in (written / "figures").glob("*.svg")}
+    assert names == {path.stem for path in (written / "figures").glob("*.png")}
+    assert names >= {"confusion", "roc", "precision_recall", "reliability", "risk_coverage", "slices", "properties"}
+    assert names >= {f"corruptions_{group}" for group in ("noise", "blur", "weather", "digital", "face")}
+    assert len(pd.read_csv(written / "corruptions.csv", keep_default_na=False)) == 111
+
+
+def test_names_are_escaped_and_pictures_can_be_left_out(written: Path) -> None:
+    page, bare = (written / "report.html").read_text(), (written / "bare" / "report.html").read_text()
+    assert "onerror=alert(1)>" not in page and "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "data:image/jpeg" in page and "data:image" not in bare
+    assert not (written / "bare" / "corruptions.csv").exists() and 'id="corruptions"' not in bare
+    assert all(re.search(r'alt="[^"]+"', tag) for tag in re.findall(r"<img [^>]*>", page))
+    assert page.count('role="img"') == page.count("<svg") == len(list((written / "figures").glob("*.svg")))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def _opened(browser: Any, path: Path, width: int, scheme: str = "light") -> tuple[Any, list[str]]:
+    page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme).new_page()
+    noted: list[str] = []
+    page.on("console", lambda message: noted.append(message.text))
+    page.on("pageerror", lambda error: noted.append(str(error)))
+    page.on("request", lambda it: None if it.url.startswith(("data:", path.as_uri())) else noted.append(it.url))
+    page.goto(path.as_uri())
+    return page, noted
+
+
+@browser_needed
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "light"), (1280, "dark")])
+def test_it_opens_without_a_complaint_a_request_or_a_sideways_scroll(
+    written: Path, browser: Any, width: int, scheme: str
+) -> None:
+    page, noted = _opened(browser, written / "report.html", width, scheme)
+    assert noted == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(18, 23, 29)")
+    ink = page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
+    assert ink == ("rgb(27, 36, 48)" if scheme == "light" else "rgb(231, 236, 241)")
+    assert page.evaluate("[...document.images].every(it => it.complete && it.naturalWidth > 0)")
+
+
+@browser_needed
+def test_a_click_sorts_the_slices(written: Path, browser: Any) -> None:
+    page, _ = _opened(browser, written / "report.html", 1280)
+    table = page.locator("table.sortable").first
+    column = [it.inner_text().strip() for it in table.locator("thead th").all()].index("accuracy")
+    read = f"rows => [...rows].map(it => it.cells[{column}].dataset.value).filter(it => it !== '').map(Number)"
+    rows = table.locator("tbody tr")
+    button = table.locator("thead th").nth(column).locator("button")
+    button.click()
+    rising = rows.evaluate_all(read)
+    assert rising == sorted(rising) and len(set(rising)) > 2
+    button.press("Enter")
+    assert rows.evaluate_all(read) == rising[::-1] or rows.evaluate_all(read) == sorted(rising, reverse=True)
+    assert table.locator("thead th").nth(column).get_attribute("aria-sort") == "descending"
+
+
+@browser_needed
+def test_it_prints(written: Path, browser: Any, tmp_path: Path) -> None:
+    page, _ = _opened(browser, written / "report.html", 1280, "dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    pdf = page.pdf(path=str(tmp_path / "report.pdf"), format="A4", print_background=True)
+    assert pdf.startswith(b"%PDF") and len(pdf) > 50_000

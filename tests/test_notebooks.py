@@ -1,0 +1,137 @@
+"""The notebooks run from the installed package, and what is committed of them is small, clean and complete."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="needs pip install 'gender-lightning[notebooks]'")
+
+ROOT = Path(__file__).parent.parent
+FACES = Path(os.environ.get("CELEBA_MINI", ROOT.parent / "shared/celeba-mini"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+MOST_BYTES = 500_000
+A_MACHINES_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|Users|private|var|work|mnt|opt|usr|workspace)/|[A-Z]:\\Users")
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook: Any) -> list[Any]:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def text_of(output: Any) -> str:
+    if output.output_type == "stream":
+        return str(output.text)
+    return "\n".join(str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/"))
+
+
+def chosen(notebook: Any) -> dict[str, Any]:
+    """The names that the first code cell sets, with their values; it must hold nothing else."""
+    values = {}
+    for statement in ast.parse(code_cells(notebook)[0].source).body:
+        assert isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        values[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return values
+
+
+def execute(notebook: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run all cells in a folder of their own; a cell that fails raises with its traceback."""
+    nbclient = pytest.importorskip("nbclient", reason="needs pip install 'gender-lightning[notebooks]'")
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(folder / ".jupyter"))
+    work = folder / "work"
+    work.mkdir()
+    nbclient.NotebookClient(
+        notebook, kernel_name="python3", timeout=None, resources={"metadata": {"path": str(work)}}
+    ).execute()
+
+
+def test_there_are_five() -> None:
+    assert NAMES == [
+        "01_explore_data", "02_train_and_read_a_run", "03_tune", "04_evaluate_and_compare", "05_use_a_model",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_is_committed_with_small_outputs(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert path.stat().st_size < MOST_BYTES
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "not run from top to bottom"
+    pictures = [kind for output in outputs(notebook) for kind in output.get("data", {}) if kind.startswith("image/")]
+    assert len(pictures) >= 2
+    assert any(output.output_type == "stream" and "synthetic" in cells[0].source for output in outputs(notebook))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_its_outputs_show_neither_errors_nor_the_machine(path: Path) -> None:
+    notebook = read(path)
+    for output in outputs(notebook):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr", output.text
+        text = text_of(output)
+        assert not A_MACHINES_PATH.search(text), A_MACHINES_PATH.search(text)
+        assert "\x1b" not in text, "colours and moving bars are a terminal's"
+    assert not A_MACHINES_PATH.search("\n".join(cell.source for cell in code_cells(notebook)))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_its_pictures_say_nothing_of_where_they_were_made(path: Path) -> None:
+    for output in outputs(read(path)):
+        for kind, value in output.get("data", {}).items():
+            if kind.startswith("image/"):
+                assert not re.search(rb"/(home|root|tmp|Users)/|Exif\x00\x00", base64.b64decode(value))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_the_first_cell_is_the_one_to_change(path: Path) -> None:
+    notebook = read(path)
+    values = chosen(notebook)
+    assert {"DATA", "ROOT", "SIZES"} <= values.keys() and values["DATA"] == "synthetic"
+    others = "\n".join(cell.source for cell in code_cells(notebook)[1:])
+    assert "synthetic" not in others
+    for name in values:
+        assert re.search(rf"\b{name}\b", others), f"{name} is set but not used"
+        assert not re.search(rf"^{name}\s*=[^=]", others, re.MULTILINE), f"{name} is set twice"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = read(path)
+    execute(notebook, tmp_path, monkeypatch)
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    assert any("image/jpeg" in output.get("data", {}) for output in outputs(notebook))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("path", NOTEBOOKS[:2], ids=NAMES[:2])
+def test_it_runs_on_celeba_when_that_cell_is_changed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not FACES.is_dir():
+        pytest.skip(f"needs the real faces of {FACES}")
+    notebook = read(path)
+    values = {**chosen(notebook), "DATA": "celeba", "ROOT": str(FACES.resolve())}
+    values["SIZES"] = "data.limit=300" + (" data.image_size=48 data.batch_size=16" if "MODEL" in values else "")
+    values |= {"EPOCHS": 2} if "EPOCHS" in values else {}
+    code_cells(notebook)[0].source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    execute(notebook, tmp_path, monkeypatch)
+    assert "13,167" in str(notebook) or any("val" in text_of(output) for output in outputs(notebook))
