@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gender_lightning.evaluation.summary import Evaluation
+
 Finished = tuple[Path, list[str]]
 Command = Callable[..., None]
 
@@ -33,16 +35,24 @@ def folder(faces: Path, tmp_path: Path) -> Path:
 def test_own_data_give_the_runs_own_metrics(finished: Finished, command: Command, split: str) -> None:
     run, _ = finished
     before = (run / "checkpoints" / "best.ckpt").read_bytes()
-    command("evaluate", f"checkpoint={run}", f"split={split}", "data.workers=0")
+    command("evaluate", f"checkpoint={run}", f"split={split}", "data.workers=0", "resamples=200")
     place, prefix = run / "evaluation" / f"celeba-{split}", "val" if split == "valid" else split
     trained = {k: v for k, v in json.loads((run / "metrics.json").read_text()).items() if k.startswith(prefix)}
     try:
-        assert json.loads((place / "metrics.json").read_text()) == pytest.approx(trained, abs=1e-5)
+        evaluated = json.loads((place / "metrics.json").read_text())
+        assert {name: evaluated[name] for name in trained} == pytest.approx(trained, abs=1e-5)
+        assert evaluated[f"{prefix}/accuracy_low"] <= evaluated[f"{prefix}/accuracy"]
         table = pd.read_parquet(place / "predictions.parquet")
         expected = pd.read_parquet(run / "predictions" / f"{split}.parquet")
         assert np.allclose(table["probability"], expected["probability"], atol=1e-5)
         said = ["logit", "probability"]
-        pd.testing.assert_frame_equal(table.drop(columns=said), expected.drop(columns=said))
+        pd.testing.assert_frame_equal(table[expected.columns].drop(columns=said), expected.drop(columns=said))
+        assert {"brightness", "head_turn"} <= set(table.columns)
+        read = Evaluation.from_dict(json.loads((place / "evaluation.json").read_text()))
+        assert read.split == split and read.flat() == pytest.approx(evaluated, nan_ok=True)
+        assert len(pd.read_csv(place / "slices.csv")) == len(read.slices) > 80
+        assert len(pd.read_csv(place / "suspects.csv")) == read.suspects
+        assert "## Out of scope" in (place / "model_card.md").read_text()
         assert (run / "checkpoints" / "best.ckpt").read_bytes() == before
     finally:
         shutil.rmtree(run / "evaluation")  # other tests look at this run directory

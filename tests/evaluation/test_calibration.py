@@ -1,0 +1,62 @@
+"""ECE against a hand-computed case; chance is what a calibrated model shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+
+from gender_lightning.evaluation.calibration import (
+    ece_by_chance,
+    ece_tally,
+    equal_mass_bins,
+    expected_calibration_error,
+    reliability_bins,
+)
+
+
+def test_a_hand_computed_case() -> None:
+    probability, labels = [0.1, 0.3, 0.6, 0.8], [0, 1, 1, 1]
+    # bins {0.1, 0.3} and {0.6, 0.8}: |0.2 - 0.5| and |0.7 - 1.0|
+    assert expected_calibration_error(labels, probability, bins=2) == pytest.approx(0.3)
+    assert expected_calibration_error(labels, probability, bins=4) == pytest.approx((0.1 + 0.7 + 0.4 + 0.2) / 4)
+
+
+def test_bins_are_scikit_learns_quantiles() -> None:
+    generator = np.random.default_rng(1)
+    probability = generator.random(1500)
+    labels = generator.random(1500) < probability**2
+    observed, predicted = calibration_curve(labels, probability, n_bins=15, strategy="quantile")
+    found = reliability_bins(labels, probability)
+    assert [it.images for it in found] == [100] * 15
+    np.testing.assert_allclose([it.observed for it in found], observed, atol=0.011)  # an image at an edge may move
+    np.testing.assert_allclose([it.predicted for it in found], predicted, atol=0.01)
+    expected = np.mean([abs(it.predicted - it.observed) for it in found])
+    assert expected_calibration_error(labels, probability) == pytest.approx(expected)
+
+
+def test_equal_values_share_a_bin_whatever_their_order() -> None:
+    values = np.repeat([0.2, 0.4, 0.9], [50, 30, 20])
+    shuffled = np.random.default_rng(2).permutation(100)
+    assert len(set(zip(values.tolist(), equal_mass_bins(values).tolist(), strict=True))) == 3
+    assert np.array_equal(equal_mass_bins(values)[shuffled], equal_mass_bins(values[shuffled]))
+
+
+def test_a_calibrated_model_shows_chance_and_another_more() -> None:
+    generator = np.random.default_rng(3)
+    probability = generator.beta(0.3, 0.3, 2000)
+    chance = ece_by_chance(probability)
+    calibrated = [expected_calibration_error(generator.random(2000) < probability, probability) for _ in range(100)]
+    assert np.mean(calibrated) == pytest.approx(chance.mean(), rel=0.08)
+    assert expected_calibration_error(generator.random(2000) < probability**3, probability) > chance.max()
+
+
+def test_totals_of_a_resample_are_its_ece_at_fixed_bins() -> None:
+    generator = np.random.default_rng(4)
+    probability = generator.random(300)
+    labels = generator.random(300) < probability
+    tally, place = ece_tally(labels, probability), equal_mass_bins(probability)
+    weights = generator.integers(0, 4, 300)
+    rows = np.repeat(np.arange(300), weights)
+    gaps = [abs((probability - labels)[rows[place[rows] == b]].sum()) for b in range(15)]
+    assert tally.metric(weights @ tally.columns)[0] == pytest.approx(sum(gaps) / weights.sum())
