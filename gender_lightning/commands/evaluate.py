@@ -101,7 +101,10 @@ def prepare(config: EvaluateConfig) -> Setting:
     data = FaceDataModule(_framed_as(config.data, network.spec))
     data.prepare_data()
     data.setup()
-    return Setting(config, run, output, network, data, _hardware(config, run))
+    hardware = _hardware(config, run)
+    # here, not under inference mode: weights that are converted there have no gradients, which heat maps need
+    network = network.to(hardware.device_type).to(memory_format=hardware.memory_format)
+    return Setting(config, run, output, network, data, hardware)
 
 
 def predict(setting: Setting, advance: Callable[[int], None]) -> pd.DataFrame:
