@@ -104,7 +104,10 @@ def prepare(config: EvaluateConfig) -> Setting:
     _refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
-    return Setting(config, run, output, network, data, _hardware(config, run))
+    hardware = _hardware(config, run)
+    # here, not under inference mode: weights that are converted there have no gradients, which heat maps need
+    network = network.to(hardware.device_type).to(memory_format=hardware.memory_format)
+    return Setting(config, run, output, network, data, hardware)
 
 
 def predict(setting: Setting, advance: Callable[[int], None]) -> pd.DataFrame:
