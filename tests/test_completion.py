@@ -12,7 +12,7 @@ from gender_lightning.__main__ import main
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("gender-lightning ", {"train", "evaluate", "benchmark", "data"}),
+        ("gender-lightning ", {"train", "evaluate", "predict", "benchmark", "data"}),
         ("gender-lightning tr", {"train"}),
         ("gender-lightning  tr", {"train"}),
         ("gender-lightning data ", {"prepare", "verify", "summary"}),
