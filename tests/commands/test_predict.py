@@ -153,9 +153,10 @@ def test_a_video_gives_rows_by_frame_and_a_video(checkpoint: Path, here: Path, f
     assert counts["pictures"] == 4 and table["frame"].tolist() == [0, 3, 6, 9]
     assert table["second"].tolist() == pytest.approx([0, 0.6, 1.2, 1.8], abs=0.01)
     assert table["probability"].nunique() > 1
-    capture = cv2.VideoCapture(str(here / "predictions_annotated" / "film.mp4"))
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 4
+    drawn = here / "predictions_annotated" / "film.mp4"
+    capture = cv2.VideoCapture(str(drawn))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(5 / 3, abs=0.01)
+    assert sum(1 for _ in iter(lambda: capture.read()[0], False)) == 4
     assert not list((here / "predictions_annotated").glob(".*"))
 
 

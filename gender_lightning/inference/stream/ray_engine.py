@@ -159,7 +159,7 @@ def _connected(address: str | None) -> Iterator[None]:
         yield
         return
     try:
-        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+        ray.init(address or "local", include_dashboard=False if address is None else None, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
             f"ray.address={address}: no cluster answers there ({error}). Start one with ray start."
