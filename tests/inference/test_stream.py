@@ -170,7 +170,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.csv, \.parquet, \.jsonl"):
         Output(tmp_path / "out.xlsx", SETTINGS, resume=False)
     with pytest.raises(UserError, match="cannot be written"):
-        Output(path / "below.csv", SETTINGS, resume=False)
+        Output(tmp_path / "other.csv" / "below.csv", SETTINGS, resume=False)
 
 
 def _rows(checkpoint: Path, items: Iterator[Item], **options: int) -> list[Row]:
