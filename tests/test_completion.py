@@ -12,7 +12,10 @@ from gender_lightning.__main__ import main
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("gender-lightning ", {"train", "evaluate", "compare", "benchmark", "data"}),
+        (
+            "gender-lightning ",
+            {"train", "evaluate", "compare", "predict", "population", "export", "demo", "benchmark", "data"},
+        ),
         ("gender-lightning tr", {"train"}),
         ("gender-lightning  tr", {"train"}),
         ("gender-lightning data ", {"prepare", "verify", "summary"}),

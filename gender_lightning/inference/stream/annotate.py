@@ -91,7 +91,7 @@ class Annotator:
             video.close(complete=complete)
 
     def _write_picture(self, picture: Judged) -> None:
-        target = self.folder / _place(picture.item.path)
+        target = self.folder / _as_jpeg(_place(picture.item.path))
         target.parent.mkdir(parents=True, exist_ok=True)
         drawn = draw(read_picture(picture.item.path), picture.rows, self.class_names)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -110,7 +110,10 @@ class Annotator:
 
 
 def _place(path: str) -> Path:
-    """Where below the folder a picture is drawn: its own path, without what leads out of it; as JPEG."""
-    parts = [part for part in Path(path).parts if part not in ("..", ".", Path(path).anchor)]
-    place = Path(*parts)
-    return place.with_name(f"{place.name}.jpg") if place.suffix.lower() not in (".jpg", ".jpeg") else place
+    """Where below the folder something is drawn: its own path, without what leads out of the folder."""
+    return Path(*[part for part in Path(path).parts if part not in ("..", ".", Path(path).anchor)])
+
+
+def _as_jpeg(place: Path) -> Path:
+    """With a JPEG's ending; another is kept in front of it, so that a.png and a.jpg stay two."""
+    return place if place.suffix.lower() in (".jpg", ".jpeg") else place.with_name(f"{place.name}.jpg")

@@ -79,7 +79,10 @@ def _write_csv(file: IO[str], rows: Iterator[Row]) -> None:
 def _read_csv(path: Path) -> Iterator[Row]:
     kinds: dict[str, Any] = {"int32": int, "float32": float, "float64": float, "string": str}
     with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+        reader = csv.DictReader(file)
+        if list(reader.fieldnames or ()) != list(COLUMNS):
+            raise ValueError("its columns are others")
+        for row in reader:
             yield {name: kinds[kind](row[name]) if row[name] else None for name, kind in COLUMNS.items()} | {
                 "note": row["note"]
             }

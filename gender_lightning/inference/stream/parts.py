@@ -110,6 +110,8 @@ class Output:
         if not resume and (self.folder.exists() or self.path.exists()):
             what = "an unfinished job lies beside it" if self.folder.exists() else "it is there already"
             raise UserError(f"output={self.path}: {what}. Go on with resume=true, or choose another output=...")
+        if self.path.exists():
+            next(read_rows(self.path), None)  # refused here if it is something else
         self.folder.mkdir(exist_ok=True)
         file = self.folder / "settings.json"
         if not file.is_file():

@@ -6,6 +6,7 @@ done, not in the order of the pictures.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator
@@ -64,15 +65,15 @@ class RayJob:
         Raises:
             UserError: The cluster cannot be reached or has no room for a worker, or what a worker says.
         """
-        import ray
+        ray = _import_ray()
 
         with _connected(address):
             blocks = [ray.put(block) for block in _blocks(items, self.chunk)]
             if not blocks:
                 return
-            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            resources: dict[str, float] = ray.cluster_resources()
             number = self._number_of(workers, resources, len(blocks))
-            data = ray.data.from_arrow_refs(blocks).map_batches(  # type: ignore[arg-type]
+            data = ray.data.from_arrow_refs(blocks).map_batches(
                 self.worker,
                 fn_constructor_args=(self,),
                 compute=ray.data.ActorPoolStrategy(size=number),
@@ -127,6 +128,12 @@ class RayWorker:
 RayJob.worker = RayWorker
 
 
+def _import_ray() -> Any:
+    """Ray with its data package; untyped, so that types are checked alike with and without it."""
+    importlib.import_module("ray.data")
+    return importlib.import_module("ray")
+
+
 def _blocks(items: Iterable[Item], size: int) -> Iterator[pa.Table]:
     """Tables of names and paths; a path is bytes, since not every one is UTF-8."""
     import pyarrow as pa
@@ -153,13 +160,13 @@ def _pictures(rows: list[dict[str, Any]]) -> Iterator[Judged]:
 def _connected(address: str | None) -> Iterator[None]:
     """A cluster, left as it was found."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
-    import ray
+    ray = _import_ray()
 
     if ray.is_initialized():
         yield
         return
     try:
-        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+        ray.init(address or "local", include_dashboard=False if address is None else None, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
             f"ray.address={address}: no cluster answers there ({error}). Start one with ray start."

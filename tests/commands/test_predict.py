@@ -1,0 +1,215 @@
+"""`predict`: what a user types, and what lies there afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from gender_lightning.__main__ import main
+from gender_lightning.commands.predict import predict
+from gender_lightning.config import PredictConfig, parse_config
+from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.overrides import compose
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(2)
+    path = tmp_path_factory.mktemp("predict") / "best.ckpt"
+    net = create_backbone("timm/test_resnet", image_size=32)
+    save_weights(path, net.state_dict(), ModelSpec("timm/test_resnet", 32))
+    return path
+
+
+def draw(folder: Path, number: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    for place in range(number):
+        small = rng.integers(40, 220, (6, 5, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((89, 109)).save(folder / f"{place:04d}.jpg", quality=90)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with twelve pictures, one of them broken."""
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "photos", 12)
+    (tmp_path / "photos" / "0003.jpg").write_text("no picture")
+    return tmp_path
+
+
+def run(checkpoint: Path, *overrides: str) -> dict[str, int]:
+    typed = [f"checkpoint={checkpoint}", "workers=0", "accelerator=cpu", *overrides]
+    return dict(predict(parse_config(PredictConfig, compose("predict", typed))))
+
+
+def test_from_the_command_line(
+    checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["gender-lightning", "predict", f"checkpoint={checkpoint}", "input=photos/*.jpg", "workers=0"]
+    )
+    main()
+    said = capsys.readouterr().out
+    assert "12 pictures: " in said and "1 unreadable" in said and str(here / "predictions.csv") in said
+    table = pd.read_csv("predictions.csv")
+    assert table["image"].tolist() == [f"photos/{number:04d}.jpg" for number in range(12)]
+    assert table["status"].tolist() == ["crop"] * 3 + ["unreadable"] + ["crop"] * 8
+    assert set(table["label"].dropna()) <= {"female", "male"} and table["probability"].dropna().between(0, 1).all()
+
+
+def test_several_inputs_and_a_list_and_names_from_a_pipe(
+    checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "list.txt").write_text("photos/0001.jpg\nphotos/gone.jpg\n")
+    counts = run(checkpoint, "input=[photos/0000.jpg,list.txt]", "output=a.jsonl")
+    assert counts["pictures"] == 3 and counts["unreadable"] == 1
+    assert "No such file" in pd.read_json("a.jsonl", lines=True)["note"].iloc[2]
+    with (here / "list.txt").open() as lines:
+        monkeypatch.setattr("sys.stdin", lines)
+        assert run(checkpoint, "input=-", "output=b.parquet")["pictures"] == 2
+
+
+def test_uncertain_below_a_confidence(checkpoint: Path, here: Path) -> None:
+    run(checkpoint, "input=photos")
+    probability = pd.read_csv("predictions.csv")["probability"]
+    confidence = np.maximum(probability, 1 - probability)
+    least = float(confidence.dropna().sort_values().iloc[5])
+    counts = run(checkpoint, "input=photos", "output=sure.csv", f"min_confidence={least}")
+    assert counts["uncertain"] == 5
+    labels = pd.read_csv("sure.csv")["label"]
+    assert (labels[confidence < least] == "uncertain").all() and (labels[confidence >= least] != "uncertain").all()
+
+
+def test_resuming_adds_what_is_new_and_nothing_twice(checkpoint: Path, here: Path) -> None:
+    run(checkpoint, "input=photos")
+    with pytest.raises(UserError, match="resume=true"):
+        run(checkpoint, "input=photos")
+    draw(here / "photos" / "more", 3)
+    assert run(checkpoint, "input=photos", "resume=true")["pictures"] == 3
+    table = pd.read_csv("predictions.csv")
+    assert len(table) == table["image"].nunique() == 15
+
+
+def test_an_error_midway_keeps_what_is_done(
+    checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gender_lightning.inference.stream.local import Judge
+
+    whole = Judge.__call__
+    calls: list[int] = []
+
+    def third_time_unlucky(self: Judge, prepared: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(self, prepared)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "__call__", third_time_unlucky)
+        with pytest.raises(KeyboardInterrupt):
+            run(checkpoint, "input=photos", "batch_size=4")
+    assert not (here / "predictions.csv").exists() and "resume=true goes on" in capsys.readouterr().out
+    assert run(checkpoint, "input=photos", "batch_size=4", "resume=true")["pictures"] == 4
+    assert pd.read_csv("predictions.csv")["image"].nunique() == 12
+
+
+def test_annotated_pictures(checkpoint: Path, here: Path) -> None:
+    run(checkpoint, "input=photos", "annotate=true")
+    drawn = sorted((here / "predictions_annotated" / "photos").iterdir())
+    assert [file.name for file in drawn] == [f"{number:04d}.jpg" for number in range(12) if number != 3]
+    with Image.open(drawn[0]) as image, Image.open(here / "photos" / drawn[0].name) as before:
+        assert image.size == before.size
+        assert (np.abs(np.asarray(image).astype(int) - np.asarray(before)) > 40).any(axis=2).mean() > 0.02
+
+
+@pytest.fixture
+def film(here: Path) -> Path:
+    """Ten frames, five a second."""
+    path = here / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (178, 218))
+    for number in range(10):
+        writer.write(np.full((218, 178, 3), number * 20, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_video_gives_rows_by_frame_and_a_video(checkpoint: Path, here: Path, film: Path) -> None:
+    counts = run(checkpoint, "input=film.mp4", "frame_step=3", "annotate=true")
+    table = pd.read_csv("predictions.csv")
+    assert counts["pictures"] == 4 and table["frame"].tolist() == [0, 3, 6, 9]
+    assert table["second"].tolist() == pytest.approx([0, 0.6, 1.2, 1.8], abs=0.01)
+    assert table["probability"].nunique() > 1
+    drawn = here / "predictions_annotated" / "film.mp4"
+    capture = cv2.VideoCapture(str(drawn))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(5 / 3, abs=0.01)
+    assert sum(1 for _ in iter(lambda: capture.read()[0], False)) == 4
+    assert not list((here / "predictions_annotated").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["input=photos/none/*.jpg"], "matches nothing"),
+        (["input=empty"], "there is no picture in it"),
+        (["input=photos", "output=x.xlsx"], "its ending names no format"),
+        (["input=photos", "target_accuracy=0.99"], "lies in no run directory"),
+        (["input=photos", "face_model=photos/0000.jpg"], "SHA-256"),
+        (["input=bad.mp4"], "no video that OpenCV reads"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(checkpoint: Path, here: Path, typed: list[str], said: str) -> None:
+    (here / "empty").mkdir()
+    (here / "bad.mp4").write_text("no video")
+    before = set(here.iterdir())
+    with pytest.raises(UserError, match=said):
+        run(checkpoint, *typed)
+    assert {it for it in here.iterdir() if it.name != "predictions.csv.parts"} == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["min_confidence=0.9", "target_accuracy=0.9"], "exclude each other"),
+        (["faces=none", "min_face=40"], "no effect with faces=none"),
+        (["engine=ray", "annotate=true"], "annotate=true needs engine=local"),
+        (["faces=some"], "faces=some"),
+        (["min_confidence=2"], "min_confidence=2"),
+    ],
+)
+def test_contradictions_are_found_before_anything_is_read(typed: list[str], said: str) -> None:
+    with pytest.raises(UserErrors, match=said):
+        parse_config(PredictConfig, compose("predict", ["checkpoint=x", "input=y", *typed]))
+
+
+@pytest.mark.slow
+def test_kills_and_resumes_end_in_every_row_once(checkpoint: Path, here: Path) -> None:
+    draw(here / "many", 3000)
+    command = [sys.executable, "-m", "gender_lightning", "predict", f"checkpoint={checkpoint}", "input=many"]
+    command += ["output=out.parquet", "batch_size=16", "workers=1", "resume=true"]
+    parts = here / "out.parquet.parts"
+    kills = 0
+    for wanted in (1, 2):
+        job = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        while job.poll() is None and len(list(parts.glob("0*.jsonl"))) < wanted:
+            time.sleep(0.02)
+        if job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
+            kills += 1
+        job.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    table = pd.read_parquet(here / "out.parquet")
+    assert len(table) == table["image"].nunique() == 3000 and not parts.exists()

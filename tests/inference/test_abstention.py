@@ -1,0 +1,76 @@
+"""From which confidence on labels are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from gender_lightning.errors import UserError
+from gender_lightning.evaluation.selective import choose_abstention
+from gender_lightning.inference.abstention import least_confidence
+from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
+from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.checkpoint import ModelSpec, save_weights
+
+SPEC = ModelSpec("timm/test_resnet", 32, temperature=2.0, threshold=0.4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory whose valid split knows how often a confidence is right."""
+    root = tmp_path_factory.mktemp("run")
+    torch.manual_seed(1)
+    (root / "checkpoints").mkdir()
+    save_weights(
+        root / "checkpoints" / "best.ckpt", create_backbone("timm/test_resnet", image_size=32).state_dict(), SPEC
+    )
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 8, 4000)
+    labels = rng.random(4000) < 1 / (1 + np.exp(-logits / 2))
+    (root / "predictions").mkdir()
+    pd.DataFrame({"label": labels.astype(np.int8), "logit": logits.astype(np.float32)}).to_parquet(
+        root / "predictions" / "valid.parquet"
+    )
+    return root
+
+
+@pytest.mark.parametrize("place", [".", "checkpoints/best.ckpt", "checkpoints/last.ckpt"])
+def test_a_target_is_met_as_evaluate_says(run: Path, place: str) -> None:
+    table = pd.read_parquet(run / "predictions" / "valid.parquet")
+    for target in (0.95, 0.98):
+        chosen = choose_abstention(table["label"], table["logit"], 2.0, target, threshold=0.4).min_confidence
+        assert least_confidence(run / place, SPEC, target_accuracy=target) == chosen
+    default = choose_abstention(table["label"], table["logit"], 2.0, 0.99, threshold=0.4).min_confidence
+    assert default is not None and 0.5 < default < 1
+    assert least_confidence(run / place, SPEC) == load(run, device="cpu").min_confidence == default
+    assert least_confidence(run / place, SPEC, 0.7) == 0.7 and least_confidence(run / place, SPEC, 0) == 0
+
+
+def test_the_label_is_held_back_below_it() -> None:
+    said = [label_of(value, SPEC, 0.7) for value in (0.1, 0.31, 0.39, 0.41, 0.69, 0.71)]
+    assert said == ["female", UNCERTAIN, UNCERTAIN, UNCERTAIN, UNCERTAIN, "male"]
+    assert [label_of(value, SPEC, 0.0) for value in (0.39, 0.41)] == ["female", "male"]
+
+
+def test_what_cannot_be_promised_is_said(run: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "best.ckpt"
+    assert least_confidence(alone, SPEC) == 0
+    with pytest.raises(UserError, match="lies in no run directory"):
+        least_confidence(alone, SPEC, target_accuracy=0.9)
+    with pytest.raises(UserError, match="cannot be guaranteed"):
+        least_confidence(run, SPEC, target_accuracy=0.99999)
+    with pytest.raises(UserError, match="exclude each other"):
+        least_confidence(run, SPEC, 0.5, 0.5)
+    for wrong in ({"min_confidence": 1.1}, {"target_accuracy": 1.0}, {"target_accuracy": 0.0}):
+        with pytest.raises(UserError, match="Give a number"):
+            least_confidence(run, SPEC, **wrong)
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "valid.parquet").write_text("broken")
+    with pytest.raises(UserError, match="no predictions table"):
+        least_confidence(tmp_path, SPEC)
+    pd.DataFrame({"label": [1, 0], "logit": [3.0, -3.0]}).to_parquet(tmp_path / "predictions" / "valid.parquet")
+    assert least_confidence(tmp_path, SPEC) == 0  # too few to promise anything

@@ -1,0 +1,213 @@
+"""Detection and alignment, on a photograph that ships with matplotlib and on drawn places."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gender_lightning.data.decoding import Framing, frame
+from gender_lightning.errors import UserError
+from gender_lightning.inference.faces import yunet
+from gender_lightning.inference.faces.alignment import EYES, align, has_celeba_shape, is_framed
+from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.faces.face import Box, Face
+from gender_lightning.inference.faces.mtcnn import Mtcnn
+
+FRAMING = Framing(32)
+
+
+@pytest.fixture(scope="module")
+def mtcnn() -> Mtcnn:
+    return Mtcnn()
+
+
+class Fixed:
+    """A detector that finds what it is told."""
+
+    def __init__(self, *faces: Face) -> None:
+        self.faces = list(faces)
+        self.asked = 0
+
+    def detect(self, picture: np.ndarray) -> list[Face]:
+        self.asked += 1
+        return self.faces
+
+
+def face(left: tuple[float, float], right: tuple[float, float]) -> Face:
+    return Face(Box(0, 0, 50, 60), (left, right), 0.99)
+
+
+def dots(height: int, width: int, places: tuple[tuple[float, float], ...], radius: float) -> np.ndarray:
+    """White discs on black."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    inside = [np.hypot(x - px, y - py) <= radius for px, py in places]
+    return np.repeat(np.any(inside, axis=0)[..., None].astype(np.uint8) * 255, 3, axis=2)
+
+
+def centroid(picture: np.ndarray, side: slice) -> tuple[float, float]:
+    grey = picture[:, side, 0].astype(float)
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]] + 0.5
+    return float((grey * x).sum() / grey.sum()) + (side.start or 0), float((grey * y).sum() / grey.sum())
+
+
+@pytest.mark.parametrize(
+    "eyes", [((100.0, 200.0), (180.0, 200.0)), ((150.0, 120.0), (190.0, 160.0)), ((300.0, 90.0), (320.0, 80.0))]
+)
+def test_alignment_puts_the_eyes_where_celeba_has_them(eyes: tuple[tuple[float, float], tuple[float, float]]) -> None:
+    distance = np.hypot(eyes[1][0] - eyes[0][0], eyes[1][1] - eyes[0][1])
+    aligned = align(dots(400, 450, eyes, distance / 8), face(*eyes))
+    assert aligned.shape == (218, 178, 3) and aligned.dtype == np.uint8
+    for found, wanted in zip((centroid(aligned, slice(0, 89)), centroid(aligned, slice(89, 178))), EYES, strict=True):
+        assert found == pytest.approx(wanted, abs=0.25)
+
+
+def test_alignment_of_an_aligned_picture_changes_nothing_and_repeats_the_edge() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (218, 178, 3), dtype=np.uint8)
+    assert np.abs(align(picture, face(*EYES)).astype(int) - picture).max() <= 1
+    moved = align(picture, face((EYES[0][0] - 40, EYES[0][1]), (EYES[1][0] - 40, EYES[1][1])))
+    assert np.abs(moved[:, 45:].astype(int) - picture[:, 5:138]).max() <= 1
+    assert np.abs(moved[:, :30].astype(int) - picture[:, :1]).max() <= 1
+
+
+def test_the_photographs_face_is_found_anywhere_and_at_any_size(mtcnn: Mtcnn, hopper: np.ndarray) -> None:
+    (found,) = mtcnn.detect(hopper)
+    (left, right), box = found.eyes, found.box
+    assert 205 < left[0] < 235 and 180 < left[1] < 205 and 295 < right[0] < 320 and 175 < right[1] < 200
+    assert box.left < left[0] < right[0] < box.left + box.width and box.top < left[1] < box.top + box.height
+    half = np.asarray(Image.fromarray(hopper).resize((256, 300)))
+    canvas = np.full((700, 900, 3), 128, np.uint8)
+    canvas[300:600, 500:756] = half
+    (again,) = mtcnn.detect(canvas)
+    expected = np.array(found.eyes) / 2 + (500, 300)
+    assert np.abs(np.array(again.eyes) - expected).max() < 0.1 * found.eye_distance / 2
+    assert mtcnn.detect(canvas[:250]) == []
+
+
+def test_two_faces_come_the_larger_first(mtcnn: Mtcnn, hopper: np.ndarray) -> None:
+    canvas = np.zeros((600, 800, 3), np.uint8)
+    canvas[:300, :256] = np.asarray(Image.fromarray(hopper).resize((256, 300)))
+    canvas[:, 288:] = hopper
+    first, second = mtcnn.detect(canvas)
+    assert first.box.left > 288 > second.box.left + second.box.width and first.eye_distance > second.eye_distance
+
+
+def test_a_least_size_leaves_smaller_faces_out(hopper: np.ndarray) -> None:
+    assert len(load_detector(min_face=100).detect(hopper)) == 1
+    assert load_detector(min_face=400).detect(hopper) == []
+
+
+@pytest.mark.parametrize(("size", "known"), [((218, 178), True), ((109, 89), True), ((436, 356), True)]
+                         + [(size, False) for size in ((1000, 800), (600, 512), (2180, 1780))])  # fmt: skip
+def test_celebas_shape(size: tuple[int, int], known: bool) -> None:
+    assert has_celeba_shape(*size) == known
+
+
+def test_what_is_in_celebas_framing_is_used_as_it_is(hopper: np.ndarray, mtcnn: Mtcnn) -> None:
+    (found,) = mtcnn.detect(hopper)
+    aligned = align(hopper, found)
+    detector = Fixed(found)
+    (crop,) = Cropper(FRAMING, "auto", detector).crops(aligned)
+    assert crop.status == "crop" and detector.asked == 0  # by its shape alone
+    assert np.array_equal(crop.pixels, frame(aligned, FRAMING))
+    square = np.ascontiguousarray(aligned[20:198])  # another shape, the eyes where the network expects them
+    (crop,) = Cropper(FRAMING, "auto", mtcnn).crops(square)
+    assert crop.status == "crop" and np.array_equal(crop.pixels, frame(square, FRAMING))
+    (crop,) = Cropper(FRAMING, "detect", mtcnn).crops(aligned)
+    assert crop.status == "face"
+    (crop,) = Cropper(FRAMING, "auto", mtcnn).crops(hopper)
+    assert crop.status == "face" and np.abs(crop.pixels.astype(int) - frame(aligned, FRAMING)).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "framed"),
+    [
+        ((69.5, 91.5), (107.5, 91.5), True), ((60.0, 91.5), (98.0, 91.5), True), ((40.0, 91.5), (78.0, 91.5), False),
+        ((79.5, 91.5), (97.5, 91.5), False), ((58.0, 91.5), (119.0, 91.5), False),
+        ((69.5, 81.5), (107.5, 101.5), False),
+    ],
+)  # fmt: skip
+def test_where_the_eyes_decide(left: tuple[float, float], right: tuple[float, float], framed: bool) -> None:
+    assert is_framed(face(left, right), 178, 178, FRAMING) == framed
+    doubled = face((left[0] * 2, left[1] * 2), (right[0] * 2, right[1] * 2))
+    assert is_framed(doubled, 356, 356, FRAMING) == framed
+
+
+def test_pictures_without_a_face() -> None:
+    nothing = Fixed()
+    small, large = np.zeros((200, 218, 3), np.uint8), np.zeros((200, 219, 3), np.uint8)
+    (crop,) = Cropper(FRAMING, "auto", nothing).crops(small)
+    assert crop.status == "crop" and "no face found" in crop.note
+    assert Cropper(FRAMING, "auto", nothing).crops(large) == []
+    assert Cropper(FRAMING, "detect", nothing).crops(small) == []
+    assert Cropper(FRAMING, "none", nothing).crops(large)[0].box == Box(10, 0, 200, 200)
+
+
+def test_a_small_face_is_said() -> None:
+    picture = np.zeros((600, 800, 3), np.uint8)
+    crops = Cropper(FRAMING, "detect", Fixed(face((100, 100), (118, 100)), face((300, 300), (340, 300)))).crops(picture)
+    assert [crop.note for crop in crops] == ["small face: 18 px between the eyes", ""]
+
+
+def test_an_unknown_choice_is_refused() -> None:
+    with pytest.raises(UserError, match="auto, detect, none"):
+        Cropper(FRAMING, "some")  # type: ignore[arg-type]
+
+
+def test_yunet_reads_opencvs_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    seen: dict[str, object] = {}
+
+    class Net:
+        def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802
+            seen["size"] = size
+
+        def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
+            seen["blue first"] = picture[0, 0].tolist()
+            row = [100, 50, 60, 80, 150, 80, 120, 82, 130, 95, 145, 110, 122, 112, 0.97]
+            return 1, np.array([row, [v / 2 for v in row[:14]] + [0.9]], np.float32)
+
+    monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *a, **k: Net()))
+    model = tmp_path / "yunet.onnx"
+    model.write_bytes(b"weights")
+    monkeypatch.setattr(yunet, "SHA256", hashlib.sha256(b"weights").hexdigest())
+    picture = np.zeros((1280, 2560, 3), np.uint8)
+    picture[..., 0] = 200
+    detector = pickle.loads(pickle.dumps(load_detector(model)))
+    first, second = detector.detect(picture)
+    assert seen == {"size": (1280, 640), "blue first": [0, 0, 200]}
+    assert first.box == Box(200, 100, 120, 160) and first.eyes == ((240, 164), (300, 160))
+    assert first.score == pytest.approx(0.97) and second.box.width == 60
+    assert len(load_detector(model, min_face=100).detect(picture)) == 1
+
+
+def test_a_file_that_is_not_yunet_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be read.*onnx"):
+        load_detector(tmp_path / "absent.onnx")
+    for content, hint in ((b"other", "SHA-256"), (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer")):
+        (tmp_path / "other.onnx").write_bytes(content)
+        with pytest.raises(UserError, match=hint):
+            load_detector(tmp_path / "other.onnx")
+
+
+def test_real_faces_have_their_eyes_where_alignment_puts_them(mtcnn: Mtcnn) -> None:
+    root = Path(os.environ.get("CELEBA_MINI", Path(__file__).parents[3] / "shared" / "celeba-mini"))
+    if not (root / "list_eval_partition.txt").is_file():
+        pytest.skip("celeba-mini is not there: set CELEBA_MINI")
+    lines = (root / "list_eval_partition.txt").read_text().splitlines()
+    names = [line.split()[0] for line in lines if line.endswith(" 0")][:20]
+    eyes = []
+    for name in names:
+        picture = np.asarray(Image.open(root / "img_align_celeba" / name).convert("RGB"))
+        found = mtcnn.detect(picture)
+        assert len(found) <= 1
+        eyes += [np.array(it.eyes) * (178 / picture.shape[1]) for it in found]
+    assert len(eyes) >= 18
+    assert np.abs(np.mean(eyes, axis=0) - EYES).max() < 2  # px of 178 x 218

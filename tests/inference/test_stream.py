@@ -1,0 +1,267 @@
+"""Sources, tables that survive a kill, and the job on one machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from gender_lightning.data.decoding import Framing
+from gender_lightning.errors import UserError
+from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.faces.face import Box
+from gender_lightning.inference.predictor import load
+from gender_lightning.inference.stream.formats import read_rows
+from gender_lightning.inference.stream.items import COLUMNS, Item, Judged, Looked, Row, Seen, judged
+from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.parts import Output
+from gender_lightning.inference.stream.sources import Source
+from gender_lightning.models.checkpoint import load_network
+from gender_lightning.training.hardware import resolve_hardware
+
+SETTINGS = {"checkpoint": "x", "faces": "auto"}
+
+
+def names(*inputs: str) -> list[str]:
+    source = Source(inputs)
+    source.check()
+    return [item.path for item in source.items()]
+
+
+def rows_of(name: str, faces: int = 1, frame: int | None = None) -> Judged:
+    seen = tuple(Seen(Box(1, 2, 3, 4), "face", "") for _ in range(faces))
+    item = Item(name, name, frame, None if frame is None else frame / 2)
+    return judged(Looked(item, seen), ["male"] * faces, [0.75] * faces)
+
+
+def test_a_folder_is_read_with_all_below_it(tmp_path: Path) -> None:
+    for name in ("b/2.PNG", "b/1.jpg", "a.jpeg", ".hidden.jpg", "notes.txt", "b/.git/x.jpg", "film.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    assert names(str(tmp_path)) == [str(tmp_path / name) for name in ("a.jpeg", "b/1.jpg", "b/2.PNG")]
+    assert Source((str(tmp_path),)).count() == 3
+    assert names(str(tmp_path / "b" / "*.jpg")) == [str(tmp_path / "b" / "1.jpg")]
+    assert names(str(tmp_path / "b" / "1.jpg"), str(tmp_path / "a.jpeg"))[1].endswith("a.jpeg")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "wanted"),
+    [
+        ("list.txt", "a.jpg\r\n\n  sub/b c.png  \n/abs/c.jpg", ["a.jpg", "sub/b c.png", "/abs/c.jpg"]),
+        ("list.csv", 'id,Path\n1,a.jpg\n2,"b,c.jpg"\n', ["a.jpg", "b,c.jpg"]),
+        ("list.csv", "name,age\nx.jpg,3\n", ["x.jpg"]),
+        ("list.csv", "a.jpg,1\nb.jpg,2\n", ["a.jpg", "b.jpg"]),
+        ("list.tsv", "\ufeffimage\tage\na.jpg\t3\n", ["a.jpg"]),
+        ("list.txt", "", []),
+    ],
+)
+def test_lists(tmp_path: Path, file: str, text: str, wanted: list[str]) -> None:
+    (tmp_path / file).write_text(text, encoding="utf-8", newline="")
+    assert names(str(tmp_path / file)) == [os.path.join(tmp_path, name) for name in wanted]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a.jpg\nb.jpg\n"))
+    assert names("-") == ["a.jpg", "b.jpg"]
+    assert Source(("-",)).count() is None
+
+
+def test_a_name_that_is_no_utf8_can_be_written_everywhere(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    with open(path, "wb"):
+        pass
+    (item,) = Source((str(tmp_path),)).items()
+    assert os.fsencode(item.path) == path and item.name == f"{tmp_path}/caf\\xe9.jpg"
+
+
+@pytest.mark.parametrize("text", ["absent.jpg", "absent/*.jpg", "camera:x"])
+def test_what_is_not_there_is_said_at_once(text: str) -> None:
+    with pytest.raises(UserError, match="input="):
+        Source((text,)).check()
+
+
+def test_a_camera_that_is_not_there() -> None:
+    source = Source(("camera:97",))
+    source.check()
+    assert source.is_endless
+    with pytest.raises(UserError, match="no such camera"):
+        next(source.items())
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_a_table_holds_what_was_written(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    output = Output(path, SETTINGS, resume=False)
+    output.write([rows_of('a,b"c.jpg', 2), rows_of("film.mp4", 1, frame=3)])
+    output.write([judged(Looked(Item("ü.jpg", ""), status="unreadable", note="it is empty"), [], [])])
+    assert not path.exists()
+    output.finish()
+    assert list(tmp_path.iterdir()) == [path]
+    rows = list(read_rows(path))
+    assert [row["image"] for row in rows] == ['a,b"c.jpg', 'a,b"c.jpg', "film.mp4", "ü.jpg"]
+    assert [row["face"] for row in rows] == [0, 1, 0, None]
+    assert rows[2] == rows_of("film.mp4", 1, frame=3).rows[0]
+    assert rows[3]["label"] is None and rows[3]["probability"] is None and rows[3]["note"] == "it is empty"
+    reader = {".csv": pd.read_csv, ".jsonl": lambda it: pd.read_json(it, lines=True), ".parquet": pd.read_parquet}
+    assert list(reader[ending](path).columns) == list(COLUMNS)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_a_job_goes_on_where_it_was_killed(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    first = Output(path, SETTINGS, resume=True)
+    first.write([rows_of("a.jpg"), rows_of("twice.jpg", 3), rows_of("twice.jpg", 3)])
+    first.flush()
+    first.write([rows_of("lost.jpg")])  # killed before it was on the disk
+    (first.folder / ".00000002.jsonl.99").write_text('{"image": "half')
+    second = Output(path, SETTINGS, resume=True)
+    done = second.done()
+    assert done.pictures == 3
+    taken = [done.take(Item(name, "")) for name in ("a.jpg", "twice.jpg", "lost.jpg", "twice.jpg", "twice.jpg")]
+    assert taken == [True, True, False, True, False]
+    second.write([rows_of("lost.jpg")])
+    second.finish()
+    assert [row["image"] for row in read_rows(path)] == ["a.jpg", *["twice.jpg"] * 6, "lost.jpg"]
+    third = Output(path, SETTINGS, resume=True)  # with new pictures, when it was finished before
+    assert third.done().pictures == 4
+    third.write([rows_of("new.jpg")])
+    third.finish()
+    assert [row["image"] for row in read_rows(path)][-2:] == ["lost.jpg", "new.jpg"]
+
+
+def test_a_kill_between_the_last_two_steps_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.csv"
+    output = Output(path, SETTINGS, resume=False)
+    output.write([rows_of("a.jpg")])
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            output.finish()
+    assert path.is_file() and output.folder.is_dir()
+    again = Output(path, SETTINGS, resume=True)
+    assert again.done().pictures == 1
+    again.finish()
+    assert len(list(read_rows(path))) == 1
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    Output(path, SETTINGS, resume=False)
+    with pytest.raises(UserError, match="unfinished job.*resume=true"):
+        Output(path, SETTINGS, resume=False)
+    with pytest.raises(UserError, match="begun with faces=auto"):
+        Output(path, {**SETTINGS, "faces": "none"}, resume=True)
+    (tmp_path / "other.csv").write_text("mine")
+    with pytest.raises(UserError, match="there already"):
+        Output(tmp_path / "other.csv", SETTINGS, resume=False)
+    with pytest.raises(UserError, match="no table of predictions"):
+        Output(tmp_path / "other.csv", SETTINGS, resume=True).done()
+    with pytest.raises(UserError, match=r"\.csv, \.parquet, \.jsonl"):
+        Output(tmp_path / "out.xlsx", SETTINGS, resume=False)
+    with pytest.raises(UserError, match="cannot be written"):
+        Output(tmp_path / "other.csv" / "below.csv", SETTINGS, resume=False)
+
+
+def _rows(checkpoint: Path, items: Iterator[Item], **options: int) -> list[Row]:
+    network = load_network(checkpoint)
+    judge = Judge(network, resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
+    chunks = predict_stream(items, Cropper(Framing(32)), judge, **options)  # type: ignore[arg-type]
+    return [row for pictures in chunks for picture in pictures for row in picture.rows]
+
+
+@pytest.mark.parametrize(("workers", "chunk"), [(0, 8), (2, 7)])
+def test_the_stream_says_what_the_predictor_says(
+    small_checkpoint: Path, pictures: Path, workers: int, chunk: int
+) -> None:
+    rows = _rows(small_checkpoint, Source((str(pictures),)).items(), workers=workers, chunk=chunk)
+    assert [Path(row["image"]).name for row in rows] == [f"{number:02d}.jpg" for number in range(40)]
+    predictor = load(small_checkpoint, device="cpu")
+    for row in rows:
+        if row["image"].endswith("07.jpg"):
+            assert row["status"] == "unreadable" and row["label"] is None and "07.jpg does not decode" in row["note"]
+            continue
+        expected = predictor.predict(row["image"])
+        assert row["label"] == expected.label and row["status"] == expected.status == "crop"
+        assert row["probability"] == pytest.approx(expected.probability, abs=1e-5)
+        assert (row["left"], row["top"], row["width"], row["height"]) == (0, 10, 89, 89)
+
+
+def test_pictures_are_read_only_as_they_are_needed(small_checkpoint: Path, pictures: Path) -> None:
+    asked = 0
+
+    def endless() -> Iterator[Item]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield Item("a.jpg", str(pictures / "a" / "00.jpg"))
+
+    judge = Judge(load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
+    stream = predict_stream(endless(), Cropper(Framing(32)), judge, workers=2, chunk=5)
+    for _ in range(4):
+        assert len(next(stream)) == 5
+    assert asked <= (4 + 2 * 2) * 5
+    stream.close()
+
+
+def test_a_crowd_goes_through_the_network_in_batches(small_checkpoint: Path) -> None:
+    judge = Judge(load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.6, 4)
+    faces = torch.randint(0, 256, (11, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = judge.network.probability(faces).tolist()
+    assert judge.probabilities(faces) == pytest.approx(expected, abs=1e-5)
+    assert judge.probabilities(faces[:0]) == []
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    output = Output(tmp_path / "out.jsonl", SETTINGS, resume=False)
+    output.write([judged(Looked(Item("a.jpg", "")), [], [])])
+    output.finish()
+    (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=lambda name: pytest.fail(name))["status"] == "no_face"
+    assert not any(isinstance(value, float) and math.isnan(value) for value in json.loads(line).values())
+
+
+def test_csv_opens_in_a_spreadsheet(tmp_path: Path) -> None:
+    output = Output(tmp_path / "out.csv", SETTINGS, resume=False)
+    output.write([rows_of("line\nbreak.jpg")])
+    output.finish()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        header, row = csv.reader(file)
+    assert header == list(COLUMNS) and row[0] == "line\nbreak.jpg"
+
+
+def test_every_kind_of_file_is_read_and_said(small_checkpoint: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    small = Image.fromarray(rng.integers(40, 220, (6, 5, 3), dtype=np.uint8)).resize((89, 109))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    small.save(tmp_path / "plain.png")
+    small.rotate(90, expand=True).save(tmp_path / "turned.png", exif=exif)
+    small.convert("L").save(tmp_path / "grey.jpg")
+    small.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    small.convert("RGBA").save(tmp_path / "alpha.png")
+    Image.fromarray(np.asarray(small.convert("L")).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    (tmp_path / "empty.jpg").touch()
+    rows = {
+        Path(row["image"]).name: row
+        for row in _rows(small_checkpoint, Source((str(tmp_path),)).items(), workers=0, chunk=4)
+    }
+    assert {name: row["note"] for name, row in rows.items() if name != "empty.jpg"} == {
+        "alpha.png": "transparency over white", "cmyk.jpg": "CMYK", "deep.png": "16-bit", "grey.jpg": "grey",
+        "plain.png": "", "turned.png": "turned as EXIF says",
+    }  # fmt: skip
+    plain = rows["plain.png"]["probability"]
+    assert rows["turned.png"]["probability"] == pytest.approx(plain, abs=1e-6)
+    assert rows["alpha.png"]["probability"] == pytest.approx(plain, abs=1e-6)
+    assert rows["empty.jpg"]["status"] == "unreadable"
