@@ -61,7 +61,7 @@ def test_every_data_set_is_valid_for_the_other_commands(choice: str) -> None:
 
 def test_no_file_is_forgotten() -> None:
     files = {str(file.relative_to(conf_dir()).with_suffix("")) for file in conf_dir().rglob("*.yaml")}
-    roots = {"train", "evaluate", "compare", "predict", "benchmark", "data"}
+    roots = {"train", "evaluate", "compare", "predict", "population", "export", "demo", "benchmark", "data"}
     ours = {"_terminal", *(f"_help_{root}" for root in roots)}
     assert files == {choice.replace("=", "/") for choice in CHOICES} | roots | ours
 

@@ -11,7 +11,8 @@ from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DemoConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.errors import UserError
-from gender_lightning.runs import Run, exit_on_sigterm
+from gender_lightning.interruption import Interruption
+from gender_lightning.runs import Run
 
 HOST = "127.0.0.1"
 _EXAMPLES = 6
@@ -21,7 +22,7 @@ _MEMORY = Path("/dev/shm")  # a file system in memory, where there is one: uploa
 def main(values: dict[str, Any]) -> None:
     """Take the composed config and serve the page until Ctrl-C."""
     set_up_logging()
-    with exit_on_sigterm():
+    with Interruption().listening(["SIGTERM"]):
         demo(parse_config(DemoConfig, values))
 
 

@@ -25,9 +25,10 @@ from gender_lightning.inference.stream.items import Judged
 from gender_lightning.inference.stream.local import Judge, predict_stream
 from gender_lightning.inference.stream.parts import Output
 from gender_lightning.inference.stream.sources import Source
+from gender_lightning.interruption import Interruption
 from gender_lightning.models.checkpoint import load_network
 from gender_lightning.models.files import checkpoint_file
-from gender_lightning.runs import Run, exit_on_sigterm
+from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.hardware import Hardware, resolve_hardware
 
@@ -37,7 +38,7 @@ _FRAMES = 8  # at a time: they are large, and lie in memory
 def main(values: dict[str, Any]) -> None:
     """Take the composed config, predict, print what was found."""
     set_up_logging()
-    with exit_on_sigterm():  # so that what is done is kept
+    with Interruption().listening(["SIGTERM"]):  # so that what is done is kept
         predict(parse_config(PredictConfig, values))
 
 
