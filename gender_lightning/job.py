@@ -68,6 +68,8 @@ def obey_parent_alone() -> None:
     if not hasattr(signal, "sigwaitinfo"):  # macOS, where nobody can say who has sent it
         return
     parent = os.getppid()
+    # not the default action, which would end this process where some other thread takes the signal
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:

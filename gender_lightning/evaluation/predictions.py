@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_ROWS, _MOST_COLUMNS, _MOST_BYTES = 20_000_000, 1000, 1 << 32
 _LONGEST_NAME = 4096  # bytes of a path
 _NUMBER_OR_NULL = "iuf"
+_MAY_LACK = (_NUMBER_OR_NULL, "f")  # logits are nan where a training has diverged
 _COLUMN_KINDS = {
     "image_id": "T", "split": "T", "label": "iu", "logit": "f", "probability": "f", "identity": _NUMBER_OR_NULL,
 }  # fmt: skip
@@ -107,7 +108,9 @@ def _is_of(column: Any, kinds: str) -> bool:
     """Whether a column is of numbers of these kinds (numpy's letters), or of texts (`T`)."""
     if kinds == "T":
         return bool(column.map(lambda value: isinstance(value, str)).all())
-    return getattr(column.dtype, "kind", "") in kinds and (kinds == _NUMBER_OR_NULL or not column.isna().any())
+    if kinds == _NUMBER_OR_NULL and column.isna().all():  # which has no type of its own
+        return True
+    return getattr(column.dtype, "kind", "") in kinds and (kinds in _MAY_LACK or not column.isna().any())
 
 
 def _check_size(path: Path) -> None:

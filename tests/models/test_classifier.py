@@ -28,6 +28,7 @@ NO_AUGMENTATION: dict[str, Any] = {
     "random_translation": 0.0,
     "mixup": 0.0,
     "cutmix": 0.0,
+    "extra": {},
     "fill": "reflection",
     "progressive": [],
 }

@@ -180,7 +180,7 @@ def test_a_run_draws_no_faces_where_it_says(run: Run, tmp_path: Path) -> None:
     values = overrides.compose("evaluate", [f"checkpoint={run.path}", f"data.root={place}"])
     change(run, "data", {**values["data"], "name": "synthetic"})
     with pytest.raises(UserError, match="faces are not in"):
-        evaluate._refuse_to_draw(parse_config(EvaluateConfig, values), run.path)
+        evaluate._refuse_to_draw(parse_config(EvaluateConfig, values), run)
     assert not place.exists()
 
 
@@ -227,7 +227,7 @@ def test_results_of_an_evaluation_do_not_leave_through_a_link(run: Run, tmp_path
     (run.path / "evaluation").symlink_to(tmp_path / "outside")
     values = overrides.compose("evaluate", [f"checkpoint={run.path}", "data=celeba"])
     with pytest.raises(UserError, match="leads out of the run directory"):
-        evaluate._output(parse_config(EvaluateConfig, values), run.path)
+        evaluate._output(parse_config(EvaluateConfig, values), run)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def finished(path: Path, **info: Any) -> Run:
 def test_numbers_and_slices_go_into_the_same_run(made: tuple[Evaluation, pd.DataFrame], tmp_path: Path) -> None:
     evaluation, table = made
     run = finished(tmp_path / "run")
-    log_evaluation(run, evaluation, table)
+    log_evaluation(run, evaluation, table, tmp_path)
     assert [path.name.rpartition("-")[2] for path in (run.path / "wandb").glob("offline-run-*")] == ["abcd1234"]
     text = str(records(run))
     assert "evaluation/celeba-test/accuracy" in text and "evaluation/celeba-test/slices" in text
@@ -58,7 +58,7 @@ def test_a_run_without_wandb_or_still_training_is_left_alone(
     made: tuple[Evaluation, pd.DataFrame], tmp_path: Path, info: dict[str, Any]
 ) -> None:
     run = finished(tmp_path / "run", **info)
-    log_evaluation(run, *made)
+    log_evaluation(run, *made, tmp_path)
     assert not (run.path / "wandb").exists()
 
 
@@ -73,5 +73,5 @@ def test_a_broken_wandb_is_a_warning(
 
     monkeypatch.setattr("wandb.init", broken)
     with caplog.at_level("WARNING"):
-        log_evaluation(finished(tmp_path / "run"), *made)
+        log_evaluation(finished(tmp_path / "run"), *made, tmp_path)
     assert "no space" in caplog.text
