@@ -21,6 +21,7 @@ from rich.table import Table
 
 from gender_lightning.console import console
 from gender_lightning.csv_text import cell
+from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.run_overrides import hydra_value
 from gender_lightning.runs import write_text
 from gender_lightning.sweeps.jobs import job_environment, sweep_name
@@ -141,7 +142,8 @@ def _tested(plan: Plan, run: Path) -> dict[str, float]:
             return {}
     content = json.loads(results.read_text())
     assert isinstance(content, dict)
-    return content
+    named = {f"test/{key}": content.get(f"test/{key}") for key in KEYS}  # the intervals stay in the evaluation
+    return {name: value for name, value in named.items() if value is not None}
 
 
 @contextmanager
