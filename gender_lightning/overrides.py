@@ -24,7 +24,7 @@ from gender_lightning.config import (
 from gender_lightning.config.base import Section
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.resolvers import register_resolvers
-from gender_lightning.config.validation import suggestion
+from gender_lightning.config.validation import short, suggestion
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.override_fields import extends, flat, is_known, nearest, path_of
 from gender_lightning.run_overrides import with_data_of_run
@@ -55,6 +55,10 @@ _SWEEPERS = {
     False: "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     True: "hydra_plugins.gender_lightning_sweeper.ProcessSweeper",
 }
+
+
+# What Hydra raises for overrides that it has not thought of: data=5, =x, a name of a thousand letters.
+_HYDRAS_SLIPS = (TypeError, ValueError, AssertionError, OSError)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def check(verb: str, arguments: Sequence[str]) -> None:
         if not problems and any(text.startswith("search=") for text in texts):
             problems += _space_problems([it.parsed for it in overrides if it])
     if problems:
-        raise UserErrors(problems)
+        raise UserErrors([short(problem) for problem in problems])
 
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -200,7 +204,10 @@ def _parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problem
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     try:
         (parsed,) = parser.parse_overrides([text])
-    except HydraException:
+    except (HydraException, ValueError):  # ValueError: a number of thousands of digits
+        problems.append(_form_problem(text))
+        return None
+    if not parsed.key_or_group:
         problems.append(_form_problem(text))
         return None
     key = parsed.key_or_group
@@ -338,10 +345,7 @@ def _schema_problems(verb: str, overrides: dict[str, str]) -> list[str]:
 
 def _is_right(verb: str, texts: list[str]) -> bool:
     """Whether the whole composes and validates at once, as it mostly does: then no diagnosis is waited for."""
-    try:
-        return not _mistakes(verb, texts)
-    except ValueError:  # Hydra's own about groups, which the diagnosis says more clearly
-        return False
+    return not _mistakes(verb, texts)
 
 
 def _mistakes(verb: str, texts: list[str]) -> list[str]:
@@ -354,7 +358,7 @@ def _mistakes(verb: str, texts: list[str]) -> list[str]:
         if planted := _planted(verb, composed.hydra, texts):
             return planted
         values = _plain(composed)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, *_HYDRAS_SLIPS) as error:
         return [_composition_problem(verb, error)]
     missing = [name for name, value in flat(values) if value == "???"]
     problems = [f"{name}: a value is missing. Give {name}=... on the command line." for name in missing]

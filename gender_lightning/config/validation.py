@@ -70,7 +70,7 @@ def _sentence(detail: ErrorDetails, path: str, beside: list[str]) -> list[str] |
         return [f"{path}.name={_shown(context['tag'])}: {offer}. Choose by {path}=... instead."]
     if kind == "value_error":
         where = path if isinstance(detail["input"], Mapping) else f"{path}={_shown(detail['input'])}"
-        lines = [_short(line) for line in str(context["error"]).splitlines()]
+        lines = [short(line) for line in str(context["error"]).splitlines()]
         return [f"{where}: {line}." if path else f"{line}." for line in lines]
     return None
 
@@ -98,7 +98,7 @@ def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any], *, 
     return path, beside
 
 
-def _short(line: str) -> str:
+def short(line: str) -> str:
     """A sentence of a validator, which may quote a text of any length."""
     return line if len(line) <= 400 else f"{line[:200]} ... {line[-190:]}"
 

@@ -96,6 +96,6 @@ def test_the_bias_is_below_the_naive_counts(share: float) -> None:
 @pytest.mark.parametrize("method", ["probabilities", "decisions"])
 def test_intervals_cover_as_often_as_they_say(method: Method, target: Target) -> None:
     covered, error, naive = np.transpose([_simulate(p, method, target, 500, 6).mean(axis=0) for p in SHARES])
-    assert 0.94 <= covered.mean() <= 0.965, covered  # of 2,500; the standard error is 0.0044
+    assert 0.93 <= covered.mean() <= 0.97, covered  # of 2,500; the standard error is 0.0044
     assert covered.min() > 0.93 - 0.02 and covered.max() < 0.97 + 0.02, covered  # of 500: 0.01
     assert np.abs(error).max() < 0.006 and np.abs(naive).max() > 0.05
