@@ -49,6 +49,13 @@ def explained(run: Run) -> Iterator[None]:
         raise UserError(f"{message} {_way_on(run)}") from error
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def explain(error: BaseException) -> str | None:
     """What happened and what to turn, in two sentences; None for what is no mishap."""
     if isinstance(error, NonFiniteLoss):
@@ -57,7 +64,9 @@ def explain(error: BaseException) -> str | None:
             "trainer.precision=32-true help too)."
         )
     text = str(error)
-    if worker := _WORKER.search(text):
+    # it can interrupt anything, the writing of a checkpoint too, which then fails by itself
+    deaths = (_WORKER.search(str(it)) for it in _chain(error))
+    if worker := next(filter(None, deaths), None):
         return _dead_worker(worker[1], worker[2])
     if isinstance(error, torch.OutOfMemoryError):
         return f"The GPU has too little memory for this training. {_SMALLER}"
