@@ -14,7 +14,7 @@ from gender_lightning.overrides import groups
 
 # Other processors and numbers of threads add in another order: 1e-7 at the first step, and each step makes ten times
 # as much of it until it levels off at some thousandths. A real change shows at once.
-TOLERANCE = np.array([1e-4] * 5 + [0.03] * 15)
+TOLERANCE = np.array([1e-4] * 3 + [2e-3] * 2 + [0.03] * 15)  # GoogLeNet on an Intel after an AMD: 4e-4 at step 5
 
 
 @pytest.fixture(scope="module")

@@ -45,11 +45,14 @@ def test_too_little_memory_says_what_to_turn(error: BaseException) -> None:
 
 
 def test_a_worker_that_dies_while_a_checkpoint_is_written_is_named_too() -> None:
-    with pytest.raises(RuntimeError) as caught:
+    def write() -> None:
         try:
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
         finally:
             raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 4029312 vs 4029200")
+
+    with pytest.raises(RuntimeError) as caught:
+        write()
     assert "(pid 7) was ended from outside (Killed)" in str(explain(caught.value))
 
 
