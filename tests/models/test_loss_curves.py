@@ -12,9 +12,10 @@ from loss_curves import BACKBONES, FILE, loss_curve, write_pictures
 
 from gender_lightning.overrides import groups
 
-# Other processors and numbers of threads add in another order: 1e-7 at the first step, and each step makes ten times
-# as much of it until it levels off at some thousandths. A real change shows at once.
-TOLERANCE = np.array([1e-4] * 3 + [2e-3] * 2 + [0.03] * 15)  # GoogLeNet on an Intel after an AMD: 4e-4 at step 5
+# Other processors and numbers of threads add in another order: 1e-7 at the first step, and each step makes about ten
+# times as much of it until it levels off at some hundredths (measured with GoogLeNet, an Intel against an AMD: 4e-4 at
+# the fifth step, 0.05 at most). A real change shows at once, in the first steps.
+TOLERANCE = np.array([1e-4] * 2 + [5e-3] * 3 + [0.1] * 15)
 
 
 @pytest.fixture(scope="module")
