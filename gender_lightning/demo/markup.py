@@ -101,7 +101,7 @@ def _card(number: int, look: Look, spec: ModelSpec, min_confidence: float) -> st
     marks = bar(look.prediction.probability, spec, min_confidence)
     return (
         f'<article class="gl-card gl-{kind}"><div class="gl-tiles">{crop}{heat}</div><div class="gl-said">'
-        f'<h3><span class="gl-number">{number}</span>{said}</h3>{marks}'
+        f'<h3><span class="gl-number">{number}</span> {said}</h3>{marks}'
         f"{why}{note}</div></article>"
     )
 
