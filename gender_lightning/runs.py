@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -35,6 +36,7 @@ _KINDS: dict[str, Any] = {
     "first_step": str,
     "error": str,
 }
+_PATIENCE = 5.0  # s, in which the loader processes of a training that was killed are gone too
 _FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
 
@@ -170,6 +172,26 @@ class Run:
             write_text(self.path / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep a second training out of the directory meanwhile; on the first process only.
+
+        Raises:
+            UserError: Another process trains in it.
+        """
+        if not is_first_process():
+            yield
+            return
+        handle, until = os.open(self.path, os.O_RDONLY), time.monotonic() + _PATIENCE
+        try:
+            while not _lock(handle):
+                if time.monotonic() > until:
+                    raise UserError(f"Another process is training in {self.path}. Wait for its end, or stop it first.")
+                time.sleep(0.1)
+            yield
+        finally:
+            os.close(handle)
+
+    @contextmanager
     def recording(self, signals: Sequence[str] = ASKED) -> Iterator[None]:
         """Keep `status` and `seconds` in `run.json` true on every way out.
 
@@ -226,6 +248,17 @@ class Run:
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+def _lock(handle: int) -> bool:
+    """Whether the lock of this directory is ours now; as good as ours where the file system knows of none."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        log.debug("There are no locks on this file system.", exc_info=True)
+    return True
 
 
 def is_first_process() -> bool:

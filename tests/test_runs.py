@@ -156,6 +156,20 @@ def test_going_on_adds_up(tmp_path: Path) -> None:
     assert run.info()["status"] == "done" and run.info()["seconds"] >= 100 and len(run.info()["resumed"]) == 1
 
 
+def test_two_do_not_train_in_one_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_PATIENCE", 0.0)
+    run = create(tmp_path / "run")
+    with run.alone():
+        with pytest.raises(UserError, match="Another process is training in"), Run.resume(str(run.path)).alone():
+            pytest.fail("a second one got in")
+        with monkeypatch.context() as further:  # the ranks of the one are not the other
+            further.setenv("LOCAL_RANK", "1")
+            with run.alone():
+                pass
+    with Run.resume(str(run.path)).alone():
+        pass
+
+
 def test_what_cannot_go_on_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no run directory: it has no run.json"):
         Run.resume(str(tmp_path))

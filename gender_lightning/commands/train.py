@@ -62,7 +62,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     data, model = parts.data, parts.model
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
-    with run.recording(signals), run.log_file():
+    with run.alone(), run.recording(signals), run.log_file():
         run.update(trainer=asdict(parts.hardware))
         loggers = make_loggers(config.logger, run)
         with finishing(loggers), one_report(run), explained(run):
