@@ -74,7 +74,7 @@ def _page(config: DemoConfig, cache: str) -> tuple[Any, dict[str, Any]]:
     )
     run = Run.of(Path(config.checkpoint))
     faces = drawn_faces(_EXAMPLES)
-    page = build(predictor, model_card(predictor.spec, run.path if run else None), faces)
+    page = build(predictor, model_card(predictor.spec, run.path if run else None), faces, config.max_seconds)
     page.queue(default_concurrency_limit=1, max_size=32)
     settings: dict[str, Any] = {
         "server_name": HOST,

@@ -21,6 +21,7 @@ class DemoConfig(Section):
     min_confidence: Fraction | None
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None
     max_megabytes: Annotated[int, Field(ge=1, le=1000)] = Field(description="of an uploaded file")
+    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(description="for a batch of pictures")
     device: str
 
     @model_validator(mode="after")

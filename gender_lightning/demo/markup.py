@@ -142,7 +142,7 @@ def batch_result(rows: Sequence[Row], spec: ModelSpec) -> str:
     names = (*spec.class_names, UNCERTAIN)
     tiles = "".join(f"<div><dt>{escape(name)}</dt><dd>{counts[name]}</dd></div>" for name in names)
     failed = sum(probability is None for _, _, probability, _ in rows)
-    tiles += f"<div><dt>without a face or unreadable</dt><dd>{failed}</dd></div>"
+    tiles += f"<div><dt>without a face, unreadable, left out</dt><dd>{failed}</dd></div>"
     lines = "".join(
         f"<tr><td>{escape(file)}</td><td>{escape(label)}</td>"
         f"<td>{'' if probability is None else f'{probability:.3f}'}</td><td>{escape(note)}</td></tr>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ _WAITING = '<div class="gl-empty">Give a picture, or take one of the drawn faces
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
-def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]]) -> gr.Blocks:
-    """The page of a checkpoint, with its model card in Markdown and example faces."""
+def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], max_seconds: float) -> gr.Blocks:
+    """The page of a checkpoint, with its model card in Markdown and example faces; a batch may take so long."""
     spec = predictor.spec
     female, male = spec.class_names
     # Gradio's own cache must lie somewhere: files are removed when they have been looked at, and once more by age.
@@ -60,7 +61,7 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]]) -
         )
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         upload.input(functools.partial(show_upload, predictor), upload, [result, upload], **quiet)
-        files.upload(functools.partial(show_batch, predictor), files, [table, files], **quiet)
+        files.upload(functools.partial(show_batch, predictor, max_seconds), files, [table, files], **quiet)
         for button, face in zip(buttons, faces, strict=True):
             button.click(functools.partial(show, predictor, face), None, result, **quiet)
     return page
@@ -97,10 +98,11 @@ def show_upload(predictor: Predictor, path: str | None) -> tuple[str, None]:
 
 def show_batch(
     predictor: Predictor,
+    max_seconds: float,
     paths: list[str] | None,
     progress: Callable[..., Any] = gr.Progress(),  # noqa: B008
 ) -> tuple[str, None]:
-    """Counts and a table of uploaded files, which are gone afterwards."""
+    """Counts and a table of uploaded files, which are gone afterwards; what time is up for is named as left out."""
     if not paths:
         return "", None
     with _removed(paths):
@@ -108,9 +110,13 @@ def show_batch(
             said = f"These are {len(paths)} files, and {MOST_FILES} are the most. `gender-lightning predict` takes any."
             return markup.message(said), None
         rows: list[markup.Row] = []
+        until = time.monotonic() + max_seconds
         for number, path in enumerate(paths, 1):
             progress((number, len(paths)), desc="looking", unit="pictures")
-            rows += _rows(predictor, path)
+            if time.monotonic() < until:
+                rows += _rows(predictor, path)
+            else:
+                rows.append((Path(path).name, "left out", None, f"the {max_seconds:g} seconds of a batch were over"))
         return markup.batch_result(rows, predictor.spec), None
 
 
