@@ -215,7 +215,7 @@ def _suspect_row(row: Any) -> list[Any]:
     probability = float(row["probability"])
     return [
         str(row["image_id"]),
-        row["label"],
-        row["suggested"],
+        {"show": row["label"], "text": True},
+        {"show": row["suggested"], "text": True},
         {"show": percent(probability, 2), "value": probability},
     ]
