@@ -33,6 +33,7 @@ def ray() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    before = signal.getsignal(signal.SIGTERM)  # Ray puts a handler of its own there
     memory = 80 << 20
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": memory})
     for _ in range(2):
@@ -42,6 +43,7 @@ def ray() -> Iterator[Any]:
     yield module
     module.shutdown()
     cluster.shutdown()
+    signal.signal(signal.SIGTERM, before)
 
 
 class Recorded(RayWorker):
