@@ -189,6 +189,7 @@ class Run:
                 time.sleep(0.1)
             yield
         finally:
+            _lock(handle, fcntl.LOCK_UN)  # closing is not enough: loader processes that were forked have it open too
             os.close(handle)
 
     @contextmanager
@@ -250,10 +251,10 @@ class Run:
             handler.close()
 
 
-def _lock(handle: int) -> bool:
+def _lock(handle: int, wanted: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
     """Whether the lock of this directory is ours now; as good as ours where the file system knows of none."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, wanted)
     except BlockingIOError:
         return False
     except OSError:

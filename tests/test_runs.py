@@ -166,8 +166,13 @@ def test_two_do_not_train_in_one_directory(tmp_path: Path, monkeypatch: pytest.M
             further.setenv("LOCAL_RANK", "1")
             with run.alone():
                 pass
+    with run.alone():
+        child = os.fork()  # a loader process, which goes on for a moment
+        if child == 0:
+            signal.pause()
     with Run.resume(str(run.path)).alone():
-        pass
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 def test_what_cannot_go_on_is_told(tmp_path: Path) -> None:
