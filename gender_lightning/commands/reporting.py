@@ -63,6 +63,7 @@ def set_up_logging() -> None:
         ".*It is recommended to use .*sync_dist=True.*",
         ".*Experiment logs directory .* exists.*",
         ".*Trying to infer the `batch_size`.*",
+        ".*torch.distributed.nn.functional.all_gather is deprecated.*",
         ".*your dataloader is not resumable.*",  # it is: the data module keeps the place
     ):
         warnings.filterwarnings("ignore", message=message)
