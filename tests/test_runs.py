@@ -170,6 +170,7 @@ def test_two_do_not_train_in_one_directory(tmp_path: Path, monkeypatch: pytest.M
         child = os.fork()  # a loader process, which goes on for a moment
         if child == 0:
             signal.pause()
+            os._exit(1)
     with Run.resume(str(run.path)).alone():
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
