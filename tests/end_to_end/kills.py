@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import faulthandler
 import json
 import math
 import os
@@ -15,7 +16,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,6 +48,8 @@ SETTINGS = (
      "augmentation.progressive=[{until:0.5,image_size:16}]", "callbacks.checkpoint.every_minutes=0.0001",
      "data.workers=1", "trainer.max_steps=20", "callbacks.early_stopping.patience=2"),
 )  # fmt: skip
+LIMIT = 300.0
+"""Seconds after which a training, which takes about ten, hangs."""
 
 
 def draw(root: Path) -> None:
@@ -64,6 +68,7 @@ def train(*overrides: str, run: Path, kill_after: float | None = None, log: Path
     child = os.fork()
     if child == 0:
         _run_in_child(overrides, log)
+    begun = time.monotonic()
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -73,7 +78,31 @@ def train(*overrides: str, run: Path, kill_after: float | None = None, log: Path
         if kill_after is not None and time.monotonic() - first > kill_after:
             os.kill(child, signal.SIGKILL)
             kill_after = None
+        if time.monotonic() - begun > LIMIT:
+            os.kill(child, signal.SIGABRT)  # faulthandler says in the log where it hung
+            begun = math.inf
         time.sleep(0.01)
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns, as JSON, in a child: libraries start threads, after which no fork is safe."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with os.fdopen(writing, "w") as pipe:
+                json.dump(function(*arguments), pipe)
+            code = 0
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0, f"{function.__name__} failed"
+    return json.loads(said)
 
 
 def _written(file: Path) -> int:
@@ -84,6 +113,7 @@ def _run_in_child(overrides: Sequence[str], log: Path) -> NoReturn:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    faulthandler.enable()
     sys.argv = ["gender-lightning", "train", *overrides]
     code = 1
     try:
@@ -101,7 +131,8 @@ def compare(whole: Path, broken: Path) -> list[str]:
     wrong = []
     for name in ("best", "last"):
         files = [run / "checkpoints" / f"{name}.ckpt" for run in (whole, broken)]
-        wrong += _different(*(torch.load(file, weights_only=True) for file in files), where=name)
+        one, other = (torch.load(file, weights_only=True) for file in files)
+        wrong += _different(one, other, where=name)
     if _curve(whole) != _curve(broken):
         wrong.append("metrics.csv")
     if (whole / "metrics.json").read_bytes() != (broken / "metrics.json").read_bytes():
@@ -126,7 +157,7 @@ def _different(one: Any, other: Any, where: str) -> list[str]:
         return [text for key in one if key != "seconds" for text in _different(one[key], other[key], f"{where}.{key}")]
     elif isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
-        return [text for number, pair in pairs for text in _different(*pair, where=f"{where}[{number}]")]
+        return [text for number, pair in pairs for text in _different(pair[0], pair[1], f"{where}[{number}]")]
     else:
         same = one == other or (one != one and other != other)
     return [] if same else [where]
@@ -148,13 +179,14 @@ def torment(
         limit = chance.random() * 0.9 * seconds if len(struck) < kills else None
         status, _ = train(*command, run=broken, kill_after=limit, log=log)
         if os.WIFSIGNALED(status):
-            struck.append(_place(broken))
+            assert os.WTERMSIG(status) == signal.SIGKILL, log.read_text()
+            struck.append(apart(_place, broken))
             if json.loads((broken / "run.json").read_text())["status"] == "done":
                 break
         else:
             assert status == 0, log.read_text()
             break
-    return compare(whole, broken), struck
+    return apart(compare, whole, broken), struck
 
 
 def _place(run: Path) -> str:
@@ -181,10 +213,7 @@ def run_all() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")
         faces = Path(folder) / "faces"
-        if os.fork() == 0:  # drawing starts threads, which a fork would not survive
-            draw(faces)
-            os._exit(0)
-        os.wait()
+        apart(draw, faces)
         done = different = number = 0
         while done < options.kills:
             settings = SETTINGS[number % len(SETTINGS)]
