@@ -11,6 +11,8 @@ uniform noise by 0.8. Torchvision against itself in the reversed order differs b
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -31,14 +33,18 @@ def color_matrix(
     Returns:
         float32 (B, 3, 3) and (B, 3): ``pixel -> matrix @ pixel + offset``.
     """
-    one = torch.ones_like(means[:, 0])
-    b, c, s = (one if factor is None else factor for factor in (brightness, contrast, saturation))
-    grey = sum((means[:, i] * weight for i, weight in enumerate(GREY)), torch.zeros_like(one))
-    pivot = (1 - c) * b * grey
-    # Built from Python numbers: a constant tensor would be a copy from the host, which a GPU waits for.
-    towards_grey = torch.stack([(1 - s) * weight for weight in GREY], 1)[:, None, :]
-    saturate = s[:, None, None] * torch.eye(3, device=means.device) + towards_grey
-    return saturate * (b * c)[:, None, None], saturate.sum(2) * pivot[:, None]
+    one = torch.ones_like(means[:, :1])
+    b, c, s = (one if factor is None else factor[:, None] for factor in (brightness, contrast, saturation))
+    grey, identity = _constants(GREY, means.device)
+    pivot = (1 - c) * b * (means * grey).sum(1, keepdim=True)
+    saturate = torch.addcmul(((1 - s) * grey)[:, None], s[:, None], identity)
+    return saturate * (b * c)[:, None], saturate.sum(2) * pivot
+
+
+@lru_cache
+def _constants(grey: tuple[float, float, float], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The weights and the 3x3 identity, once: made anew each time, they would be copies that a GPU waits for."""
+    return torch.tensor(grey, device=device), torch.eye(3, device=device)
 
 
 def jitter(levels: Tensor, brightness: Tensor | None, contrast: Tensor | None, saturation: Tensor | None) -> Tensor:
@@ -54,6 +60,10 @@ def jitter(levels: Tensor, brightness: Tensor | None, contrast: Tensor | None, s
         float32 (B, 3, H, W) in 0..255.
     """
     matrix, offset = color_matrix(levels.mean((2, 3)), brightness, contrast, saturation)
+    if levels.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest":
+        with torch.autocast("cpu", enabled=False):
+            product = torch.baddbmm(offset[:, :, None], matrix, levels.flatten(2))  # a quarter of the time of below
+        return product.view(levels.shape).clamp_(0, 255)
     columns = [matrix[:, :, channel, None, None] for channel in range(3)]
     # Multiply-adds, not a matrix product, which TF32 or a lower CPU precision setting would round to 10 bits.
     result = torch.addcmul(offset[:, :, None, None], levels[:, :1], columns[0])
@@ -64,8 +74,10 @@ def jitter(levels: Tensor, brightness: Tensor | None, contrast: Tensor | None, s
 def shift_hue(levels: Tensor, turns: Tensor) -> Tensor:
     """Turn the hue in HSV, value and saturation kept: torchvision's ``adjust_hue`` within 0.05 of 255 levels.
 
-    HSV back to RGB in closed form: channel = max - chroma * clamp(2 - |d|, 0, 1), where d is the distance in
-    sixths of a turn from the hue to the opposite of that channel's own, wrapped to -3..3.
+    HSV back to RGB in closed form, with the hue in sixths of a turn, 0..6 (the three clamped ramps of
+    https://www.shadertoy.com/view/MsS3Wc, min and chroma in place of value and saturation):
+    red = min + chroma * clamp(|hue - 3| - 1, 0, 1), green = min + chroma * clamp(2 - |hue - 2|, 0, 1), blue as
+    green with 4. Buffers are used again, since what counts on a CPU is that a few images stay in its cache.
 
     Args:
         levels: float32 (B, 3, H, W), non-negative.
@@ -75,18 +87,27 @@ def shift_hue(levels: Tensor, turns: Tensor) -> Tensor:
         float32 (B, 3, H, W), new.
     """
     red, green, blue = levels.unbind(1)
-    largest = torch.maximum(torch.maximum(red, green), blue)
-    chroma = largest - torch.minimum(torch.minimum(red, green), blue)
-    # In sixths of a turn, times chroma. lerp with a weight of exactly 0 or 1 is a choice: red if it is the
-    # largest, else green, else blue; on a CPU a seventh of the time of torch.where with a comparison.
-    of_green = torch.add(blue - red, chroma, alpha=2)
-    of_blue = torch.add(red - green, chroma, alpha=4)
-    hue = torch.lerp(of_green, of_blue, (largest - green).sign_())
-    hue = torch.lerp(green - blue, hue, (largest - red).sign_())
-    hue.div_(chroma.clamp_min(1e-12)).add_((6 * turns)[:, None, None])  # a grey pixel has no hue; chroma is 0
-    distance = torch.empty_like(levels, memory_format=torch.contiguous_format)
-    for channel, opposite in enumerate((3, 1, -1)):
-        torch.add(hue, opposite, out=distance[:, channel])
-    distance.sub_(distance.mul(1 / 6).round_().mul_(6)).abs_()
-    share = distance.neg_().add_(2).clamp_(0, 1)
-    return share.mul_(chroma[:, None]).neg_().add_(largest[:, None])
+    low, high = torch.minimum(red, green), torch.maximum(red, green)
+    torch.minimum(low, blue, out=low)
+    torch.maximum(high, blue, out=high)
+    chroma = high - low
+    # The hue times chroma. lerp with a weight of exactly 0 or 1 is a choice: red if it is the largest, else
+    # green, else blue; on a CPU a seventh of the time of torch.where with a comparison.
+    hue, other = torch.add(blue - red, chroma, alpha=2), torch.add(red - green, chroma, alpha=4)
+    buffer = torch.sub(high, green).sign_()
+    torch.lerp(hue, other, buffer, out=hue)
+    torch.sub(green, blue, out=other)
+    torch.sub(high, red, out=buffer).sign_()
+    torch.lerp(other, hue, buffer, out=hue)
+    torch.clamp_min(chroma, 1e-12, out=buffer)  # a grey pixel has no hue; chroma is 0
+    hue.div_(buffer).add_((6 * turns)[:, None, None])
+    torch.mul(hue, 1 / 6, out=buffer).floor_()
+    hue.sub_(buffer, alpha=6)
+    # min + chroma * (ramp - 1) where the ramp is |hue - 3| clamped to 1..2, min + chroma * (2 - ramp) for the others
+    low.sub_(chroma)
+    high.add_(chroma)
+    result = torch.empty_like(levels, memory_format=torch.contiguous_format)
+    for channel, (base, middle, sign) in enumerate(((low, 3, 1), (high, 2, -1), (high, 4, -1))):
+        torch.sub(hue, middle, out=buffer).abs_().clamp_(1, 2)
+        torch.addcmul(base, chroma, buffer, value=sign, out=result[:, channel])
+    return result

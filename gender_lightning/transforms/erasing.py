@@ -50,10 +50,18 @@ def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def erase_(images: Tensor, boxes: Tensor) -> Tensor:
-    """Set the boxes to 0, in place (a product with the mask's complement: a tenth of masked_fill's time).
+    """Set the boxes to 0, in place.
+
+    A CPU writes the boxes alone; on a GPU, where reading them would wait for it, the batch is multiplied by the
+    mask's complement (a tenth of masked_fill's time).
 
     Args:
         images: float32 (B, 3, H, W), finite.
         boxes: int64 (B, 4): top, left, height, width.
     """
+    if images.device.type == "cpu":
+        for image, (top, left, tall, wide) in zip(images, boxes.tolist(), strict=True):
+            if tall:
+                image[:, top : top + tall, left : left + wide] = 0
+        return images
     return images.mul_((~box_mask(boxes, *images.shape[-2:])).to(images.dtype))

@@ -75,13 +75,13 @@ def warp(
     """
     height, width = images.shape[-2:]
     a, b, c, d = (part[:, None] for part in inverse_affine(rotation, scale, flipped))
-    # Output coordinates, shifted back, and the factors that turn source pixels into grid_sample's -1..1.
+    # Output coordinates, shifted back; grid_sample counts source pixels from -1 to 1.
     x = torch.arange(width, device=images.device) - (width - 1) / 2 - translation[:, :1] * width
     y = torch.arange(height, device=images.device) - (height - 1) / 2 - translation[:, 1:] * height
     grid = torch.empty(len(images), 2, height, width, device=images.device)
     # Sums of a row and a column, not a matrix product: thirty times as fast on a CPU as affine_grid, and no
     # TF32 or bfloat16 can creep into coordinates.
-    torch.add((a * x * (2 / width))[:, None], (b * y * (2 / width))[..., None], out=grid[:, 0])
-    torch.add((c * x * (2 / height))[:, None], (d * y * (2 / height))[..., None], out=grid[:, 1])
+    for axis, (along_x, along_y, length) in enumerate(((a, b, width), (c, d, height))):
+        torch.add((along_x * (2 / length) * x)[:, None], (along_y * (2 / length) * y)[..., None], out=grid[:, axis])
     grid = grid.permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode=fill, align_corners=False)
