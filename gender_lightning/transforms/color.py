@@ -74,8 +74,7 @@ def jitter(levels: Tensor, brightness: Tensor | None, contrast: Tensor | None, s
 def shift_hue(levels: Tensor, turns: Tensor) -> Tensor:
     """Turn the hue in HSV, value and saturation kept: torchvision's ``adjust_hue`` within 0.05 of 255 levels.
 
-    HSV back to RGB in closed form, with the hue in sixths of a turn, 0..6 (the three clamped ramps of
-    https://www.shadertoy.com/view/MsS3Wc, min and chroma in place of value and saturation):
+    HSV back to RGB in closed form, with the hue in sixths of a turn, 0..6:
     red = min + chroma * clamp(|hue - 3| - 1, 0, 1), green = min + chroma * clamp(2 - |hue - 2|, 0, 1), blue as
     green with 4. Buffers are used again, since what counts on a CPU is that a few images stay in its cache.
 

@@ -17,7 +17,7 @@ from gender_lightning.transforms import (
     mix,
 )
 from gender_lightning.transforms.augment import augment
-from gender_lightning.transforms.erasing import erase_
+from gender_lightning.transforms.erasing import box_mask, erase_
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 ALL = AugmentationSettings(
@@ -98,6 +98,8 @@ def test_erasing_is_torchvisions(faces: Tensor) -> None:
     ours = erase_(images[:3].clone(), boxes)
     for image, expected, (i, j, h, w) in zip(ours, images, boxes.tolist(), strict=False):
         assert torch.equal(image, F.erase(expected, i, j, h, w, torch.zeros(3, h, w)))
+    by_mask = images[:3] * ~box_mask(boxes, *images.shape[-2:])  # as on a GPU
+    assert torch.equal(ours, by_mask)
 
 
 def test_erased_part_is_the_mean_colour(faces: Tensor) -> None:

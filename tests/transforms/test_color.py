@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -12,6 +12,14 @@ from torch import Tensor
 from gender_lightning.transforms.color import jitter, shift_hue
 
 TOLERANCE = 0.05  # of 255 levels
+
+
+@pytest.fixture(params=["highest", "medium"], ids=["by a product", "by multiply-adds"], autouse=True)
+def precision(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The ways to apply a colour matrix: a product where it is exact, and else never one that rounds to bfloat16."""
+    torch.set_float32_matmul_precision(request.param)
+    yield
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.fixture
