@@ -6,12 +6,14 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,9 @@ def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], 
     rows = list(csv.DictReader((directory / "trials.csv").open()))
     assert [row["state"] for row in rows] == ["complete", "complete"]
     assert f"optimizer.lr={study.best_params['optimizer.lr']!r}" in first.stdout
+    told = re.findall(r"^\d+: done  ([\d.]+).* best ([\d.]+) \(", first.stdout, flags=re.MULTILINE)
+    assert [float(best) for _, best in told] == list(accumulate((float(value) for value, _ in told), max))
+    assert len(told) == 2
     before = (directory / "0" / "run.json").read_bytes()
     again = run(search("search.n_trials=3"), environment, tmp_path)  # the total, not more
     assert again.returncode == 0, again.stdout + again.stderr

@@ -118,7 +118,12 @@ class _Search:
                 number = int(trial.user_attrs.get(RUN, trial.number))
                 self.board.progress(number, trial.intermediate_values[max(trial.intermediate_values)])
         self.board.has_ended = sum(trial.state in ENDED for trial in trials)
-        if len(study.directions) == 1 and any(trial.state == TrialState.COMPLETE for trial in trials):
+        self._see_best()
+
+    def _see_best(self) -> None:
+        study = self.trials.study
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(study.directions) == 1 and finished:
             best = study.best_trial
             assert best.value is not None
             self.board.best = (int(best.user_attrs.get(RUN, best.number)), best.value)
@@ -137,6 +142,7 @@ class _Search:
             raise
         state, value, error = self._patiently(lambda: self._record(trial, result))
         self._watched = -math.inf
+        self._patiently(self._see_best)
         self.board.ended(number, state, value, error)
         if state == "failed":
             with self._lock:
