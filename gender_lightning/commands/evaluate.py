@@ -30,8 +30,8 @@ from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.inference.logits import predict_split
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
+from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.reports.model_card import model_card
-from gender_lightning.run_overrides import check_drawn
 from gender_lightning.runs import Run, write_text
 from gender_lightning.training.hardware import Hardware, resolve_hardware
 from gender_lightning.training.wandb_evaluation import log_evaluation

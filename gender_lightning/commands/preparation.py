@@ -19,8 +19,8 @@ from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.models.classifier import GenderClassifier
+from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.plain_files import read_yaml
-from gender_lightning.run_overrides import check_drawn
 from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.hardware import Hardware

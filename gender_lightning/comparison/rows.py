@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gender_lightning.comparison.reading import RunResult
-from gender_lightning.override_fields import flat
+from gender_lightning.overrides.fields import flat
 
 # What a run is called and where it goes, and how it is logged and loaded, changes nothing of its result.
 _NO_PART = (

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink
-from gender_lightning.run_overrides import hydra_value
+from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.runs import Run, write_text
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot

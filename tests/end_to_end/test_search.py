@@ -22,7 +22,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from gender_lightning.run_overrides import hydra_value
+from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.sweeps.search.storage import open_storage
 from gender_lightning.sweeps.search.trials import CONTINUED, RUN
 

@@ -15,8 +15,8 @@ from gender_lightning import overrides
 from gender_lightning.config import parse_config
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import read_predictions
-from gender_lightning.override_fields import flat
-from gender_lightning.run_overrides import with_data_of_run
+from gender_lightning.overrides.fields import flat
+from gender_lightning.overrides.of_run import with_data_of_run
 from gender_lightning.runs import Run, to_yaml
 from gender_lightning.training.metrics_csv import read_rows
 

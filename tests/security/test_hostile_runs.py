@@ -19,7 +19,8 @@ from gender_lightning.config import EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.location import conf_dir
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import write_predictions
-from gender_lightning.run_overrides import check_drawn, with_data_of_run
+from gender_lightning.overrides import composing
+from gender_lightning.overrides.of_run import check_drawn, with_data_of_run
 from gender_lightning.runs import Run, refuse_links, to_yaml, write_text
 from gender_lightning.training.metrics_csv import write_rows
 
@@ -249,11 +250,11 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """A conf/ of one's own with an experiment of somebody else."""
     folder = tmp_path / "conf"
     shutil.copytree(conf_dir(), folder)
-    monkeypatch.setattr(overrides, "conf_dir", lambda: folder)
-    for cached in (overrides._menu, overrides._fields):
+    monkeypatch.setattr(composing, "conf_dir", lambda: folder)
+    for cached in (composing.menu_of, composing.fields_with):
         cached.cache_clear()
     yield folder / "experiment" / "evil.yaml"
-    for cached in (overrides._menu, overrides._fields):
+    for cached in (composing.menu_of, composing.fields_with):
         cached.cache_clear()
 
 

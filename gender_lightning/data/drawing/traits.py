@@ -29,6 +29,25 @@ _SKIN = np.array(
 )
 _IRIS: tuple[Colour, ...] = ((82, 54, 34), (60, 38, 26), (98, 120, 132), (84, 112, 142), (96, 110, 72), (112, 84, 52))
 
+_LIPSTICKS: tuple[Colour, ...] = ((176, 32, 52), (204, 74, 96), (160, 64, 70), (214, 110, 112), (120, 28, 52))
+_EYESHADOWS: tuple[Colour, ...] = ((96, 70, 66), (70, 66, 84), (120, 84, 90), (60, 50, 50))
+
+# How often what is worn, by class (True: male).
+_CLOTHES = {
+    True: {"crew": 0.28, "v": 0.12, "suit": 0.30, "shirt": 0.28, "straps": 0.02},
+    False: {"crew": 0.27, "v": 0.24, "suit": 0.08, "shirt": 0.11, "straps": 0.30},
+}
+_HATS = {
+    True: {"none": 0.92, "beanie": 0.03, "cap": 0.03, "brim": 0.02},
+    False: {"none": 0.955, "beanie": 0.015, "cap": 0.01, "brim": 0.02},
+}
+_EARRINGS = {
+    True: {"none": 0.96, "stud": 0.03, "hoop": 0.01},
+    False: {"none": 0.56, "stud": 0.14, "hoop": 0.14, "drop": 0.16},
+}
+_GLASSES = {"thin": 0.34, "thick": 0.3, "round": 0.16, "sun": 0.2}
+_BACKGROUNDS = {"plain": 0.2, "gradient": 0.25, "blobs": 0.35, "bars": 0.2}
+
 
 @dataclass(frozen=True)
 class Person:
@@ -178,28 +197,10 @@ def sample_picture(rng: Generator, person: Person) -> Picture:
     made_up = rng.random() < person.makeup_habit
     makeup = float(np.clip(rng.normal(0.6, 0.22), 0.15, 1)) if made_up else 0.0
     painted = rng.random() < (0.85 if made_up else 0.06) if not male else rng.random() < 0.008
-    lips = ((176, 32, 52), (204, 74, 96), (160, 64, 70), (214, 110, 112), (120, 28, 52))
-    clothes = _pick(
-        rng,
-        {"crew": 0.28, "v": 0.12, "suit": 0.30, "shirt": 0.28, "straps": 0.02}
-        if male
-        else {"crew": 0.27, "v": 0.24, "suit": 0.08, "shirt": 0.11, "straps": 0.30},
-    )
+    clothes = _pick(rng, _CLOTHES[male])
     smile = float(np.clip(rng.normal(0.45 if male else 0.58, 0.4), 0, 1))
-    hat = _pick(
-        rng,
-        {"none": 0.92, "beanie": 0.03, "cap": 0.03, "brim": 0.02}
-        if male
-        else {"none": 0.955, "beanie": 0.015, "cap": 0.01, "brim": 0.02},
-    )
-    glasses = (
-        _pick(rng, {"thin": 0.34, "thick": 0.3, "round": 0.16, "sun": 0.2})
-        if rng.random() < person.glasses_habit
-        else "none"
-    )
-    jewels = (
-        {"none": 0.96, "stud": 0.03, "hoop": 0.01} if male else {"none": 0.56, "stud": 0.14, "hoop": 0.14, "drop": 0.16}
-    )
+    hat = _pick(rng, _HATS[male])
+    glasses = _pick(rng, _GLASSES) if rng.random() < person.glasses_habit else "none"
     tied = clothes == "suit" and male and rng.random() < 0.6
     warm = float(rng.normal(0, 0.035))
     return Picture(
@@ -219,11 +220,11 @@ def sample_picture(rng: Generator, person: Person) -> Picture:
         squint=float(np.clip(rng.normal(0, 0.12), -0.15, 0.4)),
         beard=_beard_today(rng, person.beard),
         makeup=makeup,
-        lipstick=_vary(rng, lips[int(rng.integers(len(lips)))], 0.12) if painted else None,
-        eyeshadow=_vary(rng, ((96, 70, 66), (70, 66, 84), (120, 84, 90), (60, 50, 50))[int(rng.integers(4))], 0.15),
+        lipstick=_vary(rng, _LIPSTICKS[int(rng.integers(len(_LIPSTICKS)))], 0.12) if painted else None,
+        eyeshadow=_vary(rng, _EYESHADOWS[int(rng.integers(len(_EYESHADOWS)))], 0.15),
         blush=makeup * float(rng.uniform(0, 1)) + float(rng.uniform(0, 0.25)),
         updo=person.hair_length in ("medium", "long") and bool(rng.random() < (0.3 if male else 0.2)),
-        earrings=_pick(rng, jewels),
+        earrings=_pick(rng, _EARRINGS[male]),
         necklace=bool(rng.random() < (0.03 if male else 0.24)),
         glasses=glasses,
         hat=hat,
@@ -231,7 +232,7 @@ def sample_picture(rng: Generator, person: Person) -> Picture:
         clothes=clothes,
         clothes_colour=_any_colour(rng) if clothes != "suit" else _vary(rng, (48, 50, 60), 0.4),
         tie=_any_colour(rng) if tied else None,
-        background=_pick(rng, {"plain": 0.2, "gradient": 0.25, "blobs": 0.35, "bars": 0.2}),
+        background=_pick(rng, _BACKGROUNDS),
         background_colours=(_any_colour(rng), _any_colour(rng), _any_colour(rng)),
         blur=_blur(rng),
         noise=float(rng.gamma(1.5, 1.6)),

@@ -22,7 +22,7 @@ from rich.table import Table
 from gender_lightning.console import console
 from gender_lightning.csv_text import cell
 from gender_lightning.evaluation.metrics import KEYS
-from gender_lightning.run_overrides import hydra_value
+from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.runs import write_text
 from gender_lightning.sweeps.jobs import job_environment, sweep_name
 from gender_lightning.sweeps.processes import Children

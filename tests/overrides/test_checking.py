@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from gender_lightning.errors import UserErrors
 from gender_lightning.overrides import check, complete, compose, groups
-from gender_lightning.run_overrides import hydra_value
+from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.runs import to_yaml
 
 

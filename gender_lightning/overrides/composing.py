@@ -1,0 +1,79 @@
+"""Hydra composes `conf/`: for a command line's check, for tests, for notebooks; and the menu that it composes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from gender_lightning.config.location import conf_dir
+from gender_lightning.config.resolvers import register_resolvers
+from gender_lightning.errors import UserError
+
+
+def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain, resolved mapping that `conf/<verb>.yaml` and the overrides give (for tests and notebooks)."""
+    from hydra import compose as hydra_compose
+
+    with hydra_at_conf():
+        return plain(hydra_compose(verb, list(overrides)))
+
+
+def groups() -> dict[str, list[str]]:
+    """The menu: every group of `conf/` with its choices."""
+    folders = sorted(path for path in conf_dir().rglob("*") if path.is_dir())
+    menu = {str(path.relative_to(conf_dir())): sorted(file.stem for file in path.glob("*.yaml")) for path in folders}
+    return {group: choices for group, choices in menu.items() if choices}
+
+
+@cache
+def menu_of(verb: str) -> dict[str, list[str]]:
+    """The groups that this command's root uses."""
+    from hydra import compose as hydra_compose
+
+    chosen = ["search=default"] if verb == "train" else []  # for the groups within a search
+    used = hydra_compose(verb, chosen, return_hydra_config=True).hydra.runtime.choices
+    return {group: choices for group, choices in groups().items() if group in used}
+
+
+@cache
+def fields_with(verb: str, *choices: str) -> dict[str, Any]:
+    """The fields that there are with these choices of groups."""
+    return compose(verb, choices)
+
+
+@contextmanager
+def hydra_at_conf() -> Iterator[None]:
+    """Hydra composes from our `conf/` within; to be nested as one likes.
+
+    Raises:
+        UserError: a file there is not YAML.
+    """
+    import yaml
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    register_resolvers()
+    try:
+        if GlobalHydra.instance().is_initialized():  # inside a command, which Hydra has started from the same conf/
+            yield
+            return
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+            yield
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"A file of conf/ cannot be read ({reason}). Mend it, or choose another.") from None
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """Plain and resolved, without Hydra's own section."""
+    from hydra.core.utils import setup_globals
+    from omegaconf import OmegaConf, open_dict
+
+    setup_globals()  # ${now:...} is known only once Hydra has set it up
+    with open_dict(config):
+        config.pop("hydra", None)
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
