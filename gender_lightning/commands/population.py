@@ -82,7 +82,7 @@ def population(config: PopulationConfig) -> list[Counted]:
 def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) -> None:
     detector = None
     if config.faces != "none":
-        detector = load_detector(Path(config.face_model) if config.face_model else None, config.min_face)
+        detector = load_detector(config.face_model, config.min_face)
     cropper = Cropper(framing_of(judge.network.spec), config.faces, detector)
     workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
     chunk = 1 if source.is_endless else _FRAMES if source.has_frames else config.batch_size

@@ -136,7 +136,7 @@ def _report(counts: Counter[str], before: int, output: Path) -> None:
 def _cropper(config: PredictConfig, spec: Any) -> Cropper:
     detector = None
     if config.faces != "none":
-        detector = load_detector(Path(config.face_model) if config.face_model else None, config.min_face)
+        detector = load_detector(config.face_model, config.min_face)
     return Cropper(framing_of(spec), config.faces, detector)
 
 

@@ -175,7 +175,7 @@ def load(
         path: A checkpoint, or a run directory (its best.ckpt).
         device: ``auto`` (CUDA, else MPS, else CPU), or torch's name of one.
         faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`.
-        face_model: YuNet's model file, for better detection; None: MTCNN, which is installed.
+        face_model: YuNet's model file, or `yunet` to fetch it, for better detection; None: MTCNN, which is installed.
         min_face: Side in pixels of the smallest face that is looked for.
         min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0: never.
         target_accuracy: Choose `min_confidence` so that the labels given are right that often, as the run's valid
@@ -192,7 +192,7 @@ def load(
     least = least_confidence(Path(path), network.spec, min_confidence, target_accuracy)
     detector = None
     if face_model is not None or min_face is not None:
-        detector = load_detector(None if face_model is None else Path(face_model), min_face)
+        detector = load_detector(face_model, min_face)
     return Predictor(network, Cropper(framing_of(network.spec), faces, detector), least)
 
 

@@ -19,6 +19,7 @@ from gender_lightning.inference.faces.alignment import EYES, align, has_celeba_s
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.faces.face import Box, Face
 from gender_lightning.inference.faces.mtcnn import Mtcnn
+from gender_lightning.models import weights
 
 FRAMING = Framing(32)
 
@@ -195,6 +196,34 @@ def test_a_file_that_is_not_yunet_is_refused(tmp_path: Path) -> None:
         (tmp_path / "other.onnx").write_bytes(content)
         with pytest.raises(UserError, match=hint):
             load_detector(tmp_path / "other.onnx")
+
+
+def test_yunet_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked = []
+
+    def download(repository: str, file: str) -> str:
+        asked.append((repository, file))
+        (tmp_path / file).write_bytes(b"weights")
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(weights, "_hub_answers", lambda: True)
+    with pytest.raises(UserError, match="SHA-256"):
+        load_detector("yunet")
+    monkeypatch.setattr(yunet, "SHA256", hashlib.sha256(b"weights").hexdigest())
+    assert load_detector("yunet").model == tmp_path / yunet.FILE  # type: ignore[attr-defined]
+    assert asked == [("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx")] * 2
+
+
+def test_yunet_without_a_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(weights, "_hub_answers", lambda: False)
+    with pytest.raises(UserError, match=r"not cached and could not be fetched.*face_model=PATH"):
+        load_detector("yunet")
 
 
 def test_real_faces_have_their_eyes_where_alignment_puts_them(mtcnn: Mtcnn) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -91,16 +92,20 @@ class Cropper:
         return Crop(frame(picture, self.framing), Box(left, top, width, height), "crop", note)
 
 
-def load_detector(model: Path | None = None, min_face: int | None = None) -> Detector:
-    """YuNet from its model file, else MTCNN, which needs none.
+def load_detector(model: str | os.PathLike[str] | None = None, min_face: int | None = None) -> Detector:
+    """The detector that `face_model=` names.
+
+    Args:
+        model: YuNet's model file, or `yunet` to fetch it once; None: MTCNN, whose weights are installed.
+        min_face: Side in pixels of the smallest face that is reported; None: the detector's own.
 
     Raises:
-        UserError: The file is not YuNet's, or MTCNN's weights are not installed.
+        UserError: The file is not YuNet's or cannot be fetched, or MTCNN's weights are not installed.
     """
     if model is not None:
-        from gender_lightning.inference.faces.yunet import Yunet
+        from gender_lightning.inference.faces.yunet import Yunet, fetch
 
-        return Yunet(model, min_face)
+        return Yunet(fetch() if model == "yunet" else Path(model).expanduser(), min_face)
     from gender_lightning.inference.faces.mtcnn import Mtcnn
 
     return Mtcnn(min_face)

@@ -1,7 +1,7 @@
 """YuNet through OpenCV, for those who have its model file: better than MTCNN on small, turned and covered faces.
 
 W. Wu, H. Peng, S. Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023. The file is OpenCV Zoo's
-face_detection_yunet_2023mar.onnx (MIT licence).
+face_detection_yunet_2023mar.onnx (MIT licence), fetched from OpenCV's place on the Hugging Face hub on request.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gender_lightning.inference.faces.face import Box, Face, largest_first
 
 FILE = "face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+REPOSITORY = "opencv/face_detection_yunet"
 _SCORE = 0.8
 _LARGEST = 1280  # px of the longer side that the network sees: faces between 10 and 300 px were trained
 
@@ -61,6 +62,26 @@ class Yunet:
         rows = np.zeros((0, 15)) if found is None else np.asarray(found, dtype=np.float64)
         faces = [_face(row / factor, float(row[14])) for row in rows]
         return largest_first([face for face in faces if face.box.width >= self.min_face])
+
+
+def fetch() -> Path:
+    """YuNet's model file, from the hub's cache or the network.
+
+    Raises:
+        UserError: It is neither cached nor can be fetched.
+    """
+    from huggingface_hub import hf_hub_download
+
+    from gender_lightning.models.weights import hub_offline_if_unreachable
+
+    try:
+        with hub_offline_if_unreachable():
+            return Path(hf_hub_download(REPOSITORY, FILE))
+    except (OSError, ValueError) as error:  # LocalEntryNotFoundError and the hub's refusals are both
+        raise UserError(
+            f"face_model=yunet: {FILE} is not cached and could not be fetched. Give a file of your own, "
+            "face_model=PATH, or leave it out for MTCNN, which is installed."
+        ) from error
 
 
 def _face(row: NDArray[np.float64], score: float) -> Face:
