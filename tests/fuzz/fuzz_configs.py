@@ -17,6 +17,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.overrides.fields import flat
 from gender_lightning.overrides.of_run import with_data_of_run
+from gender_lightning.overrides.schema import ROOTS
 from gender_lightning.runs import Run, to_yaml
 from gender_lightning.training.metrics_csv import read_rows
 
@@ -123,7 +124,7 @@ def _parse(verb: str, values: dict[str, Any], name: str, value: Any) -> None:
     for part in path:
         node = node[part]
     node[last] = value
-    parse_config(overrides.ROOTS[verb], changed)
+    parse_config(ROOTS[verb], changed)
 
 
 YAMLS = (

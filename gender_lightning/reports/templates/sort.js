@@ -5,6 +5,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
+    head.dataset.name = head.textContent.trim();  // for print, where buttons are not repeated on each page
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
