@@ -160,6 +160,40 @@ def test_a_video_gives_rows_by_frame_and_a_video(checkpoint: Path, here: Path, f
     assert not list((here / "predictions_annotated").glob(".*"))
 
 
+class Camera:
+    """A camera of five frames, after which its user presses Ctrl-C; another number than 0 is not plugged in."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.frames = number, 0
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return self.number == 0
+
+    def grab(self) -> bool:
+        if self.frames == 5:
+            raise KeyboardInterrupt
+        self.frames += 1
+        time.sleep(0.02)
+        return True
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.full((218, 178, 3), self.frames * 40, np.uint8)
+
+    def release(self) -> None:
+        self.frames = -1
+
+
+def test_a_camera_is_read_until_ctrl_c(checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    counts = run(checkpoint, "input=camera", "frame_step=2", "faces=none")
+    table = pd.read_csv("predictions.csv")
+    assert counts["pictures"] == 3 and table["frame"].tolist() == [0, 2, 4]
+    assert table["image"].unique().tolist() == ["camera:0"] and table["probability"].nunique() == 3
+    assert table["second"].is_monotonic_increasing and 0.05 < table["second"].iloc[-1] < 60
+    with pytest.raises(UserError, match="no such camera"):
+        run(checkpoint, "input=camera:1", "output=other.csv")
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ def video_frames(path: str, step: int = 1) -> Iterator[Item]:
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
         raise UserError(f"{path} is no video that OpenCV reads. Convert it to MP4 (H.264).")
-    yield from _frames(capture, os.fsencode(path).decode("utf-8", "backslashreplace"), path, step)
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    yield from _frames(capture, name, path, step, lambda: float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
 
 
 def camera_frames(number: int, step: int = 1) -> Iterator[Item]:
-    """Frames of a camera, until Ctrl-C.
+    """Frames of a camera, until Ctrl-C, with the seconds since the first; a camera's own clock is its driver's.
 
     Raises:
         UserError: There is no such camera.
@@ -43,7 +45,8 @@ def camera_frames(number: int, step: int = 1) -> Iterator[Item]:
         raise UserError(
             f"input=camera:{number}: there is no such camera, or it is in use. Try camera:0 or a video file."
         )
-    yield from _frames(capture, f"camera:{number}", "", step)
+    start = time.monotonic()
+    yield from _frames(capture, f"camera:{number}", "", step, lambda: time.monotonic() - start)
 
 
 def frame_rate(path: str) -> float:
@@ -56,7 +59,7 @@ def frame_rate(path: str) -> float:
     return rate if 0 < rate <= 1000 else _USUAL_RATE
 
 
-def _frames(capture: Any, name: str, path: str, step: int) -> Iterator[Item]:
+def _frames(capture: Any, name: str, path: str, step: int, clock: Callable[[], float]) -> Iterator[Item]:
     import cv2
 
     number = 0
@@ -65,8 +68,7 @@ def _frames(capture: Any, name: str, path: str, step: int) -> Iterator[Item]:
             if number % step == 0:
                 read, bgr = capture.retrieve()
                 if read:
-                    second = round(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 3)
-                    yield Item(name, path, number, second, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+                    yield Item(name, path, number, round(clock(), 3), cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
             number += 1
     finally:
         capture.release()
