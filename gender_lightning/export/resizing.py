@@ -21,8 +21,7 @@ class GraphFraming(nn.Module):
 
     It follows torch's resize of uint8 (aten/src/ATen/native/cpu/UpSampleKernel.cpp): the filter is widened by the
     scale when shrinking, weights are rounded to 16 bits, and the result of either pass, across and then down, is
-    rounded to whole levels. What differs is the order of float additions: at most one level of 255, in less than
-    one of 10,000 pixels.
+    rounded to whole levels. Torch adds in integers, the graph in float64, which holds these sums exactly.
     """
 
     def __init__(self, framing: Framing) -> None:
@@ -42,29 +41,31 @@ class GraphFraming(nn.Module):
         rows, columns = images.shape[-2:]
         height = torch.full((), rows, dtype=torch.float64)
         width = torch.full((), columns, dtype=torch.float64)
-        kept_height, kept_width = self._kept(height, width)
-        across = self._weights(columns, width, kept_width)
-        down = self._weights(rows, height, kept_height)
-        narrow = _levels(images.to(torch.float32) @ across.T)
-        return _levels(down @ narrow)
+        top, left, kept_height, kept_width = self._box(height, width)
+        across = self._weights(columns, left, kept_width)
+        down = self._weights(rows, top, kept_height)
+        narrow = _levels(images.to(torch.float64) @ across.T)
+        return _levels(down @ narrow).to(torch.float32)
 
-    def _kept(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
-        """Height and width of the part that is kept, as `Framing.box` has them (round is half to even in both)."""
-        if self.framing.crop == "square":
-            height = width = torch.minimum(height, width)
-        kept_height, kept_width = (torch.round(side * self.framing.zoom).clamp(min=1) for side in (height, width))
-        return kept_height, kept_width
+    def _box(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Top, left, height and width of the part that is kept: `Framing.box` (round is half to even in both)."""
+        framing = self.framing
+        short = torch.minimum(height, width)
+        crop_height, crop_width = (height, width) if framing.crop == "none" else (short, short)
+        lowered = 0.25 * (height - crop_height) if framing.crop == "lower" else torch.zeros_like(height)
+        kept_height, kept_width = (torch.round(side * framing.zoom).clamp(min=1) for side in (crop_height, crop_width))
+        top = torch.round((height - kept_height) / 2 + lowered)
+        return top, torch.round((width - kept_width) / 2), kept_height, kept_width
 
-    def _weights(self, pixels: int, size: Tensor, kept: Tensor) -> Tensor:
+    def _weights(self, pixels: int, start: Tensor, kept: Tensor) -> Tensor:
         """Weights float32 (S, pixels) by which the pixels of a line become the S pixels of the result."""
-        start = torch.round((size - kept) / 2)
         scale = kept / self.framing.image_size
         centres = (torch.arange(self.framing.image_size, dtype=torch.float64) + 0.5) * scale
         positions = torch.arange(pixels, dtype=torch.float64) - start
         distances = (positions[None] + 0.5 - centres[:, None]) / scale.clamp(min=1)
         weights = _triangle(distances) if self.framing.interpolation == "bilinear" else _cubic(distances)
         weights = weights * ((positions >= 0) & (positions < kept))
-        return _to_16_bits(weights / weights.sum(dim=1, keepdim=True)).to(torch.float32)
+        return _to_16_bits(weights / weights.sum(dim=1, keepdim=True))
 
 
 def _triangle(x: Tensor) -> Tensor:
