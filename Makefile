@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint types notebooks check clean
+.PHONY: help install train test test-all lint types notebooks audit check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -31,6 +31,10 @@ types: $(INSTALLED)  ## mypy, strict
 
 notebooks: $(INSTALLED)  ## run the notebooks anew and keep their outputs
 	$(BIN)/jupyter execute --inplace --timeout=-1 $(sort $(wildcard notebooks/*.ipynb))
+
+audit: $(INSTALLED)  ## known security holes of what is installed; asks a server
+	$(BIN)/python -m pip install --quiet 'pip-audit>=2.7'
+	$(BIN)/pip-audit --local --skip-editable
 
 check: lint types test  ## everything a commit should pass
 
