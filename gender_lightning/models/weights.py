@@ -43,8 +43,12 @@ def reporting(name: str) -> Iterator[None]:
     except UserError:
         raise
     except (OSError, RuntimeError) as error:  # URLError, timeouts and the hub's errors are OSErrors
-        reason = str(getattr(error, "reason", None) or error).strip().splitlines()[0].split(". ")[0]
-        raise UserError(f"Pretrained weights of {name} could not be fetched ({reason}). {REMEDY}") from error
+        raise UserError(f"Pretrained weights of {name} could not be fetched ({reason_of(error)}). {REMEDY}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What a download failed of, in one line: the first sentence of what was thrown."""
+    return str(getattr(error, "reason", None) or error).strip().splitlines()[0].split(". ")[0]
 
 
 @contextlib.contextmanager

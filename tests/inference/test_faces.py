@@ -209,20 +209,26 @@ def test_yunet_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.M
         return str(tmp_path / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: None)
     monkeypatch.setattr(weights, "_hub_answers", lambda: True)
     with pytest.raises(UserError, match="SHA-256"):
         load_detector("yunet")
     monkeypatch.setattr(yunet, "SHA256", hashlib.sha256(b"weights").hexdigest())
     assert load_detector("yunet").model == tmp_path / yunet.FILE  # type: ignore[attr-defined]
     assert asked == [("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx")] * 2
+    cached = str(tmp_path / yunet.FILE)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: cached)
+    monkeypatch.setattr(weights, "_hub_answers", lambda: pytest.fail("what is cached asks nobody"))
+    load_detector("yunet")
+    assert len(asked) == 2
 
 
 def test_yunet_without_a_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))  # empty
     monkeypatch.setattr(weights, "_hub_answers", lambda: False)
-    with pytest.raises(UserError, match=r"not cached and could not be fetched.*face_model=PATH"):
+    with pytest.raises(UserError, match=r"could not be fetched \(.+\).*face_model=PATH"):
         load_detector("yunet")
 
 

@@ -70,16 +70,19 @@ def fetch() -> Path:
     Raises:
         UserError: It is neither cached nor can be fetched.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    from gender_lightning.models.weights import hub_offline_if_unreachable
+    from gender_lightning.models.weights import hub_offline_if_unreachable, reason_of
 
+    cached = try_to_load_from_cache(REPOSITORY, FILE)
+    if isinstance(cached, str):  # its SHA-256 is known: nothing newer is to be asked for
+        return Path(cached)
     try:
         with hub_offline_if_unreachable():
             return Path(hf_hub_download(REPOSITORY, FILE))
-    except (OSError, ValueError) as error:  # LocalEntryNotFoundError and the hub's refusals are both
+    except (OSError, ValueError) as error:  # of the network and the disk; LocalEntryNotFoundError is both
         raise UserError(
-            f"face_model=yunet: {FILE} is not cached and could not be fetched. Give a file of your own, "
+            f"face_model=yunet: {FILE} could not be fetched ({reason_of(error)}). Give a file of your own, "
             "face_model=PATH, or leave it out for MTCNN, which is installed."
         ) from error
 
