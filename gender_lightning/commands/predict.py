@@ -126,8 +126,9 @@ def _report(counts: Counter[str], before: int, output: Path) -> None:
     told = {name: count for name, count in counts.items() if name != "pictures"}
     names = {"no_face": "without a face", "unreadable": "unreadable"}
     said = ", ".join(f"{count:,} {names.get(name, name)}" for name, count in sorted(told.items()))
-    skipped = f" ({before:,} were done before)" if before else ""
-    console.print(f"{counts['pictures']:,} pictures{skipped}{': ' if said else ''}{said}", markup=False)
+    many = f"{counts['pictures']:,} picture{'' if counts['pictures'] == 1 else 's'}"
+    skipped = f" ({before:,} done before)" if before else ""
+    console.print(f"{many}{skipped}{': ' if said else ''}{said}", markup=False)
     if counts["unreadable"]:
         console.print("The column note says why a picture cannot be read.")
     console.print(f"written to {output.absolute()}", markup=False)

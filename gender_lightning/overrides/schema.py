@@ -18,7 +18,7 @@ from gender_lightning.config import (
 )
 from gender_lightning.config.base import Section
 from gender_lightning.errors import UserErrors
-from gender_lightning.overrides.composing import plain
+from gender_lightning.overrides.composing import groups, plain
 from gender_lightning.overrides.fields import extends, flat, path_of
 
 ROOTS: dict[str, type[Section]] = {
@@ -84,8 +84,21 @@ def mistakes(verb: str, texts: list[str]) -> list[str]:
     try:
         parse_config(ROOTS[verb], values)
     except UserErrors as error:
-        problems += error.messages
+        typed = _typed(texts)
+        problems += [_unless_typed(message, typed) for message in error.messages]
     return problems
+
+
+def _unless_typed(problem: str, typed: set[str]) -> str:
+    """What to do about a field that nobody typed: an experiment's, which another choice of its group does not have."""
+    path, unknown = path_of(problem), "there is no such field." in problem
+    if not unknown or any(extends(path, key) for key in typed - set(groups())):
+        return problem
+    return f"{problem} A file of conf/ sets it: leave it out with ~{path}"
+
+
+def _typed(texts: list[str]) -> set[str]:
+    return {text.lstrip("+~").replace("/", ".").partition("=")[0] for text in texts}
 
 
 def _planted(verb: str, hydra: Any, texts: list[str]) -> list[str]:
@@ -96,7 +109,7 @@ def _planted(verb: str, hydra: Any, texts: list[str]) -> list[str]:
     """
     from omegaconf import OmegaConf
 
-    typed = {text.lstrip("+~").replace("/", ".").partition("=")[0] for text in texts}
+    typed = _typed(texts)
     own = {**_HYDRAS_OWN, "sweeper._target_": _SWEEPERS[verb == "train"]}
     return [
         f"hydra.{name} is changed by a file of conf/, which could run anything. Leave it to the command line."

@@ -107,6 +107,14 @@ def test_a_contradiction_in_one_job_of_a_sweep_is_found() -> None:
     assert said.startswith("data.sizes.train: there is no such field.")
 
 
+def test_a_field_of_an_experiment_that_another_choice_lacks_says_how_to_leave_it_out() -> None:
+    line = ["experiment=celeba_mini", "scheduler=one_cycle"]
+    (said,) = mistakes("train", *line)
+    assert said.startswith("scheduler.warmup_epochs: there is no such field.")
+    assert said.endswith("leave it out with ~scheduler.warmup_epochs")
+    assert mistakes("train", *line, "~scheduler.warmup_epochs") == []
+
+
 def test_of_a_large_sweep_each_value_is_checked() -> None:
     seeds = ",".join(str(seed) for seed in range(15))
     (said,) = mistakes("train", "-m", f"seed={seeds},-1", "model=vgg19,resnet18")
