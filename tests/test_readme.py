@@ -15,7 +15,7 @@ from PIL import Image
 
 from gender_lightning import overrides
 from gender_lightning.__main__ import COMMANDS
-from gender_lightning.data.synthetic import synthetic_faces
+from gender_lightning.data.synthetic.faces import synthetic_faces
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -126,7 +126,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-# What is typed after the README's own words to be done soon. tests/end_to_end/test_resume.py resumes what was cut off,
+# What is typed after the README's own words to be done soon. tests/end_to_end/breaks/ resumes what was cut off,
 # and tests/demo looks at the page.
 LESS = {
     "evaluate": ["corruptions=none"],

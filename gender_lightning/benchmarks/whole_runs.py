@@ -17,7 +17,7 @@ from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.errors import UserError
 from gender_lightning.runs import Run
 from gender_lightning.sweeps.jobs import job_environment
-from gender_lightning.training.metrics_csv import read_rows
+from gender_lightning.training.logs.metrics_csv import read_rows
 
 IMPORTS = "import torch, torchvision, pytorch_lightning"
 Report = Callable[[int, int], None]

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
-from gender_lightning.data import catalogue, inspection
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data import inspection
+from gender_lightning.data.files import catalogue
+from gender_lightning.data.files.decoding import Framing
 from gender_lightning.data.progress import progress_bar
 from gender_lightning.data.reading import available_cores, draw_synthetic, open_data
 from gender_lightning.data.selection import check_identities_disjoint

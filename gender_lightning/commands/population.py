@@ -20,7 +20,7 @@ from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
-from gender_lightning.evaluation.prevalence import Reference
+from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.population import Counted, Crowd, count
 from gender_lightning.inference.predictor import framing_of

@@ -25,19 +25,19 @@ from gender_lightning.job import this_job
 from gender_lightning.models.checkpoint import read_checkpoint, update_spec
 from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.runs import Pruned, Run, is_first_process
-from gender_lightning.training.checkpoints import Checkpoints, Rhythm
-from gender_lightning.training.ema import Ema
+from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
+from gender_lightning.training.callbacks.ema import Ema
+from gender_lightning.training.callbacks.finite_loss import FiniteLoss
+from gender_lightning.training.callbacks.first_step import FirstStep
+from gender_lightning.training.callbacks.progress import ProgressBar
+from gender_lightning.training.callbacks.pruning import ReportToSearch
+from gender_lightning.training.callbacks.throughput import Throughput
 from gender_lightning.training.faults import explained
-from gender_lightning.training.finite_loss import FiniteLoss
-from gender_lightning.training.first_step import FirstStep
-from gender_lightning.training.loggers import finishing, make_loggers
-from gender_lightning.training.metrics_csv import MetricsCsv, read_rows
-from gender_lightning.training.progress import ProgressBar
-from gender_lightning.training.pruning import ReportToSearch
+from gender_lightning.training.logs.loggers import finishing, make_loggers
+from gender_lightning.training.logs.metrics_csv import MetricsCsv, read_rows
+from gender_lightning.training.logs.wandb_run import WandbReport, report_run
 from gender_lightning.training.ranks import one_report, watch_ranks
-from gender_lightning.training.throughput import Throughput
 from gender_lightning.training.trainer import make_trainer
-from gender_lightning.training.wandb_run import WandbReport, report_run
 
 log = logging.getLogger(__name__)
 Metrics = dict[str, float]

@@ -24,8 +24,8 @@ import numpy as np
 from scipy import special
 
 from gender_lightning.comparison.rows import Row
-from gender_lightning.evaluation.intervals import LEVEL, Bootstrap, Floats, Interval, Resampling
-from gender_lightning.evaluation.significance import McNemar, holm, mcnemar
+from gender_lightning.evaluation.statistics.intervals import LEVEL, Bootstrap, Floats, Interval, Resampling
+from gender_lightning.evaluation.statistics.significance import McNemar, holm, mcnemar
 
 SIGNIFICANT = 0.05
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.files.decoding import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.reading import available_cores, draw_synthetic, open_data

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gender_lightning.evaluation.intervals import Floats, wilson
+from gender_lightning.evaluation.statistics.intervals import Floats, wilson
+from gender_lightning.evaluation.statistics.tallies import Tally
 from gender_lightning.evaluation.summary import Bin
-from gender_lightning.evaluation.tallies import Tally
 
 BINS = 15
 _DRAWS = 1_000

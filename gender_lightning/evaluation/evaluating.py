@@ -11,11 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.evaluation import calibration, selective
-from gender_lightning.evaluation.intervals import LEVEL, NOWHERE, RESAMPLES, Floats, Resampling, clusters_of, wilson
 from gender_lightning.evaluation.metrics import probabilities
-from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
-from gender_lightning.evaluation.slice_rules import slice_rules
-from gender_lightning.evaluation.slices import measure_slices, worst_slice
+from gender_lightning.evaluation.slicing.properties import FROM_LANDMARKS, FROM_PIXELS
+from gender_lightning.evaluation.slicing.rules import slice_rules
+from gender_lightning.evaluation.slicing.slices import measure_slices, worst_slice
+from gender_lightning.evaluation.statistics.intervals import (
+    LEVEL,
+    NOWHERE,
+    RESAMPLES,
+    Floats,
+    Resampling,
+    clusters_of,
+    wilson,
+)
+from gender_lightning.evaluation.statistics.tallies import (
+    Tally,
+    decision_columns,
+    decision_tally,
+    loss_tally,
+    ranking_tally,
+)
 from gender_lightning.evaluation.summary import (
     Calibration,
     Evaluation,
@@ -26,13 +41,6 @@ from gender_lightning.evaluation.summary import (
     Slice,
 )
 from gender_lightning.evaluation.suspects import suspect_rows
-from gender_lightning.evaluation.tallies import (
-    Tally,
-    decision_columns,
-    decision_tally,
-    loss_tally,
-    ranking_tally,
-)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gender_lightning.evaluation.intervals import Floats, clopper_pearson_low
 from gender_lightning.evaluation.metrics import probabilities
+from gender_lightning.evaluation.statistics.intervals import Floats, clopper_pearson_low
 
 ERROR_RATE = 0.05  # of the guarantee: it fails for so many of the valid splits that might have been drawn
 _STARTS = 2

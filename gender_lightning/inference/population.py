@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gender_lightning.evaluation.prevalence import (
+from gender_lightning.evaluation.statistics.prevalence import (
     Estimate,
     Method,
     Reference,

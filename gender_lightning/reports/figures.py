@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gender_lightning.evaluation.curves import Curve, confusion_matrix, precision_recall_curve, roc_curve
+from gender_lightning.evaluation.statistics.curves import Curve, confusion_matrix, precision_recall_curve, roc_curve
 from gender_lightning.evaluation.summary import Bin, Calibration, Selective
 from gender_lightning.reports.style import COLORS, WIDTH, canvas, styled
 

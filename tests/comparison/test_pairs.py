@@ -14,8 +14,8 @@ from scipy import stats
 from gender_lightning.comparison.pairs import compare_pairs, welch
 from gender_lightning.comparison.rows import Row
 from gender_lightning.comparison.verdict import verdict
-from gender_lightning.evaluation.intervals import Resampling
-from gender_lightning.evaluation.significance import holm
+from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.evaluation.statistics.significance import holm
 
 
 def row(label: str, *correct: NDArray[np.bool_]) -> Row:

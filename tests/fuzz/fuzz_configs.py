@@ -19,7 +19,7 @@ from gender_lightning.overrides.fields import flat
 from gender_lightning.overrides.of_run import with_data_of_run
 from gender_lightning.overrides.schema import ROOTS
 from gender_lightning.runs import Run, to_yaml
-from gender_lightning.training.metrics_csv import read_rows
+from gender_lightning.training.logs.metrics_csv import read_rows
 
 VALUES: tuple[Any, ...] = (
     None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gender_lightning.evaluation.prevalence import Reference
+from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.inference.population import ALL, Crowd, count, group_of, hidden
 from gender_lightning.inference.stream.items import Item, Judged
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.files.decoding import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import Item, Row

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.files.decoding import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.faces.face import Box

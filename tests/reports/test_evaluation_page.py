@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.commands.evaluation_looks import Disturbed, write_report
+from gender_lightning.commands.evaluation.looks import Disturbed, write_report
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS
 from gender_lightning.evaluation.corruptions.measure import COLUMNS, conditions
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table

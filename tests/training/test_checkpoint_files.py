@@ -91,7 +91,7 @@ def test_a_damaged_one_is_named_and_the_one_before_offered(
 
 def test_the_good_one_outlives_a_damaged_last(last: Path, tmp_path: Path) -> None:
     """Going on from the one before must not put the damaged one in its place."""
-    from gender_lightning.training.checkpoints import Checkpoints
+    from gender_lightning.training.callbacks.checkpoints import Checkpoints
 
     cut(last)
     previous = last.with_name("previous.ckpt")

@@ -15,8 +15,8 @@ from toy_training import BATCHES, Toy, ToyBatch, batches, fit
 
 from gender_lightning.errors import UserError
 from gender_lightning.runs import Run
+from gender_lightning.training.callbacks.finite_loss import FiniteLoss, NonFiniteLoss
 from gender_lightning.training.faults import explain, explained
-from gender_lightning.training.finite_loss import FiniteLoss, NonFiniteLoss
 
 
 def no_memory() -> BaseException:
@@ -132,7 +132,7 @@ def test_a_loss_that_is_none_stops_the_training_before_a_checkpoint(
             def synchronize(self) -> None:
                 waited.append(1)
 
-        monkeypatch.setattr("gender_lightning.training.finite_loss._arrival", lambda loss: Underway())
+        monkeypatch.setattr("gender_lightning.training.callbacks.finite_loss._arrival", lambda loss: Underway())
     waited: list[int] = []
     indexed = [IndexedBatch(*batch, torch.arange(4) + 4 * number) for number, batch in enumerate(batches(1))]
     monkeypatch.setattr("toy_training.batches", lambda seed, n=BATCHES: indexed)

@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader
 
 from gender_lightning.interruption import Interruption
 from gender_lightning.models.checkpoint import KEY, ModelSpec
+from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
+from gender_lightning.training.callbacks.ema import Ema
+from gender_lightning.training.callbacks.finite_loss import FiniteLoss
+from gender_lightning.training.callbacks.throughput import Throughput
 from gender_lightning.training.checkpoint_files import WholeFiles
-from gender_lightning.training.checkpoints import Checkpoints, Rhythm
-from gender_lightning.training.ema import Ema
-from gender_lightning.training.finite_loss import FiniteLoss
-from gender_lightning.training.metrics_csv import MetricsCsv
+from gender_lightning.training.logs.metrics_csv import MetricsCsv
 from gender_lightning.training.schedules import make_scheduler
-from gender_lightning.training.throughput import Throughput
 from gender_lightning.training.trainer_habits import leave_signals_alone, resume_by_epochs
 
 BATCHES, BATCH_SIZE = 5, 4

@@ -30,8 +30,8 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
         summary: Of the search, as in `summary.json`.
     """
     # here, since they import torch, which the sweep has done without so far
-    from gender_lightning.training.loggers import flatten, new_id
-    from gender_lightning.training.wandb_session import GuardedWandbLogger, choose_mode, open_run
+    from gender_lightning.training.logs.loggers import flatten, new_id
+    from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, open_run
 
     mode = choose_mode(config.mode)
     if mode == "disabled":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gender_lightning.data.dataset import Batch
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.files.decoding import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.corruptions import measure
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS, corrupt

@@ -1,0 +1,1 @@
+"""What `evaluate` prints and leaves to look at."""

@@ -1,0 +1,91 @@
+"""How good each row is: the mean over its seeds, their spread, and an interval over people."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gender_lightning.comparison.reading import RunResult
+from gender_lightning.comparison.rows import Row
+from gender_lightning.evaluation.calibration import ece_tally
+from gender_lightning.evaluation.statistics.intervals import NOWHERE, Floats, Interval, Resampling, clusters_of, wilson
+from gender_lightning.evaluation.statistics.tallies import Tally, decision_tally, ranking_tally
+
+SCORES = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "auroc", "ece")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of a row.
+
+    Attributes:
+        values: Of each run, in the order of the row.
+        interval: 95 % interval of their mean over people, of these very networks; nan where there is none.
+    """
+
+    values: tuple[float, ...]
+    interval: Interval = NOWHERE
+
+    @property
+    def mean(self) -> float:
+        """Over the runs."""
+        return statistics.fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation over the seeds; None for a single run."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+def resampling_of(run: RunResult) -> Resampling:
+    """Draws of people (of images, where people are not known) on which every row is measured."""
+    return Resampling(clusters_of(run.table["identity"], len(run.table)))
+
+
+def scores_of(row: Row, resampling: Resampling) -> dict[str, Score]:
+    """Each of `SCORES`, at the threshold 0.5.
+
+    The interval is that of the mean of the runs' metrics under a resampling of people. It does not tell what other
+    seeds would give; that is the standard deviation's part.
+    """
+    found = _means([decision_tally(run.labels, run.probability) for run in row.runs], resampling)
+    found |= _means([ranking_tally(run.labels, run.logits) for run in row.runs], resampling)
+    # no interval of its own: resampled, a calibration error that is never negative only grows
+    ece = [float(it.metric(it.columns.sum(axis=0))[0]) for it in (ece_tally(r.labels, r.probability) for r in row.runs)]
+    found["ece"] = Score(tuple(ece))
+    labels = row.runs[0].labels
+    sizes = {"accuracy": len(labels), "recall_male": int(labels.sum()), "recall_female": int((~labels).sum())}
+    return {name: _with_width(found[name], sizes.get(name)) for name in SCORES}
+
+
+def _means(tallies: Sequence[Tally], resampling: Resampling) -> dict[str, Score]:
+    """Each metric of the tallies, one per run, with the interval of its mean."""
+    edges = np.cumsum([0, *(tally.columns.shape[1] for tally in tallies)])
+
+    def mean_metrics(totals: Floats) -> Floats:
+        parts = [tally.metric(totals[..., edges[i] : edges[i + 1]]) for i, tally in enumerate(tallies)]
+        mean: Floats = np.mean(parts, axis=0)
+        return mean
+
+    columns = np.concatenate([tally.columns for tally in tallies], axis=1)
+    intervals = resampling.bootstrap(columns, mean_metrics).intervals()
+    each = np.array([tally.metric(tally.columns.sum(axis=0)[None])[0] for tally in tallies])
+    return {name: Score(tuple(each[:, m].tolist()), intervals[m]) for m, name in enumerate(tallies[0].names)}
+
+
+def _with_width(score: Score, images: int | None) -> Score:
+    """Where no resample differs, as at an accuracy of 1, Wilson's interval; none for what is no proportion."""
+    low, high = score.interval
+    if math.isnan(low) or low < high:
+        return score
+    return Score(score.values, NOWHERE if images is None else wilson(score.mean * images, images))
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """The mean of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

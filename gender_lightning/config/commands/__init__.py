@@ -1,0 +1,1 @@
+"""One root per command: what `conf/<command>.yaml` composes."""

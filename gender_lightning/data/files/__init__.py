@@ -1,0 +1,1 @@
+"""What lies on disk: label tables, archives, folders, encoded pictures."""

@@ -1,0 +1,272 @@
+"""Keeps `best.ckpt`, the weights to use, and `last.ckpt`, the training to go on with."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from gender_lightning.errors import UserError
+from gender_lightning.interruption import Interrupted, Interruption
+from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.training.callbacks.ema import Ema
+from gender_lightning.training.callbacks.finite_loss import FiniteLoss
+from gender_lightning.training.checkpoint_files import rotate
+from gender_lightning.training.ranks import OtherRankFailed
+
+TIE_BREAKER = "val/loss"
+_LOOK_EVERY = 8  # batches of a validation with several ranks, which have to agree
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """When last.ckpt is written inside an epoch; at the end of each it always is.
+
+    Attributes:
+        steps: After so many optimizer steps, counted over the whole training.
+        minutes: When so much time has passed since it was written.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+
+
+class Checkpoints(pl.callbacks.Checkpoint):
+    """Saves at the end of each epoch, when validation, schedulers and all other callbacks are done, and inside it.
+
+    Lightning runs callbacks of this base class after all others, whatever their order in the list. The best
+    epoch is that of the best monitored metric; of equal ones that of the lower `val/loss`, then the later.
+    Without a validation the last epoch is the best. All files appear whole or not at all; `previous.ckpt` is what
+    `last.ckpt` was before.
+
+    While a fit runs, a signal that asks to end is answered here: after the optimizer step or the batch of
+    validation that is under way, last.ckpt is written and `Interrupted` raised, on all ranks at the same place.
+
+    Args:
+        directory: Where the files go; created when needed.
+        monitor: A metric that validation logs.
+        mode: Whether the metric shall be high or low.
+        ema: The callback whose average was validated, if there is one.
+        rhythm: When to save inside an epoch.
+        interruption: The signals of this program.
+        finite: Asked before a file is written whether the losses so far were finite.
+        resumed_from: The checkpoint that the training goes on from, if it does.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        monitor: str = "val/accuracy",
+        mode: Literal["min", "max"] = "max",
+        ema: Ema | None = None,
+        rhythm: Rhythm | None = None,
+        interruption: Interruption | None = None,
+        finite: FiniteLoss | None = None,
+        resumed_from: Path | None = None,
+    ) -> None:
+        self.best_path = directory / "best.ckpt"
+        self.last_path = directory / "last.ckpt"
+        self.previous_path = directory / "previous.ckpt"
+        self.best_score: float | None = None
+        self.best_epoch: int | None = None
+        self.monitor = monitor
+        self._mode = mode
+        self._ema = ema
+        self._rhythm = rhythm or Rhythm()
+        self._interruption = interruption or Interruption()
+        self._finite = finite
+        self._spares_previous = resumed_from == self.previous_path  # what is called last is the damaged one
+        self._best_loss = math.nan
+        self._validated = False
+        self._seen_step = 0
+        self._saved = 0.0
+        self._unvalidated = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Creates the directory, so that a place that cannot be written to is told at once."""
+        if stage == "fit" and trainer.is_global_zero:
+            self.best_path.parent.mkdir(parents=True, exist_ok=True)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes over what happens at a signal."""
+        self._seen_step, self._saved = trainer.global_step, time.monotonic()
+        self._interruption.defers = True
+        validation = trainer.fit_loop.epoch_loop.val_loop
+        if validation.restarted_mid_evaluation:
+            validation.batch_progress.total.reset()  # of what `on_save_checkpoint` had to count for Lightning
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves after an optimizer step where it is time to; in the middle of an accumulation it is not."""
+        stepped, self._seen_step = trainer.global_step > self._seen_step, trainer.global_step
+        if not stepped or trainer.is_last_batch:  # what comes after the last batch belongs to the epoch too
+            return
+        number, due = self._agreed(trainer, self._is_due(trainer))
+        if number or due:
+            self._save_last(trainer)
+        if number:
+            self._stop(trainer, number)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks for a signal once more before a validation."""
+        self._look_in_validation(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Looks for a signal."""
+        if trainer.world_size == 1 or (batch_idx + 1) % _LOOK_EVERY == 0:
+            self._look_in_validation(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Notes that this epoch has a score."""
+        self._validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes best.ckpt where this epoch is the best, and last.ckpt always."""
+        self._check_losses(trainer)
+        if self._is_best(trainer) and trainer.is_global_zero:
+            self._save_best(pl_module)
+        self._validated = False
+        self._save_last(trainer)
+        number, _ = self._agreed(trainer)
+        if number:
+            self._stop(trainer, number)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Waits until rank 0 has written, since every rank may read now; the last look for a signal."""
+        self._interruption.defers = False
+        trainer.strategy.barrier("checkpoints")
+        number, _ = self._agreed(trainer)
+        if number:
+            self._stop(trainer, number)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Nobody looks for signals any more."""
+        self._interruption.defers = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Has the validation begin again where it was broken off: Lightning would go on in its middle."""
+        if self._unvalidated:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+            for counts in (progress["total"], progress["current"]):
+                counts.update(ready=1, started=1, processed=0, completed=0)
+            progress["is_last_batch"] = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Score, tie-breaking loss and epoch of best.ckpt."""
+        return {"best_score": self.best_score, "best_loss": self._best_loss, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the score to beat."""
+        self.best_score = state_dict["best_score"]
+        self._best_loss = state_dict["best_loss"]
+        self.best_epoch = state_dict["best_epoch"]
+
+    def _is_best(self, trainer: pl.Trainer) -> bool:
+        if not self._validated:
+            # an epoch between two validations, unless there is never one
+            if trainer.enable_validation and self.best_score is not None:
+                return False
+            self.best_epoch = trainer.current_epoch
+            return True
+        score, loss = self._scores(trainer)
+        if self.best_score is not None and not self._beats(score, loss):
+            return False
+        self.best_score, self._best_loss, self.best_epoch = score, loss, trainer.current_epoch
+        return True
+
+    def _scores(self, trainer: pl.Trainer) -> tuple[float, float]:
+        metrics = trainer.callback_metrics
+        if self.monitor not in metrics:
+            known = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
+            raise UserError(f"callbacks.checkpoint.monitor={self.monitor} is not measured. Choose one of {known}.")
+        return float(metrics[self.monitor]), float(metrics.get(TIE_BREAKER, math.nan))
+
+    def _beats(self, score: float, loss: float) -> bool:
+        assert self.best_score is not None
+        if math.isnan(score) or math.isnan(self.best_score):
+            return math.isnan(self.best_score)
+        if score != self.best_score:
+            return (score > self.best_score) == (self._mode == "max")
+        return not loss > self._best_loss  # equal or unknown: the later epoch
+
+    def _save_best(self, pl_module: pl.LightningModule) -> None:
+        net, spec = pl_module.net, pl_module.spec
+        assert isinstance(net, nn.Module)
+        assert isinstance(spec, ModelSpec)
+        state: dict[str, Tensor] = dict(net.state_dict()) if self._ema is None else self._ema.net_state(net)
+        save_weights(self.best_path, state, spec)
+
+    def _look_in_validation(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        number, _ = self._agreed(trainer)
+        if not number:
+            return
+        if self._ema is not None:
+            self._ema.on_validation_end(trainer, pl_module)  # the network's own weights are the training's
+        self._unvalidated = True
+        self._save_last(trainer)
+        self._stop(trainer, number)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        steps, minutes = self._rhythm.steps, self._rhythm.minutes
+        if steps is not None and trainer.global_step % steps == 0:
+            return True
+        return minutes is not None and time.monotonic() - self._saved >= 60 * minutes
+
+    def _agreed(self, trainer: pl.Trainer, due: bool = False) -> tuple[int, bool]:
+        """The number of a signal that any rank has got, and whether it is time to save for any."""
+        if trainer.world_size == 1:
+            return self._interruption.number, due
+        both = torch.tensor([self._interruption.number, int(due)], device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX)
+        number, due_somewhere = both.tolist()
+        return number, bool(due_somewhere)
+
+    def _stop(self, trainer: pl.Trainer, number: int) -> None:
+        stop = Interrupted(number)
+        if trainer.is_global_zero:
+            log.info(
+                "%s: stopped in epoch %d after step %d. Go on by train resume=%s",
+                stop.name, trainer.current_epoch + 1, trainer.global_step, self.last_path.parent.parent,
+            )  # fmt: skip
+        raise stop
+
+    def _check_losses(self, trainer: pl.Trainer) -> None:
+        """Ends all ranks where one has met a loss that is not finite: its gradient has gone to all."""
+        found = None if self._finite is None else self._finite.find()
+        if trainer.world_size > 1:
+            bad = torch.tensor(float(found is not None), device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(bad, torch.distributed.ReduceOp.MAX)
+            if bad and found is None:
+                raise OtherRankFailed
+        if found is not None:
+            raise found
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        self._check_losses(trainer)
+        fresh = self.last_path.with_name(f".{self.last_path.name}.fresh")
+        try:
+            trainer.save_checkpoint(fresh)
+            if trainer.is_global_zero:
+                rotate(fresh, self.last_path, None if self._spares_previous else self.previous_path)
+        finally:
+            if trainer.is_global_zero:
+                fresh.unlink(missing_ok=True)
+        self._spares_previous = False
+        self._saved = time.monotonic()

@@ -1,0 +1,1 @@
+"""Where a training's numbers go: metrics.csv, TensorBoard, Weights & Biases."""

@@ -1,0 +1,149 @@
+"""The loggers of a run, and their end."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from string import ascii_lowercase, digits
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+
+from gender_lightning.config import LoggerConfig, TensorBoardLogger, WandbLogger
+from gender_lightning.errors import UserError
+from gender_lightning.job import this_job
+from gender_lightning.runs import Pruned, Run, is_first_process
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
+
+if TYPE_CHECKING:
+    from wandb import Run as WandbRun
+
+log = logging.getLogger(__name__)
+
+
+def make_loggers(config: LoggerConfig, run: Run) -> list[pl.loggers.Logger]:
+    """Build the loggers, the same list on every rank; the id of a W&B run is in `run.json` afterwards.
+
+    None for csv (`metrics.csv` is a callback's, in every run), for a W&B that is disabled, and for a
+    `fast_dev_run`, which keeps nothing. End them by `finish_loggers`.
+
+    Raises:
+        UserError: TensorBoard is not installed. W&B never raises: it is done without.
+    """
+    resolved = run.config()
+    if resolved.get("trainer", {}).get("fast_dev_run"):
+        return []
+    if isinstance(config, TensorBoardLogger):
+        return [_make_tensorboard(run)]
+    if isinstance(config, WandbLogger):
+        return _make_wandb(config, run, resolved)
+    return []
+
+
+def finish_loggers(loggers: Sequence[pl.loggers.Logger], exit_code: int) -> None:
+    """End what was begun; W&B learns the exit code of the process. Can be called again, and never raises."""
+    for logger in loggers:
+        if isinstance(logger, GuardedWandbLogger):
+            logger.finish(exit_code)
+
+
+@contextmanager
+def finishing(loggers: Sequence[pl.loggers.Logger]) -> Iterator[None]:
+    """Call `finish_loggers` on every way out: 0, 2 for a user's error, 130 for Ctrl-C, else 1."""
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    except Pruned:
+        exit_code = 0
+        for logger in loggers:
+            if isinstance(logger, GuardedWandbLogger):
+                logger.attempt("mark the run as pruned", mark_pruned)
+        raise
+    except UserError:
+        exit_code = 2
+        raise
+    except KeyboardInterrupt:
+        exit_code = 130
+        raise
+    except SystemExit as stop:
+        exit_code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        raise
+    finally:
+        finish_loggers(loggers, exit_code)
+
+
+def mark_pruned(experiment: WandbRun) -> None:
+    """W&B itself knows finished, failed and crashed only."""
+    experiment.tags = (*(experiment.tags or ()), "pruned")
+    experiment.summary["state"] = "pruned"
+
+
+def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists and empty mappings stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _make_tensorboard(run: Run) -> pl.loggers.Logger:
+    try:
+        return pl.loggers.TensorBoardLogger(run.path, name="tensorboard", version="", default_hp_metric=False)
+    except ModuleNotFoundError:
+        raise UserError("TensorBoard is not installed. Install tensorboard, or choose logger=csv.") from None
+
+
+def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> list[pl.loggers.Logger]:
+    if named_mode(config.mode) == "disabled":
+        return []
+    run_id = run.info().get("wandb_id")
+    opener = None
+    if is_first_process():
+        if run_id is None:
+            run_id = new_id()
+            run.update(wandb_id=run_id)  # first, so that a resume finds it whatever happens
+        opener = partial(_open_wandb, config, run.path, run_id, resolved)
+    try:
+        return [GuardedWandbLogger(opener, project=config.project, run_id=run_id, directory=run.path)]
+    except ModuleNotFoundError as error:  # Lightning found no wandb
+        log.warning("W&B does not work (%s). The training goes on without it.", describe(error))
+        return [pl.loggers.logger.DummyLogger()]
+
+
+def _open_wandb(config: WandbLogger, directory: Path, run_id: str, resolved: Mapping[str, Any]) -> WandbRun | None:
+    mode = choose_mode(config.mode)
+    assert mode != "disabled"
+    if config.mode == "online" and mode == "offline":
+        log.warning("logger.mode=online, but nobody is logged in to W&B. Log in by `wandb login`.")
+    return open_run(
+        mode=mode,
+        directory=directory,
+        run_id=run_id,
+        config=flatten(resolved),
+        project=config.project,
+        entity=config.entity,
+        tags=config.tags or None,
+        **_place(config, resolved),
+    )
+
+
+def _place(config: WandbLogger, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Name, group and job type: a job of a sweep is found beside the others."""
+    job = this_job()
+    if job is None:
+        return {"name": resolved.get("name"), "group": config.group}
+    return {"name": f"{job.sweep} {job.number}", "group": config.group or job.sweep, "job_type": job.kind}
+
+
+def new_id() -> str:
+    """A new id for a W&B run."""
+    # W&B's own alphabet and length; not drawn from `random`, which is seeded alike in every run
+    return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(8))

@@ -1,0 +1,170 @@
+"""What W&B gets besides numbers: a picture of a batch, curves, confusion matrices, the best checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+
+from gender_lightning.data.dataset import Batch
+from gender_lightning.evaluation.predictions import read_predictions
+from gender_lightning.evaluation.statistics.curves import (
+    Curve,
+    confusion_matrix,
+    precision_recall_curve,
+    roc_curve,
+)
+from gender_lightning.runs import Run
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger
+from gender_lightning.transforms import describe_batch_image
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from wandb import Run as WandbRun
+
+    from gender_lightning.models.classifier import GenderClassifier
+
+CLASS_NAMES = ("female", "male")
+PREFIXES = {"valid": "val", "test": "test"}  # of the metrics of a split
+_POINTS = 500  # of a curve: finer than a screen shows
+
+
+class WandbReport(pl.Callback):
+    """Opens W&B beside the first steps; logs a picture of the first batch as the network saw it, labels on it."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the run: the loader's processes have been forked by now."""
+        for logger in wandb_loggers(trainer.loggers):
+            logger.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
+        """Wait for the run before processes are forked for the validation."""
+        if trainer.is_last_batch:
+            for logger in wandb_loggers(trainer.loggers):
+                logger.wait()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Log the picture before the first step; the augmentation is a pure function, so nothing is disturbed."""
+        if trainer.current_epoch > 0 or batch_idx > 0:
+            return
+        for logger in wandb_loggers(trainer.loggers):
+            if logger.alive:
+                picture = _draw(cast("GenderClassifier", pl_module), batch)
+                logger.attempt("log a batch", partial(_log_picture, picture=picture))
+
+
+def report_run(loggers: Sequence[pl.loggers.Logger], run: Run, *, log_model: bool) -> None:
+    """Log what a run directory holds when its training is over.
+
+    Args:
+        loggers: Of `make_loggers`; others than W&B are passed by.
+        run: With `predictions/valid.parquet`, `predictions/test.parquet`, `metrics.json` and
+            `checkpoints/best.ckpt`; what is missing is left out.
+        log_model: Keep `best.ckpt` as an artifact. It must not change afterwards: it is not copied.
+    """
+    for logger in wandb_loggers(loggers):
+        for split, prefix in PREFIXES.items():
+            path = run.predictions / f"{split}.parquet"
+            if path.is_file():
+                table = read_predictions(path)
+                logger.attempt(f"log curves of {split}", partial(log_curves, table=table, prefix=prefix))
+        logger.attempt("log final metrics", partial(_log_summary, path=run.path / "metrics.json"))
+        if log_model and run.best.is_file():
+            logger.attempt("log the best checkpoint", partial(_log_best, path=run.best))
+
+
+def log_curves(experiment: WandbRun, table: pd.DataFrame, prefix: str) -> None:
+    """Log confusion matrix (at probability 0.5), ROC and precision-recall curve of a predictions table.
+
+    Args:
+        experiment: A W&B run.
+        table: With `label` (1 male) and `logit`; a curve that needs a class that is absent is left out, and
+            all three when a logit is not finite.
+        prefix: Of the names: `<prefix>/roc_curve`, `/precision_recall_curve`, `/confusion_matrix`.
+    """
+    labels, logits = table["label"].to_numpy(), table["logit"].to_numpy()
+    if not len(table) or not np.isfinite(logits).all():
+        return
+    charts = {f"{prefix}/confusion_matrix": _matrix_chart(confusion_matrix(labels, logits >= 0), prefix)}
+    if labels.any():
+        curve = precision_recall_curve(labels, logits)
+        charts[f"{prefix}/precision_recall_curve"] = _curve_chart(curve, ("recall", "precision"), prefix)
+    if labels.any() and not labels.all():
+        names = ("false_positive_rate", "true_positive_rate")
+        charts[f"{prefix}/roc_curve"] = _curve_chart(roc_curve(labels, logits), names, prefix)
+    experiment.log(charts)
+
+
+def wandb_loggers(loggers: Sequence[pl.loggers.Logger]) -> list[GuardedWandbLogger]:
+    """Those of the loggers that talk to W&B."""
+    return [logger for logger in loggers if isinstance(logger, GuardedWandbLogger)]
+
+
+def _draw(module: GenderClassifier, batch: Batch) -> NDArray[np.uint8]:
+    images, targets = module.augmented(batch)
+    return describe_batch_image(images, targets, module.spec.mean, module.spec.std)
+
+
+def _log_picture(experiment: WandbRun, picture: NDArray[np.uint8]) -> None:
+    import wandb
+
+    experiment.log({"train/augmented_batch": wandb.Image(picture, caption="as the network sees it")})
+
+
+def _log_summary(experiment: WandbRun, path: Path) -> None:
+    """What the table of runs shows: the final metrics of the best checkpoint, not those of the last epoch."""
+    if path.is_file():
+        experiment.summary.update(json.loads(path.read_text()))
+
+
+def _log_best(experiment: WandbRun, path: Path) -> None:
+    import wandb
+
+    artifact = wandb.Artifact(f"model-{experiment.id}", type="model")
+    # immutable: read from where it lies at upload or sync; a copy per run would fill the disk
+    artifact.add_file(str(path), name="best.ckpt", policy="immutable", skip_cache=True)
+    experiment.log_artifact(artifact, aliases=["best"])
+
+
+def _matrix_chart(matrix: NDArray[np.int64], prefix: str) -> Any:
+    """W&B's own chart, from counts: `wandb.plot.confusion_matrix` loops over images."""
+    import wandb
+
+    rows: list[Any] = [
+        [actual, predicted, int(matrix[i, j])]
+        for i, actual in enumerate(CLASS_NAMES)
+        for j, predicted in enumerate(CLASS_NAMES)
+    ]
+    columns = ["Actual", "Predicted", "nPredictions"]
+    return wandb.plot_table(
+        "wandb/confusion_matrix/v1",
+        wandb.Table(columns=[*columns], data=rows),
+        {name: name for name in columns},
+        {"title": f"{prefix}: confusion matrix"},
+    )
+
+
+def _curve_chart(curve: Curve, names: tuple[str, str], prefix: str) -> Any:
+    """W&B's own chart, from our points: `wandb.plot.roc_curve` needs scikit-learn."""
+    import wandb
+
+    x, y = names
+    points = curve.thinned(_POINTS)
+    rows: list[Any] = [["male", *point] for point in zip(points.x.tolist(), points.y.tolist(), strict=True)]
+    titles = {"x-axis-title": x.replace("_", " "), "y-axis-title": y.replace("_", " ")}
+    return wandb.plot_table(
+        "wandb/area-under-curve/v0",
+        wandb.Table(columns=["class", x, y], data=rows),
+        {"x": x, "y": y, "class": "class"},
+        {"title": f"{prefix}: {titles['y-axis-title']} over {titles['x-axis-title']}", **titles},
+    )

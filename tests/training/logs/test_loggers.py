@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import wandb
+from wandb_helpers import config, fit, history, isolate, make_run, records, wandb_config
+
+from gender_lightning.config import CsvLogger, TensorBoardLogger
+from gender_lightning.errors import UserError
+from gender_lightning.job import JOB_VARIABLE, JobInfo
+from gender_lightning.runs import Pruned, Run
+from gender_lightning.training.logs import wandb_session
+from gender_lightning.training.logs.loggers import finish_loggers, finishing, flatten, make_loggers
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, logged_in
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    isolate(monkeypatch, tmp_path / "home")
+    wandb.teardown()  # W&B keeps the settings of the environment it met first
+    yield
+    wandb.teardown()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return make_run(tmp_path / "run")
+
+
+def fail(*args: Any, **kwargs: Any) -> Any:
+    raise wandb.errors.CommError("the moon is in the way")
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = (record for record in caplog.records if record.name.startswith("gender_lightning"))
+    return [record.getMessage() for record in ours if record.levelno >= logging.WARNING]
+
+
+def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    loggers = make_loggers(wandb_config(), run)
+    run_id = run.info()["wandb_id"]
+    (run.path / "log.txt").write_text("hello")
+    fit(run, loggers)
+    finish_loggers(loggers, 3)
+    read = records(run)
+    opened = next(record["run"] for record in read if record["type"] == "run")
+    assert (opened["run_id"], opened["project"], opened["run_group"]) == (run_id, "p", "g")
+    assert (opened["tags"], opened["display_name"]) == (["a", "b"], "tiny")
+    assert config(read)["model.name"] == "resnet18"
+    assert config(read)["seed"] == 1
+    columns = history(read)
+    assert columns["trainer/global_step"] == [0, 1]
+    assert columns["train/loss"][0] == pytest.approx(0.25)
+    assert next(record["exit"]["exit_code"] for record in read if record["type"] == "exit") == 3
+    paths = [file["path"] for record in read if record["type"] == "files" for file in record["files"]["files"]]
+    assert "log.txt" in paths
+    hints = [record.getMessage() for record in caplog.records if "wandb sync" in record.getMessage()]
+    assert len(hints) == 1
+    assert Path(hints[0].rpartition(" ")[2]).is_dir()
+    assert not (tmp_path / "home" / ".local").exists()
+    assert "WANDB_DATA_DIR" not in os.environ
+
+
+def test_nothing_is_printed_or_asked(
+    run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", fail)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    loggers = make_loggers(wandb_config(mode="online"), run)  # nobody is logged in
+    finish_loggers(loggers, 0)
+    assert "".join(capfd.readouterr()) == ""
+    assert list(run.path.glob("wandb/offline-run-*"))
+
+
+def test_a_resume_goes_on_in_the_same_wandb_run(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    ids = []
+    for _ in range(2):
+        loggers = make_loggers(wandb_config(), Run.open(run.path))
+        ids.append(loggers[0].version)
+        finish_loggers(loggers, 0)
+    assert ids[0] == ids[1] == run.info()["wandb_id"]
+    assert wandb.run is None
+
+
+def test_two_runs_of_a_process_stay_apart(tmp_path: Path) -> None:
+    first = make_loggers(wandb_config(), make_run(tmp_path / "one"))
+    second = make_loggers(wandb_config(), make_run(tmp_path / "two"))  # the first was never finished
+    assert first[0].version != second[0].version
+    assert second[0].experiment.id == second[0].version
+    finish_loggers([*first, *second], 0)
+    finish_loggers([*first, *second], 0)
+
+
+@pytest.mark.parametrize("environment", [False, True])
+def test_disabled_is_nothing(run: Run, environment: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb, "init", fail)
+    if environment:
+        monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert make_loggers(wandb_config(mode="auto" if environment else "disabled"), run) == []
+    assert not (run.path / "wandb").exists()
+    assert "wandb_id" not in run.info()
+
+
+def test_csv_and_fast_dev_run_have_no_logger(run: Run, tmp_path: Path) -> None:
+    assert make_loggers(CsvLogger(name="csv"), run) == []
+    debug = make_run(tmp_path / "debug", trainer={"fast_dev_run": True})
+    assert make_loggers(wandb_config(), debug) == []
+
+
+def test_tensorboard_writes_into_the_run_directory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    loggers = make_loggers(TensorBoardLogger(name="tensorboard"), run)
+    fit(run, loggers)
+    assert list((run.path / "tensorboard").glob("events.out.tfevents.*"))
+
+    def missing(*args: Any, **kwargs: Any) -> None:
+        raise ModuleNotFoundError("tensorboard")
+
+    monkeypatch.setattr(pl.loggers, "TensorBoardLogger", missing)
+    with pytest.raises(UserError, match=r"not installed.*logger=csv"):
+        make_loggers(TensorBoardLogger(name="tensorboard"), run)
+
+
+def test_a_wandb_that_does_not_start_stops_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(wandb, "init", fail)
+    loggers = make_loggers(wandb_config(), run)
+    fit(run, loggers, pl.callbacks.LearningRateMonitor())
+    finish_loggers(loggers, 0)
+    assert len(warnings(caplog)) == 1
+    assert "moon" in warnings(caplog)[0]
+
+
+def test_a_wandb_that_does_not_import_stops_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # what `import wandb` then raises is an ImportError
+    loggers = make_loggers(wandb_config(), run)
+    fit(run, loggers, pl.callbacks.LearningRateMonitor())
+    finish_loggers(loggers, 0)
+    assert len(warnings(caplog)) == 1
+    monkeypatch.undo()  # the fixture tears W&B down
+
+
+@pytest.mark.parametrize("method", ["log", "finish"])
+def test_a_wandb_that_breaks_stops_nothing(
+    run: Run, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loggers = make_loggers(wandb_config(), run)
+    loggers[0].wait()
+    with monkeypatch.context() as broken:
+        broken.setattr(loggers[0].experiment, method, fail)
+        fit(run, loggers)
+        finish_loggers(loggers, 0)
+    assert len(warnings(caplog)) == 1
+    assert "moon" in warnings(caplog)[0]
+
+
+def test_an_unreachable_wandb_becomes_an_offline_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens
+    monkeypatch.setattr(wandb_session, "INIT_SECONDS", 1)
+    loggers = make_loggers(wandb_config(), run)
+    fit(run, loggers)
+    finish_loggers(loggers, 0)
+    assert len(warnings(caplog)) == 1
+    assert "cannot be reached" in warnings(caplog)[0]
+    assert history(records(run))["train/loss"]
+
+
+class _Server(BaseHTTPRequestHandler):
+    """A W&B that refuses, is broken, or takes the call and never answers."""
+
+    answer = 200
+    gate = threading.Event()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.answer == 0:
+            self.gate.wait(60)
+            return
+        self.send_response(self.answer)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_GET = do_POST  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the console."""
+
+
+@pytest.mark.parametrize("answer", [401, 403, 500, 0])
+def test_a_wandb_that_refuses_or_is_slow_becomes_an_offline_run(
+    run: Run, answer: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = type("Handler", (_Server,), {"answer": answer, "gate": threading.Event()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(wandb_session, "INIT_SECONDS", 2)
+    try:
+        loggers = make_loggers(wandb_config(), run)
+        fit(run, loggers)
+        finish_loggers(loggers, 0)
+    finally:
+        handler.gate.set()  # type: ignore[attr-defined]
+        server.shutdown()
+        server.server_close()
+    assert len(warnings(caplog)) == 1 and "This run is kept offline" in warnings(caplog)[0]
+    assert history(records(run))["train/loss"]
+
+
+def test_what_is_logged_while_the_run_opens_is_not_lost(run: Run) -> None:
+    gate, opened = threading.Event(), []
+    logger = GuardedWandbLogger(
+        lambda: gate.wait(60) and SimpleNamespace(log=opened.append, name="n"),
+        project="p",
+        run_id="i",
+        directory=run.path,
+    )
+    logger.start()
+    logger.log_metrics({"x": 1.0}, 0)
+    logger.log_metrics({"x": 2.0}, 1)
+    assert logger.alive and opened == []
+    later = logger.experiment  # Lightning asks for it before the training, and must not wait
+    gate.set()
+    assert later.name == "n"
+    logger.log_metrics({"x": 3.0}, 2)
+    assert [(values["x"], values["trainer/global_step"]) for values in opened] == [(1.0, 0), (2.0, 1), (3.0, 2)]
+
+
+def test_other_ranks_never_touch_wandb(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb, "init", fail)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    loggers = make_loggers(wandb_config(mode="offline"), run)
+    assert isinstance(loggers[0], GuardedWandbLogger)
+    assert not loggers[0].alive
+    loggers[0].log_metrics({"x": 1.0}, 0)
+    finish_loggers(loggers, 0)
+    assert not (run.path / "wandb").exists()
+
+
+def test_logged_in_by_key_or_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not logged_in()
+    assert choose_mode("auto") == choose_mode("online") == "offline"
+    file = tmp_path / "home" / ".netrc"
+    file.write_text(f"machine example.org\n  login user\n  password {'b' * 40}\n")
+    file.chmod(0o600)
+    assert not logged_in()
+    file.write_text(f"machine api.wandb.ai\n  login user\n  password {'b' * 40}\n")
+    assert logged_in()
+    assert choose_mode("auto") == "online"
+    assert choose_mode("offline") == "offline"
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert choose_mode("auto") == "offline"
+    assert choose_mode("online") == "online"  # what was typed wins
+    file.write_text("garbage")
+    monkeypatch.delenv("WANDB_MODE")
+    assert not logged_in()
+    monkeypatch.setenv("WANDB_API_KEY", "c" * 40)
+    assert logged_in()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(None, 0), (UserError("no"), 2), (RuntimeError("no"), 1), (KeyboardInterrupt(), 130), (SystemExit(4), 4)],
+)
+def test_the_exit_code_is_that_of_the_process(error: BaseException | None, code: int) -> None:
+    class Recorder(GuardedWandbLogger):
+        def finish(self, exit_code: int) -> None:
+            codes.append(exit_code)
+
+    codes: list[int] = []
+
+    def body() -> None:
+        with finishing([Recorder(None, project="p", run_id=None, directory=Path())]):
+            if error is not None:
+                raise error
+
+    if error is None:
+        body()
+    else:
+        with pytest.raises(type(error)):
+            body()
+    assert codes == [code]
+
+
+def test_a_pruned_trial_is_found_in_its_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = JobInfo(sweep="train_resnet50", number=7, directory=str(tmp_path / "7"), kind="trial")
+    monkeypatch.setenv(JOB_VARIABLE, job.to_json())
+    run = make_run(tmp_path / "7")
+    loggers = make_loggers(wandb_config(group=None, tags=["a"]), run)
+    with pytest.raises(Pruned), finishing(loggers):
+        raise Pruned
+    read = records(run)
+    opened = [record["run"] for record in read if record["type"] == "run"]
+    assert (opened[0]["run_group"], opened[0]["display_name"]) == ("train_resnet50", "train_resnet50 7")
+    assert opened[0]["job_type"] == "trial" and opened[-1]["tags"] == ["a", "pruned"]
+    said = {key: value for record in read if record["type"] == "summary"
+            for key, value in record["summary"].get("update", {}).items()}  # fmt: skip
+    assert said["state"] == "pruned"
+    assert next(record["exit"] for record in read if record["type"] == "exit").get("exit_code", 0) == 0
+
+
+def test_config_is_flat() -> None:
+    nested = {"a": {"b": {"c": 1}, "d": [1, {"e": 2}]}, "f": {}, "g": None}
+    assert flatten(nested) == {"a.b.c": 1, "a.d": [1, {"e": 2}], "f": {}, "g": None}
