@@ -1,20 +1,40 @@
-"""Errors that are the user's to mend: one sentence of what is wrong, one of what to do next."""
+"""Errors that are the user's to mend: what is wrong, and what to do next."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-# A DataLoader raises what its worker raised anew, with the worker's whole traceback as the text.
-_OF_WORKER = re.compile(r"Caught \w+ in .*?\nOriginal Traceback .*\n(?:[\w.]+\.)?UserErrors?: (.*)\Z", re.DOTALL)
+# A DataLoader raises a worker's error again, with the worker's whole traceback as the text.
+_FROM_WORKER = re.compile(r"Caught \w+ in .*?\nOriginal Traceback .*\n(?:[\w.]+\.)?UserErrors?: (.*)\Z", re.DOTALL)
 
 
 class UserError(ValueError):
-    """Bad input. The command line prints the message alone and exits with code 2."""
+    """Bad input. The command line prints the message alone and exits with code 2.
 
-    def __init__(self, text: str = "") -> None:
-        found = _OF_WORKER.match(text)
-        super().__init__(found[1].rstrip() if found else text)
+    Args:
+        problem: What is wrong, as a sentence with its full stop.
+        remedy: What to do next, as a sentence of its own; empty where `problem` already says it.
+        field: The configuration field at fault, as typed (`optimizer.lr`), where there is one. It is not printed.
+
+    Example:
+        >>> print(UserError("There is no directory runs/a.", "Name one that `train` made."))
+        There is no directory runs/a. Name one that `train` made.
+    """
+
+    def __init__(self, problem: str = "", remedy: str = "", *, field: str | None = None) -> None:
+        from_worker = _FROM_WORKER.match(problem)
+        self.problem = from_worker[1].rstrip() if from_worker else problem
+        self.remedy = remedy
+        self.field = field
+        super().__init__(f"{self.problem} {remedy}" if remedy else self.problem)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self)._restore, (self.problem, self.remedy, self.field)
+
+    @classmethod
+    def _restore(cls, problem: str, remedy: str, field: str | None) -> UserError:
+        return cls(problem, remedy, field=field)
 
 
 def printable(text: str) -> str:
@@ -23,14 +43,22 @@ def printable(text: str) -> str:
 
 
 class UserErrors(UserError):
-    """Several mistakes found at once, reported together."""
+    """Several mistakes found at once, reported together.
 
-    def __init__(self, messages: Sequence[str]) -> None:
-        messages = [messages] if isinstance(messages, str) else messages  # from a DataLoader's worker
-        assert messages
-        self.messages = list(messages)
+    Args:
+        mistakes: One sentence or `UserError` each; at least one.
+    """
+
+    def __init__(self, mistakes: Sequence[str | UserError]) -> None:
+        mistakes = [mistakes] if isinstance(mistakes, str) else mistakes  # from a DataLoader's worker
+        assert mistakes
+        self.mistakes = [mistake if isinstance(mistake, UserError) else UserError(mistake) for mistake in mistakes]
+        self.messages = [str(mistake) for mistake in self.mistakes]
         if len(self.messages) == 1:
             text = self.messages[0]
         else:
             text = f"{len(self.messages)} mistakes:\n" + "\n".join(f"- {message}" for message in self.messages)
         super().__init__(text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.mistakes,)
