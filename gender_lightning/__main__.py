@@ -124,7 +124,7 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
     rest = overrides.complete(verb, rest)
     flags = {argument.partition("=")[0] for argument in rest if argument.startswith("-")}
     if not flags & _HYDRA_ONLY:
-        overrides.check(verb, rest)
+        check_overrides(verb, rest)
     # Hydra's parser takes -m before the overrides or behind all of them, not in between.
     rest = sorted(rest, key=lambda argument: argument not in ("-m", "--multirun"))
 
@@ -148,6 +148,21 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
             sys.exit(2)
 
     _run_hydra(verb, rest, task)
+
+
+def check_overrides(verb: str, arguments: list[str]) -> None:
+    """Check a command line, the space of its search included, before anything runs.
+
+    Raises:
+        UserError: Everything that is wrong with it.
+    """
+    from gender_lightning import overrides
+
+    overrides.check(verb, arguments)
+    if any(argument.startswith("search=") for argument in arguments):
+        from gender_lightning.sweeps.search.checking import check_space
+
+        check_space([argument for argument in arguments if not argument.startswith("-")])
 
 
 def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> None:

@@ -12,6 +12,12 @@ from typing import Any
 
 JOB_VARIABLE = "GENDER_LIGHTNING_JOB"
 PARENT_VARIABLE = "GENDER_LIGHTNING_PARENT"
+# A job starts as a first process: what a launcher around the sweep has set would make it a rank of something else.
+_RANK_VARIABLES = (
+    "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+    "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "GENDER_LIGHTNING_RUN_DIR", JOB_VARIABLE,
+)  # fmt: skip
+_LAUNCHERS = ("SLURM_", "OMPI_COMM_", "PMI_", "TORCHELASTIC_")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -50,6 +56,15 @@ def this_job() -> JobInfo | None:
     values = json.loads(text)
     link = values.pop("trial")
     return JobInfo(**values, trial=TrialLink(**link) if link else None)
+
+
+def job_environment() -> dict[str, str]:
+    """This process's environment without any rank of a distributed job."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _RANK_VARIABLES and not name.startswith(_LAUNCHERS)
+    }
 
 
 def die_with_parent() -> None:

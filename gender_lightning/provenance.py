@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from gender_lightning.hardware import available_cores
 
 _PACKAGES = (
     "gender-lightning", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "timm", "wandb",
@@ -30,8 +31,7 @@ def hardware() -> dict[str, Any]:
         lines = cpuinfo.read_text().splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         cpu = names[0] if names else cpu
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": cpu, "cores": cores, "gpus": _gpus(), "system": platform.platform()}
+    return {"cpu": cpu, "cores": available_cores(), "gpus": _gpus(), "system": platform.platform()}
 
 
 def _gpus() -> list[str]:

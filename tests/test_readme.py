@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from gender_lightning import overrides
-from gender_lightning.__main__ import COMMANDS
-from gender_lightning.data.synthetic.faces import synthetic_faces
+from gender_lightning.__main__ import COMMANDS, check_overrides
+from gender_lightning.synthetic.faces import synthetic_faces
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -50,7 +50,7 @@ def test_every_command_is_valid(words: list[str]) -> None:
     assert verb in COMMANDS
     if COMMANDS[verb].actions:
         assert rest.pop(0) in COMMANDS[verb].actions
-    overrides.check(verb, rest)
+    check_overrides(verb, rest)
 
 
 def test_the_table_answers_twenty_questions() -> None:
@@ -60,7 +60,7 @@ def test_the_table_answers_twenty_questions() -> None:
 @pytest.mark.parametrize("text", table_commands())
 def test_every_command_of_the_table_is_valid(text: str) -> None:
     verb, *words = shlex.split(text.replace("=DIR", "=somewhere").replace("[mine]", "[statistics]"))
-    overrides.check(verb, words)
+    check_overrides(verb, words)
 
 
 def test_the_menu_is_conf() -> None:

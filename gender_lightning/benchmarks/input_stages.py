@@ -21,7 +21,7 @@ from gender_lightning.benchmarks.common import (
 )
 from gender_lightning.benchmarks.faces import Faces, batches
 from gender_lightning.benchmarks.timing import Unit
-from gender_lightning.data.files.decoding import decode
+from gender_lightning.data.decoding import decode
 from gender_lightning.transforms import Augment
 
 Units = dict[str, Unit]  # "ours" and "common"

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from gender_lightning.benchmarks.input_stages import Units
 from gender_lightning.benchmarks.timing import Unit
 from gender_lightning.config import ModelConfig, OptimizerConfig
+from gender_lightning.hardware import Hardware, Precision
 from gender_lightning.models.backbones import create_backbone, forward_train, normalisation, parameter_groups
-from gender_lightning.training.hardware import Hardware, Precision
 from gender_lightning.training.loss import binary_cross_entropy
 from gender_lightning.training.optimizers import make_optimizer
 from gender_lightning.transforms import Normalize

@@ -15,8 +15,8 @@ from pathlib import Path
 from gender_lightning.benchmarks.faces import Faces
 from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.errors import UserError
+from gender_lightning.job import job_environment
 from gender_lightning.runs import Run
-from gender_lightning.sweeps.jobs import job_environment
 from gender_lightning.training.logs.metrics_csv import read_rows
 
 IMPORTS = "import torch, torchvision, pytorch_lightning"

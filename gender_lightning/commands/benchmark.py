@@ -14,7 +14,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 
 from gender_lightning.benchmarks import input_stages, network_stages, whole_runs
-from gender_lightning.benchmarks.chart import draw_chart
 from gender_lightning.benchmarks.faces import Faces, some_faces
 from gender_lightning.benchmarks.summary import (
     Measurement,
@@ -32,16 +31,16 @@ from gender_lightning.config.validation import suggestion
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.loading import automatic_workers
-from gender_lightning.data.progress import progress_bar
-from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import Hardware, available_cores
 from gender_lightning.interruption import Interruption
-from gender_lightning.models.classifier import augmentation_settings
 from gender_lightning.overrides import compose, groups
+from gender_lightning.progress import progress_bar
 from gender_lightning.provenance import git_state, hardware, package_versions
+from gender_lightning.reports.benchmark_chart import draw_chart
 from gender_lightning.runs import write_text
 from gender_lightning.training.allocator import keep_freed_memory
-from gender_lightning.training.hardware import Hardware
+from gender_lightning.training.classifier import augmentation_settings
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
 

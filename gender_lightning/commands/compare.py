@@ -16,14 +16,14 @@ from rich.table import Table
 
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.comparison.columns import columns_of, count
+from gender_lightning.comparison.corruptions import corruption_errors
 from gender_lightning.comparison.images import on_the_same_images
 from gender_lightning.comparison.markdown import markdown, setting
-from gender_lightning.comparison.measures.corruptions import corruption_errors
-from gender_lightning.comparison.measures.scores import resampling_of
 from gender_lightning.comparison.notes import notes_of
 from gender_lightning.comparison.pairs import compare_pairs
 from gender_lightning.comparison.reading import choose_split, read_runs
 from gender_lightning.comparison.rows import make_rows
+from gender_lightning.comparison.scores import resampling_of
 from gender_lightning.comparison.selection import select_runs
 from gender_lightning.comparison.summarising import Timing, summarise
 from gender_lightning.comparison.summary import Comparison, Summary, to_json
@@ -32,12 +32,12 @@ from gender_lightning.config import CompareConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.hardware import Hardware, resolve_hardware
 from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.reports.comparison_figures import FIGURES, draw_all
 from gender_lightning.reports.comparison_page import page
 from gender_lightning.reports.style import save
 from gender_lightning.runs import write_text
-from gender_lightning.training.hardware import Hardware, resolve_hardware
 
 _IN_TERMINAL = ("accuracy", "recall male", "recall female", "GMACs")
 

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
-from gender_lightning.data import inspection
-from gender_lightning.data.files import catalogue
-from gender_lightning.data.files.decoding import Framing
-from gender_lightning.data.progress import progress_bar
-from gender_lightning.data.reading import available_cores, draw_synthetic, open_data
+from gender_lightning.data import catalogue, inspection
+from gender_lightning.data.decoding import Framing
+from gender_lightning.data.reading import draw_synthetic, open_data
 from gender_lightning.data.selection import check_identities_disjoint
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import available_cores
+from gender_lightning.progress import progress_bar
 
 SHEET = "contact_sheet.png"
 TILE = 96  # px

@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gender_lightning.commands.evaluation.looks import disturb, passes, write_report
-from gender_lightning.commands.evaluation.report import print_evaluation
+from gender_lightning.commands.evaluation_report import print_evaluation
+from gender_lightning.commands.model_looks import disturb, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
-from gender_lightning.data.progress import counting_bar
 from gender_lightning.data.skipping import SKIPPED, write_skipped
+from gender_lightning.diagnostics.corruption_results import read_corruptions
+from gender_lightning.diagnostics.looks import look, maps_at_most
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.corruptions.measure import read_corruptions
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
-from gender_lightning.evaluation.looks import look, maps_at_most
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
-from gender_lightning.evaluation.slicing.properties import FROM_PIXELS, measure_landmarks, measure_pixels
-from gender_lightning.evaluation.slicing.slices import slices_table
+from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
+from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
+from gender_lightning.hardware import Hardware, resolve_hardware
 from gender_lightning.inference.logits import predict_split
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
 from gender_lightning.overrides.of_run import check_drawn
+from gender_lightning.progress import counting_bar
 from gender_lightning.reports.model_card import model_card
 from gender_lightning.runs import Run, write_text
-from gender_lightning.training.hardware import Hardware, resolve_hardware
 from gender_lightning.training.logs.wandb_evaluation import log_evaluation
 
 if TYPE_CHECKING:

@@ -119,7 +119,7 @@ def _faces(config: ExportConfig) -> Faces:
         raise UserError(f"{missing}: the loss of accuracy by 8 bits needs labelled faces. Give data=... data.root=...")
     if config.data.name != "synthetic":
         console.print(f"{missing}: drawn faces take their place.", markup=False)
-    from gender_lightning.data.synthetic.faces import synthetic_faces
+    from gender_lightning.synthetic.faces import synthetic_faces
 
     return Faces(list(synthetic_faces(config.images, _DRAWN_SEED)[0]), "drawn faces", None)
 
@@ -183,7 +183,7 @@ def _calibration_faces(config: ExportConfig, predictor: Predictor) -> np.ndarray
 def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces) -> None:
     if not config.seconds:
         return
-    from gender_lightning.data.files.decoding import frame_tensor
+    from gender_lightning.data.decoding import frame_tensor
 
     framed = [frame_tensor(picture, predictor.framing) for picture in faces.pictures]
     batch = torch.stack([framed[place % len(framed)] for place in range(_SPEED_BATCH)]).contiguous()

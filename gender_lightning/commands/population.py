@@ -15,12 +15,11 @@ from rich.table import Table
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import PopulationConfig, parse_config
 from gender_lightning.console import console
-from gender_lightning.data.progress import progress_bar
-from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.evaluation.statistics.prevalence import Reference
+from gender_lightning.hardware import available_cores, resolve_hardware
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.population import Counted, Crowd, count
 from gender_lightning.inference.predictor import framing_of
@@ -28,8 +27,8 @@ from gender_lightning.inference.stream.local import Judge, predict_stream
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import ModelSpec, load_network
 from gender_lightning.models.files import checkpoint_file
+from gender_lightning.progress import progress_bar
 from gender_lightning.runs import Run, write_text
-from gender_lightning.training.hardware import resolve_hardware
 
 _DOUBTFUL = 0.01  # probability of the scores by chance, below which the correction is called in question
 _FRAMES = 8  # at a time: they are large, and lie in memory

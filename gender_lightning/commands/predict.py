@@ -15,8 +15,8 @@ from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import PredictConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
-from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import least_confidence
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.predictor import framing_of
@@ -30,7 +30,6 @@ from gender_lightning.models.checkpoint import load_network
 from gender_lightning.models.files import checkpoint_file
 from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
-from gender_lightning.training.hardware import Hardware, resolve_hardware
 
 _FRAMES = 8  # at a time: they are large, and lie in memory
 

@@ -18,12 +18,12 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import KEYS
-from gender_lightning.models.classifier import GenderClassifier
+from gender_lightning.hardware import Hardware
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
 from gender_lightning.training.checkpoint_files import check_resumable
-from gender_lightning.training.hardware import Hardware
+from gender_lightning.training.classifier import GenderClassifier
 from gender_lightning.training.trainer import hardware_of
 
 _PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: it says where to write

@@ -23,15 +23,15 @@ from gender_lightning.evaluation.predictions import predictions_table, write_pre
 from gender_lightning.interruption import ASKED
 from gender_lightning.job import this_job
 from gender_lightning.models.checkpoint import read_checkpoint, update_spec
-from gender_lightning.models.classifier import GenderClassifier
 from gender_lightning.runs import Pruned, Run, is_first_process
+from gender_lightning.sweeps.search.pruning import ReportToSearch
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
 from gender_lightning.training.callbacks.first_step import FirstStep
 from gender_lightning.training.callbacks.progress import ProgressBar
-from gender_lightning.training.callbacks.pruning import ReportToSearch
 from gender_lightning.training.callbacks.throughput import Throughput
+from gender_lightning.training.classifier import GenderClassifier
 from gender_lightning.training.faults import explained
 from gender_lightning.training.logs.loggers import finishing, make_loggers
 from gender_lightning.training.logs.metrics_csv import MetricsCsv, read_rows

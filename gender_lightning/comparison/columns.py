@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gender_lightning.comparison.measures.scores import Score
+from gender_lightning.comparison.scores import Score
 from gender_lightning.comparison.summary import Comparison, Summary
 
 UNKNOWN = "-"

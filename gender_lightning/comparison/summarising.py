@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gender_lightning.benchmarks.timing import Rate
-from gender_lightning.comparison.measures.costs import Cost, cost_of, inference_rates
-from gender_lightning.comparison.measures.scores import Score, scores_of
-from gender_lightning.comparison.measures.slices import rules_of, slices_of, worst_of
+from gender_lightning.comparison.costs import Cost, cost_of, inference_rates
 from gender_lightning.comparison.reading import RunResult
 from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.scores import Score, scores_of
+from gender_lightning.comparison.slices import rules_of, slices_of, worst_of
 from gender_lightning.comparison.summary import Summary
-from gender_lightning.data.progress import progress_bar
 from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.hardware import Hardware
 from gender_lightning.models.checkpoint import load_network
-from gender_lightning.training.hardware import Hardware
+from gender_lightning.progress import progress_bar
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gender_lightning.benchmarks.timing import Rate
-from gender_lightning.comparison.measures.costs import Cost
-from gender_lightning.comparison.measures.scores import Score
+from gender_lightning.comparison.costs import Cost
 from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.scores import Score
 from gender_lightning.comparison.verdict import Verdict, sentence
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from gender_lightning.config.commands.compare import CompareConfig, Speed
-from gender_lightning.config.commands.demo import DemoConfig
-from gender_lightning.config.commands.evaluate import EvaluateConfig
-from gender_lightning.config.commands.export import ExportConfig
-from gender_lightning.config.commands.population import PopulationConfig
-from gender_lightning.config.commands.predict import PredictConfig
-from gender_lightning.config.commands.roots import BenchmarkConfig, DataCommandConfig, TrainConfig
+from gender_lightning.config.commands import (
+    BenchmarkConfig,
+    CompareConfig,
+    DataCommandConfig,
+    DemoConfig,
+    EvaluateConfig,
+    ExportConfig,
+    PopulationConfig,
+    PredictConfig,
+    Speed,
+    TrainConfig,
+)
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (

@@ -74,7 +74,7 @@ class FolderData(_Data):
 
 
 class SyntheticData(_Data):
-    """Faces drawn by `gender_lightning.data.synthetic.faces`, in CelebA's format."""
+    """Faces drawn by `gender_lightning.synthetic.faces`, in CelebA's format."""
 
     name: Literal["synthetic"]
     sizes: Sizes = Field(description="images to draw per split")

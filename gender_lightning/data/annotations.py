@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.data.files import index_cache
-from gender_lightning.data.files.tables import Table, read_table
+from gender_lightning.data import index_cache
+from gender_lightning.data.tables import Table, read_table
 from gender_lightning.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -11,14 +11,15 @@ from torch.utils.data import DataLoader, Sampler
 
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
-from gender_lightning.data.files.decoding import Framing
+from gender_lightning.data.decoding import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
-from gender_lightning.data.reading import available_cores, draw_synthetic, open_data
+from gender_lightning.data.reading import draw_synthetic, open_data
 from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler
 from gender_lightning.data.selection import check_classes, class_counts
 from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import available_cores
 
 if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.data.annotations import SUBFOLDERS
-from gender_lightning.data.files.archive import Archive
-from gender_lightning.data.files.decoding import Crop, Framing, Interpolation, decode, frame, frame_tensor
+from gender_lightning.data.archive import Archive
+from gender_lightning.data.decoding import Crop, Framing, Interpolation, decode, frame, frame_tensor
 from gender_lightning.errors import UserError
 
 __all__ = [

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gender_lightning.data.annotations import Index, read_celeba
-from gender_lightning.data.files.folders import read_folder
+from gender_lightning.data.folders import read_folder
 from gender_lightning.data.images import FolderStore, ImageStore, open_celeba_images
-from gender_lightning.data.progress import progress_bar
 from gender_lightning.data.selection import random_split, stratified_fraction, stratified_limit, with_images
-from gender_lightning.data.synthetic.marker import describe_set, is_drawn
+from gender_lightning.hardware import available_cores
+from gender_lightning.progress import progress_bar
+from gender_lightning.synthetic.marker import describe_set, is_drawn
 
 if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig, SyntheticData
@@ -51,12 +52,7 @@ def draw_synthetic(config: SyntheticData) -> None:
     sizes = {split: int(size) for split, size in config.sizes.model_dump().items()}
     if is_drawn(root, describe_set(sizes, config.seed)):
         return
-    from gender_lightning.data.synthetic.faces import draw_faces  # imports OpenCV: for those who draw
+    from gender_lightning.synthetic.faces import draw_faces  # imports OpenCV: for those who draw
 
     with progress_bar("Drawing faces") as report:
         draw_faces(root, sizes, config.seed, available_cores(), report)
-
-
-def available_cores() -> int:
-    """Cores that this process may use: the affinity mask where there is one (containers, `taskset`)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,9 +15,9 @@ from gender_lightning.csv_text import cell, text_of
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.inspection import verify
-from gender_lightning.data.progress import progress_bar
-from gender_lightning.data.reading import available_cores
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import available_cores
+from gender_lightning.progress import progress_bar
 from gender_lightning.runs import write_text
 
 log = logging.getLogger(__name__)

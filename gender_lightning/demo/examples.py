@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.data.synthetic.faces import synthetic_faces
+from gender_lightning.synthetic.faces import synthetic_faces
 
 _SEED = 4
 

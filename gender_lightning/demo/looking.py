@@ -78,7 +78,7 @@ def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> See
 
 
 def _heat(predictor: Predictor, faces: Pixels, probabilities: list[float]) -> list[Pixels | None]:
-    from gender_lightning.evaluation.saliency import heat_maps
+    from gender_lightning.diagnostics.saliency import heat_maps
 
     images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous()
     male = torch.tensor([value >= predictor.spec.threshold for value in probabilities])

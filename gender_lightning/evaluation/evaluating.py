@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gender_lightning.evaluation import calibration, selective
 from gender_lightning.evaluation.metrics import probabilities
-from gender_lightning.evaluation.slicing.properties import FROM_LANDMARKS, FROM_PIXELS
-from gender_lightning.evaluation.slicing.rules import slice_rules
-from gender_lightning.evaluation.slicing.slices import measure_slices, worst_slice
+from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
+from gender_lightning.evaluation.rules import slice_rules
+from gender_lightning.evaluation.slices import measure_slices, worst_slice
 from gender_lightning.evaluation.statistics.intervals import (
     LEVEL,
     NOWHERE,

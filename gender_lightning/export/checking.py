@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import FaceDataset
-from gender_lightning.data.files.decoding import decode, frame
+from gender_lightning.data.decoding import decode, frame
 from gender_lightning.data.images import ImageStore
 from gender_lightning.export.files import Function
 from gender_lightning.inference.predictor import Predictor

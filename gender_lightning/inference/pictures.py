@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gender_lightning.data.files.decoding import ORIENTATION, PILLOW_ERRORS, decode, upright_rgb
+from gender_lightning.data.decoding import ORIENTATION, PILLOW_ERRORS, decode, upright_rgb
 from gender_lightning.errors import UserError
 
 Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Tensor

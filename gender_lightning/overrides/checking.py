@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
 
-from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import short, suggestion
-from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.errors import UserErrors
 from gender_lightning.overrides.composing import fields_with, groups, hydra_at_conf, menu_of
 from gender_lightning.overrides.fields import is_known, nearest
 from gender_lightning.overrides.of_run import with_data_of_run
@@ -62,8 +60,6 @@ def check(verb: str, arguments: Sequence[str]) -> None:
         chosen = [it for it in overrides if it and not _group_problems(it, menu, problems)]
         for variant in _variants(chosen):
             problems += [problem for problem in _field_problems(verb, variant, menu) if problem not in problems]
-        if not problems and any(text.startswith("search=") for text in texts):
-            problems += _space_problems([it.parsed for it in overrides if it])
     if problems:
         raise UserErrors([short(problem) for problem in problems])
 
@@ -130,26 +126,3 @@ def _field_problems(verb: str, variant: list[tuple[Override, str]], menu: dict[s
 
 def _searches_problem(override: Override) -> str:
     return f"{override.parsed.input_line}: one search at a time. Start with {override.texts[0]}."
-
-
-def _space_problems(overrides: list[Any]) -> list[str]:
-    """What is wrong with the space of a search: each end of a range and each choice must be a training."""
-    from hydra import compose as hydra_compose
-
-    from gender_lightning.sweeps.jobs import plain_overrides
-    from gender_lightning.sweeps.search.plan import make_plan
-
-    fixed = [str(it.input_line) for it in overrides if not it.is_sweep_override()]
-    swept = [str(it.input_line) for it in overrides if it.is_sweep_override()]
-    config = hydra_compose("train", fixed, return_hydra_config=True)
-    plain = plain_overrides(fixed)
-    try:
-        plan = make_plan(config, plain, swept, devices_of=lambda point: 1, directory=conf_dir())
-    except UserErrors as error:
-        return error.messages
-    except UserError as error:
-        return [str(error)]
-    found: dict[str, None] = {}
-    for point in plan.space.corners():
-        found |= dict.fromkeys(mistakes("train", [*plain, *plan.space.overrides(point)]))
-    return list(found)

@@ -50,7 +50,7 @@ def check_drawn(section: Mapping[str, Any]) -> None:
     Raises:
         UserError: they are not.
     """
-    from gender_lightning.data.synthetic.marker import MARKER
+    from gender_lightning.synthetic.marker import MARKER
 
     root = Path(str(section.get("root")))
     if not (root / MARKER).is_file():

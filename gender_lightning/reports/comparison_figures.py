@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gender_lightning.comparison.measures.scores import Score
+from gender_lightning.comparison.scores import Score
 from gender_lightning.comparison.summary import Comparison, SliceScore, Summary
 from gender_lightning.reports.style import COLORS, CYCLE, FEMALE, MALE, MARKERS, canvas, styled
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gender_lightning.evaluation.slicing.properties import FROM_LANDMARKS, FROM_PIXELS
+from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.reports import figures, group_figures
 from gender_lightning.reports.page import inline_figure, percent

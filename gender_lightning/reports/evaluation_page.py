@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gender_lightning.evaluation.looks import Look, Looks
+from gender_lightning.diagnostics.looks import Look, Looks
 from gender_lightning.evaluation.summary import GROUPS, Evaluation, Measure, Slice
 from gender_lightning.reports.evaluation_figures import Drawn
 from gender_lightning.reports.group_figures import SIGNIFICANT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,18 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink
+from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink, job_environment
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.runs import Run, write_text
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot
 
-# A job starts as a first process: what a launcher around the sweep has set would make it a rank of something else.
-_RANK_VARIABLES = (
-    "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
-    "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "GENDER_LIGHTNING_RUN_DIR", JOB_VARIABLE,
-)  # fmt: skip
-_LAUNCHERS = ("SLURM_", "OMPI_COMM_", "PMI_", "TORCHELASTIC_")
 _TAIL_LINES = 15
 
 
@@ -101,15 +94,6 @@ def result_of(job: Job) -> JobResult:
 def sweep_name(directory: Path) -> str:
     """What a sweep is called in W&B: `runs/train/resnet50` is `train_resnet50`."""
     return f"{directory.parent.name}_{directory.name}"
-
-
-def job_environment() -> dict[str, str]:
-    """This process's environment without any rank of a distributed job."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _RANK_VARIABLES and not name.startswith(_LAUNCHERS)
-    }
 
 
 def plain_overrides(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gender_lightning.errors import UserError
-
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+from gender_lightning.hardware import VISIBLE
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,3 @@ def _cores(number: int, workers: int, devices: int, cores: Sequence[int]) -> tup
     """A share of the cores; of too few, as many as it has processes, which others use too."""
     share = min(max(1, devices, len(cores) // workers), len(cores))
     return tuple(sorted(cores[(number * share + position) % len(cores)] for position in range(share)))
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs that torch can use, under the names that CUDA_VISIBLE_DEVICES gives them."""
-    import torch
-
-    count = torch.cuda.device_count()
-    named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
-    return named[:count] if named else [str(number) for number in range(count)]
-
-
-def usable_cores() -> list[int]:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))

@@ -16,8 +16,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import usable_cores, visible_gpus
 from gender_lightning.sweeps.jobs import plain_overrides
-from gender_lightning.sweeps.slots import Slot, divide, usable_cores, visible_gpus
+from gender_lightning.sweeps.slots import Slot, divide
 
 
 @dataclass

@@ -14,10 +14,10 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import Strategy
 
 from gender_lightning.config import TrainerConfig
+from gender_lightning.hardware import Hardware, resolve_hardware
 from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.checkpoint_files import WholeFiles
-from gender_lightning.training.hardware import Hardware, resolve_hardware
 from gender_lightning.training.ranks import WatchedDDP
 from gender_lightning.training.trainer_habits import leave_signals_alone, resume_by_epochs
 

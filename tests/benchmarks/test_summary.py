@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from gender_lightning.benchmarks.chart import draw_chart
 from gender_lightning.benchmarks.summary import (
     Measurement,
     Where,
@@ -20,6 +19,7 @@ from gender_lightning.benchmarks.summary import (
     table,
 )
 from gender_lightning.benchmarks.timing import Rate
+from gender_lightning.reports.benchmark_chart import draw_chart
 
 
 def measured(stage: str, ours: float, common: float | None = None, where: Where = "per core") -> Measurement:

@@ -45,7 +45,7 @@ def test_each_form_gives_the_same_index(celeba: Write, form: dict[str, object]) 
 def test_chunks_join_seamlessly(celeba: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     root = celeba(images=False)
     whole = read_celeba(root, cache_dir=tmp_path / "a")
-    monkeypatch.setattr("gender_lightning.data.files.tables.CHUNK_BYTES", 50)
+    monkeypatch.setattr("gender_lightning.data.tables.CHUNK_BYTES", 50)
     assert_equal(read_celeba(root, cache_dir=tmp_path / "b"), whole)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gender_lightning.data.files import archive
+from gender_lightning.data import archive
 from gender_lightning.data.images import FolderStore, ZipStore, open_celeba_images
 from gender_lightning.errors import UserError
 

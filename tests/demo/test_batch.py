@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gender_lightning.data.synthetic.faces import synthetic_faces
 from gender_lightning.inference.predictor import load
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.synthetic.faces import synthetic_faces
 
 page = pytest.importorskip("gender_lightning.demo.page", reason="needs the extra `demo`")
 

@@ -18,9 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gender_lightning.data.synthetic.faces import synthetic_faces
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.synthetic.faces import synthetic_faces
 
 pytest.importorskip("gradio", reason="needs the extra `demo`")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")

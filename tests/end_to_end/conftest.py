@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gender_lightning.__main__ import main
-from gender_lightning.data.synthetic.faces import draw_faces
+from gender_lightning.synthetic.faces import draw_faces
 
 SIZES = {"train": 33, "valid": 15, "test": 13}  # none divides by two or by a batch
 LEFT_BEHIND = ("GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")

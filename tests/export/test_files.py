@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gender_lightning.data.files.decoding import frame
+from gender_lightning.data.decoding import frame
 from gender_lightning.errors import UserError
 from gender_lightning.export import checking, files
 from gender_lightning.export.graph import capture

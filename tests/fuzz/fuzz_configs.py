@@ -12,6 +12,7 @@ from typing import Any
 from fuzz_harness import Case, Rng, damaged
 
 from gender_lightning import overrides
+from gender_lightning.__main__ import check_overrides
 from gender_lightning.config import parse_config
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import read_predictions
@@ -88,7 +89,7 @@ def typed(rng: Rng, share: float) -> Iterator[Case]:
             for _ in range(max(1, round(2.5 * share))):
                 some = rng.permutation(len(names))[:4]
                 line = [*choices[0], *(f"{names[place]}={value}" for place in some)]
-                yield Case(f"command line, {verb}", partial(overrides.check, verb, line))
+                yield Case(f"command line, {verb}", partial(check_overrides, verb, line))
     for line in (
         "=",
         "a",
@@ -114,7 +115,7 @@ def typed(rng: Rng, share: float) -> Iterator[Case]:
         "model=null",
         "data.root=~nobody/x",
     )[: 4 + round(99 * share)]:
-        yield Case("command line, odd", partial(overrides.check, "train", [line]))
+        yield Case("command line, odd", partial(check_overrides, "train", [line]))
 
 
 def _parse(verb: str, values: dict[str, Any], name: str, value: Any) -> None:

@@ -16,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gender_lightning.data.files.decoding import Framing
+from gender_lightning.data.decoding import Framing
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import resolve_hardware
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import load
@@ -27,7 +28,6 @@ from gender_lightning.inference.stream.local import Judge, predict_stream
 from gender_lightning.inference.stream.parts import Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import load_network
-from gender_lightning.training.hardware import resolve_hardware
 
 SETTINGS = {"checkpoint": "x", "faces": "auto"}
 

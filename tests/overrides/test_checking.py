@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from gender_lightning.errors import UserErrors
-from gender_lightning.overrides import check, complete, compose, groups
+from gender_lightning.__main__ import check_overrides
+from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.overrides import complete, compose, groups
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.runs import to_yaml
 
 
 def mistakes(verb: str, *arguments: str) -> list[str]:
-    with pytest.raises(UserErrors) as caught:
-        check(verb, arguments)
-    return caught.value.messages
+    with pytest.raises(UserError) as caught:
+        check_overrides(verb, list(arguments))
+    return caught.value.messages if isinstance(caught.value, UserErrors) else [str(caught.value)]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_one_mistake(text: str, message: str) -> None:
     ],
 )
 def test_what_is_right_passes(overrides: list[str]) -> None:
-    check("train", overrides)
+    check_overrides("train", overrides)
 
 
 def test_the_remedy_for_quotes_is_right() -> None:
@@ -112,7 +113,7 @@ def test_a_field_of_an_experiment_that_another_choice_lacks_says_how_to_leave_it
     (said,) = mistakes("train", *line)
     assert said.startswith("scheduler.warmup_epochs: there is no such field.")
     assert said.endswith("leave it out with ~scheduler.warmup_epochs")
-    check("train", [*line, "~scheduler.warmup_epochs"])
+    check_overrides("train", [*line, "~scheduler.warmup_epochs"])
 
 
 def test_of_a_large_sweep_each_value_is_checked() -> None:
@@ -125,7 +126,7 @@ def test_a_range_without_end_makes_it_a_search() -> None:
     typed = ["-m", "optimizer.lr=interval(0.01,0.1)"]
     assert complete("train", typed) == [*typed, "search=default"]
     assert complete("train", ["-m", "seed=1,2"]) == ["-m", "seed=1,2"]
-    check("train", [*typed, "search=default", "search.n_trials=3", "search/sampler=random"])
+    check_overrides("train", [*typed, "search=default", "search.n_trials=3", "search/sampler=random"])
     (said,) = mistakes("train", "-m", "optimizer.lr=interval(-1,0.1)", "search=default")
     assert said.startswith("optimizer.lr=-1.0: it should be greater than 0")
     (said,) = mistakes("train", "search=resnet50")
@@ -145,7 +146,7 @@ def test_every_end_of_a_space_is_a_training() -> None:
 
 @pytest.mark.parametrize("search", [name for name in groups()["search"] if name != "default"])
 def test_every_space_that_is_shipped(search: str) -> None:
-    check("train", ["-m", f"search={search}"])
+    check_overrides("train", ["-m", f"search={search}"])
 
 
 def test_other_commands_have_their_own_fields() -> None:
@@ -188,7 +189,7 @@ def run_with(tmp_path: Path) -> Callable[..., Path]:
 def test_evaluate_takes_the_runs_own_data(run_with: Callable[..., Path], typed: list[str], place: str) -> None:
     run = run_with(*typed)
     overrides = complete("evaluate", [f"checkpoint={run / place}", "split=valid"])
-    check("evaluate", overrides)
+    check_overrides("evaluate", overrides)
     assert compose("evaluate", overrides)["data"] == compose("train", typed)["data"]
 
 

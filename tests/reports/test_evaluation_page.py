@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.commands.evaluation.looks import Disturbed, write_report
+from gender_lightning.commands.model_looks import Disturbed, write_report
+from gender_lightning.diagnostics.corruption_results import COLUMNS, conditions
+from gender_lightning.diagnostics.looks import Look, Looks
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS
-from gender_lightning.evaluation.corruptions.measure import COLUMNS, conditions
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
-from gender_lightning.evaluation.looks import Look, Looks
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "<img src=x onerror=alert(1)>\"'.jpg"

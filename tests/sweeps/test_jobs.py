@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from gender_lightning.job import job_environment
 from gender_lightning.runs import Run
-from gender_lightning.sweeps.jobs import Job, JobResult, job_environment, plain_overrides
+from gender_lightning.sweeps.jobs import Job, JobResult, plain_overrides
 from gender_lightning.sweeps.jobs import run_job as run_on
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot

@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from gender_lightning.data.dataset import keep_batch, start_worker
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Crop, Cropper
 from gender_lightning.inference.pictures import open_picture
 from gender_lightning.inference.predictor import label_of
 from gender_lightning.inference.stream.items import Item, Judged, Looked, Seen, judged
 from gender_lightning.models.checkpoint import Network
-from gender_lightning.training.hardware import Hardware
 
 _AHEAD = 2  # batches that each process keeps ready
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import COLUMNS, Item, Judged, Row
 from gender_lightning.inference.stream.local import Judge, Preparation
 from gender_lightning.models.checkpoint import load_network
-from gender_lightning.training.hardware import Hardware
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -22,9 +22,10 @@ from rich.table import Table
 from gender_lightning.console import console
 from gender_lightning.csv_text import cell
 from gender_lightning.evaluation.metrics import KEYS
+from gender_lightning.job import job_environment
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.runs import write_text
-from gender_lightning.sweeps.jobs import job_environment, sweep_name
+from gender_lightning.sweeps.jobs import sweep_name
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.search.plan import Plan
 from gender_lightning.sweeps.search.plots import page

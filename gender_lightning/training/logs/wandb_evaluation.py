@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from gender_lightning.config import WandbLogger
-from gender_lightning.evaluation.slicing.slices import slices_table
+from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.wandb_run import log_curves

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from wandb import Run as WandbRun
 
-    from gender_lightning.models.classifier import GenderClassifier
+    from gender_lightning.training.classifier import GenderClassifier
 
 CLASS_NAMES = ("female", "male")
 PREFIXES = {"valid": "val", "test": "test"}  # of the metrics of a split

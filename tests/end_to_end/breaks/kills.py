@@ -26,7 +26,7 @@ import torch
 
 import gender_lightning.commands.train  # noqa: F401 - once for all that are forked
 from gender_lightning.__main__ import main
-from gender_lightning.data.synthetic.faces import draw_faces
+from gender_lightning.synthetic.faces import draw_faces
 
 COMMON = (
     "data=celeba", "data.image_size=32", "data.batch_size=4", "logger=csv", "trainer.accelerator=cpu",

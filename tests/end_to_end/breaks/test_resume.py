@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from gender_lightning.models.classifier import GenderClassifier
+from gender_lightning.training.classifier import GenderClassifier
 
 Train = Callable[..., Path]
 Command = Callable[..., None]

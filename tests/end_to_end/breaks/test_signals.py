@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from gender_lightning.training.hardware import available_cores
+from gender_lightning.hardware import available_cores
 
 LONG = ("model=timm", "model.name=timm/test_resnet", "trainer.max_epochs=100000", "data.workers=1")
 pytestmark = pytest.mark.timeout(600)
@@ -93,7 +93,7 @@ def test_a_process_that_fails_ends_the_job_with_its_error(celeba_of: Callable[..
     run = tmp_path / "run"
     program = (
         "import os, sys\n"
-        "from gender_lightning.models.classifier import GenderClassifier\n"
+        "from gender_lightning.training.classifier import GenderClassifier\n"
         "step = GenderClassifier.training_step\n"
         "def broken(self, batch, number):\n"
         "    if self.global_rank == 1 and self.global_step == 5:\n"

@@ -1,1 +1,0 @@
-"""What `evaluate` prints and leaves to look at."""

@@ -1,1 +1,0 @@
-"""What is measured of each row of a comparison."""

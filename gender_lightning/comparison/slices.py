@@ -1,0 +1,72 @@
+"""Every row on every slice of the images, and the slice that it does worst on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gender_lightning.comparison.reading import RunResult
+from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.summary import SliceScore
+from gender_lightning.evaluation.predictions import COLUMNS
+from gender_lightning.evaluation.rules import SliceRule, slice_rules
+from gender_lightning.evaluation.slices import FEWEST_IMAGES, SIGNIFICANT
+from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.evaluation.statistics.significance import FEWEST_GROUPS, holm, membership_tests
+
+
+def rules_of(run: RunResult) -> list[SliceRule]:
+    """Slices by the attributes in the predictions table; none where it has none (`data=folder`).
+
+    Slices of measured properties (lighting, pose) are those of `evaluate`, which sees the pictures.
+    """
+    attributes = {
+        str(name): run.table[name].to_numpy(dtype=np.bool_)
+        for name in run.table.columns
+        if name not in COLUMNS and name != "Male" and run.table[name].dtype == np.bool_
+    }
+    return [rule for rule in slice_rules(run.labels, attributes, {}) if rule.members.any()]
+
+
+def slices_of(row: Row, rules: Sequence[SliceRule], resampling: Resampling) -> tuple[SliceScore, ...]:
+    """Accuracy on each slice, the mean over the runs of the row."""
+    right = _share_right(row)
+    found = []
+    for rule in rules:
+        images, people = int(rule.members.sum()), len(np.unique(resampling.groups[rule.members]))
+        small = images < FEWEST_IMAGES or people < FEWEST_GROUPS
+        found.append(SliceScore(rule.name, rule.group, images, float(right[rule.members].mean()), small))
+    return tuple(found)
+
+
+def worst_of(
+    row: Row, rules: Sequence[SliceRule], slices: Sequence[SliceScore], resampling: Resampling
+) -> SliceScore | None:
+    """The lowest accuracy of those that are not small, as `evaluation.slices.worst_slice` chooses it.
+
+    Slices that are worse than their rest beyond chance (Holm, 5 %) come first: one is always the lowest.
+    """
+    if not rules:
+        return None
+    right = _share_right(row)
+    first = {rule.test: place for place, rule in reversed(list(enumerate(rules)))}
+    tested = list(first.values())
+    members = np.stack([rules[place].members for place in tested], axis=1)
+    population = np.stack([rules[place].population for place in tested], axis=1)
+    adjusted = dict(zip(first, holm(membership_tests(right, members, resampling, population)), strict=True))
+    judged = [(rule, it) for rule, it in zip(rules, slices, strict=True) if not it.small]
+    sure = [it for rule, it in judged if adjusted[rule.test] < SIGNIFICANT and it.accuracy < _rest(right, rule)]
+    return min(sure or [it for _, it in judged], key=lambda it: it.accuracy, default=None)
+
+
+def _share_right(row: Row) -> NDArray[np.float64]:
+    """Of the row's runs, for each image, (N,)."""
+    share: NDArray[np.float64] = np.mean([run.correct for run in row.runs], axis=0)
+    return share
+
+
+def _rest(right: NDArray[np.float64], rule: SliceRule) -> float:
+    rest = rule.population & ~rule.members
+    return float(right[rest].mean()) if rest.any() else 1.0

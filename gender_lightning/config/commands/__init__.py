@@ -1,1 +1,0 @@
-"""One root per command: what `conf/<command>.yaml` composes."""

@@ -1,1 +1,0 @@
-"""What lies on disk: label tables, archives, folders, encoded pictures."""

@@ -1,0 +1,1 @@
+"""What needs a network to be run on pictures: heat maps, galleries, disturbed pictures."""

@@ -1,0 +1,181 @@
+"""A network's errors under every corruption, and what they come to in one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gender_lightning.data.dataset import Batch
+from gender_lightning.data.decoding import Framing
+from gender_lightning.errors import UserError
+from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS, corrupt
+from gender_lightning.evaluation.corruptions.severity import SEVERITIES, Scale
+from gender_lightning.evaluation.metrics import classification_metrics
+from gender_lightning.hardware import Hardware
+from gender_lightning.models.checkpoint import Network
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("corruption", "group", "severity", "n", "accuracy", "recall_male", "recall_female", "error", "parameters")
+CLEAN = "none"  # the undisturbed pictures, severity 0
+FILE = "corruptions.csv"
+QUICK_SEVERITIES, QUICK_IMAGES = (3,), 1000
+_AT_ONCE = 64  # images: random numbers of 224 px take megabytes each
+
+
+def conditions(mode: str) -> list[tuple[str, int]]:
+    """What `quick` (every corruption at severity 3) and `full` (at all five) look at, the clean pictures first."""
+    severities = {"quick": QUICK_SEVERITIES, "full": SEVERITIES}[mode]
+    return [(CLEAN, 0), *((name, severity) for name in CORRUPTIONS for severity in severities)]
+
+
+def chosen_rows(mode: str, images: int) -> NDArray[np.int64]:
+    """Rows of the split that are looked at: all, or for `quick` at most 1,000, evenly spread."""
+    if mode == "full" or images <= QUICK_IMAGES:
+        return np.arange(images)
+    return np.unique(np.linspace(0, images - 1, QUICK_IMAGES).round().astype(np.int64))
+
+
+@torch.inference_mode()
+def corruption_table(
+    network: Network,
+    batches: Iterable[Batch],
+    hardware: Hardware,
+    *,
+    mode: str,
+    framing: Framing,
+    seed: int = 0,
+    advance: Callable[[int], object] = lambda images: None,
+) -> pd.DataFrame:
+    """Errors at each corruption and severity.
+
+    Args:
+        network: In evaluation mode; moved to the device.
+        batches: Each image once; its index keys its random numbers.
+        hardware: Device, precision and memory format.
+        mode: ``quick`` or ``full``.
+        framing: Of the pictures.
+        seed: Of the corruptions.
+        advance: Told how many disturbed images were predicted since the last call.
+
+    Returns:
+        `COLUMNS`, a row for each of `conditions`; accuracy and recalls at 0.5, error = 1 - accuracy, recalls nan
+        where a class is absent.
+    """
+    import pandas as pd
+
+    device = torch.device(hardware.device_type)
+    network = network.to(device).to(memory_format=hardware.memory_format)
+    wanted = conditions(mode)
+    logits: list[list[torch.Tensor]] = [[] for _ in wanted]
+    labels: list[torch.Tensor] = []
+    for batch in batches:
+        labels.append(batch.labels)
+        for start in range(0, len(batch.images), _AT_ONCE):
+            pixels = batch.images[start : start + _AT_ONCE].to(device)
+            rows = batch.indices[start : start + _AT_ONCE].to(device)
+            for (name, severity), found in zip(wanted, logits, strict=True):
+                seen = pixels if name == CLEAN else corrupt(name, severity, pixels, rows, seed=seed, framing=framing)
+                with hardware.autocast():
+                    found.append(network(seen).float().cpu())
+                advance(len(rows))
+    truth = torch.cat(labels)
+    parameters = Scale.of(framing.image_size).name
+    table = [_row(*it, truth, torch.cat(found), parameters) for it, found in zip(wanted, logits, strict=True)]
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _row(name: str, severity: int, labels: torch.Tensor, logits: torch.Tensor, parameters: str) -> dict[str, object]:
+    metrics = classification_metrics(labels, logits)
+    group = "clean" if name == CLEAN else CORRUPTIONS[name].group
+    kept = {key: metrics[key] for key in ("accuracy", "recall_male", "recall_female")}
+    used = parameters if group in ("noise", "blur", "weather", "digital") else ""
+    row = {"corruption": name, "group": group, "severity": severity, "n": len(labels)}
+    return row | kept | {"error": 1 - metrics["accuracy"], "parameters": used}
+
+
+def mean_corruption_error(table: pd.DataFrame, reference: pd.DataFrame | None = None, *, faces: bool = False) -> float:
+    """Hendrycks and Dietterich's mCE: the mean over corruptions of their error, averaged over the severities.
+
+    Args:
+        table: Of `corruption_table`.
+        reference: Another network's, at the same conditions: each corruption's summed error is divided by the
+            reference's before the mean, so that hard ones do not outweigh the others (1 = as good as the reference).
+        faces: Over faces' own corruptions in place of ImageNet-C's fifteen.
+
+    Returns:
+        A fraction; nan where the reference makes no error at all under some corruption.
+    """
+    groups = ("face",) if faces else ("noise", "blur", "weather", "digital")
+    errors = _summed(table, groups)
+    if reference is None:
+        severities = table.loc[table["severity"] > 0, "severity"].nunique()
+        return float(errors.mean() / severities)
+    baseline = _summed(reference, groups).reindex(errors.index)
+    return float((errors / baseline).mean()) if (baseline > 0).all() else math.nan
+
+
+def _summed(table: pd.DataFrame, groups: Sequence[str]) -> pd.Series[float]:
+    return table[table["group"].isin(groups)].groupby("corruption")["error"].sum()
+
+
+def read_corruptions(path: Path) -> pd.DataFrame:
+    """A `corruptions.csv`, by its own path, or that of the directory that `evaluate` wrote it to.
+
+    Raises:
+        UserError: There is none, or it is another file.
+    """
+    import pandas as pd
+
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        inside = sorted(path.glob(f"evaluation/*/{FILE}"))
+        hint = f" Did you mean {inside[0]}?" if inside else ""
+        raise UserError(
+            f"reference={path}: there is no {FILE}.{hint} Make one with gender-lightning evaluate "
+            "checkpoint=REFERENCE corruptions=full."
+        )
+    try:
+        table = pd.read_csv(file, keep_default_na=False, na_values=["nan", "NaN"])
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is no table ({error}). Give the {FILE} that evaluate wrote.") from error
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise UserError(f"{file} lacks the columns {', '.join(missing)}. Give the {FILE} that evaluate wrote.")
+    return table
+
+
+def check_comparable(table: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Refuse a reference that was measured otherwise.
+
+    Raises:
+        UserError: Other corruptions, severities, parameters or numbers of images.
+    """
+    for column, what in (("corruption", "corruptions"), ("severity", "severities"), ("parameters", "parameters")):
+        ours, theirs = (sorted(set(it[column].astype(str))) for it in (table, reference))
+        if ours != theirs:
+            only = ", ".join(sorted(set(ours) ^ set(theirs))) or "none"
+            raise UserError(
+                f"The reference was measured at other {what} (not in both: {only}). "
+                "Evaluate it at the same image size and with the same corruptions=..."
+            )
+    if int(table["n"].iloc[0]) != int(reference["n"].iloc[0]):
+        raise UserError(
+            f"The reference was measured on {reference['n'].iloc[0]} images, this run on {table['n'].iloc[0]}. "
+            "Evaluate both on the same data and split."
+        )
+
+
+def conditions_text(table: pd.DataFrame) -> str:
+    """What the numbers of a table stand for, in a sentence."""
+    severities = sorted({int(it) for it in table["severity"] if it > 0})
+    parameters = next((text for text in table["parameters"] if text), "")
+    which = f"severity {severities[0]}" if len(severities) == 1 else f"severities {severities[0]} to {severities[-1]}"
+    return f"{int(table['n'].iloc[0]):,} images, {which}, parameters of {parameters}"

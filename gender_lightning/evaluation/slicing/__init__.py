@@ -1,1 +1,0 @@
-"""Subgroups of a split: which there are, and how a model does on each."""
