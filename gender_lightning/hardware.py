@@ -140,4 +140,4 @@ def _cpu_computes_bfloat16() -> bool:
     capabilities = torch.backends.cpu.get_cpu_capability()
     if "AVX512" not in capabilities:
         return False
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))

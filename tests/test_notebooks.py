@@ -110,28 +110,26 @@ def test_the_first_cell_is_the_one_to_change(path: Path) -> None:
         assert not re.search(rf"^{name}\s*=[^=]", others, re.MULTILINE), f"{name} is set twice"
 
 
+SMALL = "'data.sizes={train:160,valid:120,test:240}'"  # five crowds of up to 90 men are drawn from test
+LESS = {"EPOCHS": 2, "TRIALS": 2}
+REAL = "02_train_and_read_a_run"  # the one that is run on photographs where there are any
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
-def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_when_the_first_cell_is_changed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On other data and for fewer epochs, from top to bottom in a folder of its own."""
     notebook = read(path)
+    before, real = chosen(notebook), path.stem == REAL and FACES.is_dir()
+    values = {**before, "SIZES": "data.limit=300" if real else SMALL}
+    values |= {"DATA": "celeba", "ROOT": str(FACES.resolve())} if real else {}
+    values |= {name: value for name, value in LESS.items() if name in before}
+    if "MODEL" in before:
+        values["SIZES"] += " data.image_size=32 data.batch_size=16"
+    code_cells(notebook)[0].source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     execute(notebook, tmp_path, monkeypatch)
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     assert any("image/jpeg" in output.get("data", {}) for output in outputs(notebook))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-@pytest.mark.parametrize("path", NOTEBOOKS[:2], ids=NAMES[:2])
-def test_it_runs_on_celeba_when_that_cell_is_changed(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not FACES.is_dir():
-        pytest.skip(f"needs the real faces of {FACES}")
-    notebook = read(path)
-    values = {**chosen(notebook), "DATA": "celeba", "ROOT": str(FACES.resolve())}
-    values["SIZES"] = "data.limit=300" + (" data.image_size=48 data.batch_size=16" if "MODEL" in values else "")
-    values |= {"EPOCHS": 2} if "EPOCHS" in values else {}
-    code_cells(notebook)[0].source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
-    execute(notebook, tmp_path, monkeypatch)
-    assert "13,167" in str(notebook) or any("val" in text_of(output) for output in outputs(notebook))
+    if real:
+        assert any("val" in text_of(output) for output in outputs(notebook))

@@ -24,7 +24,7 @@ class GoogLeNet(torchvision.models.GoogLeNet):  # type: ignore[misc]
 
     def forward(self, x: Tensor, auxiliary: bool = False) -> Any:
         """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` as `forward_train` says."""
-        return _outputs(self._forward(x), self.auxiliary if auxiliary else None)
+        return _outputs(super().forward(x), self.auxiliary if auxiliary else None)
 
 
 class Inception3(torchvision.models.Inception3):  # type: ignore[misc]
@@ -37,17 +37,18 @@ class Inception3(torchvision.models.Inception3):  # type: ignore[misc]
 
     def forward(self, x: Tensor, auxiliary: bool = False) -> Any:
         """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` as `forward_train` says."""
-        return _outputs(self._forward(x), self.auxiliary if auxiliary else None)
+        return _outputs(super().forward(x), self.auxiliary if auxiliary else None)
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"googlenet": GoogLeNet, "inception_v3": Inception3}
 
 
-def _outputs(outputs: tuple[Tensor | None, ...], weights: dict[str, float] | None) -> Any:
-    logits, *others = outputs
+def _outputs(outputs: Tensor | tuple[Tensor | None, ...], weights: dict[str, float] | None) -> Any:
+    """The logits, with `weights` the auxiliary ones too; torchvision gives a named tuple in training mode only."""
+    logits, *others = outputs if isinstance(outputs, tuple) else (outputs,)
     if weights is None:
         return logits
-    pairs = zip(weights.values(), others, strict=True)
+    pairs = zip(weights.values(), others, strict=bool(others))
     return logits, [(weight, other.flatten()) for weight, other in pairs if other is not None]
 
 

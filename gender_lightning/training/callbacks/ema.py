@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class AveragedWeights:
@@ -34,7 +35,7 @@ class AveragedWeights:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = [value.detach().to(_wide(value)) for value in _floats(net).values()]
-        torch._foreach_lerp_(list(self.average.values()), current, 1 - decay)
+        get_ema_multi_avg_fn(decay)(list(self.average.values()), current, None)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def copy_to(self, net: nn.Module) -> dict[str, Tensor]:
