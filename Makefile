@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --dist worksteal
+# tests at a time, on a core each; slow ones that measure time or need all cores are marked `alone` and follow
+WORKERS ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-all lint types notebooks audit check clean
@@ -17,10 +20,11 @@ train: $(INSTALLED)  ## train the ResNet50 on the embedded synthetic faces, test
 	$(BIN)/gender-lightning train $(ARGS)
 
 test: $(INSTALLED)  ## the quick tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) -n $(WORKERS) $(ARGS)
 
 test-all: $(INSTALLED)  ## the slow tests too, as CI does
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(PYTEST) -m "not alone" -n $(WORKERS) --durations=20 $(ARGS)
+	$(PYTEST) -m alone --durations=10 $(ARGS) || [ $$? -eq 5 ]  # 5: none of them was asked for
 
 lint: $(INSTALLED)  ## ruff: lint and format
 	$(BIN)/ruff check .

@@ -19,7 +19,8 @@ from gender_lightning.synthetic.faces import synthetic_faces
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-TINY = ["data.sizes={train:32,valid:16,test:16}", "data.batch_size=16", "trainer.max_epochs=1", "logger=csv"]
+SMALL = ["data.image_size=32", "data.batch_size=16", "logger=csv"]
+TINY = ["data.sizes={train:32,valid:16,test:16}", "trainer.max_epochs=1", *SMALL]
 
 
 def commands() -> list[list[str]]:
@@ -96,7 +97,7 @@ def test_every_training_command_runs(words: list[str], tmp_path: Path) -> None:
         if not faces.is_dir():
             pytest.skip(f"needs the real faces of {faces}")
         words = [word if not word.startswith("data.root=") else f"data.root={faces}" for word in words]
-        small = ["data.limit=32", "data.batch_size=16", "trainer.max_epochs=2", "logger=csv"]
+        small = ["data.limit=32", "trainer.max_epochs=2", *SMALL]
     done = run([*words, *small], tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "run directory" in done.stdout or "sweep directory" in done.stdout
@@ -113,11 +114,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with everything that the README's commands are given: runs, a checkpoint, photographs."""
     place = tmp_path_factory.mktemp("readme")
     named = {words[1].partition("=")[2] for words in commands() if words[0] == "train" and "resume=" in words[1]}
-    places = [*named, "runs/train/A", "runs/train/B"]
-    for seed, where in enumerate(places, 1):
-        typed = ["model=resnet18", "data.image_size=64", f"seed={seed}", f"run_dir={where}", *TAUGHT]
+    for seed, where in enumerate(("runs/train/A", "runs/train/B"), 1):
+        typed = ["model=resnet18", "data.image_size=48", f"seed={seed}", f"run_dir={where}", *TAUGHT]
         done = run(["train", *typed], place)
         assert done.returncode == 0, done.stderr[-2000:]
+    for where in named:
+        shutil.copytree(place / "runs/train/A", place / where)
     shutil.copy(place / "runs/train/A/checkpoints/best.ckpt", place / "best.ckpt")
     for face, label in zip(*synthetic_faces(60, seed=4)[:2], strict=True):
         folder = place / "photos" / ("male" if label else "female")

@@ -18,7 +18,7 @@ from gender_lightning.data.sampling import TrainingSampler
 
 from .conftest import jpeg
 
-ROWS, WORKERS, EPOCHS, MB = 202_599, 2, 5, 1 << 20
+ROWS, WORKERS, EPOCHS, MB = 202_599, 2, 2, 1 << 20
 
 
 class OnePicture:
@@ -53,6 +53,7 @@ def unshared(process: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells how much memory is shared")
 def test_memory_does_not_grow_with_epochs_or_workers(record_property: Any) -> None:
     dataset = FaceDataset(celeba_sized_index(), OnePicture(), Framing(16))

@@ -1,4 +1,4 @@
-"""Two random kills, and the training ends as if they had not been: `kills.py` does any number over all settings."""
+"""A random kill, and the training ends as if it had not been: `kills.py` does any number over all settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KILLS = Path(__file__).with_name("kills.py")
 @pytest.mark.timeout(900)
 def test_random_kills_change_nothing() -> None:
     seed = random.SystemRandom().randrange(10**6)  # other moments each time; the output tells which
-    command = [sys.executable, str(KILLS), "--kills", "2", "--seed", str(seed)]
+    command = [sys.executable, str(KILLS), "--kills", "1", "--seed", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=850)
     assert done.returncode == 0, f"seed {seed}: {done.stderr}"
     *reports, summary = done.stdout.splitlines()
