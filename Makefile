@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --dist worksteal
+# the oldest Python, and the lowest versions that pyproject.toml allows
+FLOORS := .venv-floors
+OLDEST ?= 3.11
 # tests at a time, on a core each; slow ones that measure time or need all cores are marked `alone` and follow
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint types notebooks audit check clean
+.PHONY: help install train test test-all test-floors check-floors lint types notebooks audit check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -25,6 +28,17 @@ test: $(INSTALLED)  ## the quick tests
 test-all: $(INSTALLED)  ## the slow tests too, as CI does
 	$(PYTEST) -m "not alone" -n $(WORKERS) --durations=20 $(ARGS)
 	$(PYTEST) -m alone --durations=10 $(ARGS) || [ $$? -eq 5 ]  # 5: none of them was asked for
+
+test-floors: $(FLOORS)/.installed  ## the quick tests with the lowest version of every dependency
+	$(FLOORS)/bin/python -m pytest $(ARGS)
+
+check-floors: $(FLOORS)/.installed  ## a short form of it: a training, an evaluation and a prediction, as CI does
+	rm -rf runs/floors
+	$(FLOORS)/bin/gender-lightning train model=timm model.name=timm/test_resnet logger=csv trainer.max_epochs=1 \
+		data.root=runs/floors/faces 'data.sizes={train:64,valid:32,test:32}' data.image_size=32 run_dir=runs/floors/run
+	$(FLOORS)/bin/gender-lightning evaluate checkpoint=runs/floors/run corruptions=none resamples=200 output=runs/floors/page
+	$(FLOORS)/bin/gender-lightning predict checkpoint=runs/floors/run input=runs/floors/faces/img_align_celeba \
+		min_confidence=0.5 output=runs/floors/faces.csv
 
 lint: $(INSTALLED)  ## ruff: lint and format
 	$(BIN)/ruff check .
@@ -43,7 +57,7 @@ audit: $(INSTALLED)  ## known security holes of what is installed; asks a server
 check: lint types test  ## everything a commit should pass
 
 clean:  ## remove the environment and caches; runs/ and data/ stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FLOORS) .pytest_cache .mypy_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,4 +65,9 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(FLOORS)/.installed: pyproject.toml $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(OLDEST) $(FLOORS)
+	$(BIN)/uv pip install --quiet --python $(FLOORS)/bin/python --resolution lowest-direct --editable '.[dev]'
 	touch $@

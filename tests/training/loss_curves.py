@@ -3,7 +3,7 @@
 A change that should not alter results must give them again (`test_loss_curves.py`). One that should, says so and
 writes them anew:
 
-    python -m tests.models.loss_curves
+    python tests/training/loss_curves.py
 """
 
 from __future__ import annotations
