@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,7 @@ def auroc(labels: NDArray[np.bool_], scores: Floats) -> float:
 def fit_temperature(logits: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
     """The temperature in `TEMPERATURE_RANGE` with the least log-loss (Guo et al. 2017).
 
-    The log-loss is convex in 1 / T, so it has a single valley in log T, which golden sections find. Where no
+    The log-loss is convex in 1 / T, so it has a single valley in log T, which a bounded search (Brent) finds. Where no
     image is on the wrong side of 0 a lower temperature would always be better, and where all are a higher
     one; the data then say nothing about confidence and 1 is returned, as for logits that are not finite.
 
@@ -98,8 +97,16 @@ def fit_temperature(logits: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> f
     margins = np.where(truth, scores, -scores)
     if (margins >= 0).all() or (margins <= 0).all():
         return 1.0
-    low, high = (math.log(bound) for bound in TEMPERATURE_RANGE)
-    return math.exp(_golden_section(lambda log_t: log_loss(truth, scores / math.exp(log_t)), low, high))
+    from scipy.optimize import minimize_scalar  # half a second of imports, for what happens once at the end
+
+    bounds = tuple(math.log(bound) for bound in TEMPERATURE_RANGE)
+    found = minimize_scalar(
+        lambda log_t: log_loss(truth, scores / math.exp(log_t)),
+        bounds=bounds,
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return math.exp(found.x)
 
 
 def fit_threshold(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
@@ -126,22 +133,6 @@ def fit_threshold(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor)
     balanced = recall_male + recall_female
     best = thresholds[balanced >= balanced.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])
-
-
-def _golden_section(function: Callable[[float], float], low: float, high: float, width: float = 1e-6) -> float:
-    ratio = (math.sqrt(5) - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = function(left), function(right)
-    while high - low > width:
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - ratio * (high - low)
-            at_left = function(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + ratio * (high - low)
-            at_right = function(right)
-    return (low + high) / 2
 
 
 def _ratio(part: int, whole: int) -> float:
