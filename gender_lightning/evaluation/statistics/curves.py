@@ -41,44 +41,38 @@ class Curve:
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
-    """Receiver operating characteristic of the class male.
+    """Receiver operating characteristic of the class male, by scikit-learn.
 
     Args:
         labels: (N,), 1 male, 0 female; both must occur.
         scores: (N,), finite; any increasing function of P(male). Equal scores share one point.
 
     Returns:
-        From (0, 0), at an infinite threshold, to (1, 1); as ``sklearn.metrics.roc_curve(...,
-        drop_intermediate=False)``.
+        From (0, 0), at an infinite threshold, to (1, 1).
     """
-    males, females, thresholds = _cumulative_counts(labels, scores)
-    assert min(males[-1], females[-1]) > 0, "a ROC curve needs both classes"
-    start = np.zeros(1)
-    return Curve(
-        np.concatenate([start, females / females[-1]]),
-        np.concatenate([start, males / males[-1]]),
-        np.concatenate([[np.inf], thresholds]),
-    )
+    from sklearn import metrics
+
+    truth, values = _checked(labels, scores)
+    assert 0 < truth.sum() < len(truth), "a ROC curve needs both classes"
+    return Curve(*metrics.roc_curve(truth, values, drop_intermediate=False))
 
 
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
-    """Precision over recall of the class male.
+    """Precision over recall of the class male, by scikit-learn.
 
     Args:
         labels: (N,), 1 male, 0 female; a male must occur.
         scores: As for `roc_curve`.
 
     Returns:
-        From recall 1, all images taken for male, to (0, 1), at an infinite threshold; as
-        ``sklearn.metrics.precision_recall_curve``.
+        From recall 1, all images taken for male, to (0, 1), at an infinite threshold.
     """
-    males, females, thresholds = _cumulative_counts(labels, scores)
-    assert males[-1] > 0, "a precision-recall curve needs the class male"
-    return Curve(
-        np.concatenate([(males / males[-1])[::-1], [0.0]]),
-        np.concatenate([(males / (males + females))[::-1], [1.0]]),
-        np.concatenate([thresholds[::-1], [np.inf]]),
-    )
+    from sklearn import metrics
+
+    truth, values = _checked(labels, scores)
+    assert truth.any(), "a precision-recall curve needs the class male"
+    precision, recall, thresholds = metrics.precision_recall_curve(truth, values)
+    return Curve(recall, precision, np.concatenate([thresholds, [np.inf]]))
 
 
 def confusion_matrix(labels: ArrayLike, decided: ArrayLike) -> NDArray[np.int64]:
@@ -95,15 +89,10 @@ def confusion_matrix(labels: ArrayLike, decided: ArrayLike) -> NDArray[np.int64]
     return np.bincount(pairs.reshape(-1), minlength=4).reshape(2, 2).astype(np.int64)
 
 
-def _cumulative_counts(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Males and females that score at least t, for every score t that occurs, from the highest down."""
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
     truth = np.asarray(labels).astype(np.int64).reshape(-1)
     values = np.asarray(scores).astype(np.float64).reshape(-1)
     assert truth.shape == values.shape, (truth.shape, values.shape)
     assert len(truth) > 0, "a curve needs images"
     assert np.isfinite(values).all(), "scores must be finite"
-    order = np.argsort(-values, kind="stable")
-    truth, values = truth[order], values[order]
-    last = np.concatenate([np.flatnonzero(np.diff(values)), [len(values) - 1]])  # of each run of equal scores
-    males = np.cumsum(truth)[last].astype(np.float64)
-    return males, last + 1.0 - males, values[last]
+    return truth, values

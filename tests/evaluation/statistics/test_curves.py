@@ -16,18 +16,19 @@ def draw(seed: int, n: int, levels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("n", "levels"), [(2, 1), (50, 1), (300, 3), (2000, 1000)])
-def test_curves_are_scikit_learns(n: int, levels: int) -> None:
+def test_every_point_is_that_of_its_threshold(n: int, levels: int) -> None:
     labels, scores = draw(n, n, levels)
-    fpr, tpr, thresholds = metrics.roc_curve(labels, scores, drop_intermediate=False)
-    roc = roc_curve(labels, scores)
-    np.testing.assert_allclose(roc.x, fpr)
-    np.testing.assert_allclose(roc.y, tpr)
-    np.testing.assert_allclose(roc.thresholds, thresholds)
-    precision, recall, thresholds = metrics.precision_recall_curve(labels, scores)
-    ours = precision_recall_curve(labels, scores)
-    np.testing.assert_allclose(ours.x, recall)
-    np.testing.assert_allclose(ours.y, precision)
-    np.testing.assert_allclose(ours.thresholds[:-1], thresholds)
+    for curve in (roc_curve(labels, scores), precision_recall_curve(labels, scores)):
+        assert set(curve.thresholds) == {*scores, np.inf} and len(curve) == len(set(scores)) + 1
+    curve = roc_curve(labels, scores)
+    for threshold, x, y in zip(curve.thresholds, curve.x, curve.y, strict=True):
+        decided = scores >= threshold
+        assert x == pytest.approx(decided[labels == 0].mean()) and y == pytest.approx(decided[labels == 1].mean())
+    curve = precision_recall_curve(labels, scores)
+    for threshold, x, y in zip(curve.thresholds[:-1], curve.x, curve.y, strict=False):
+        decided = scores >= threshold
+        assert x == pytest.approx(decided[labels == 1].mean()) and y == pytest.approx(labels[decided].mean())
+    assert (curve.x[-1], curve.y[-1]) == (0, 1)
 
 
 def test_confusion_matrix_is_scikit_learns() -> None:
