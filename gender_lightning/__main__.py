@@ -5,66 +5,23 @@ Nothing heavy is imported here: `--help` and tab completion answer before torch 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import io
 import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from gender_lightning.errors import UserError, printable
 from gender_lightning.job import settle
+from gender_lightning.verbs import COMMANDS
 
-
-@dataclass(frozen=True)
-class Command:
-    """A verb: its line in the help, an example, and its sub-verbs where it has them."""
-
-    purpose: str
-    example: str
-    actions: tuple[str, ...] = ()
-
-
-COMMANDS = {
-    "train": Command("fit a classifier, test the best checkpoint once", "train model=vgg19 trainer.devices=2"),
-    "evaluate": Command(
-        "predictions and metrics of a checkpoint on any data set",
-        "evaluate checkpoint=runs/train/2026-01-31_12-00-00 split=test",
-    ),
-    "export": Command(
-        "a checkpoint as one ONNX or .pt2 file, compared with PyTorch",
-        "export checkpoint=runs/train/2026-01-31_12-00-00 format=onnx",
-    ),
-    "population": Command(
-        "how many men and women a crowd has, without a row per person",
-        "population checkpoint=runs/train/2026-01-31_12-00-00 input=photos/ by=folder",
-    ),
-    "predict": Command(
-        "labels for photos, folders, lists, videos: faces found, uncertainty said",
-        "predict checkpoint=runs/train/2026-01-31_12-00-00 input=photos",
-    ),
-    "demo": Command(
-        "a page on this computer: give pictures, see what is said and where it looked",
-        "demo checkpoint=runs/train/2026-01-31_12-00-00",
-    ),
-    "compare": Command(
-        "which of several runs is better, by how much, and whether that is more than chance",
-        "compare runs=[runs/train/A,runs/train/B]",
-    ),
-    "benchmark": Command(
-        "how fast this machine loads, augments and trains, beside the common way",
-        "benchmark data.image_size=112 models=[resnet18,resnet50]",
-    ),
-    "data": Command(
-        "prepare, verify or summarise a data set",
-        "data summary data=celeba data.root=data/celeba",
-        ("prepare", "verify", "summary"),
-    ),
-}
 # Hydra's own flags, which do not run a job: the overrides are then Hydra's to judge.
-_HYDRA_ONLY = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--help", "-h"}
+_HYDRA_ONLY = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version"}
+_HELP = ("--help", "-h")
 
 
 def main() -> None:
@@ -74,7 +31,7 @@ def main() -> None:
     try:
         if arguments and arguments[0] in ("-sc", "--shell-completion"):
             _complete(arguments)
-        elif not arguments or arguments[0] in ("--help", "-h", "help"):
+        elif not arguments or arguments[0] in (*_HELP, "help"):
             sys.stdout.write(usage())
         elif arguments[0] == "--version":
             from gender_lightning import __version__
@@ -101,20 +58,48 @@ def usage() -> str:
 
 
 def _dispatch(verb: str, rest: list[str]) -> None:
-    from gender_lightning.config.validation import suggestion
-
     if verb not in COMMANDS:
+        from gender_lightning.config.validation import suggestion
+
         hint = suggestion(verb, COMMANDS)
-        raise UserError(f"There is no command {verb!r}. {hint} `gender-lightning --help` lists them.")
+        raise UserError(f"There is no command {verb!r}.", f"{hint} `gender-lightning --help` lists them.")
+    if any(argument in _HELP for argument in rest):
+        sys.stdout.write(_help(verb, rest))
+        return
     actions = COMMANDS[verb].actions
     action = None
-    if actions and not (rest and rest[0] in ("--help", "-h")):
+    if actions:
         if not rest or rest[0] not in actions:
-            said = f"{rest[0]!r} is none of its actions" if rest else "an action is missing"
+            said = f"{rest[0]!r} is none of its actions." if rest else "an action is missing."
             offer = ", ".join(f"{verb} {name}" for name in actions)
-            raise UserError(f"gender-lightning {verb}: {said}. Write one of: {offer}.")
+            raise UserError(f"gender-lightning {verb}: {said}", f"Write one of: {offer}.")
         action, rest = rest[0], rest[1:]
     _execute(verb, action, rest)
+
+
+def _help(verb: str, arguments: list[str]) -> str:
+    """The help of a command; with overrides, as they make its defaults."""
+    from gender_lightning.usage.defaults import composed
+    from gender_lightning.usage.page import page, sections_of
+
+    command = COMMANDS[verb]
+    rest = [argument for argument in arguments if argument not in (*_HELP, *command.actions)]
+    asked = [argument for argument in rest if argument in sections_of(command)]
+    rest = [argument for argument in rest if argument not in asked]
+    values, menu = composed(verb)
+    if rest:
+        from hydra.errors import HydraException
+
+        from gender_lightning import overrides
+
+        rest = [argument for argument in overrides.complete(verb, rest) if not argument.startswith("-")]
+        try:
+            with overrides.hydra_at_conf():
+                values, menu = overrides.compose(verb, rest), overrides.menu_of(verb, rest)
+        except HydraException as error:
+            problem = str(error).splitlines()[0].rstrip(".")
+            raise UserError(f"{problem}.", "Change this override, or leave it out of the help.") from None
+    return page(command, menu, values, only=asked[0] if asked else "")
 
 
 def _execute(verb: str, action: str | None, rest: list[str]) -> None:
@@ -133,7 +118,7 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
 
         values = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(values, dict)
-        command = importlib.import_module(f"gender_lightning.commands.{verb}")
+        command = importlib.import_module(COMMANDS[verb].module)
         try:
             command.main(values, *([action] if action else []))
         except UserError as error:
@@ -193,15 +178,18 @@ def _complete(arguments: list[str]) -> None:
     """
     words = re.split(" +", os.environ.get("COMP_LINE", ""))
     verb = words[1] if len(words) > 2 else None
-    prefix = words[-1]
+    command, prefix = verb if verb in COMMANDS else None, words[-1]
     if any(argument.startswith("query=") for argument in arguments):
-        actions = COMMANDS[verb].actions if verb in COMMANDS else ()
+        actions = COMMANDS[command].actions if command else {}
         if verb is None or (actions and len(words) == 3):
             candidates = COMMANDS if verb is None else actions
             sys.stdout.write("\n".join(word for word in candidates if word.startswith(prefix)) + "\n")
             return
         os.environ["COMP_LINE"] = " ".join(words[:1] + words[2 + bool(actions) :])
-    _run_hydra(verb if verb in COMMANDS else "train", arguments, lambda config: None)
+    offered = io.StringIO()
+    with contextlib.redirect_stdout(offered):
+        _run_hydra(command or "train", arguments, lambda config: None)
+    sys.stdout.write(re.sub(r"\S+=_base\s", "", offered.getvalue()))  # no choice, but a part that several share
 
 
 if __name__ == "__main__":

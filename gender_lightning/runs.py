@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -39,6 +41,21 @@ _KINDS: dict[str, Any] = {
 _PATIENCE = 5.0  # s, in which the loader processes of a training that was killed are gone too
 _FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(file: Path, stamp: tuple[int, ...] | None) -> Any:
+    """A YAML file, read once per command: several parts of it want to know what is in there."""
+    return read_yaml(file)
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """What differs when a file has been written again; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class Pruned(Exception):
@@ -156,10 +173,11 @@ class Run:
 
     def config(self) -> dict[str, Any]:
         """`config.yaml` as plain dicts and scalars."""
-        content = read_yaml(self.path / "config.yaml")
+        file = self.path / "config.yaml"
+        content = _parsed(file, _stamp(file))
         if not isinstance(content, dict):
-            raise UserError(f"{self.path / 'config.yaml'} holds no configuration. Restore it, or start the run anew.")
-        return content
+            raise UserError(f"{file} holds no configuration. Restore it, or start the run anew.")
+        return copy.deepcopy(content)
 
     def update(self, **fields: Any) -> None:
         """Add fields to `run.json`; on the first process only."""

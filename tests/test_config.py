@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import gender_lightning
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.location import conf_dir
+from gender_lightning.config.validation import UnknownField
 from gender_lightning.errors import UserErrors
 from gender_lightning.overrides import compose, groups
+from gender_lightning.verbs import COMMANDS
 
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
 WITHIN = {"search/": ["search=default"]}  # groups that there are only beside a choice of another
@@ -61,9 +65,10 @@ def test_every_data_set_is_valid_for_the_other_commands(choice: str) -> None:
 
 def test_no_file_is_forgotten() -> None:
     files = {str(file.relative_to(conf_dir()).with_suffix("")) for file in conf_dir().rglob("*.yaml")}
-    roots = {"train", "evaluate", "compare", "predict", "population", "export", "demo", "benchmark", "data"}
-    ours = {"_terminal", *(f"_help_{root}" for root in roots)}
-    assert files == {choice.replace("=", "/") for choice in CHOICES} | roots | ours
+    parts = {"_terminal", "data/_base", "model/_base"}
+    assert files == {choice.replace("=", "/") for choice in CHOICES} | set(COMMANDS) | parts
+    modules = {file.stem for file in (Path(gender_lightning.__file__).parent / "commands").glob("*.py")}
+    assert set(COMMANDS) <= modules
 
 
 def test_a_recipe_wins_over_the_menu_and_the_command_line_over_the_recipe() -> None:
@@ -120,8 +125,11 @@ def test_all_mistakes_are_listed_at_once(values: dict[str, Any]) -> None:
         put(values, path, value)
     starts = {said.partition(":")[0] for said in messages(values)}
     assert starts == {"trainer.devices=0", "optimizer.lr=fast", "dta", "data.zoom=3"}
-    with pytest.raises(UserErrors, match="^4 mistakes:\n- "):
+    with pytest.raises(UserErrors, match="^4 mistakes:\n- ") as caught:
         parse_config(TrainConfig, values)
+    assert {it.field for it in caught.value.mistakes} == {"trainer.devices", "optimizer.lr", "dta", "data.zoom"}
+    assert [it.field for it in caught.value.mistakes if isinstance(it, UnknownField)] == ["dta"]
+    assert all(it.problem.endswith(".") for it in caught.value.mistakes)
 
 
 @pytest.mark.parametrize(

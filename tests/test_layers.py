@@ -16,7 +16,7 @@ ROOMS = (
     "errors", "csv_text", "durable", "plain_files", "interruption", "hardware", "console", "progress", "job",
     "provenance",
     "building", "runs",
-    "config", "transforms", "synthetic", "data", "models",
+    "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
     "evaluation", "training", "diagnostics", "inference", "export",
     "overrides", "benchmarks", "comparison", "reports", "demo", "sweeps",
     "commands", "__init__", "__main__",

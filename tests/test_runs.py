@@ -261,3 +261,17 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
             run.write_metrics({"val/accuracy": 0.75})
     assert json.loads((run.path / "metrics.json").read_text()) == {"val/accuracy": 0.5}
     assert not [path for path in run.path.iterdir() if path.name.startswith(".")]
+
+
+def test_its_configuration_is_read_once_and_again_when_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(runs, "read_yaml", lambda file: read.append(file) or yaml.safe_load(file.read_text()))
+    run = Run.create(str(tmp_path / "run"), {"data": {"name": "celeba"}}, [])
+    for other in (run, Run.open(run.path), Run.of(run.path / "checkpoints" / "best.ckpt")):
+        assert other is not None
+        other.config()["data"]["name"] = "changed by one reader alone"
+    assert run.config() == {"data": {"name": "celeba"}} and len(read) == 1
+    runs.write_text(run.path / "config.yaml", "{data: {name: folder}}")
+    assert run.config() == {"data": {"name": "folder"}} and len(read) == 2

@@ -10,7 +10,7 @@ from gender_lightning.benchmarks.timing import Unit
 from gender_lightning.config import ModelConfig, OptimizerConfig
 from gender_lightning.hardware import Hardware, Precision
 from gender_lightning.models.backbones import create_backbone, forward_train, normalisation, parameter_groups
-from gender_lightning.training.loss import binary_cross_entropy
+from gender_lightning.training.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer
 from gender_lightning.transforms import Normalize
 
@@ -18,12 +18,18 @@ PLAIN: Precision = "32-true"  # the common way: float32, contiguous, not compile
 
 
 def step_units(
-    model: ModelConfig, optimizer: OptimizerConfig, hardware: Hardware, *, image_size: int, batch_size: int
+    model: ModelConfig,
+    optimizer: OptimizerConfig,
+    criterion: Criterion,
+    hardware: Hardware,
+    *,
+    image_size: int,
+    batch_size: int,
 ) -> Units:
     """Forward, backward and optimizer step; as `train` does them, and in float32 with contiguous weights."""
     plain = Hardware(hardware.accelerator, 1, PLAIN, compile=False, channels_last=False)
     return {
-        name: _step(model, optimizer, how, image_size=image_size, batch_size=batch_size)
+        name: _step(model, optimizer, criterion, how, image_size=image_size, batch_size=batch_size)
         for name, how in (("ours", hardware), ("common", plain))
     }
 
@@ -52,7 +58,13 @@ def inference_units(model: ModelConfig, hardware: Hardware, *, image_size: int, 
 
 
 def _step(
-    model: ModelConfig, optimizer: OptimizerConfig, hardware: Hardware, *, image_size: int, batch_size: int
+    model: ModelConfig,
+    optimizer: OptimizerConfig,
+    criterion: Criterion,
+    hardware: Hardware,
+    *,
+    image_size: int,
+    batch_size: int,
 ) -> Unit:
     device = torch.device(hardware.device_type)
     net = _network(model, hardware, image_size).train()
@@ -66,9 +78,9 @@ def _step(
     def step() -> int:
         with hardware.autocast():
             logits, auxiliary = forward_train(net, images)
-        loss: Tensor = binary_cross_entropy(logits, labels)
+        loss: Tensor = criterion(logits, labels)
         for weight, others in auxiliary:
-            loss = loss + weight * binary_cross_entropy(others, labels)
+            loss = loss + weight * criterion(others, labels)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(updates)
         scaler.update()

@@ -35,18 +35,20 @@ from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores
 from gender_lightning.interruption import Interruption
 from gender_lightning.overrides import compose, groups
+from gender_lightning.overrides.own_folders import KEY, of_command, of_texts
 from gender_lightning.progress import progress_bar
 from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.reports.benchmark_chart import draw_chart
 from gender_lightning.runs import write_text
 from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.classifier import augmentation_settings
+from gender_lightning.training.loss import Criterion
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
 
 INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
 MOST_FACES = 1000  # enough that no cache of the processor holds them all
-_PASSED_ON = ("data", "model", "augmentation", "optimizer", "trainer")  # what `train` takes too
+_PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer")  # what `train` takes too
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Bench:
     hardware: Hardware
     faces: Faces
     augment: Augment
+    criterion: Criterion
     typed: tuple[str, ...]
     folder: Path  # for real trainings, thrown away afterwards
 
@@ -71,7 +74,7 @@ def main(values: dict[str, Any]) -> None:
     """Take the composed config, measure, print the table."""
     set_up_logging()
     config = parse_config(BenchmarkConfig, values)
-    typed = tuple(HydraConfig.get().overrides.task)
+    typed = (*of_command(), *HydraConfig.get().overrides.task)
     models = {name: _model(name, typed) for name in config.models} or {_choice("model"): config.model}
     output = Path(config.output)
     if output.exists():
@@ -91,7 +94,8 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
     augment.to(chosen.device_type)
     with TemporaryDirectory(prefix="gl_") as folder, some_faces(data.dataset("train"), MOST_FACES) as faces:
-        bench = Bench(config, chosen, faces, augment, typed, Path(folder))
+        criterion = Criterion(config.loss, data.class_counts("train"))
+        bench = Bench(config, chosen, faces, augment, criterion, typed, Path(folder))
         measurements = measure(bench, models)
     images = len(data.index("train"))
     training, epochs = kept_while_training(measurements), kept_by_training(measurements, images)
@@ -208,7 +212,7 @@ def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
 def _step_units(bench: Bench, model: ModelConfig) -> input_stages.Units:
     data, optimizer = bench.config.data, bench.config.optimizer
     return network_stages.step_units(
-        model, optimizer, bench.hardware, image_size=data.image_size, batch_size=data.batch_size
+        model, optimizer, bench.criterion, bench.hardware, image_size=data.image_size, batch_size=data.batch_size
     )
 
 
@@ -233,14 +237,14 @@ def _train_textbook(bench: Bench, model: ModelConfig, folder: Path, steps: int) 
 def _for_train(typed: Sequence[str], model: str | None = None) -> list[str]:
     """What was typed of the sections that `train` has too; another model where one is given."""
     keys = [text.lstrip("+~").partition("=")[0] for text in typed]
-    passed = [text for text, key in zip(typed, keys, strict=True) if key.partition(".")[0] in _PASSED_ON]
+    passed = [text for text, key in zip(typed, keys, strict=True) if key == KEY or key.partition(".")[0] in _PASSED_ON]
     if model is None:
         return passed
     return [f"model={model}", *(text for text in passed if text.partition("=")[0] != "model")]
 
 
 def _model(choice: str, typed: Sequence[str]) -> ModelConfig:
-    known = groups()["model"]
+    known = groups(of_texts(typed))["model"]
     if choice not in known:
         raise UserError(f"models: there is no conf/model/{choice}.yaml. {suggestion(choice, known)}")
     values = compose("benchmark", [*(text for text in typed if not text.startswith("model=")), f"model={choice}"])

@@ -14,7 +14,7 @@ from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data import catalogue, inspection
 from gender_lightning.data.decoding import Framing
-from gender_lightning.data.reading import draw_synthetic, open_data
+from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.selection import check_identities_disjoint
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
@@ -39,8 +39,7 @@ def data(action: str, config: DataCommandConfig) -> None:
     actions = {"prepare": _prepare, "verify": _verify, "summary": _summary}
     if action not in actions:
         raise UserError(f"There is no `data {action}`. Use one of: {', '.join(actions)}.")
-    if config.data.name == "synthetic":
-        draw_synthetic(config.data)
+    make_data(config.data)
     actions[action](config)
 
 

@@ -17,6 +17,7 @@ from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.skipping import SKIPPED, write_skipped
 from gender_lightning.diagnostics.corruption_results import read_corruptions
 from gender_lightning.diagnostics.looks import look, maps_at_most
@@ -185,13 +186,13 @@ def _is_own_data(data: DataConfig, run: Run | None) -> bool:
     trained = _trained(run)
     if trained.get("name") != data.name:
         return False
-    return data.name == "celeba" or Path(str(trained.get("root"))).absolute() == Path(data.root).absolute()
+    return KINDS[data.name].same_everywhere or Path(str(trained.get("root"))).absolute() == Path(data.root).absolute()
 
 
 def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
     """Where a run directory, which may be of somebody else, says that faces are, none are drawn."""
     own = run.config().get("data") if run else None
-    if config.data.name == "synthetic" and isinstance(own, dict) and own.get("root") == config.data.root:
+    if KINDS[config.data.name].make and isinstance(own, dict) and own.get("root") == config.data.root:
         check_drawn(own)
 
 

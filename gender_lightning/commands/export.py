@@ -20,6 +20,7 @@ from gender_lightning.console import console
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import FaceDataset
 from gender_lightning.data.images import ImageStore
+from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.reading import open_data
 from gender_lightning.errors import UserError
 from gender_lightning.export import checking, files
@@ -117,7 +118,7 @@ def _faces(config: ExportConfig) -> Faces:
         missing = str(error).splitlines()[0].rstrip(".")
     if config.quantize == "int8":
         raise UserError(f"{missing}: the loss of accuracy by 8 bits needs labelled faces. Give data=... data.root=...")
-    if config.data.name != "synthetic":
+    if KINDS[config.data.name].make is None:
         console.print(f"{missing}: drawn faces take their place.", markup=False)
     from gender_lightning.synthetic.faces import synthetic_faces
 

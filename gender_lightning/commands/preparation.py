@@ -15,6 +15,7 @@ from gender_lightning import building
 from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import KEYS
@@ -45,9 +46,7 @@ def begin(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
     Raises:
         UserError: Any mistake that can be found now; nothing has been written then.
     """
-    parse_config(TrainConfig, values)
-    values = _with_absolute_paths(values)
-    config = parse_config(TrainConfig, values)
+    config, values = _with_absolute_paths(parse_config(TrainConfig, values), values)
     attached = rank_directory()
     parts = prepare(config, None if attached is None else read_skipped(attached / SKIPPED))
     run = Run.create(config.run_dir, values, _typed_overrides())
@@ -62,12 +61,12 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
         UserError: It cannot be resumed, or not with these overrides; it is left as it was then.
     """
     run = Run.resume(directory)
-    values = _configuration_of(run)
-    parse_config(TrainConfig, values)
-    values = _with_absolute_paths(values)
-    config = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
+    before = run.config()
+    values = _configuration_of(run, before)
+    parsed = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
+    config, values = _with_absolute_paths(parsed, values)
     _refuse_other_places(config, run)
-    skipped_then = run.config()["data"].get("on_error") == "skip"
+    skipped_then = before["data"].get("on_error") == "skip"
     skipped = read_skipped(run.path / SKIPPED) if skipped_then else None
     parts = prepare(config, skipped, checkpoint=run.resume_from)
     _record_skipped(run, parts)
@@ -155,13 +154,20 @@ def _check_fit(config: TrainConfig, data: FaceDataModule) -> None:
         raise UserErrors(problems)
 
 
-def _with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
-    """Paths as they were meant, whatever the directory that a resume starts from."""
-    data, model = dict(values["data"]), dict(values["model"])
-    data["root"] = _absolute(data["root"])
-    if isinstance(model["pretrained"], str):
-        model["pretrained"] = _absolute(model["pretrained"])
-    return {**values, "data": data, "model": model}
+def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
+    """Paths as they were meant, whatever the directory that a resume starts from.
+
+    Args:
+        config: Parsed from `values`.
+        values: What config.yaml holds.
+    """
+    data: dict[str, Any] = {"root": _absolute(config.data.root)}
+    pretrained = config.model.pretrained
+    model: dict[str, Any] = {"pretrained": _absolute(pretrained) if isinstance(pretrained, str) else pretrained}
+    config = config.model_copy(
+        update={"data": config.data.model_copy(update=data), "model": config.model.model_copy(update=model)}
+    )
+    return config, {**values, "data": {**values["data"], **data}, "model": {**values["model"], **model}}
 
 
 def _absolute(path: str) -> str:
@@ -175,7 +181,7 @@ def _refuse_other_places(config: TrainConfig, run: Run) -> None:
         UserErrors: a callback would, or the faces of the run would be drawn anew.
     """
     typed = {text.partition("=")[0].lstrip("+~") for text in _typed_overrides()}
-    if config.data.name == "synthetic" and "data.root" not in typed:
+    if KINDS[config.data.name].make and "data.root" not in typed:
         check_drawn(config.data.model_dump())
     problems = []
     for name, section in config.callbacks.extra.items():
@@ -215,14 +221,14 @@ def _typed_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
-def _configuration_of(run: Run) -> dict[str, Any]:
-    """The run's own configuration, with single fields changed where the command line says so."""
+def _configuration_of(run: Run, before: dict[str, Any]) -> dict[str, Any]:
+    """The configuration that a run had `before`, with single fields changed where the command line says so."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
     from gender_lightning.overrides import groups
 
-    config = OmegaConf.create(run.config())
+    config = OmegaConf.create(before)
     used, config["packages"] = config.get("packages", []), []  # importing runs code: only the command line may ask
     menu = groups()
     for override in OverridesParser.create().parse_overrides(_typed_overrides()):

@@ -18,9 +18,11 @@ from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Siz
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
+    Bce,
     CallbacksConfig,
     ColorJitter,
     CsvLogger,
+    Focal,
     LoggerConfig,
     LossConfig,
     ModelConfig,
@@ -35,6 +37,7 @@ from gender_lightning.config.validation import parse_config
 __all__ = [
     "Alternative",
     "AugmentationConfig",
+    "Bce",
     "BenchmarkConfig",
     "CallbacksConfig",
     "CelebaData",
@@ -46,6 +49,7 @@ __all__ = [
     "DemoConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "Focal",
     "FolderData",
     "LoggerConfig",
     "LossConfig",

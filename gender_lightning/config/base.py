@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -25,9 +26,26 @@ def matching(pattern: str, wanted: str) -> AfterValidator:
     return AfterValidator(validate)
 
 
+class Contradictions(ValueError):
+    """Several fields that do not go together, each a sentence without its full stop.
+
+    A validator raises it with all of them: pydantic would report the first error alone.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problems))
+
+
 class Section(BaseModel):
     """One mapping of the config tree."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, protected_namespaces=(), populate_by_name=True, allow_inf_nan=False
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        protected_namespaces=(),
+        populate_by_name=True,
+        allow_inf_nan=False,
+        defer_build=True,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching
+from gender_lightning.config.base import Auto, Contradictions, Count, Fraction, NonNegative, Positive, Section, matching
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
@@ -21,19 +21,39 @@ from gender_lightning.config.sections import (
 )
 
 NonEmpty = Annotated[str, Field(min_length=1)]
+Split = Literal["train", "valid", "test"]
+Accelerator = Literal["auto", "cpu", "gpu", "mps"]
+# What the same field means in every command.
+CHECKPOINT = "run directory or .ckpt file"
+ACCELERATOR = "device to compute on"
+INPUT = (
+    "file, folder with all below it, 'glob', list (.txt, .csv), video, camera (or camera:1), - for names on standard "
+    "input; [a.jpg,b.jpg] for several"
+)
+FACES = "auto: detect and align, unless a picture is a face crop in CelebA's framing; detect: always; none: never"
+FACE_MODEL = (
+    "yunet: YuNet, fetched once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, which is installed"
+)
+MIN_FACE = "side of the smallest face to look for, px; null: 20, or 1/50 of a large picture's side"
+FRAME_STEP = "use every N-th frame of a video"
+WORKERS = "processes that open pictures and find faces; 0: in this process"
 
 
 class TrainConfig(Section):
     """Everything that decides a run."""
 
     name: Annotated[str, matching(r"[\w.+-]+", "hold letters, digits and . _ + - only")] = Field(
-        description="of the run, its directory and its W&B run"
+        description="name of the run, of its folder below runs/ and of its W&B run"
     )
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    run_dir: str = Field(min_length=1)
-    resume: str | None = Field(description="a run directory to go on with")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        description="seed of the weights, of the order of the images, of augmentation and of dropout"
+    )
+    run_dir: str = Field(min_length=1, description="run directory, which must not exist yet")
+    resume: str | None = Field(description="run directory to continue, with its own configuration; null: a new run")
     test: bool = Field(description="test the best checkpoint once at the end")
-    packages: list[str] = Field(description="your own importable packages, whose classes _target_ may name")
+    packages: list[str] = Field(
+        description="your own importable packages: their classes by _target_, their networks by timm/<name>"
+    )
     data: DataConfig
     model: ModelConfig
     augmentation: AugmentationConfig
@@ -47,7 +67,6 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _together(self) -> TrainConfig:
-        # All contradictions at once: pydantic would report the first `raise` only.
         problems = []
         if self.scheduler.name == "plateau" and not self.scheduler.monitor.startswith("val/"):
             problems.append(f"scheduler.monitor={self.scheduler.monitor} must be a val/ metric")
@@ -67,52 +86,61 @@ class TrainConfig(Section):
                 f"trainer.max_epochs={self.trainer.max_epochs}: write model.freeze=backbone to mean that"
             )
         if problems:
-            raise ValueError("\n".join(problems))  # one sentence per line: config.validation
+            raise Contradictions(problems)
         return self
 
 
 class BenchmarkConfig(Section):
-    """`conf/benchmark.yaml`."""
+    """What is measured, and how often. Each stage runs beside the common way of doing the same work."""
 
     stages: list[Literal["startup", "decode", "loader", "augmentation", "pipeline", "step", "inference", "train"]] = (
-        Field(min_length=1)
+        Field(min_length=1, description="parts of a training to measure")
     )
-    models: list[str]
-    common: bool
-    repeats: Count
-    seconds: Positive
-    train_repeats: Count
-    train_seconds: Positive
-    output: str = Field(min_length=1)
+    models: list[str] = Field(description="several backbones of conf/model/, one after the other; []: that of model=")
+    common: bool = Field(description="measure the common way too")
+    repeats: Count = Field(description="measurements of each stage, whose median counts")
+    seconds: Positive = Field(description="shortest duration of one measurement, s")
+    train_repeats: Count = Field(description="real trainings of two epochs each")
+    train_seconds: Positive = Field(description="approximate duration of an epoch of a real training, s")
+    output: str = Field(min_length=1, description="new folder for benchmark.json and benchmark.png")
     data: DataConfig
     model: ModelConfig
     augmentation: AugmentationConfig
+    loss: LossConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
 
 
 class DataCommandConfig(Section):
-    """`conf/data.yaml`."""
+    """Which data, and what is done with them."""
 
     data: DataConfig
-    download: bool
-    output: str
+    download: bool = Field(description="prepare: fetch what is missing, the way torchvision does")
+    output: str = Field(description="summary: folder of the contact sheet")
 
 
 class EvaluateConfig(Section):
-    """`conf/evaluate.yaml`. Without `data=` on the command line the data are the run's own."""
+    """What is evaluated, on which faces, and how thoroughly."""
 
-    checkpoint: str
-    output: str | None
-    split: Literal["train", "valid", "test"]
-    resamples: Annotated[int, Field(ge=100)] = Field(description="of the bootstrap behind the intervals")
-    seed: Annotated[int, Field(ge=0)] = Field(description="of the bootstrap")
-    corruptions: Literal["none", "quick", "full"] = Field(description="how thoroughly pictures are disturbed")
-    reference: str | None = Field(description="a corruptions.csv, or the directory of one, to compare with")
-    images: bool = Field(description="show faces of the data in report.html")
-    wandb: bool = Field(description="log to the run's W&B, where it has one")
+    checkpoint: str = Field(description=CHECKPOINT)
+    output: str | None = Field(
+        description="folder of the results; null: <run directory>/evaluation/<data>-<split>",
+    )
+    split: Split = Field(description="part of the data to evaluate")
+    resamples: Annotated[int, Field(ge=100)] = Field(
+        description="resamples of the bootstrap over persons behind every interval"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(description="seed of the bootstrap")
+    corruptions: Literal["none", "quick", "full"] = Field(
+        description="synthetic disturbances; quick: severity 3, at most 1,000 images; full: five severities, all images"
+    )
+    reference: str | None = Field(
+        description="corruptions.csv of another evaluation, or its folder: corruption errors relative to it"
+    )
+    images: bool = Field(description="show faces of the data in report.html; false gives a page to pass on")
+    wandb: bool = Field(description="log the numbers to the run's W&B too, where it has one")
     data: DataConfig
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    accelerator: Accelerator = Field(description=ACCELERATOR)
 
 
 def _as_list(value: Any) -> Any:
@@ -127,50 +155,70 @@ def _as_list(value: Any) -> Any:
 class Speed(Section):
     """How inference is measured on this machine."""
 
-    measure: bool = Field(description="false leaves the column out")
-    batch_size: Count
-    seconds: Positive = Field(description="of one measurement, at least")
-    repeats: Count = Field(description="measurements of each network, in turns; their median counts")
+    measure: bool = Field(description="measure images per second now; false leaves the column out")
+    batch_size: Count = Field(description="images per batch")
+    seconds: Positive = Field(description="shortest duration of one measurement, s")
+    repeats: Count = Field(description="measurements of each network, taken in turns; their median counts")
 
 
 class CompareConfig(Section):
-    """`conf/compare.yaml`."""
+    """Which runs, and on what. It reads what they have left: nothing is predicted again."""
 
-    runs: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)]
-    output: str = Field(min_length=1)
-    split: Literal["auto", "test", "valid"]
-    evaluation: str | None = Field(description="compare on <run>/evaluation/NAME instead of on the run's own data")
-    images: Literal["same", "common"]
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    runs: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
+        description="run directories [A,B,C], the directory of a sweep, or a glob in quotes"
+    )
+    output: str = Field(min_length=1, description="new folder for comparison.json, .md, .html and figures/")
+    split: Literal["auto", "test", "valid"] = Field(
+        description="split to compare on; auto: test, or valid where trials of a search have not seen test"
+    )
+    evaluation: str | None = Field(
+        description="compare on what `evaluate` left in <run>/evaluation/NAME, such as folder-test; null: on the "
+        "run's own data"
+    )
+    images: Literal["same", "common"] = Field(
+        description="runs tested on different images: same refuses them, common compares on those that all share"
+    )
+    accelerator: Accelerator = Field(description=f"{ACCELERATOR}, for the measurement of speed")
     speed: Speed
 
 
 class RayConfig(Section):
     """How `engine=ray` spreads the work."""
 
-    address: str | None = Field(description="of a cluster; null starts one on this machine")
-    workers: Auto | Count = Field(description="each with its own copy of the model")
+    address: str | None = Field(description="address of a Ray cluster; null starts one on this machine")
+    workers: Auto | Count = Field(
+        description="workers, each with its own copy of the model; auto: one per GPU, or one per core"
+    )
 
 
 class PredictConfig(Section):
     """What is predicted, by which checkpoint, and where the rows go."""
 
-    checkpoint: NonEmpty
-    input: NonEmpty | Annotated[list[str], Field(min_length=1)]
-    output: NonEmpty
-    resume: bool
-    annotate: bool
-    faces: Literal["auto", "detect", "none"]
-    face_model: str | None
-    min_face: Annotated[int, Field(ge=12)] | None
-    min_confidence: Fraction | None
-    target_accuracy: Fraction | None
-    frame_step: Count
-    batch_size: Auto | Count
-    workers: Auto | Annotated[int, Field(ge=0)]
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    engine: Literal["local", "ray"]
+    checkpoint: NonEmpty = Field(description=CHECKPOINT)
+    input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
+    output: NonEmpty = Field(
+        description=".csv, .parquet or .jsonl: one row per face, or one that says why there is none"
+    )
+    resume: bool = Field(description="continue this output: pictures that have their rows already are skipped")
+    annotate: bool = Field(description="copies with boxes and labels in <output>_annotated/; of a video, a video")
+    faces: Literal["auto", "detect", "none"] = Field(description=FACES)
+    face_model: str | None = Field(description=FACE_MODEL)
+    min_face: Annotated[int, Field(ge=12)] | None = Field(description=MIN_FACE)
+    min_confidence: Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; 0: never; null: by target_accuracy"
+    )
+    target_accuracy: Fraction | None = Field(
+        description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
+        "null: 0.99 where valid can guarantee it"
+    )
+    frame_step: Count = Field(description=FRAME_STEP)
+    batch_size: Auto | Count = Field(description="faces per batch of the network")
+    workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
+    accelerator: Accelerator = Field(description=ACCELERATOR)
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        description="arithmetic of the network; auto: the run's own"
+    )
+    engine: Literal["local", "ray"] = Field(description="local: this machine; ray: Ray Data on one or more machines")
     ray: RayConfig
 
     @model_validator(mode="after")
@@ -183,7 +231,7 @@ class PredictConfig(Section):
         if self.engine == "ray" and self.annotate:
             problems.append("annotate=true needs engine=local: draw the pictures on one machine")
         if problems:
-            raise ValueError("\n".join(problems))
+            raise Contradictions(problems)
         return self
 
     @property
@@ -195,25 +243,34 @@ class PredictConfig(Section):
 class PopulationConfig(Section):
     """What is counted, by which checkpoint, and what is told of it."""
 
-    checkpoint: NonEmpty
-    input: NonEmpty | Annotated[list[str], Field(min_length=1)]
-    output: str | None
-    by: Literal["none", "folder", "time"]
-    window: Annotated[float, Field(ge=1)] = Field(description="seconds of a video that are counted together")
-    minimum: Annotated[int, Field(ge=10)] = Field(description="faces below which a group is not reported")
-    method: Literal["probabilities", "decisions"]
-    interval_for: Literal["crowd", "population"]
-    level: Annotated[float, Field(gt=0.5, lt=1)]
-    reference: str | None = Field(description="a predictions table of labelled faces; null: the run's valid split")
-    draws: Annotated[int, Field(ge=200)]
-    seed: Annotated[int, Field(ge=0)]
-    faces: Literal["auto", "detect", "none"]
-    face_model: str | None
-    min_face: Annotated[int, Field(ge=12)] | None
-    frame_step: Count
-    batch_size: Count
-    workers: Auto | Annotated[int, Field(ge=0)]
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    checkpoint: NonEmpty = Field(description=CHECKPOINT)
+    input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
+    output: str | None = Field(description="counts.csv or counts.json; null: the table on the terminal alone")
+    by: Literal["none", "folder", "time"] = Field(
+        description="one count in all, per folder of the pictures, or per window of a video's time"
+    )
+    window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
+    minimum: Annotated[int, Field(ge=10)] = Field(description="a group with fewer faces is not reported")
+    method: Literal["probabilities", "decisions"] = Field(
+        description="what is corrected: the mean probability, or the share of decisions at the threshold"
+    )
+    interval_for: Literal["crowd", "population"] = Field(
+        description="crowd: these very faces; population: the people that they are a sample of"
+    )
+    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="confidence level of the interval")
+    reference: str | None = Field(
+        description="predictions.parquet of labelled faces like the crowd's, as evaluate writes it; null: the run's "
+        "valid split"
+    )
+    draws: Annotated[int, Field(ge=200)] = Field(description="resamples of the bootstrap behind the interval")
+    seed: Annotated[int, Field(ge=0)] = Field(description="seed of the bootstrap")
+    faces: Literal["auto", "detect", "none"] = Field(description=FACES)
+    face_model: str | None = Field(description=FACE_MODEL)
+    min_face: Annotated[int, Field(ge=12)] | None = Field(description=MIN_FACE)
+    frame_step: Count = Field(description=FRAME_STEP)
+    batch_size: Count = Field(description="faces per batch of the network")
+    workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
+    accelerator: Accelerator = Field(description=ACCELERATOR)
 
     @model_validator(mode="after")
     def _together(self) -> PopulationConfig:
@@ -223,7 +280,7 @@ class PopulationConfig(Section):
         if self.output is not None and not self.output.endswith((".csv", ".json")):
             problems.append(f"output={self.output}: give a name that ends in .csv or .json")
         if problems:
-            raise ValueError("\n".join(problems))
+            raise Contradictions(problems)
         return self
 
     @property
@@ -235,16 +292,22 @@ class PopulationConfig(Section):
 class ExportConfig(Section):
     """What to write, and on which faces it is checked."""
 
-    checkpoint: str
-    output: str | None = Field(description="the file to write")
-    format: Literal["onnx", "torch_export"]
-    quantize: Literal["none", "int8"]
+    checkpoint: str = Field(description=CHECKPOINT)
+    output: str | None = Field(
+        description="file to write; null: <run directory>/exports/<backbone>.onnx, -int8.onnx or .pt2"
+    )
+    format: Literal["onnx", "torch_export"] = Field(
+        description="onnx for onnxruntime and others, torch_export for PyTorch's .pt2"
+    )
+    quantize: Literal["none", "int8"] = Field(
+        description="int8: 8-bit weights and activations, ONNX only; the loss of accuracy is measured and printed"
+    )
     data: DataConfig
-    split: Literal["train", "valid", "test"]
-    images: Count = Field(description="real pictures on which the file must agree with the checkpoint")
-    batch_sizes: Annotated[list[Count], Field(min_length=1)]
-    calibration_images: Count = Field(description="of train, from which the 8-bit ranges come")
-    seconds: NonNegative = Field(description="of one measurement of speed; 0 leaves it out")
+    split: Split = Field(description="part of the data on which the file is checked")
+    images: Count = Field(description="pictures on which the file must agree with the checkpoint to 1e-4")
+    batch_sizes: Annotated[list[Count], Field(min_length=1)] = Field(description="batch sizes of that check")
+    calibration_images: Count = Field(description="images of train from which the 8-bit ranges come")
+    seconds: NonNegative = Field(description="duration of one measurement of speed, s; 0 leaves it out")
 
     @model_validator(mode="after")
     def _quantized_is_onnx(self) -> ExportConfig:
@@ -256,17 +319,26 @@ class ExportConfig(Section):
 class DemoConfig(Section):
     """Which checkpoint is shown, and where."""
 
-    checkpoint: str = Field(min_length=1)
-    port: Annotated[int, Field(ge=1024, le=65535)] | None
+    checkpoint: str = Field(min_length=1, description=CHECKPOINT)
+    port: Annotated[int, Field(ge=1024, le=65535)] | None = Field(
+        description="port of the page; null: the first free one from 7860 on"
+    )
     browser: bool = Field(description="open the page in the browser")
-    faces: Literal["auto", "detect", "none"]
-    face_model: str | None
-    min_face: Annotated[int, Field(ge=12)] | None
-    min_confidence: Fraction | None
-    target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None
-    max_megabytes: Annotated[int, Field(ge=1, le=1000)] = Field(description="of an uploaded file")
-    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(description="for a batch of pictures")
-    device: str
+    faces: Literal["auto", "detect", "none"] = Field(description=FACES)
+    face_model: str | None = Field(description=FACE_MODEL)
+    min_face: Annotated[int, Field(ge=12)] | None = Field(description=MIN_FACE)
+    min_confidence: Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; null: by target_accuracy"
+    )
+    target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        description="share of labels that must be right on the run's valid split; the others are `uncertain`; null: as "
+        "in predict"
+    )
+    max_megabytes: Annotated[int, Field(ge=1, le=1000)] = Field(description="largest file that can be uploaded, MB")
+    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        description="longest time for a batch of pictures, s; one of up to 32 visitors is served at a time"
+    )
+    device: str = Field(description="device of the network: auto, cpu, cuda or mps")
 
     @model_validator(mode="after")
     def _one_confidence(self) -> DemoConfig:

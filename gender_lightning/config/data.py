@@ -8,13 +8,15 @@ from pydantic import Field, model_validator
 
 from gender_lightning.config.base import Auto, Count, Section
 
+Size = Annotated[int | float, Field(ge=0, le=10**9)]
+
 
 class Sizes(Section):
     """Images per split: counts (`4000`), or fractions of all (`0.8`)."""
 
-    train: int | float = Field(ge=0, le=10**9)
-    valid: int | float = Field(ge=0, le=10**9)
-    test: int | float = Field(ge=0, le=10**9)
+    train: Size = Field(description="images to learn from: a count, or a fraction of all")
+    valid: Size = Field(description="images to choose on: a count, or a fraction of all")
+    test: Size = Field(description="images to test on: a count, or a fraction of all")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Sizes:
@@ -31,30 +33,40 @@ class _Data(Section):
     root: str = Field(min_length=1, description="folder that holds the images and label files")
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(description="side of the model's square input, px")
     batch_size: Count = Field(description="images per device and step")
-    eval_batch_size: Count | Auto = Field(description="images per device when nothing is learned")
-    workers: Annotated[int, Field(ge=0, le=256)] | Auto = Field(description="loader processes per device")
+    eval_batch_size: Count | Auto = Field(
+        description="images per device where nothing is learned; auto: twice batch_size"
+    )
+    workers: Annotated[int, Field(ge=0, le=256)] | Auto = Field(
+        description="loader processes per device; auto: by cores and memory, as for the next three"
+    )
     prefetch: Count | Auto = Field(description="batches that each loader process keeps ready")
-    pin_memory: bool | Auto = Field(description="page-locked batches, which a GPU copies beside its work")
-    persistent_workers: bool | Auto = Field(description="loader processes outlive an epoch")
-    crop: Literal["square", "lower", "none"] = Field(description="centred square, lower square, all stretched")
+    pin_memory: bool | Auto = Field(description="page-locked batches, which a GPU copies while it computes")
+    persistent_workers: bool | Auto = Field(description="keep the loader processes from epoch to epoch")
+    crop: Literal["square", "lower", "none"] = Field(
+        description="what of a picture is used: the centred square, a square with less above the head, or all of it "
+        "stretched"
+    )
     zoom: Annotated[float, Field(ge=0.3, le=1)] = Field(description="share of the crop's side that is kept")
-    interpolation: Literal["bilinear", "bicubic"] = Field(description="antialiased resize")
-    fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="stratified part of each split")
-    limit: Count | None = Field(description="at most so many images per split, stratified")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(description="of the subset, the random split and the drawing")
+    interpolation: Literal["bilinear", "bicubic"] = Field(description="filter of the antialiased resize")
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="part of each split to use, stratified by class")
+    limit: Count | None = Field(description="at most so many images of each split, stratified by class; null: all")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        description="seed of the subset, of a random split and of drawn faces"
+    )
     on_error: Literal["raise", "skip"] = Field(
-        default="raise", description="an image that does not decode ends the program, or is left out and recorded"
+        default="raise",
+        description="images that do not decode: raise stops, skip leaves them out and lists them in skipped.csv",
     )
 
 
 class CelebaData(_Data):
-    """CelebA as people have it: official layout, zip, or Kaggle's."""
+    """CelebA as people have it: the official layout, img_align_celeba.zip read in place, or Kaggle's."""
 
-    name: Literal["celeba"]
+    name: Literal["celeba"] = Field(description="kind of data")
     split: Literal["official", "images", "identities"] = Field(
-        description="CelebA's own partition, or a seeded random one over images or over identities"
+        description="CelebA's own partition, or a seeded random one over images or over persons"
     )
-    sizes: Sizes | None = Field(description="of a random split")
+    sizes: Sizes | None = Field(description="sizes of a random split, counts or fractions; null with split=official")
 
     @model_validator(mode="after")
     def _sizes_for_random_split(self) -> CelebaData:
@@ -67,17 +79,17 @@ class CelebaData(_Data):
 
 
 class FolderData(_Data):
-    """One folder per class, with or without one folder per split above."""
+    """root/{train,valid,test}/{female,male}/, or root/{female,male}/ with a seeded, stratified split."""
 
-    name: Literal["folder"]
-    sizes: Sizes = Field(description="of the seeded, stratified split when there are no split folders")
+    name: Literal["folder"] = Field(description="kind of data")
+    sizes: Sizes = Field(description="sizes of the seeded, stratified split where there are no split folders")
 
 
 class SyntheticData(_Data):
-    """Faces drawn by `gender_lightning.synthetic.faces`, in CelebA's format."""
+    """Faces drawn by this program in CelebA's format, the first time they are asked for."""
 
-    name: Literal["synthetic"]
-    sizes: Sizes = Field(description="images to draw per split")
+    name: Literal["synthetic"] = Field(description="kind of data")
+    sizes: Sizes = Field(description="images to draw for each split")
 
     @model_validator(mode="after")
     def _counts(self) -> SyntheticData:

@@ -1,7 +1,8 @@
-"""Where `conf/` lies."""
+"""Where `conf/` lies, and what there is to choose in it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -10,3 +11,17 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parent.parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
+
+
+def choices_in(places: Sequence[Path]) -> dict[str, list[str]]:
+    """Every group with its choices, of all these folders.
+
+    Files that begin with an underscore are parts of others, not choices.
+    """
+    menu: dict[str, set[str]] = {}
+    for place in places:
+        for file in place.rglob("*.yaml"):
+            group = file.parent.relative_to(place).as_posix()
+            if group != "." and not file.name.startswith("_"):
+                menu.setdefault(group, set()).add(file.stem)
+    return {group: sorted(menu[group]) for group in sorted(menu)}

@@ -18,26 +18,42 @@ class Alternative(Section):
     """A range that counts only while other fields have certain values."""
 
     values: str = Field(description="Hydra's sweep syntax: interval(0.8,0.98)")
-    when: dict[str, Scalar] = Field(min_length=1, description="field or group: its value, such as {optimizer: sgd}")
+    when: dict[str, Scalar] = Field(min_length=1, description="fields or groups with their values: {optimizer: sgd}")
 
 
 class SearchConfig(Section):
-    """A search: its space, its objectives, its budget."""
+    """A search with Optuna: its space, its objectives, its budget."""
 
-    study: Annotated[str, matching(r"[\w.+-]+", "hold letters, digits and . _ + - only")]
-    storage: str | None = Field(description="URL of a database, or path of a journal; null: beside the sweep")
-    metrics: list[str] = Field(min_length=1, description="one objective, or several")
-    n_trials: Count = Field(description="of the study in all: finished or pruned")
-    max_failures: Count = Field(description="trials that may fail before the sweep stops")
-    max_retries: Annotated[int, Field(ge=0)] = Field(description="of a trial that was killed without getting further")
-    max_time: Annotated[str, matching(r"(\d\d:){3}\d\d", "be DD:HH:MM:SS, such as 00:08:00:00")] | None
-    seed: Annotated[int, Field(ge=0)] | None = Field(description="of the sampler")
-    space: dict[str, str | Alternative | list[Alternative]]
-    enqueue: list[dict[str, Scalar]] = Field(description="tried first; a field that is not named is the recipe's")
-    sampler: dict[str, Any]
-    pruner: dict[str, Any]
-    heartbeat_seconds: Positive
-    grace_seconds: Positive = Field(description="a trial is taken for dead when it gave no sign for so long")
+    study: Annotated[str, matching(r"[\w.+-]+", "hold letters, digits and . _ + - only")] = Field(
+        description="name of the study: the same command continues it"
+    )
+    storage: str | None = Field(
+        description="path of a journal, or any Optuna URL (postgresql+psycopg://..., sqlite:///...); null: journal.log "
+        "beside the sweep"
+    )
+    metrics: list[str] = Field(
+        min_length=1,
+        description="metrics of valid, or seconds, images_per_second; several give a Pareto front, without pruning",
+    )
+    n_trials: Count = Field(description="trials of the study in all, finished or pruned; failed ones do not count")
+    max_failures: Count = Field(description="failed trials after which the sweep stops")
+    max_retries: Annotated[int, Field(ge=0)] = Field(
+        description="new attempts at a trial that was killed without getting further"
+    )
+    max_time: Annotated[str, matching(r"(\d\d:){3}\d\d", "be DD:HH:MM:SS, such as 00:08:00:00")] | None = Field(
+        description="DD:HH:MM:SS after which no trial is started; null: no limit"
+    )
+    seed: Annotated[int, Field(ge=0)] | None = Field(description="seed of the sampler; null: none")
+    space: dict[str, str | Alternative | list[Alternative]] = Field(
+        description="field: Hydra's sweep syntax, or {values: ..., when: {group: choice}}, or a list of these"
+    )
+    enqueue: list[dict[str, Scalar]] = Field(
+        description="points tried first: {} is the recipe as it is, {optimizer.lr: 1.0e-3} the recipe with one change"
+    )
+    sampler: dict[str, Any] = Field(description="Optuna's sampler by _target_; choose with search/sampler=...")
+    pruner: dict[str, Any] = Field(description="Optuna's pruner by _target_; choose with search/pruner=...")
+    heartbeat_seconds: Positive = Field(description="interval between two signs of life of a trial, s")
+    grace_seconds: Positive = Field(description="silence after which a trial is taken for dead, s")
 
     @field_validator("metrics")
     @classmethod

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching
 
+Limit = Count | Annotated[float, Field(gt=0, le=1)]
+
 
 class ModelConfig(Section):
-    """`conf/model/`: a backbone under torchvision's own name, or `timm/<name>`."""
+    """The backbone under torchvision's own name, or any of timm's as `timm/<name>`."""
 
     name: str = Field(min_length=1, description="backbone: resnet50, vgg19, vit_b_16 ... or timm/<name>")
-    pretrained: bool | str = Field(description="the library's weights, none, or the path of a state dict or checkpoint")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="before the head")
-    freeze: Literal["none", "backbone"] | Count = Field(description="train only the head: always, or for N epochs")
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="learning-rate factor per layer from the head down"
+    pretrained: bool | str = Field(
+        description="true: the library's weights; or the path of a run, checkpoint or state dict; false: from scratch"
     )
-    lr_factor: Positive = Field(description="of the optimizer's default rate; a typed optimizer.lr is taken as it is")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="dropout before the head")
+    freeze: Literal["none", "backbone"] | Count = Field(
+        description="train the head alone: backbone for always, a number for so many epochs"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="factor of the learning rate from each layer to the one below it; 1 is off"
+    )
+    lr_factor: Positive = Field(
+        description="factor of the optimizer's default learning rate; an optimizer.lr of yours is taken as it is"
+    )
     test_time_flip: bool = Field(description="average the logits of an image and its mirror image")
     arguments: dict[str, Any] = Field(description="further arguments of the backbone's builder")
 
@@ -27,33 +36,37 @@ class ModelConfig(Section):
 class ColorJitter(Section):
     """Ranges as torchvision's ColorJitter has them: factor in [1 - x, 1 + x], hue shift in [-x, x]."""
 
-    brightness: NonNegative
-    contrast: NonNegative
-    saturation: NonNegative
-    hue: Annotated[float, Field(ge=0, le=0.5)]
+    brightness: NonNegative = Field(description="largest change of brightness, as a factor of 1 - x to 1 + x")
+    contrast: NonNegative = Field(description="largest change of contrast, as a factor of 1 - x to 1 + x")
+    saturation: NonNegative = Field(description="largest change of saturation, as a factor of 1 - x to 1 + x")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(description="largest shift of hue, turns of the colour circle")
 
 
 class Progressive(Section):
     """Train at a smaller size until a share of the training is over."""
 
-    until: Annotated[float, Field(gt=0, lt=1)]
-    image_size: Annotated[int, Field(ge=16)]
+    until: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the training at which this size ends")
+    image_size: Annotated[int, Field(ge=16)] = Field(description="side of the input until then, px")
 
 
 class AugmentationConfig(Section):
-    """`conf/augmentation/`: drawn per image, on the device."""
+    """Random changes of the training images, drawn per image, on the device."""
 
-    random_rotation: Annotated[float, Field(ge=0, le=180)] = Field(description="degrees, either way")
-    random_horizontal_flip: Fraction = Field(description="probability")
+    random_rotation: Annotated[float, Field(ge=0, le=180)] = Field(description="largest rotation either way, degrees")
+    random_horizontal_flip: Fraction = Field(description="probability of a mirror image")
     color_jitter: ColorJitter
-    random_erasing: Fraction = Field(description="probability")
-    random_scale: list[Positive] = Field(min_length=2, max_length=2, description="[smallest, largest] zoom factor")
+    random_erasing: Fraction = Field(description="probability that a rectangle is erased")
+    random_scale: list[Positive] = Field(min_length=2, max_length=2, description="[smallest, largest] factor of size")
     random_translation: Fraction = Field(description="largest shift, as a share of the side")
-    mixup: NonNegative = Field(description="alpha of the Beta distribution; 0 is off")
-    cutmix: NonNegative = Field(description="alpha of the Beta distribution; 0 is off")
-    fill: Literal["reflection", "border", "zeros"] = Field(description="what lies outside the picture")
-    progressive: list[Progressive] = Field(description="smaller inputs early: [{until: 0.5, image_size: 64}]")
-    extra: dict[str, dict[str, Any]] = Field(description="further transforms of a batch by _target_")
+    mixup: NonNegative = Field(description="MixUp's alpha of the Beta distribution; 0 is off")
+    cutmix: NonNegative = Field(description="CutMix's alpha of the Beta distribution; 0 is off")
+    fill: Literal["reflection", "border", "zeros"] = Field(description="what fills the area outside the picture")
+    progressive: list[Progressive] = Field(
+        description="smaller inputs early: [{until: 0.5, image_size: 64}] for the first half"
+    )
+    extra: dict[str, dict[str, Any]] = Field(
+        description="further transforms of a batch by _target_: torchvision.transforms.v2, kornia, your own packages"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationConfig:
@@ -65,20 +78,43 @@ class AugmentationConfig(Section):
         return self
 
 
-class LossConfig(Section):
-    """Binary cross-entropy on the logit of `male`."""
+class _Loss(Section):
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="share by which targets are moved towards one half"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        description="balanced: both classes count alike, however many images each has"
+    )
 
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    class_weights: Literal["none", "balanced"]
+
+class Bce(_Loss):
+    """Binary cross-entropy on the logit of male."""
+
+    name: Literal["bce"] = Field(description="kind of loss")
+
+
+class Focal(_Loss):
+    """Focal loss (Lin et al. 2017): cross-entropy with less weight on what is already classified well."""
+
+    name: Literal["focal"] = Field(description="kind of loss")
+    gamma: NonNegative = Field(description="how strongly easy images are played down; 0 is cross-entropy")
+
+
+def _named(section: Any) -> Any:
+    """Runs from before there was a choice of losses have none by name."""
+    return {"name": "bce", **section} if isinstance(section, Mapping) else section
+
+
+LossConfig = Annotated[Annotated[Bce | Focal, Field(discriminator="name")], BeforeValidator(_named)]
 
 
 class OptimizerConfig(Section):
-    """`conf/optimizer/`: any optimizer of torch or timm by `_target_`, with its own arguments."""
+    """Any optimizer of torch or timm by `_target_`, with its own arguments."""
 
     model_config = ConfigDict(extra="allow")
-    target: str = Field(alias="_target_")
-    lr: Positive
-    weight_decay: NonNegative = 0.0
+    target: str = Field(alias="_target_", description="class of torch.optim or timm.optim")
+    lr: Positive = Field(description="peak learning rate")
+    weight_decay: NonNegative = Field(0.0, description="decay of the weights; none on norms and biases")
 
     def section(self) -> dict[str, Any]:
         """The mapping that `building.build` takes: `_target_` and every argument."""
@@ -86,75 +122,85 @@ class OptimizerConfig(Section):
 
 
 class Cosine(Section):
-    """Linear warm-up, then half a cosine down to `final_ratio` of the learning rate."""
+    """A linear warm-up, then half a cosine down to final_ratio of the learning rate."""
 
-    name: Literal["cosine"]
-    warmup_epochs: NonNegative
-    final_ratio: Fraction
+    name: Literal["cosine"] = Field(description="kind of schedule")
+    warmup_epochs: NonNegative = Field(description="length of the linear warm-up, epochs")
+    final_ratio: Fraction = Field(description="learning rate at the end, as a share of the peak")
 
 
 class OneCycle(Section):
-    """Up for `peak_fraction` of the training and down again, both by half a cosine (Smith, 2018)."""
+    """Up for peak_fraction of the training and down again, both by half a cosine (Smith, 2018)."""
 
-    name: Literal["one_cycle"]
-    peak_fraction: Annotated[float, Field(gt=0, lt=1)]
-    initial_ratio: Annotated[float, Field(gt=0, le=1)]
-    final_ratio: Fraction
+    name: Literal["one_cycle"] = Field(description="kind of schedule")
+    peak_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the training before the peak")
+    initial_ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="learning rate at the start, as a share of the peak"
+    )
+    final_ratio: Fraction = Field(description="learning rate at the end, as a share of the peak")
 
 
 class Step(Section):
-    """Times `gamma` every `every_epochs` epochs."""
+    """Times gamma every few epochs."""
 
-    name: Literal["step"]
-    every_epochs: Count
-    gamma: Annotated[float, Field(gt=0, le=1)]
-    warmup_epochs: NonNegative
+    name: Literal["step"] = Field(description="kind of schedule")
+    every_epochs: Count = Field(description="epochs between two steps")
+    gamma: Annotated[float, Field(gt=0, le=1)] = Field(description="factor of each step")
+    warmup_epochs: NonNegative = Field(description="length of the linear warm-up, epochs")
 
 
 class Plateau(Section):
-    """Times `factor` when the monitored metric has not improved for `patience` epochs."""
+    """Times factor whenever the monitored metric has not improved for some epochs."""
 
-    name: Literal["plateau"]
-    factor: Annotated[float, Field(gt=0, lt=1)]
-    patience: Annotated[int, Field(ge=0)]
-    monitor: str
-    mode: Literal["min", "max"]
+    name: Literal["plateau"] = Field(description="kind of schedule")
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(description="factor of each reduction")
+    patience: Annotated[int, Field(ge=0)] = Field(description="epochs without an improvement before a reduction")
+    monitor: str = Field(description="metric of the valid split to watch, such as val/loss")
+    mode: Literal["min", "max"] = Field(description="whether the metric is better smaller or larger")
 
 
 class Constant(Section):
     """The learning rate as given, after a linear warm-up."""
 
-    name: Literal["constant"]
-    warmup_epochs: NonNegative
+    name: Literal["constant"] = Field(description="kind of schedule")
+    warmup_epochs: NonNegative = Field(description="length of the linear warm-up, epochs")
 
 
 SchedulerConfig = Annotated[Cosine | OneCycle | Step | Plateau | Constant, Field(discriminator="name")]
 
 
 class Checkpoint(Section):
-    """Which epoch `best.ckpt` keeps, and how often `last.ckpt` is written."""
+    """Which epoch best.ckpt keeps, and how often last.ckpt is written."""
 
-    monitor: Annotated[str, matching(r"val/.+", "be a metric of the valid split, such as val/accuracy")]
-    mode: Literal["min", "max"]
-    every_n_steps: Count | None = Field(None, description="last.ckpt after so many optimizer steps too")
-    every_minutes: Positive | None = Field(None, description="last.ckpt inside an epoch when it is so old")
+    monitor: Annotated[str, matching(r"val/.+", "be a metric of the valid split, such as val/accuracy")] = Field(
+        description="metric of the valid split by which best.ckpt is chosen, and training stopped early"
+    )
+    mode: Literal["min", "max"] = Field(description="whether the metric is better smaller or larger")
+    every_n_steps: Count | None = Field(
+        None, description="write last.ckpt after so many optimizer steps too; null: at the end of epochs only"
+    )
+    every_minutes: Positive | None = Field(
+        None, description="write last.ckpt inside an epoch once it is so old, minutes; null: at the end of epochs only"
+    )
 
 
 class Ema(Section):
-    """Exponential moving average of the weights; validated, tested and kept in `best.ckpt`."""
+    """Exponential moving average of the weights; it is validated, tested and kept in best.ckpt."""
 
-    decay: Annotated[float, Field(ge=0, lt=1)] = Field(description="per optimizer step; 0 is off")
+    decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="decay of the average of the weights per optimizer step, such as 0.999; 0 is off"
+    )
 
 
 class EarlyStopping(Section):
-    """Stop when the monitored metric has not improved for `patience` epochs; null is off."""
+    """Stop when the monitored metric has not improved for some epochs."""
 
-    patience: Count | None
-    min_delta: NonNegative
+    patience: Count | None = Field(description="epochs without an improvement before the training stops; null is off")
+    min_delta: NonNegative = Field(description="smallest change that counts as an improvement")
 
 
 class CallbacksConfig(Section):
-    """`conf/callbacks/`."""
+    """What is watched and kept during the training."""
 
     checkpoint: Checkpoint
     ema: Ema
@@ -165,52 +211,58 @@ class CallbacksConfig(Section):
 class WandbLogger(Section):
     """Weights & Biases: online when logged in, else offline; never a prompt."""
 
-    name: Literal["wandb"]
-    project: str
-    entity: str | None
-    mode: Literal["auto", "online", "offline", "disabled"]
-    group: str | None
-    tags: list[str]
+    name: Literal["wandb"] = Field(description="kind of logger")
+    project: str = Field(description="project in W&B")
+    entity: str | None = Field(description="user or team in W&B; null: your default")
+    mode: Literal["auto", "online", "offline", "disabled"] = Field(
+        description="auto: online when logged in, else offline"
+    )
+    group: str | None = Field(description="group of runs in W&B; null: the sweep, where there is one")
+    tags: list[str] = Field(description="tags of the run")
     log_model: bool = Field(description="keep the best checkpoint as an artifact")
 
 
 class CsvLogger(Section):
-    """`metrics.csv` alone, which every run has."""
+    """metrics.csv alone, which every run has."""
 
-    name: Literal["csv"]
+    name: Literal["csv"] = Field(description="kind of logger")
 
 
 class TensorBoardLogger(Section):
     """TensorBoard event files in the run directory."""
 
-    name: Literal["tensorboard"]
+    name: Literal["tensorboard"] = Field(description="kind of logger")
 
 
 LoggerConfig = Annotated[WandbLogger | CsvLogger | TensorBoardLogger, Field(discriminator="name")]
 
 
 class TrainerConfig(Section):
-    """`conf/trainer/`: Lightning's Trainer under its own names; `auto` means what the device gains from."""
+    """Lightning's Trainer under its own names; `auto` means what the device gains from."""
 
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
-    devices: Count | Auto
-    num_nodes: Count
-    strategy: Literal["auto", "ddp"]
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    compile: bool | Auto
-    channels_last: bool | Auto
-    max_epochs: Count
-    max_steps: Annotated[int, Field(ge=-1)]
-    max_time: Annotated[str, matching(r"(\d\d:){3}\d\d", "be DD:HH:MM:SS, such as 00:01:30:00")] | None
-    accumulate_grad_batches: Count
-    gradient_clip_val: Positive | None
-    limit_train_batches: Count | Annotated[float, Field(gt=0, le=1)]
-    limit_val_batches: Count | Annotated[float, Field(gt=0, le=1)]
-    limit_test_batches: Count | Annotated[float, Field(gt=0, le=1)]
-    log_every_n_steps: Count
-    deterministic: bool
-    sync_batchnorm: bool
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field(description="device to train on")
+    devices: Count | Auto = Field(description="processes, one device each; auto: every GPU")
+    num_nodes: Count = Field(description="machines")
+    strategy: Literal["auto", "ddp"] = Field(description="how several devices work together")
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(description="arithmetic of the network")
+    compile: bool | Auto = Field(description="torch.compile of the network")
+    channels_last: bool | Auto = Field(description="memory format with the channels last")
+    max_epochs: Count = Field(description="length of the training, epochs")
+    max_steps: Annotated[int, Field(ge=-1)] = Field(description="largest number of optimizer steps; -1: no limit")
+    max_time: Annotated[str, matching(r"(\d\d:){3}\d\d", "be DD:HH:MM:SS, such as 00:01:30:00")] | None = Field(
+        description="longest duration, DD:HH:MM:SS; null: no limit"
+    )
+    accumulate_grad_batches: Count = Field(description="batches whose gradients are added up for one optimizer step")
+    gradient_clip_val: Positive | None = Field(description="largest norm of the gradients; null: no limit")
+    limit_train_batches: Limit = Field(description="training batches per epoch: a count, or a share such as 0.1")
+    limit_val_batches: Limit = Field(description="validation batches: a count, or a share such as 0.1")
+    limit_test_batches: Limit = Field(description="test batches: a count, or a share such as 0.1")
+    log_every_n_steps: Count = Field(description="steps between two logged values of the training loss")
+    deterministic: bool = Field(description="deterministic algorithms only, which can be slower")
+    sync_batchnorm: bool = Field(description="statistics of batch norm over all devices")
     preemption_signal: Literal["SIGUSR1", "SIGUSR2", "SIGHUP"] | None = Field(
-        "SIGUSR1", description="of a scheduler that will take the machine away: save and end, as at SIGTERM"
+        "SIGUSR1",
+        description="signal of a scheduler that will take the machine away: save and end, as at SIGTERM "
+        "(sbatch --signal=SIGUSR1@90)",
     )
     fast_dev_run: bool = Field(description="one batch of everything, nothing kept")

@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gender_lightning.errors import UserErrors
+from gender_lightning.config.base import Contradictions
+from gender_lightning.errors import UserError, UserErrors
 
 Model = TypeVar("Model", bound=BaseModel)
+# What a value should be, by pydantic's name of the error and what it knows of it.
+_SHOULD = {
+    "int_type": "be a valid integer",
+    "int_from_float": "be a valid integer",
+    "float_type": "be a valid number",
+    "bool_type": "be a valid boolean",
+    "string_type": "be a valid string",
+    "list_type": "be a valid list",
+    "dict_type": "be a valid dictionary",
+    "model_type": "be a valid dictionary",
+    "finite_number": "be a finite number",
+    "literal_error": "be {expected}",
+    "greater_than": "be greater than {gt}",
+    "greater_than_equal": "be greater than or equal to {ge}",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be less than or equal to {le}",
+    "string_too_short": "have at least {min_length} character(s)",
+    "too_short": "have at least {min_length} item(s), not {actual_length}",
+    "too_long": "have at most {max_length} item(s), not {actual_length}",
+}
+
+
+class UnknownField(UserError):
+    """A field that there is not."""
+
+
+@dataclass
+class _Wanted:
+    """What one value should be; a union wants each of its members."""
+
+    value: Any
+    kinds: list[str] = field(default_factory=list)
 
 
 def parse_config(schema: type[Model], values: Mapping[str, Any]) -> Model:
     """Validate `values` against `schema`.
 
     Raises:
-        UserErrors: with one message per mistake.
+        UserErrors: with one mistake per field, which it names.
     """
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise UserErrors(_messages(error.errors(), values)) from None
+        raise UserErrors(_mistakes(error.errors(), values)) from None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -42,37 +75,69 @@ def close_to(word: str, known: Iterable[str]) -> list[str]:
     return [match for match, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.1]
 
 
-def _messages(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> list[str]:
+def _mistakes(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> list[UserError]:
     """One sentence per field, in the words of the command line (`trainer.devices=two`)."""
-    messages: list[str] = []
-    wanted: dict[str, list[str]] = {}  # of a value with a wrong type or range; a union names each of its members
+    mistakes: list[UserError] = []
+    wanted: dict[str, _Wanted] = {}
     for detail in details:
         path, beside = _config_path(detail["loc"], values, named=detail["type"] in ("extra_forbidden", "missing"))
-        if (said := _sentence(detail, path, beside)) is not None:
-            messages += said
+        if (said := _structural(detail, path, beside)) is not None:
+            mistakes += said
             continue
-        start = f"{path}={_shown(detail['input'])}: it should "
-        kinds = wanted.setdefault(start, [])
-        kind = re.sub(r"^\w+ should ", "", detail["msg"])
-        kinds.append(kind.removeprefix("be ") if kinds else kind)
-    return messages + [f"{start}{' or '.join(dict.fromkeys(kinds))}." for start, kinds in wanted.items()]
+        kind, context = detail["type"], _plain_numbers(detail.get("ctx", {}))
+        # in words of our own where we have some: pydantic's are a sentence about its input
+        should = _SHOULD[kind].format(**context) if kind in _SHOULD else f"satisfy: {detail['msg']}"
+        wanted.setdefault(path, _Wanted(detail["input"])).kinds.append(_plural(should, context))
+    return mistakes + [_wrong_value(path, it) for path, it in wanted.items()]
 
 
-def _sentence(detail: ErrorDetails, path: str, beside: list[str]) -> list[str] | None:
+def _structural(detail: ErrorDetails, path: str, beside: list[str]) -> list[UserError] | None:
     """What there is to say about anything but the type or range of a single value."""
-    kind, context = detail["type"], detail.get("ctx", {})
+    kind, context, field = detail["type"], detail.get("ctx", {}), field_of(path)
     if kind == "extra_forbidden":
-        return [f"{path}: there is no such field. {suggestion(path.rpartition('.')[2], beside)}"]
+        hint = suggestion(path.rpartition(".")[2], beside)
+        return [UnknownField(f"{path}: there is no such field.", hint, field=field)]
     if kind == "missing":
-        return [f"{path}: this field is missing. Give {path}=..."]
+        return [UserError(f"{path}: this field is missing.", f"Give {path}=...", field=field)]
+    if kind == "union_tag_not_found":
+        return [UserError(f"{path}.name: this field is missing.", f"Choose by {path}=...", field=field)]
     if kind == "union_tag_invalid":
-        offer = f"it should be one of {context['expected_tags']}"
-        return [f"{path}.name={_shown(context['tag'])}: {offer}. Choose by {path}=... instead."]
+        offer = f"{path}.name={_shown(context['tag'])}: it should be one of {context['expected_tags']}."
+        return [UserError(offer, f"Choose by {path}=... instead.", field=f"{field}.name")]
     if kind == "value_error":
         where = path if isinstance(detail["input"], Mapping) else f"{path}={_shown(detail['input'])}"
-        lines = [short(line) for line in str(context["error"]).splitlines()]
-        return [f"{where}: {line}." if path else f"{line}." for line in lines]
+        error = context["error"]
+        problems = error.problems if isinstance(error, Contradictions) else (str(error),)
+        lines = [short(problem) for problem in problems]
+        return [UserError(f"{where}: {line}." if path else f"{line}.", field=field) for line in lines]
     return None
+
+
+def _wrong_value(path: str, wanted: _Wanted) -> UserError:
+    first, *others = dict.fromkeys(wanted.kinds)
+    kinds = " or ".join([first, *(kind.removeprefix("be ") for kind in others)])
+    shown, remedy = _shown(wanted.value), ""
+    if wanted.kinds == [_SHOULD["string_type"]] and isinstance(wanted.value, int | float):
+        remedy = f"""Put it in quotes, with others around them for the shell: '{path}="{shown}"'."""
+    return UserError(f"{path}={shown}: it should {kinds}.", remedy, field=field_of(path))
+
+
+def _plain_numbers(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Bounds as one writes them: 0 and not 0.0."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in context.items()
+    }
+
+
+def _plural(text: str, context: Mapping[str, Any]) -> str:
+    number = context.get("min_length", context.get("max_length"))
+    return text.replace("(s)", "" if number == 1 else "s")
+
+
+def field_of(path: str) -> str | None:
+    """The field that a place in the configuration belongs to: that of `a.b[0].c` is `a.b`."""
+    return path.partition("[")[0] or None
 
 
 def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any], *, named: bool) -> tuple[str, list[str]]:

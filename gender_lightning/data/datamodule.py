@@ -14,7 +14,7 @@ from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_
 from gender_lightning.data.decoding import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
-from gender_lightning.data.reading import draw_synthetic, open_data
+from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler
 from gender_lightning.data.selection import check_classes, class_counts
 from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
@@ -50,8 +50,7 @@ class FaceDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Draw the synthetic faces that are not there yet; Lightning calls it on rank 0 only."""
-        if self.config.name == "synthetic":
-            draw_synthetic(self.config)
+        make_data(self.config)
 
     def skip_as_before(self, skipped: list[Skipped]) -> None:
         """Leave out these images instead of looking for them: a resumed run trains on the same ones."""

@@ -1,21 +1,16 @@
-"""From the data section to rows and pictures: the one place that knows the kinds of data set."""
+"""From the data section to rows and pictures."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gender_lightning.data.annotations import Index, read_celeba
-from gender_lightning.data.folders import read_folder
-from gender_lightning.data.images import FolderStore, ImageStore, open_celeba_images
-from gender_lightning.data.selection import random_split, stratified_fraction, stratified_limit, with_images
-from gender_lightning.hardware import available_cores
-from gender_lightning.progress import progress_bar
-from gender_lightning.synthetic.marker import describe_set, is_drawn
+from gender_lightning.data.annotations import Index
+from gender_lightning.data.images import ImageStore
+from gender_lightning.data.kinds import KINDS
+from gender_lightning.data.selection import stratified_fraction, stratified_limit
 
 if TYPE_CHECKING:
-    from gender_lightning.config.data import DataConfig, SyntheticData
+    from gender_lightning.config.data import DataConfig
 
 
 def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
@@ -24,35 +19,19 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
     Raises:
         UserError: Data are missing or malformed.
     """
-    root = Path(os.path.expanduser(config.root))
-    store: ImageStore
-    if config.name == "folder":
-        store = FolderStore(root)
-        index = read_folder(root, config.sizes.model_dump(), config.seed)
-    else:
-        index = read_celeba(root)
-        store = open_celeba_images(root)
-        index = with_images(index, store)
-    if config.name == "celeba" and config.split != "official":
-        assert config.sizes is not None  # the schema's
-        index = random_split(index, config.sizes.model_dump(), config.split, config.seed)
+    index, store = KINDS[config.name].read(config)
     index = stratified_fraction(index, config.fraction, config.seed)
     if config.limit is not None:
         index = stratified_limit(index, config.limit, config.seed)
     return index, store
 
 
-def draw_synthetic(config: SyntheticData) -> None:
-    """Draw the synthetic faces with a progress bar, unless they are there.
+def make_data(config: DataConfig) -> None:
+    """Make data that are not there yet, where their kind can be made: draw the synthetic faces.
 
     Raises:
         UserError: The folder holds something else, or cannot be written.
     """
-    root = Path(os.path.expanduser(config.root))
-    sizes = {split: int(size) for split, size in config.sizes.model_dump().items()}
-    if is_drawn(root, describe_set(sizes, config.seed)):
-        return
-    from gender_lightning.synthetic.faces import draw_faces  # imports OpenCV: for those who draw
-
-    with progress_bar("Drawing faces") as report:
-        draw_faces(root, sizes, config.seed, available_cores(), report)
+    make = KINDS[config.name].make
+    if make is not None:
+        make(config)

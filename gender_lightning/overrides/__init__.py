@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gender_lightning.overrides.checking import check, complete
-from gender_lightning.overrides.composing import compose, groups
+from gender_lightning.overrides.composing import compose, groups, hydra_at_conf, menu_of
 
-__all__ = ["check", "complete", "compose", "groups"]
+__all__ = ["check", "complete", "compose", "groups", "hydra_at_conf", "menu_of"]

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
+from gender_lightning.building import OPTIMIZER
+from gender_lightning.building import check as check_section
 from gender_lightning.config.validation import short, suggestion
-from gender_lightning.errors import UserErrors
-from gender_lightning.overrides.composing import fields_with, groups, hydra_at_conf, menu_of
-from gender_lightning.overrides.fields import is_known, nearest
+from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.overrides.composing import (
+    fields_with,
+    groups,
+    hydra_at_conf,
+    menu_of,
+    parser_of,
+    where_choices_lie,
+)
+from gender_lightning.overrides.fields import alike_beside, is_known, nearest
 from gender_lightning.overrides.of_run import with_data_of_run
+from gender_lightning.overrides.own_folders import KEY, gathered, of_texts
 from gender_lightning.overrides.parsing import Override, parse
 from gender_lightning.overrides.schema import mistakes, schema_problems
+from gender_lightning.verbs import COMMANDS
 
-# Verbs whose data section starts as that of the checkpoint's run.
-_OF_A_RUN = ("evaluate", "export")
 # Up to so many jobs of a sweep are each checked before the first starts; above, each value once.
 _JOBS_CHECKED = 16
+_TARGET = "optimizer._target_"
 
 
 def complete(verb: str, overrides: Sequence[str]) -> list[str]:
-    """Add what a command knows by itself.
+    """Add what a command knows by itself, and bring `--config-dir` into the form of an override.
 
     `evaluate` and `export` start from the data section of the checkpoint's run; `train -m` with an
     `interval(...)` is a search.
     """
-    if verb in _OF_A_RUN:
-        return with_data_of_run(list(overrides))
+    overrides = gathered(overrides)
+    if COMMANDS[verb].data_of_run:
+        return with_data_of_run(overrides)
     ranges = any("interval(" in text for text in overrides)
-    if verb == "train" and ranges and _is_multirun(overrides) and not any(it.startswith("search=") for it in overrides):
+    chosen = any(text.startswith("search=") for text in overrides)
+    if COMMANDS[verb].swept and ranges and _is_multirun(overrides) and not chosen:
         return [*overrides, "search=default"]  # which a range without end can only mean
     return list(overrides)
 
@@ -40,52 +53,66 @@ def check(verb: str, arguments: Sequence[str]) -> None:
         UserErrors: all mistakes at once.
     """
     multirun = _is_multirun(arguments)
-    texts = [argument for argument in arguments if not argument.startswith("-")]
-    problems: list[str] = []
-    if multirun and verb != "train":
-        instead = "write models=[...]" if verb == "benchmark" else "use `gender-lightning train -m`"
-        problems.append(f"{verb} -m: only trainings are swept. Leave -m out, or {instead}.")
-    if verb == "train" and not multirun:
-        problems += [
-            f"{it}: a search needs a multirun: write gender-lightning train -m {it}."
-            for it in texts
-            if it.startswith("search")
-        ]
+    texts = [argument for argument in gathered(arguments) if not argument.startswith("-")]
+    problems = _way_of_running_problems(verb, texts, multirun)
     with hydra_at_conf():
-        if not multirun and not problems and not mistakes(verb, texts):  # as it mostly is: no diagnosis is waited for
+        plain = not multirun and not any(text.startswith(("+optimizer.", "++optimizer.")) for text in texts)
+        if plain and not problems and not mistakes(verb, texts):  # as it mostly is: no diagnosis is waited for
             return
-        menu, fields = menu_of(verb), fields_with(verb)
-        overrides = [parse(verb, text, multirun, fields, problems) for text in texts]
-        problems += [_searches_problem(it) for it in overrides if it and it.key == "search" and len(it.texts) > 1]
-        chosen = [it for it in overrides if it and not _group_problems(it, menu, problems)]
+        own = of_texts(texts)
+        menu, fields, parser = menu_of(verb, own), fields_with(verb, *own), parser_of(own)
+        parsed = [parse(verb, text, multirun, fields, parser, problems) for text in texts]
+        overrides = [override for override in parsed if override]
+        problems += [_searches_problem(it) for it in overrides if it.key == "search" and len(it.texts) > 1]
+        chosen = [it for it in overrides if not _group_problems(it, menu, own, problems)]
         for variant in _variants(chosen):
-            problems += [problem for problem in _field_problems(verb, variant, menu) if problem not in problems]
+            problems += _field_problems(verb, variant, menu, own)
     if problems:
-        raise UserErrors([short(problem) for problem in problems])
+        unique = {str(problem): problem for problem in problems}
+        raise UserErrors(
+            [type(it)(short(it.problem), short(it.remedy), field=it.field) for it in unique.values()],
+        )
+
+
+def _way_of_running_problems(verb: str, texts: Sequence[str], multirun: bool) -> list[UserError]:
+    """A multirun of what has none, or a search without one."""
+    if multirun and not COMMANDS[verb].swept:
+        instead = "write models=[...]" if verb == "benchmark" else "use `gender-lightning train -m`"
+        return [UserError(f"{verb} -m: only trainings are swept.", f"Leave -m out, or {instead}.")]
+    if verb != "train" or multirun:
+        return []
+    return [
+        UserError(f"{text}: a search needs a multirun: write gender-lightning train -m {text}.")
+        for text in texts
+        if text.startswith("search")
+    ]
 
 
 def _is_multirun(arguments: Sequence[str]) -> bool:
     return any(argument in ("-m", "--multirun") for argument in arguments)
 
 
-def _group_problems(override: Override, menu: dict[str, list[str]], problems: list[str]) -> bool:
+def _group_problems(
+    override: Override, menu: dict[str, list[str]], own: Sequence[str], problems: list[UserError]
+) -> bool:
     """Whether a choice of a group is none of its files."""
     group, before = override.key, len(problems)
     if group not in menu or override.parsed.is_delete():
         return False
     offer = f"Choose one of: {', '.join(menu[group])}."
     if override.adds:
-        problems.append(f"{override.texts[0]}: the group is on the menu already. Leave out the + sign.")
+        problems.append(UserError(f"{override.texts[0]}: the group is on the menu already.", "Leave out the + sign."))
     elif override.parsed.package is not None:
-        problems.append(f"{override.texts[0]}: a choice goes to its own place only. Leave out the @ part.")
+        told = f"{override.texts[0]}: a choice goes to its own place only."
+        problems.append(UserError(told, "Leave out the @ part."))
     for text, choice in zip(override.texts, override.values, strict=True):
         if choice is None:
-            problems.append(f"{text}: a group cannot be empty. Leave it out. {offer}")
+            problems.append(UserError(f"{text}: a group cannot be empty.", f"Leave it out. {offer}", field=group))
         elif not isinstance(choice, str | int | float):
-            problems.append(f"{text}: {group} is a group of files, not a field. {offer}")
+            problems.append(UserError(f"{text}: {group} is a group of files, not a field.", offer, field=group))
         elif str(choice) not in menu[group]:
-            missing = f"there is no conf/{group}/{choice}.yaml"
-            problems.append(f"{group}={choice}: {missing}. {suggestion(str(choice), menu[group])}")
+            missing = f"{group}={choice}: there is no {where_choices_lie(group, str(choice), own)}."
+            problems.append(UserError(missing, suggestion(str(choice), menu[group]), field=group))
     return len(problems) > before
 
 
@@ -102,27 +129,57 @@ def _variants(overrides: Sequence[Override]) -> Iterator[list[tuple[Override, st
             yield [(override, override.texts[min(position, len(override.texts) - 1)]) for override in overrides]
 
 
-def _field_problems(verb: str, variant: list[tuple[Override, str]], menu: dict[str, list[str]]) -> list[str]:
+def _field_problems(
+    verb: str, variant: list[tuple[Override, str]], menu: dict[str, list[str]], own: tuple[str, ...]
+) -> list[UserError]:
     """What is wrong with the fields of one job, given its choices of groups."""
     choices = [text for override, text in variant if override.key in menu]
-    known = fields_with(verb, *choices)
-    problems, good = [], dict.fromkeys(choices, "")
+    known = fields_with(verb, *own, *choices)
+    problems: list[UserError] = []
+    good = dict.fromkeys((*own, *choices), "")
     for override, text in variant:
         key, there = override.key, is_known(override.key, known)
-        if key in menu:
+        if key in menu or key == KEY:
             continue
-        if override.parsed.package is not None or (key in groups() and not override.adds):
-            problems.append(f"{text}: `{verb}` has no such group. {nearest(key, known, list(menu))}")
+        if override.parsed.package is not None or (key in groups(own) and not override.adds):
+            told = f"{text}: `{verb}` has no such group."
+            problems.append(UserError(told, nearest(key, known, list(menu)), field=key))
         elif there and override.parsed.is_add():
-            problems.append(f"{text}: the field is there already. Leave out the + sign.")
+            told = f"{text}: the field is there already."
+            problems.append(UserError(told, "Leave out the + sign.", field=key))
         elif there or override.adds or key.startswith("hydra"):
             good[text] = key
-        elif not schema_problems(verb, {**dict.fromkeys(choices, ""), f"+{text}": key}):
-            problems.append(f"{text}: there is no such field yet. To add it, write +{text}.")
         else:
-            problems.append(f"{key}: there is no such field. {nearest(key, known, list(menu))}")
+            problems.append(_unknown(verb, key, text, known, [*own, *choices], menu))
+    for text, key in good.items():
+        if text.startswith("+") and key.startswith("optimizer."):
+            problems += _argument_problem(verb, key, [other for other, field in good.items() if field in ("", _TARGET)])
     return problems + schema_problems(verb, good)
 
 
-def _searches_problem(override: Override) -> str:
-    return f"{override.parsed.input_line}: one search at a time. Start with {override.texts[0]}."
+def _unknown(
+    verb: str, key: str, text: str, known: dict[str, Any], choices: list[str], menu: dict[str, list[str]]
+) -> UserError:
+    """A field that is not there: misspelt, or one that may be added."""
+    free = not alike_beside(key, known) and not schema_problems(verb, {**dict.fromkeys(choices, ""), f"+{text}": key})
+    if not free:
+        return UserError(f"{key}: there is no such field.", nearest(key, known, list(menu)), field=key)
+    if key.startswith("optimizer.") and (wrong := _argument_problem(verb, key, choices)):
+        return wrong[0]
+    return UserError(f"{text}: there is no such field yet.", f"To add it, write +{text}.", field=key)
+
+
+def _argument_problem(verb: str, key: str, texts: Sequence[str]) -> list[UserError]:
+    """An argument that the optimizer does not have: its signature knows, to the schema any name is right."""
+    section = fields_with(verb, *texts).get("optimizer", {})
+    wanted = {name: section.get(name) for name in ("_target_", "lr")} | {key.removeprefix("optimizer."): None}
+    try:
+        check_section(wanted, OPTIMIZER, positional=1)
+    except UserError as error:
+        return [UserError(f"{key}: {error.problem}", error.remedy, field=key)]
+    return []
+
+
+def _searches_problem(override: Override) -> UserError:
+    told = f"{override.parsed.input_line}: one search at a time."
+    return UserError(told, f"Start with {override.texts[0]}.", field="search")

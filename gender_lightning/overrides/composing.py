@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from gender_lightning.config.location import conf_dir
+from gender_lightning.config.location import choices_in, conf_dir
 from gender_lightning.config.resolvers import register_resolvers
 from gender_lightning.errors import UserError
+from gender_lightning.overrides.own_folders import folders_of, of_texts
 
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -20,21 +21,43 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         return plain(hydra_compose(verb, list(overrides)))
 
 
-def groups() -> dict[str, list[str]]:
-    """The menu: every group of `conf/` with its choices."""
-    folders = sorted(path for path in conf_dir().rglob("*") if path.is_dir())
-    menu = {str(path.relative_to(conf_dir())): sorted(file.stem for file in path.glob("*.yaml")) for path in folders}
-    return {group: choices for group, choices in menu.items() if choices}
+def groups(texts: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The menu: every group with its choices, of `conf/` and of the own folders that the overrides name."""
+    return choices_in([conf_dir(), *folders_of(texts)])
+
+
+def parser_of(texts: Sequence[str] = ()) -> Any:
+    """Hydra's parser of overrides, whose `glob(...)` stands for the choices of `groups`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    # in the place of Hydra's config loader, which would count `_base`, and does not know the own folders
+    menu: Any = _Menu(groups(texts))
+    return OverridesParser.create(config_loader=menu)
+
+
+class _Menu:
+    """What Hydra's parser asks a config loader for."""
+
+    def __init__(self, menu: dict[str, list[str]]) -> None:
+        self._menu = menu
+
+    def get_group_options(self, group_name: str, results_filter: Any = None) -> list[str]:
+        """The names of a group's choices."""
+        return self._menu.get(group_name, [])
+
+
+def menu_of(verb: str, texts: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The groups that this command's root uses."""
+    return _menu_of(verb, of_texts(texts))
 
 
 @cache
-def menu_of(verb: str) -> dict[str, list[str]]:
-    """The groups that this command's root uses."""
+def _menu_of(verb: str, own: tuple[str, ...]) -> dict[str, list[str]]:
     from hydra import compose as hydra_compose
 
     chosen = ["search=default"] if verb == "train" else []  # for the groups within a search
-    used = hydra_compose(verb, chosen, return_hydra_config=True).hydra.runtime.choices
-    return {group: choices for group, choices in groups().items() if group in used}
+    used = hydra_compose(verb, [*chosen, *own], return_hydra_config=True).hydra.runtime.choices
+    return {group: choices for group, choices in groups(own).items() if group in used}
 
 
 @cache
@@ -63,7 +86,7 @@ def hydra_at_conf() -> Iterator[None]:
             yield
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"A file of conf/ cannot be read ({reason}). Mend it, or choose another.") from None
+        raise UserError(f"A file of conf/ cannot be read ({reason}).", "Mend it, or choose another.") from None
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -77,3 +100,9 @@ def plain(config: Any) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def where_choices_lie(group: str, choice: str, texts: Sequence[str]) -> str:
+    """The files that a choice would be in, for a sentence."""
+    own = [f"{place / group / choice}.yaml" for place in folders_of(texts)]
+    return " or ".join([f"conf/{group}/{choice}.yaml", *own])

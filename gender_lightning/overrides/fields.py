@@ -1,8 +1,7 @@
-"""Dotted names of fields: which are there, which one was meant, which one a message is about."""
+"""Dotted names of fields: which are there, which one was meant, and which lie within which."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,11 +29,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def nearest(key: str, values: Mapping[str, Any], groups: Sequence[str]) -> str:
     """`Did you mean ...?` for a key that is not there: beside it, elsewhere under its own name, or alike."""
     names = [name for name, _ in flat(values)]
-    section, _, last = key.rpartition(".")
-    beside = [name for name in names if name.rpartition(".")[0] == section]
-    like = close_to(last, [name.rpartition(".")[2] for name in beside])
-    found = [name for name in beside if name.rpartition(".")[2] in like]
+    beside = _beside(key, names)
+    found = alike_beside(key, values)
     if not found:
+        last = key.rpartition(".")[2]
         found = [name for name in names if name.rpartition(".")[2] == last] or close_to(key, [*names, *groups])
     if found:
         return f"Did you mean {' or '.join(repr(name) for name in found[:3])}?"
@@ -42,10 +40,16 @@ def nearest(key: str, values: Mapping[str, Any], groups: Sequence[str]) -> str:
     return f"There is: {', '.join(offered)}."
 
 
-def path_of(message: str) -> str:
-    """The dotted name that a message starts with; empty where it is about several fields."""
-    match = re.match(r"([\w.]+)(\[\d+\][\w.]*)?(=.*)?: ", message, re.DOTALL)
-    return match[1] if match else ""
+def alike_beside(key: str, values: Mapping[str, Any]) -> list[str]:
+    """The fields of a key's own section whose names are like its name."""
+    beside = _beside(key, [name for name, _ in flat(values)])
+    like = close_to(key.rpartition(".")[2], [name.rpartition(".")[2] for name in beside])
+    return [name for name in beside if name.rpartition(".")[2] in like]
+
+
+def _beside(key: str, names: Sequence[str]) -> list[str]:
+    section = key.rpartition(".")[0]
+    return [name for name in names if name.rpartition(".")[0] == section]
 
 
 def extends(path: str, key: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gender_lightning.errors import UserError
 from gender_lightning.overrides.fields import flat
-from gender_lightning.overrides.schema import ROOTS
+from gender_lightning.verbs import COMMANDS
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,21 @@ class Override:
         return bool(self.parsed.is_add() or self.parsed.is_force_add())
 
 
-def parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problems: list[str]) -> Override | None:
-    """Parse one override; what is wrong with its form goes into `problems`."""
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+def parse(
+    verb: str, text: str, multirun: bool, fields: dict[str, Any], parser: Any, problems: list[UserError]
+) -> Override | None:
+    """Parse one override; what is wrong with its form goes into `problems`.
+
+    Args:
+        verb: The command.
+        text: The override as typed.
+        multirun: Whether several values are allowed.
+        fields: The command's composed defaults.
+        parser: Of `composing.parser_of`.
+        problems: Receives the mistakes.
+    """
     from hydra.errors import HydraException
 
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     try:
         (parsed,) = parser.parse_overrides([text])
     except (HydraException, ValueError):  # ValueError: a number of thousands of digits
@@ -59,17 +68,23 @@ def parse(verb: str, text: str, multirun: bool, fields: dict[str, Any], problems
     return Override(parsed, texts, tuple(parser.parse_override(text).value() for text in texts))
 
 
-def _sweep_problem(verb: str, key: str, text: str, fields: dict[str, Any]) -> str:
-    required = fields.get(key) == "???" and "list" in str(ROOTS[verb].model_fields[key].annotation)
+def _sweep_problem(verb: str, key: str, text: str, fields: dict[str, Any]) -> UserError:
+    required = fields.get(key) == "???" and "list" in str(COMMANDS[verb].schema.model_fields[key].annotation)
     if required or any(name == key and isinstance(default, list) for name, default in flat(fields)):
-        return f"{text}: a list has brackets. Write {key}=[{text.partition('=')[2]}]."
+        return UserError(f"{text}: a list has brackets.", f"Write {key}=[{text.partition('=')[2]}].", field=key)
     if verb != "train":
-        return f"{text}: `{verb}` takes one value. Give one."
-    return f"{text}: several values need a multirun: write `gender-lightning train -m {text}`."
+        return UserError(f"{text}: `{verb}` takes one value.", "Give one.", field=key)
+    remedy = f"write `gender-lightning train -m {text}`."
+    return UserError(f"{text}: several values need a multirun: {remedy}", field=key)
 
 
-def _form_problem(text: str) -> str:
+def _form_problem(text: str) -> UserError:
     key, equals, value = text.partition("=")
     if not equals:
-        return f"{text!r} is not of the form field=value. Write the value behind an equals sign: {key}=..."
-    return f"""{text}: this value needs quotes, for Hydra and around them for the shell: '{key}="{value}"'."""
+        remedy = f"Write the value behind an equals sign: {key}=..."
+        return UserError(f"{text!r} is not of the form field=value.", remedy)
+    if value.startswith("(") and value.endswith(")"):
+        remedy = f"Write '{key}=[{value[1:-1]}]'."
+        return UserError(f"{text}: a list has square brackets.", remedy, field=key)
+    remedy = f"""this value needs quotes, for Hydra and around them for the shell: '{key}="{value}"'."""
+    return UserError(f"{text}: {remedy}", field=key)

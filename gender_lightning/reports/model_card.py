@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gender_lightning.data.kinds import words_of
 from gender_lightning.evaluation.summary import GROUPS, Evaluation, Measure, Slice
 
 _METRICS = {
@@ -22,25 +23,6 @@ _METRICS = {
     "mcc": "Matthews correlation",
     "auroc": "AUROC",
     "average_precision": "average precision, male",
-}
-_DATA = {
-    "celeba": (
-        "CelebA (Liu et al. 2015): celebrities from the web, cropped and aligned, labelled by annotators. CelebA may "
-        "be used for non-commercial research only, and its images may not be passed on; weights trained on it should "
-        "be taken to fall under the same limits. The people in it did not agree to it, are famous, mostly young and "
-        "mostly light-skinned, and are photographed at their best.",
-        "`Male`",
-    ),
-    "synthetic": (
-        "Faces drawn by this package. They stand for no person, carry no licence of others, and say nothing of how the "
-        "model does on photographs.",
-        "the sex that the face was drawn with",
-    ),
-    "folder": (
-        "A folder of the user's own images. Their licence, and whether the people in them agreed, is not known to this "
-        "package: the owner must add it here.",
-        "the name of the folder that an image lay in",
-    ),
 }
 _OUT_OF_SCOPE = (
     "**Decisions about a person**: access, hiring, credit, health, police, borders, pricing, moderation. The model is "
@@ -96,21 +78,17 @@ def _what_it_is(evaluation: Evaluation) -> str:
 
 def _data(evaluation: Evaluation, trained: Mapping[str, Any]) -> str:
     name = str(trained.get("name", evaluation.data))
-    text, label = _DATA[name]
-    lines = [f"## Data\n\nTrained on: {text}\n\nThe label is {label}."]
+    learned, measured = words_of(_plain(name)), words_of(_plain(evaluation.data))
+    lines = [f"## Data\n\nTrained on: {learned.about}\n\nThe label is {learned.label}."]
     females = evaluation.images - evaluation.males
     persons = "an unknown number of" if evaluation.persons is None else f"{evaluation.persons:,}"
     lines.append(
-        f"Measured below on the {evaluation.split} split of {_article(evaluation.data)}: {evaluation.images:,} images "
+        f"Measured below on the {evaluation.split} split of {measured.shown}: {evaluation.images:,} images "
         f"({females:,} female, {evaluation.males:,} male) of {persons} persons."
     )
     if evaluation.data != name:
-        lines.append(f"These are other data than it was trained on. {_DATA[evaluation.data][0]}")
+        lines.append(f"These are other data than it was trained on. {measured.about}")
     return "\n\n".join(lines + evaluation.remarks)
-
-
-def _article(name: str) -> str:
-    return {"celeba": "CelebA", "synthetic": "the drawn faces", "folder": "the folder"}[name]
 
 
 def _metrics(evaluation: Evaluation) -> str:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from gender_lightning.errors import UserError
+from gender_lightning.overrides.composing import parser_of
 
 
-def grid(arguments: Sequence[str], config_loader: ConfigLoader | None = None) -> list[tuple[str, ...]]:
+def grid(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     """All combinations of the values that the overrides name, the last one varying fastest.
 
     Args:
         arguments: Overrides; of two for one field the later counts.
-        config_loader: Hydra's, which knows the choices that `glob(...)` stands for.
 
     Raises:
         UserError: an override is a range without end (`interval(...)`), which is for a search.
     """
     choices: dict[str, list[str]] = {}
-    for override in OverridesParser.create(config_loader=config_loader).parse_overrides(list(arguments)):
+    for override in parser_of(arguments).parse_overrides(list(arguments)):
         key = override.get_key_element()
         if not override.is_sweep_override():
             choices[key] = [str(override.input_line)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink, job_environment
 from gender_lightning.overrides.of_run import hydra_value
+from gender_lightning.overrides.own_folders import of_texts
 from gender_lightning.runs import Run, write_text
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot
@@ -97,9 +98,10 @@ def sweep_name(directory: Path) -> str:
 
 
 def plain_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
-    """The job's overrides without those that steer Hydra or the search."""
+    """The job's overrides without those that steer Hydra or the search; it composes from the same folders."""
     steering = ("hydra.", "hydra/", "search=", "search.", "search/")
-    return tuple(text for text in overrides if not text.lstrip("+~").startswith(steering))
+    own = of_texts(overrides)
+    return (*own, *(text for text in overrides if not text.lstrip("+~").startswith(steering)))
 
 
 def _status(job: Job, exit_code: int, *, stopped: bool) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import usable_cores, visible_gpus
+from gender_lightning.overrides.composing import parser_of
+from gender_lightning.overrides.own_folders import of_texts
 from gender_lightning.sweeps.jobs import plain_overrides
 from gender_lightning.sweeps.slots import Slot, divide
 
@@ -71,7 +72,7 @@ class ProcessSweeper(Sweeper):
         from gender_lightning.sweeps.grid import grid
         from gender_lightning.sweeps.grid_sweep import run_grid
 
-        points = [plain_overrides(point) for point in grid(arguments, self.config_loader)]
+        points = [plain_overrides(point) for point in grid([*self._own_folders(), *arguments])]
         devices = [self._devices(point) for point in points]
         return run_grid(points, devices, self._slots(devices), Path(str(self.composed.hydra.sweep.dir)).absolute())
 
@@ -81,7 +82,7 @@ class ProcessSweeper(Sweeper):
         from gender_lightning.sweeps.search.report import report
         from gender_lightning.sweeps.search.sweep import run_search
 
-        fixed, swept = self._split(arguments)
+        fixed, swept = self._split([*self._own_folders(), *arguments])
         directory = Path(str(self.composed.hydra.sweep.dir))
         if not any(text.startswith("hydra.sweep.dir=") for text in self.composed.hydra.overrides.hydra):
             directory = directory.parent / str(self.composed.search.study)  # where the same command finds it again
@@ -91,7 +92,6 @@ class ProcessSweeper(Sweeper):
             swept,
             devices_of=self._devices,
             directory=directory.absolute(),
-            loader=self.config_loader,
         )
         code, trials = run_search(plan, self._slots([plan.devices]))
         # an unfinished search may yet find a better one, and the test split is read once
@@ -100,10 +100,13 @@ class ProcessSweeper(Sweeper):
 
     def _split(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The overrides that every trial has, and those that are searched."""
-        parser = OverridesParser.create(config_loader=self.config_loader)
-        swept = [it.is_sweep_override() for it in parser.parse_overrides(list(arguments))]
+        swept = [it.is_sweep_override() for it in parser_of(arguments).parse_overrides(list(arguments))]
         fixed = [text for text, varies in zip(arguments, swept, strict=True) if not varies]
         return plain_overrides(fixed), tuple(text for text, it in zip(arguments, swept, strict=True) if it)
+
+    def _own_folders(self) -> tuple[str, ...]:
+        """The user's own configuration folders, which every job composes from too."""
+        return of_texts(str(text) for text in self.composed.hydra.overrides.hydra)
 
     def _devices(self, point: Sequence[str]) -> int:
         """How many devices a job uses; 0 for "auto"."""

@@ -33,7 +33,7 @@ from gender_lightning.models.checkpoint import KEY, ModelSpec, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
 from gender_lightning.training.epoch_loss import EpochLoss
-from gender_lightning.training.loss import balanced_weights, binary_cross_entropy
+from gender_lightning.training.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer
 from gender_lightning.training.schedules import make_scheduler
 from gender_lightning.transforms import (
@@ -81,7 +81,7 @@ class GenderClassifier(pl.LightningModule):
             optimizer: For `configure_optimizers`.
             scheduler: For `configure_optimizers`.
             augmentation: Of training batches, on the device.
-            loss: Label smoothing and class weights.
+            loss: Which loss, with its settings.
             framing: How the data module cuts images; travels with the checkpoint.
             seed: Augmentation, mixing and dropout are a function of it, of the step, and of the image.
             class_counts: Training images of (female, male), for balanced class weights.
@@ -93,7 +93,7 @@ class GenderClassifier(pl.LightningModule):
         """
         super().__init__()
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.augmentation, self.loss, self.seed = augmentation, loss, seed
+        self.augmentation, self.seed = augmentation, seed
         self.channels_last = False
         self.compile_net = False
         self.net = create_backbone(
@@ -108,10 +108,7 @@ class GenderClassifier(pl.LightningModule):
         if settings.progressive and fixed_image_size(self.net) is not None:
             raise UserError(f"{model.name} takes one image size only. Set augmentation.progressive=[].")
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
-        self.class_weights: tuple[float, float] | None = None
-        if loss.class_weights == "balanced":
-            assert class_counts is not None
-            self.class_weights = balanced_weights(class_counts)
+        self.criterion = Criterion(loss, class_counts)
         self.epoch_loss = EpochLoss()
         self.table: dict[str, Table] = {}
         self.metrics: dict[str, dict[str, float]] = {}
@@ -212,20 +209,15 @@ class GenderClassifier(pl.LightningModule):
         torch.manual_seed(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx))
         images, targets = self.augmented(batch)
         logits, auxiliary = forward_train(self.net, images)
-        loss = self._loss(logits, targets)
+        loss: Tensor = self.criterion(logits, targets)
         for weight, auxiliary_logits in auxiliary:
-            loss = loss + weight * self._loss(auxiliary_logits, targets)
+            loss = loss + weight * self.criterion(auxiliary_logits, targets)
         value, n = loss.detach(), len(images)
         self.epoch_loss.update(value, n)
         self._only_validates = False
         self.log("train/loss", self.epoch_loss, on_step=False, on_epoch=True)
         self.log("train/loss_step", value, on_step=True, on_epoch=False, batch_size=n)
         return loss
-
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return binary_cross_entropy(
-            logits, targets, label_smoothing=self.loss.label_smoothing, class_weights=self.class_weights
-        )
 
     def _total_steps(self) -> float:
         return self.trainer.estimated_stepping_batches

@@ -1,11 +1,84 @@
-"""Binary cross entropy with label smoothing and class weights."""
+"""The losses of `conf/loss/`: one function each, by name.
+
+A new loss is a section in `config/sections.py`, a function here under the section's name, and a file in `conf/loss/`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gender_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from gender_lightning.config import LossConfig
+
+# Logits float32 (B,), targets in [0, 1] (B,), a weight per image (B,) or None, the section: a scalar, the mean over
+# images (not over weights, so that batches count alike).
+LossFunction = Callable[[Tensor, Tensor, Tensor | None, Any], Tensor]
+
+
+def bce(logits: Tensor, targets: Tensor, weights: Tensor | None, section: Any) -> Tensor:
+    """Mean binary cross-entropy."""
+    return F.binary_cross_entropy_with_logits(logits, targets, weights)
+
+
+def focal(logits: Tensor, targets: Tensor, weights: Tensor | None, section: Any) -> Tensor:
+    """Mean focal loss: cross-entropy times |y - p| ** gamma.
+
+    For hard targets the factor is (1 - p_t) ** gamma (Lin et al. 2017); for soft ones it is that of Li et al. (2020),
+    "Generalized Focal Loss".
+    """
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, weights, reduction="none")
+    modulated: Tensor = cross_entropy * (targets - torch.sigmoid(logits)).abs() ** section.gamma
+    return modulated.mean()
+
+
+LOSSES: Mapping[str, LossFunction] = {"bce": bce, "focal": focal}
+
+
+class Criterion(nn.Module):
+    """The loss of a training: what all losses share (smoothing, weights, float32) around the one chosen by name.
+
+    It is a module so that a loss with a state of its own (the group weights of group DRO) keeps that as a buffer, which
+    `last.ckpt` holds. A further signal of a batch, such as its groups or a teacher's logits, is a further argument.
+
+    Args:
+        section: Which loss, and its settings.
+        class_counts: Training images of (female, male); needed for balanced class weights.
+
+    Raises:
+        UserError: Class weights are to be balanced, and a class has no image.
+    """
+
+    def __init__(self, section: LossConfig, class_counts: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.section = section
+        self.class_weights: tuple[float, float] | None = None
+        if section.class_weights == "balanced":
+            assert class_counts is not None
+            self.class_weights = balanced_weights(class_counts)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The scalar loss of a batch.
+
+        Args:
+            logits: Float (B,), of the class male; computed with in float32 at least.
+            targets: (B,), 1 male; any value in [0, 1] after MixUp or CutMix, which gets the mixture of both weights.
+        """
+        assert logits.shape == targets.shape, (logits.shape, targets.shape)
+        logits = logits.float() if logits.element_size() < 4 else logits
+        targets = targets.to(logits.dtype)
+        weights = None
+        if self.class_weights is not None:
+            female, male = self.class_weights
+            weights = female + targets * (male - female)
+        smoothed = smooth(targets, self.section.label_smoothing)
+        return LOSSES[self.section.name](logits, smoothed, weights, self.section)
 
 
 def smooth(targets: Tensor, amount: float) -> Tensor:
@@ -16,34 +89,6 @@ def smooth(targets: Tensor, amount: float) -> Tensor:
         amount: s in [0, 1).
     """
     return targets * (1 - amount) + amount / 2
-
-
-def binary_cross_entropy(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    label_smoothing: float = 0.0,
-    class_weights: tuple[float, float] | None = None,
-) -> Tensor:
-    """Mean binary cross entropy of logits, computed in float32 at least.
-
-    Args:
-        logits: Float (B,), of the class male.
-        targets: (B,), 1 male; any value in [0, 1] after MixUp or CutMix.
-        label_smoothing: In [0, 1).
-        class_weights: Factors of (female, male); a mixed target gets the mixture of both.
-
-    Returns:
-        Scalar; with weights the mean over images, not over weights, so that batches count alike.
-    """
-    assert logits.shape == targets.shape, (logits.shape, targets.shape)
-    logits = logits.float() if logits.element_size() < 4 else logits
-    targets = targets.to(logits.dtype)
-    weight = None
-    if class_weights is not None:
-        female, male = class_weights
-        weight = female + targets * (male - female)
-    return F.binary_cross_entropy_with_logits(logits, smooth(targets, label_smoothing), weight)
 
 
 def balanced_weights(class_counts: tuple[int, int]) -> tuple[float, float]:

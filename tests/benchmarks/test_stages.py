@@ -19,6 +19,7 @@ from gender_lightning.data.decoding import Framing
 from gender_lightning.data.images import FolderStore, ZipStore
 from gender_lightning.hardware import Hardware
 from gender_lightning.overrides import compose
+from gender_lightning.training.loss import Criterion
 from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, Normalize
 
 SIZE = 32
@@ -91,7 +92,7 @@ def test_batches_go_round() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet"])
 def test_a_step_learns_and_inference_does_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = parse_config(BenchmarkConfig, compose("benchmark", [f"model={name}", "optimizer=sgd"]))
+    config = parse_config(BenchmarkConfig, compose("benchmark", [f"model={name}", "optimizer=sgd", "loss=focal"]))
     nets: list[torch.nn.Module] = []
     create = network_stages.create_backbone
     monkeypatch.setattr(network_stages, "create_backbone", lambda *a, **k: nets.append(create(*a, **k)) or nets[-1])
@@ -100,9 +101,15 @@ def test_a_step_learns_and_inference_does_not(name: str, monkeypatch: pytest.Mon
     def total() -> list[float]:
         return [sum(float(p.detach().double().abs().sum()) for p in net.parameters()) for net in nets]
 
-    units = network_stages.step_units(config.model, config.optimizer, hardware, image_size=SIZE, batch_size=4)
+    criterion = Criterion(config.loss)
+    losses: list[float] = []
+    criterion.register_forward_hook(lambda module, inputs, loss: losses.append(float(loss)))
+    units = network_stages.step_units(
+        config.model, config.optimizer, criterion, hardware, image_size=SIZE, batch_size=4
+    )
     before = total()
     assert {key: unit() for key, unit in units.items()} == {"ours": 4, "common": 4}
+    assert criterion.section.name == "focal" and len(losses) >= 2 and max(losses) < 0.6, "cross-entropy begins at 0.69"
     assert all(now != then for now, then in zip(total(), before, strict=True))
     nets.clear()
     units = network_stages.inference_units(config.model, hardware, image_size=SIZE, batch_size=4)

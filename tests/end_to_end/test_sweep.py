@@ -45,13 +45,16 @@ def test_each_job_trains_on_the_devices_that_it_names(celeba_of: Callable[..., l
 
 @two_cores
 def test_two_seeds_are_two_runs_at_once_on_a_core_each(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
-    small = ("model=timm", "model.name=timm/test_resnet", "seed=1,2", "hydra.sweeper.workers=2")
-    result = sweep(tmp_path, *celeba_of(*small, "trainer.max_epochs=20"))
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    recipe = "# @package _global_\ndefaults: [{override /model: timm}, {override /loss: focal}]\n"
+    (tmp_path / "mine" / "experiment" / "own.yaml").write_text(f"{recipe}model: {{name: timm/test_resnet}}\n")
+    small = ("--config-dir", "mine", "experiment=own", "seed=1,2", "hydra.sweeper.workers=2")
+    result = sweep(tmp_path, *small, *celeba_of("trainer.max_epochs=20"))
     assert result.returncode == 0, result.stdout + result.stderr
     directories = sorted(path.parent for path in tmp_path.rglob("run.json"))
     assert directories == [tmp_path / "sweep" / name for name in ("0", "1")]
     configs = [yaml.safe_load((run / "config.yaml").read_text()) for run in directories]
-    assert [config["seed"] for config in configs] == [1, 2]
+    assert [(config["seed"], config["loss"]["name"]) for config in configs] == [(1, "focal"), (2, "focal")]
     weights = [(run / "checkpoints" / "best.ckpt").read_bytes() for run in directories]
     assert weights[0] != weights[1]
     runs = [json.loads((run / "run.json").read_text()) for run in directories]

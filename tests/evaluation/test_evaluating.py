@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,3 +134,5 @@ def test_the_card_says_what_was_measured(evaluation: Evaluation) -> None:
     assert "**female Wearing_Lipstick=0**" in card and "Surveillance" in card and "non-commercial" in card
     assert "nan" not in card.replace("finance", "")
     assert "Not known" in model_card(evaluation, {}, {})
+    unknown = model_card(replace(evaluation, data="table"), {}, {"name": "a|<b>"})
+    assert "the kind 'a\\|&lt;b>', which this version" in unknown and "split of data of the kind 'table'" in unknown

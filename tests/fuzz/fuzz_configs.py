@@ -18,9 +18,9 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.overrides.fields import flat
 from gender_lightning.overrides.of_run import with_data_of_run
-from gender_lightning.overrides.schema import ROOTS
 from gender_lightning.runs import Run, to_yaml
 from gender_lightning.training.logs.metrics_csv import read_rows
+from gender_lightning.verbs import COMMANDS
 
 VALUES: tuple[Any, ...] = (
     None,
@@ -59,7 +59,7 @@ TYPED = ("null", "two", "-1", "1e999", "nan", "[1]", "{a:1}", "'\N{SNOWMAN}'", "
 CHOICES = {
     "train": (
         (),
-        ("data=folder", "model=timm", "scheduler=one_cycle", "optimizer=sgd", "logger=csv"),
+        ("data=folder", "model=timm", "scheduler=one_cycle", "loss=focal", "optimizer=sgd", "logger=csv"),
         ("data=celeba", "scheduler=plateau", "search=default"),
     ),
     "evaluate": (("checkpoint=x",),),
@@ -125,7 +125,7 @@ def _parse(verb: str, values: dict[str, Any], name: str, value: Any) -> None:
     for part in path:
         node = node[part]
     node[last] = value
-    parse_config(ROOTS[verb], changed)
+    parse_config(COMMANDS[verb].schema, changed)
 
 
 YAMLS = (

@@ -35,7 +35,16 @@ def mistakes(verb: str, *arguments: str) -> list[str]:
         ("+trainer.devices=2", "+trainer.devices=2: the field is there already. Leave out the + sign."),
         ("+model=vgg19", "+model=vgg19: the group is on the menu already. Leave out the + sign."),
         ("++trainer.devices=two", "trainer.devices=two: it should be a valid integer or 'auto'."),
-        ("optimizer.momentum=0.9", "To add it, write +optimizer.momentum=0.9."),
+        ("optimizer.amsgrad=true", "To add it, write +optimizer.amsgrad=true."),
+        ("optimizer.momentum=0.9", "optimizer.momentum: torch.optim.AdamW has no argument 'momentum'."),
+        ("optimizer.lrr=1", "optimizer.lrr: there is no such field. Did you mean 'optimizer.lr'?"),
+        ("optimizer.l=1", "optimizer.l: there is no such field. Did you mean 'optimizer.lr'?"),
+        ("+optimizer.lrr=1", "optimizer.lrr: torch.optim.AdamW has no argument 'lrr'. Did you mean 'lr'?"),
+        ("optimizer.betas=(0.9,0.99)", "a list has square brackets. Write 'optimizer.betas=[0.9,0.99]'."),
+        (
+            "name=1",
+            """name=1: it should be a valid string. Put it in quotes, with others around them for the shell: """,
+        ),
         ("model.arguments.width=2", "To add it, write +model.arguments.width=2."),
         ("seed=1,2", "seed=1,2: several values need a multirun: write `gender-lightning train -m seed=1,2`."),
         ("model=vgg19,resnet18", "write `gender-lightning train -m model=vgg19,resnet18`."),
@@ -60,7 +69,15 @@ def test_one_mistake(text: str, message: str) -> None:
     [
         [],
         ["model=vgg19", "model.pretrained=true", "trainer.devices=2", "trainer.max_epochs=10", "optimizer.lr=3e-4"],
-        ["+optimizer.foreach=true", "+model.arguments.width=2", "data.limit=null", "seed=0"],
+        ["+optimizer.foreach=true", "optimizer=sgd", "+optimizer.dampening=0.1", "name='1'"],
+        [
+            "optimizer._target_=torch.optim.SGD",
+            "+optimizer.momentum=0.9",
+            "~optimizer.betas",
+            "+model.arguments.width=2",
+            "data.limit=null",
+            "seed=0",
+        ],
         ["+callbacks.extra.timer={_target_:pytorch_lightning.callbacks.Timer}"],
         ["data.root='/a=b, c'", "logger.tags=[a,b]", "name=x-1.2", "hydra.verbose=false"],
         ["experiment=deck", "model=googlenet"],
@@ -76,6 +93,8 @@ def test_the_remedy_for_quotes_is_right() -> None:
     (said,) = mistakes("train", "data.root=/a=b")
     remedy = said.partition("shell: '")[2].rstrip(".").removesuffix("'")
     assert compose("train", [remedy])["data"]["root"] == "/a=b"
+    (said,) = mistakes("train", "name=1")
+    assert compose("train", [said.partition("shell: '")[2].rstrip(".").removesuffix("'")])["name"] == "1"
 
 
 def test_all_mistakes_at_once() -> None:

@@ -251,10 +251,10 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     folder = tmp_path / "conf"
     shutil.copytree(conf_dir(), folder)
     monkeypatch.setattr(composing, "conf_dir", lambda: folder)
-    for cached in (composing.menu_of, composing.fields_with):
+    for cached in (composing._menu_of, composing.fields_with):
         cached.cache_clear()
     yield folder / "experiment" / "evil.yaml"
-    for cached in (composing.menu_of, composing.fields_with):
+    for cached in (composing._menu_of, composing.fields_with):
         cached.cache_clear()
 
 

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from gender_lightning.config import AugmentationConfig, LossConfig, ModelConfig, OptimizerConfig
+from gender_lightning.config import AugmentationConfig, Bce, ModelConfig, OptimizerConfig
 from gender_lightning.config.sections import Constant
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.images import Framing
@@ -79,7 +79,7 @@ def classifier(
         OptimizerConfig(**{"_target_": "torch.optim.SGD", "lr": 0.05, "weight_decay": 0.01}),
         Constant(name="constant", warmup_epochs=0.0),
         AugmentationConfig(**NO_AUGMENTATION | (augmentation or {})),
-        LossConfig(**{"label_smoothing": 0.0, "class_weights": "none"} | (loss or {})),
+        Bce(**{"name": "bce", "label_smoothing": 0.0, "class_weights": "none"} | (loss or {})),
         framing=Framing(SIZE),
         **arguments,
     )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import short
-from gender_lightning.errors import UserErrors
-from gender_lightning.overrides.composing import hydra_at_conf
+from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.overrides.composing import hydra_at_conf, parser_of
 from gender_lightning.overrides.schema import mistakes
 from gender_lightning.sweeps.jobs import plain_overrides
 from gender_lightning.sweeps.search.plan import make_plan
@@ -23,17 +23,16 @@ def check_space(overrides: Sequence[str]) -> None:
         UserError: The space cannot be made, or some of its corners are no valid configuration; all are named.
     """
     from hydra import compose as hydra_compose
-    from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    parsed = parser_of(overrides).parse_overrides(list(overrides))
     fixed = [str(it.input_line) for it in parsed if not it.is_sweep_override()]
     swept = [str(it.input_line) for it in parsed if it.is_sweep_override()]
     with hydra_at_conf():
         config = hydra_compose("train", fixed, return_hydra_config=True)
         plain = plain_overrides(fixed)
         plan = make_plan(config, plain, swept, devices_of=lambda point: 1, directory=conf_dir())
-        found: dict[str, None] = {}
+        found: dict[str, UserError] = {}
         for point in plan.space.corners():
-            found |= dict.fromkeys(mistakes("train", [*plain, *plan.space.overrides(point)]))
+            found |= {str(it): it for it in mistakes("train", [*plain, *plan.space.overrides(point)])}
     if found:
-        raise UserErrors([short(problem) for problem in found])
+        raise UserErrors([UserError(short(it.problem), short(it.remedy), field=it.field) for it in found.values()])

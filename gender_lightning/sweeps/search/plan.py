@@ -43,7 +43,6 @@ def make_plan(
     *,
     devices_of: Callable[[Sequence[str]], int],
     directory: Path,
-    loader: Any = None,
 ) -> Plan:
     """Read the settings and the space of a search.
 
@@ -53,7 +52,6 @@ def make_plan(
         swept: Overrides with several values.
         devices_of: How many devices a job with these overrides uses.
         directory: Of the sweep.
-        loader: Hydra's, which knows the choices that `glob(...)` stands for.
 
     Raises:
         UserError: whatever is wrong with them.
@@ -66,7 +64,7 @@ def make_plan(
         choices = config.hydra.runtime.choices
         return choices[key] if key in choices else OmegaConf.select(config, key)
 
-    space = make_space(settings.space, swept, fixed, current, loader)
+    space = make_space(settings.space, swept, fixed, current)
     points: list[tuple[str, ...]] = [()]
     if any(it.key.startswith(("trainer", "experiment")) for it in space.parameters):
         points = [space.overrides(corner) for corner in space.corners()]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
 from hydra.errors import HydraException
@@ -91,14 +90,16 @@ class Parameter:
         return [it.low + it.step * position for position in range(round((it.high - it.low) / it.step) + 1)]
 
 
-def parse_parameter(name: str, text: str, when: Mapping[str, Value], config_loader: ConfigLoader | None) -> Parameter:
+def parse_parameter(name: str, text: str, when: Mapping[str, Value], parser: Any) -> Parameter:
     """A dimension from an override with several values, such as `optimizer.lr=tag(log,interval(1e-4,1e-2))`.
+
+    `parser` is that of `overrides.composing.parser_of`.
 
     Raises:
         UserError: it is none of Hydra's ranges, or has one value only.
     """
     try:
-        parsed = OverridesParser.create(config_loader=config_loader).parse_override(text)
+        parsed = parser.parse_override(text)
     except HydraException as error:
         raise UserError(f"{text}: this is none of Hydra's ranges ({str(error).splitlines()[0]}). Mend it.") from None
     if not parsed.is_sweep_override():

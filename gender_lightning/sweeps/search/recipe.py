@@ -32,7 +32,7 @@ def experiment(overrides: Sequence[str], groups: Collection[str], *, note: str) 
             defaults.insert(0, _plain(it.value()))
         elif it.key_or_group in groups:
             defaults.append({f"override /{it.key_or_group}": _plain(it.value())})
-        elif not it.is_delete():
+        elif not it.is_delete() and not it.key_or_group.startswith("hydra."):
             _put(fields, it.key_or_group.split("."), _plain(it.value()))
     bases = [it for it in defaults if isinstance(it, str)]
     choices = [it for it in defaults if not isinstance(it, str)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from hydra.core.config_loader import ConfigLoader
 from optuna.trial import Trial
 
 from gender_lightning.config import Alternative
 from gender_lightning.errors import UserError
+from gender_lightning.overrides.composing import parser_of
 from gender_lightning.sweeps.search.ranges import Parameter, Value, parse_parameter
 
 
@@ -103,7 +103,6 @@ def make_space(
     swept: Sequence[str],
     fixed: Sequence[str],
     current: Callable[[str], Value],
-    config_loader: ConfigLoader | None = None,
 ) -> Space:
     """The space of a search.
 
@@ -112,12 +111,12 @@ def make_space(
         swept: Overrides of the command line with several values.
         fixed: Overrides of the command line with one value: these fields are not searched.
         current: The value of a field or group that is not searched.
-        config_loader: Hydra's, which knows the choices that `glob(...)` stands for.
 
     Raises:
         UserError: a range is none, or there is nothing to search.
     """
     typed = dict(_keyed(text) for text in swept)
+    parser = parser_of(fixed)
     for key, text in typed.items():
         if key.startswith(("search.", "search/")):
             raise UserError(f"{text}: a search has one value of it. Put quotes around a range: {key}='choice(a,b)'.")
@@ -130,8 +129,8 @@ def make_space(
         several = [alternatives] if isinstance(alternatives, Alternative) else alternatives
         for it in several:
             name = key if len(several) == 1 else f"{key} ({', '.join(f'{k}={v}' for k, v in it.when.items())})"
-            parameters.append(parse_parameter(name, f"{key}={it.values}", it.when, config_loader))
-    parameters += [parse_parameter(key, text, {}, config_loader) for key, text in typed.items()]
+            parameters.append(parse_parameter(name, f"{key}={it.values}", it.when, parser))
+    parameters += [parse_parameter(key, text, {}, parser) for key, text in typed.items()]
     if not parameters:
         raise UserError(
             "There is nothing to search. Choose search=<backbone>, or give ranges: "

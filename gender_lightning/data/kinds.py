@@ -1,0 +1,142 @@
+"""The registry of data kinds: everything that is known of `data=<kind>` stands here once.
+
+A new kind is a record here with its reader, its section in `config/data.py`, and a file in `conf/data/`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gender_lightning.config.data import CelebaData, FolderData, SyntheticData
+from gender_lightning.data.annotations import Index, read_celeba
+from gender_lightning.data.folders import read_folder
+from gender_lightning.data.images import FolderStore, ImageStore, open_celeba_images
+from gender_lightning.data.selection import random_split, with_images
+from gender_lightning.hardware import available_cores
+from gender_lightning.progress import progress_bar
+from gender_lightning.synthetic.marker import describe_set, is_drawn
+
+
+@dataclass(frozen=True)
+class DataKind:
+    """What the program knows of a kind of data.
+
+    Attributes:
+        name: As in `data=<name>` and in the section's `name`.
+        schema: Of its section.
+        read: From the section to the rows of all splits, before any selection, and their pictures.
+        shown: In a sentence: measured on the test split of ...
+        about: For a model card: what the data are, and what may be done with them.
+        label: For a model card: what the label is.
+        make: Makes the data where they are not there yet; None: nobody but their owner can.
+        same_everywhere: Whether two copies in different folders are the same data.
+    """
+
+    name: str
+    schema: type[Any]
+    read: Callable[[Any], tuple[Index, ImageStore]]
+    shown: str
+    about: str
+    label: str
+    make: Callable[[Any], None] | None = None
+    same_everywhere: bool = False
+
+
+def root_of(config: Any) -> Path:
+    """The folder of a data section, with `~` resolved."""
+    return Path(os.path.expanduser(config.root))
+
+
+def _read_celeba(config: CelebaData) -> tuple[Index, ImageStore]:
+    index, store = _read_celeba_layout(config)
+    if config.split != "official":
+        assert config.sizes is not None  # the schema's
+        index = random_split(index, config.sizes.model_dump(), config.split, config.seed)
+    return index, store
+
+
+def _read_celeba_layout(config: CelebaData | SyntheticData) -> tuple[Index, ImageStore]:
+    root = root_of(config)
+    index = read_celeba(root)
+    store = open_celeba_images(root)
+    return with_images(index, store), store
+
+
+def _read_folder(config: FolderData) -> tuple[Index, ImageStore]:
+    root = root_of(config)
+    return read_folder(root, config.sizes.model_dump(), config.seed), FolderStore(root)
+
+
+def _draw(config: SyntheticData) -> None:
+    """Draw the faces with a progress bar, unless they are there.
+
+    Raises:
+        UserError: The folder holds something else, or cannot be written.
+    """
+    sizes = {split: int(size) for split, size in config.sizes.model_dump().items()}
+    if is_drawn(root_of(config), describe_set(sizes, config.seed)):
+        return
+    from gender_lightning.synthetic.faces import draw_faces  # imports OpenCV: for those who draw
+
+    with progress_bar("Drawing faces") as report:
+        draw_faces(root_of(config), sizes, config.seed, available_cores(), report)
+
+
+_KINDS = (
+    DataKind(
+        "celeba",
+        CelebaData,
+        _read_celeba,
+        shown="CelebA",
+        about="CelebA (Liu et al. 2015): celebrities from the web, cropped and aligned, labelled by annotators. CelebA "
+        "may be used for non-commercial research only, and its images may not be passed on; weights trained on it "
+        "should be taken to fall under the same limits. The people in it did not agree to it, are famous, mostly young "
+        "and mostly light-skinned, and are photographed at their best.",
+        label="`Male`",
+        same_everywhere=True,
+    ),
+    DataKind(
+        "synthetic",
+        SyntheticData,
+        _read_celeba_layout,
+        shown="the drawn faces",
+        about="Faces drawn by this package. They stand for no person, carry no licence of others, and say nothing of "
+        "how the model does on photographs.",
+        label="the sex that the face was drawn with",
+        make=_draw,
+    ),
+    DataKind(
+        "folder",
+        FolderData,
+        _read_folder,
+        shown="the folder",
+        about="A folder of the user's own images. Their licence, and whether the people in them agreed, is not known "
+        "to this package: the owner must add it here.",
+        label="the name of the folder that an image lay in",
+    ),
+)
+KINDS: Mapping[str, DataKind] = {kind.name: kind for kind in _KINDS}
+
+
+def words_of(name: str) -> DataKind:
+    """The record of a kind; for one that this version does not know, a record that says so.
+
+    The name may come from a file of another version or of somebody else, so it is never refused.
+    """
+    return KINDS.get(name) or DataKind(
+        name,
+        object,
+        _unreadable,
+        shown=f"data of the kind '{name}'",
+        about=f"Data of the kind '{name}', which this version of the package does not know. Their owner must describe "
+        "them here.",
+        label="not known to this version of the package",
+    )
+
+
+def _unreadable(config: Any) -> tuple[Index, ImageStore]:
+    raise AssertionError("an unknown kind of data is described, never read")

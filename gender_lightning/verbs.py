@@ -1,0 +1,180 @@
+"""The registry of commands: everything that is known of a verb stands here once.
+
+A new command is an entry here, a schema in `config/commands.py`, `conf/<verb>.yaml` and a module in `commands/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gender_lightning.config.base import Section
+
+RUN = "runs/train/2026-01-31_12-00-00"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb of the command line.
+
+    Attributes:
+        verb: As typed; `conf/<verb>.yaml` is what it composes.
+        purpose: Its line in the list of commands.
+        examples: Command lines without the program's name, the plainest first; each with a few words or none.
+        schema_name: The class in `gender_lightning.config` that its configuration is checked against.
+        notes: Paragraphs at the end of its help.
+        actions: Its sub-verbs with a line each, where it has them.
+        data_of_run: Whether its data section starts as that of the checkpoint's run.
+        swept: Whether `-m` runs it with every combination of values.
+    """
+
+    verb: str
+    purpose: str
+    examples: tuple[tuple[str, str], ...]
+    schema_name: str
+    notes: tuple[str, ...] = ()
+    actions: Mapping[str, str] = field(default_factory=dict)
+    data_of_run: bool = False
+    swept: bool = False
+
+    @property
+    def example(self) -> str:
+        """The plainest command line."""
+        return self.examples[0][0]
+
+    @property
+    def module(self) -> str:
+        """Where its `main(values)` is, or `main(values, action)`."""
+        return f"gender_lightning.commands.{self.verb}"
+
+    @property
+    def schema(self) -> type[Section]:
+        """The typed schema; pydantic is imported here, not where commands are merely listed."""
+        from gender_lightning import config
+
+        schema: type[Section] = getattr(config, self.schema_name)
+        return schema
+
+
+_COMMANDS = (
+    Command(
+        "train",
+        "fit a classifier, test the best checkpoint once",
+        (
+            ("train model=vgg19 trainer.devices=2", ""),
+            ("train experiment=celeba_mini data.root=data/celeba", "a whole recipe"),
+            (f"train resume={RUN}", "continue an interrupted run"),
+            ("train -m model=resnet18,resnet50 seed=1,2", "every combination"),
+            ("train -m search=resnet50 search.n_trials=40", "a search; the same command continues it"),
+            ("train --config-dir mine experiment=my_recipe", "from mine/experiment/my_recipe.yaml"),
+        ),
+        "TrainConfig",
+        notes=(
+            "An interval(1e-4,1e-2) as a value makes a search too. hydra.sweeper.workers=4 runs four jobs at a time.",
+            "Fields that only some choices have are added with a plus sign: +optimizer.amsgrad=true.",
+        ),
+        swept=True,
+    ),
+    Command(
+        "evaluate",
+        "predictions and metrics of a checkpoint on any data set",
+        (
+            (f"evaluate checkpoint={RUN} split=test", ""),
+            (f"evaluate checkpoint={RUN} corruptions=full", "all five severities, all images"),
+            ("evaluate checkpoint=best.ckpt data=folder data.root=photos output=results", "other data"),
+        ),
+        "EvaluateConfig",
+        notes=("Without data=... the data are those of the run. The framing always belongs to the checkpoint.",),
+        data_of_run=True,
+    ),
+    Command(
+        "export",
+        "a checkpoint as one ONNX or .pt2 file, compared with PyTorch",
+        (
+            (f"export checkpoint={RUN} format=onnx", ""),
+            (f"export checkpoint={RUN} quantize=int8", "8-bit weights and activations"),
+        ),
+        "ExportConfig",
+        notes=(
+            "Input: images, uint8 [batch, 3, height, width], RGB, any height and width. Output: probability, float32 "
+            "[batch], calibrated, of class male.",
+            "Framing, resizing, normalisation, test-time flip and temperature are part of the graph; classes, "
+            "threshold, version and model card are its metadata.",
+        ),
+        data_of_run=True,
+    ),
+    Command(
+        "population",
+        "how many men and women a crowd has, without a row per person",
+        (
+            (f"population checkpoint={RUN} input=photos/ by=folder", ""),
+            (f"population checkpoint={RUN} input=hall.mp4 by=time window=60", "per minute of a video"),
+        ),
+        "PopulationConfig",
+        notes=(
+            "The share of men is corrected for the model's confusion, which is known from labelled faces, and the "
+            "interval allows for how well it is known. Both hold where the crowd differs from those faces in its share "
+            "of men alone; a sentence says where the scores look otherwise. A face counts each time it is seen. No "
+            "picture, box or row per face is kept.",
+        ),
+    ),
+    Command(
+        "predict",
+        "labels for photos, folders, lists, videos: faces found, uncertainty said",
+        (
+            (f"predict checkpoint={RUN} input=photos", ""),
+            (f"predict checkpoint={RUN} 'input=photos/*.jpg' output=faces.parquet", ""),
+            (f"predict checkpoint={RUN} input=camera annotate=true", "Ctrl-C ends it"),
+            (f"predict checkpoint={RUN} input=photos engine=ray ray.address=auto ray.workers=8", ""),
+        ),
+        "PredictConfig",
+    ),
+    Command(
+        "demo",
+        "a page on this computer: give pictures, see what is said and where it looked",
+        ((f"demo checkpoint={RUN}", ""),),
+        "DemoConfig",
+        notes=(
+            "The page is for this computer alone (127.0.0.1). It requests nothing from the internet, and a picture is "
+            "discarded once it has been analysed. Ctrl-C ends it.",
+        ),
+    ),
+    Command(
+        "compare",
+        "which of several runs is better, by how much, and whether that is more than chance",
+        (
+            ("compare runs=[runs/train/A,runs/train/B]", ""),
+            ("compare runs=runs/deck_clean/2026-01-31_12-00-00", "all runs of a sweep"),
+            ("compare 'runs=runs/train/2026-01-*'", "a glob, in quotes"),
+        ),
+        "CompareConfig",
+        notes=("Runs that differ in the seed alone are one row: mean, standard deviation and n.",),
+    ),
+    Command(
+        "benchmark",
+        "how fast this machine loads, augments and trains, beside the common way",
+        (
+            ("benchmark data.image_size=112 models=[resnet18,resnet50]", ""),
+            ("benchmark stages=[loader,step] common=false", ""),
+        ),
+        "BenchmarkConfig",
+        notes=("Nothing else should run on the machine meanwhile.",),
+    ),
+    Command(
+        "data",
+        "prepare, verify or summarise a data set",
+        (
+            ("data summary data=celeba data.root=data/celeba", ""),
+            ("data prepare data.root=data/celeba download=true", ""),
+        ),
+        "DataCommandConfig",
+        actions={
+            "prepare": "what is there, what is missing, where to get it; compares MD5 sums",
+            "verify": "decodes every image and lists the unreadable ones",
+            "summary": "counts per split and class, identities, sizes, a contact sheet",
+        },
+    ),
+)
+COMMANDS: Mapping[str, Command] = {command.verb: command for command in _COMMANDS}
