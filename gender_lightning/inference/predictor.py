@@ -23,6 +23,7 @@ from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, load_de
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.pictures import Picture, open_picture, read_picture
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
+from gender_lightning.models.sharing import alone_with
 
 __all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "framing_of", "load", "read_picture"]
 
@@ -121,8 +122,9 @@ class Predictor:
     @torch.inference_mode()
     def probabilities(self, faces: NDArray[np.uint8]) -> list[float]:
         """Probabilities of class male of framed images, uint8 (B, S, S, 3)."""
-        images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
-        values: list[float] = self.network.probability(images).tolist()
+        with alone_with(self.network):
+            images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
+            values: list[float] = self.network.probability(images).tolist()
         return values
 
     def judge(self, crop: Crop, probability: float) -> Prediction:
