@@ -61,12 +61,12 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
             table = gr.HTML('<div class="gl-empty">Give pictures: they are counted here.</div>', elem_id="table")
         with gr.Tab("Model card"):
             gr.Markdown(card, elem_id="card")
-        with gr.Tab("API"):
-            instructions = gr.Markdown(elem_id="api")
         gr.HTML(
             '<p class="gl-foot">The hatched part of a bar is where no label is given. Bright places of the second tile '
             "spoke for the more probable class; they show what was used, not why.</p>"
         )
+        with gr.Accordion("For programs: the API", open=False):
+            instructions = gr.Markdown(elem_id="api")
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **_ONE_AT_A_TIME}
         upload.input(functools.partial(show_upload, predictor), upload, [result, upload], **quiet)
         files.upload(functools.partial(show_batch, predictor, max_seconds), files, [table, files], **quiet)
