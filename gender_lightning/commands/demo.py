@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DemoConfig, parse_config
 from gender_lightning.console import console
+from gender_lightning.demo.uploads import upload_folder
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interruption
 from gender_lightning.runs import Run
 
 HOST = "127.0.0.1"
 _EXAMPLES = 6
-_MEMORY = Path("/dev/shm")  # a file system in memory, where there is one: uploads never reach a disk
+# An upload waits for the batches before it, and is looked at within its own. One whose page was closed waits in vain.
+_BATCHES = 3
 
 
 def main(values: dict[str, Any]) -> None:
@@ -32,8 +33,7 @@ def demo(config: DemoConfig) -> None:
     Raises:
         UserError: Gradio is not installed, the port is taken, or the checkpoint cannot be used.
     """
-    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="gender-lightning-", dir=place) as cache:
+    with upload_folder(_BATCHES * config.max_seconds + 60) as cache:
         page, settings = _page(config, cache)
         try:
             _, address, _ = page.launch(**settings)
@@ -46,10 +46,10 @@ def demo(config: DemoConfig) -> None:
             page.close(verbose=False)
 
 
-def _page(config: DemoConfig, cache: str) -> tuple[Any, dict[str, Any]]:
+def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     """The page, and how it is launched: for this computer alone, with nothing asked or told outside."""
     # Gradio reads these when it is imported.
-    os.environ["GRADIO_TEMP_DIR"] = cache
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:

@@ -15,7 +15,7 @@ from gender_lightning.inference.predictor import UNCERTAIN, Prediction, Predicto
 
 Pixels = NDArray[np.uint8]  # RGB (H, W, 3)
 MOST_PIXELS = 50_000_000  # of a picture: a large camera's; more would keep the page waiting
-_MOST_FACES = 24  # shown of a crowd, the largest
+MOST_FACES = 24  # shown of a crowd, the largest
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +52,8 @@ class Seen:
 def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> Seen:
     """Open a picture, find its faces, judge them, and say where the network looked.
 
+    Threads may share the predictor: the hooks of a heat map are on the network while no other uses it.
+
     Args:
         picture: A file, an image or an array.
         predictor: The checkpoint's.
@@ -64,7 +66,7 @@ def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> See
     if opened.pixels.shape[0] * opened.pixels.shape[1] > MOST_PIXELS:
         raise UserError(f"The picture has more than {MOST_PIXELS // 10**6} million pixels. Shrink it first.")
     found = predictor.cropper.crops(opened.pixels)
-    crops = found[:_MOST_FACES]
+    crops = found[:MOST_FACES]
     if not crops:
         return Seen(opened.pixels, (), 0, opened.notes)
     faces = np.stack([crop.pixels for crop in crops])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from gender_lightning.demo.batch import Row, counted, not_counted
 from gender_lightning.demo.looking import Look, Seen
 from gender_lightning.inference.predictor import UNCERTAIN
 from gender_lightning.models.checkpoint import ModelSpec
@@ -133,24 +134,21 @@ def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((_TILE, _TILE), Image.Resampling.BICUBIC))
 
 
-Row = tuple[str, str, float | None, str]  # file, label or what went wrong, probability, note
-
-
 def batch_result(rows: Sequence[Row], spec: ModelSpec) -> str:
-    """Counts, a table and a link to the same as CSV."""
-    counts = Counter(label for _, label, probability, _ in rows if probability is not None)
+    """Counts, what is not counted and why, a table and a link to the same as CSV."""
+    counts = Counter(row.label for row in rows if row.probability is not None)
     names = (*spec.class_names, UNCERTAIN)
     tiles = "".join(f"<div><dt>{escape(name)}</dt><dd>{counts[name]}</dd></div>" for name in names)
-    failed = sum(probability is None for _, _, probability, _ in rows)
-    tiles += f"<div><dt>without a face, unreadable, left out</dt><dd>{failed}</dd></div>"
+    missed = "; ".join(not_counted(rows))
+    said = f"<strong>{counted(rows)}</strong>" + (f" Not counted: {escape(missed)}." if missed else "")
     lines = "".join(
-        f"<tr><td>{escape(file)}</td><td>{escape(label)}</td>"
-        f"<td>{'' if probability is None else f'{probability:.3f}'}</td><td>{escape(note)}</td></tr>"
-        for file, label, probability, note in rows
+        f"<tr><td>{escape(row.file)}</td><td>{escape(row.label)}</td>"
+        f"<td>{'' if row.probability is None else f'{row.probability:.3f}'}</td><td>{escape(row.note)}</td></tr>"
+        for row in rows
     )
     link = "data:text/csv;charset=utf-8;base64," + base64.b64encode(to_csv(rows, spec).encode()).decode()
     return (
-        f'<div role="status"><dl class="gl-counts">{tiles}</dl>'
+        f'<div role="status"><dl class="gl-counts">{tiles}</dl><p class="gl-summary">{said}</p>'
         f'<p><a class="gl-download" download="faces.csv" href="{link}">Download as CSV</a></p>'
         f'<div class="gl-scroll" tabindex="0"><table class="gl-table"><thead><tr><th>file</th><th>label</th>'
         f"<th>{escape(spec.class_names[1])}</th><th>note</th></tr></thead><tbody>{lines}</tbody></table></div></div>"
@@ -158,11 +156,11 @@ def batch_result(rows: Sequence[Row], spec: ModelSpec) -> str:
 
 
 def to_csv(rows: Sequence[Row], spec: ModelSpec) -> str:
-    """One line per face; a name that a spreadsheet would take for a formula begins with an apostrophe."""
+    """A line per face or thing not counted; a name that a spreadsheet takes for a formula begins with an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["file", "label", f"probability_{spec.class_names[1]}", "note"])
-    for file, label, probability, note in rows:
-        safe = f"'{file}" if file[:1] in ("=", "+", "-", "@", "\t") else file
-        writer.writerow([safe, label, "" if probability is None else f"{probability:.6f}", note])
+    for row in rows:
+        safe = f"'{row.file}" if row.file[:1] in ("=", "+", "-", "@", "\t") else row.file
+        writer.writerow([safe, row.label, "" if row.probability is None else f"{row.probability:.6f}", row.note])
     return buffer.getvalue()

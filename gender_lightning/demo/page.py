@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,22 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.demo import markup
+from gender_lightning.demo.api import add_endpoints, usage
+from gender_lightning.demo.batch import look_at_many, said_of
 from gender_lightning.demo.looking import look_at
+from gender_lightning.demo.uploads import as_uploaded, removed
 from gender_lightning.errors import UserError
 from gender_lightning.inference.pictures import Picture
-from gender_lightning.inference.predictor import Prediction, Predictor
+from gender_lightning.inference.predictor import Predictor
 
 MOST_FILES = 500  # of a batch
 _WAITING = '<div class="gl-empty">Give a picture, or take one of the drawn faces.</div>'
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
+# Gradio counts how many run at once for each listener; those of one id count together.
+_ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
+
+
 def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], max_seconds: float) -> gr.Blocks:
     """The page of a checkpoint, with its model card in Markdown and example faces; a batch may take so long."""
     spec = predictor.spec
     female, male = spec.class_names
-    # Gradio's own cache must lie somewhere: files are removed when they have been looked at, and once more by age.
-    page = gr.Blocks(title="gender-lightning", analytics_enabled=False, delete_cache=(60, 60))
+    page = gr.Blocks(title="gender-lightning", analytics_enabled=False)
     with page:
         gr.HTML(
             f'<div class="gl-head"><h1>{female.capitalize()} or {male}, as perceived</h1><p>What the network '
@@ -38,12 +42,12 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
             "when they have been looked at.</p></div>"
         )
         with gr.Tab("A picture"):
-            upload = gr.Image(
-                label="A picture", sources=["upload", "clipboard", "webcam"], type="filepath", height=230,
-                elem_id="upload", buttons=[],
+            upload = as_uploaded(
+                gr.Image(
+                    label="A picture", sources=["upload", "clipboard", "webcam"], type="filepath", height=230,
+                    elem_id="upload", buttons=[],
+                )
             )  # fmt: skip
-            # The file as it came: one that is no picture is ours to speak of, not Gradio's.
-            upload.preprocess = _path_of  # type: ignore[method-assign]
             gr.HTML('<p class="gl-note">Or one of these drawn faces:</p>')
             with gr.Row(elem_id="examples"):
                 buttons = [
@@ -51,7 +55,9 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
                 ]
             result = gr.HTML(_WAITING, elem_id="result")
         with gr.Tab("Many pictures"):
-            files = gr.File(label=f"Up to {MOST_FILES} pictures", file_count="multiple", elem_id="files", height=200)
+            files = as_uploaded(
+                gr.File(label=f"Up to {MOST_FILES} pictures", file_count="multiple", elem_id="files", height=200)
+            )
             table = gr.HTML('<div class="gl-empty">Give pictures: they are counted here.</div>', elem_id="table")
         with gr.Tab("Model card"):
             gr.Markdown(card, elem_id="card")
@@ -59,11 +65,20 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
             '<p class="gl-foot">The hatched part of a bar is where no label is given. Bright places of the second tile '
             "spoke for the more probable class; they show what was used, not why.</p>"
         )
-        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        with gr.Accordion("For programs: the API", open=False):
+            instructions = gr.Markdown(elem_id="api")
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", **_ONE_AT_A_TIME}
         upload.input(functools.partial(show_upload, predictor), upload, [result, upload], **quiet)
         files.upload(functools.partial(show_batch, predictor, max_seconds), files, [table, files], **quiet)
         for button, face in zip(buttons, faces, strict=True):
             button.click(functools.partial(show, predictor, face), None, result, **quiet)
+        add_endpoints(predictor, MOST_FILES, max_seconds, **_ONE_AT_A_TIME)
+
+        def instruct(request: gr.Request) -> str:
+            assert request.request is not None
+            return usage(str(request.request.base_url), spec, MOST_FILES, max_seconds)
+
+        page.load(instruct, None, instructions, api_visibility="private", queue=False)
     return page
 
 
@@ -85,14 +100,14 @@ def show(predictor: Predictor, picture: Picture) -> str:
     try:
         return markup.result(look_at(picture, predictor), predictor.spec, predictor.min_confidence)
     except (UserError, MemoryError) as error:
-        return markup.message(_without_folders(str(error) or "The picture needs more memory than there is.", picture))
+        return markup.message(said_of(error, picture))
 
 
 def show_upload(predictor: Predictor, path: str | None) -> tuple[str, None]:
     """The same of an uploaded file, which is gone afterwards; the place for the next one is free again."""
     if path is None:
         return _WAITING, None
-    with _removed([path]):
+    with removed([path]):
         return show(predictor, path), None
 
 
@@ -105,61 +120,13 @@ def show_batch(
     """Counts and a table of uploaded files, which are gone afterwards; what time is up for is named as left out."""
     if not paths:
         return "", None
-    with _removed(paths):
+    with removed(paths):
         if len(paths) > MOST_FILES:
             said = f"These are {len(paths)} files, and {MOST_FILES} are the most. `gender-lightning predict` takes any."
             return markup.message(said), None
-        rows: list[markup.Row] = []
-        until = time.monotonic() + max_seconds
-        for number, path in enumerate(paths, 1):
+
+        def advance(number: int) -> None:
             progress((number, len(paths)), desc="looking", unit="pictures")
-            if time.monotonic() < until:
-                rows += _rows(predictor, path)
-            else:
-                rows.append((Path(path).name, "left out", None, f"the {max_seconds:g} seconds of a batch were over"))
+
+        rows = look_at_many(paths, predictor, max_seconds, advance)
         return markup.batch_result(rows, predictor.spec), None
-
-
-def _path_of(payload: Any) -> str | None:
-    """Of an uploaded file, whatever it holds."""
-    return None if payload is None else payload.path
-
-
-def _rows(predictor: Predictor, path: str) -> list[markup.Row]:
-    name = Path(path).name
-    try:
-        seen = look_at(path, predictor, heat=False)
-    except (UserError, MemoryError) as error:
-        return [(name, "unreadable", None, _without_folders(str(error) or "not enough memory", path))]
-    if not seen.looks:
-        return [(name, "no face", None, "; ".join(seen.notes))]
-    return [_row(name, seen.notes, look.prediction) for look in seen.looks]
-
-
-def _row(name: str, notes: Sequence[str], prediction: Prediction) -> markup.Row:
-    note = "; ".join(text for text in (*notes, prediction.note) if text)
-    return name, prediction.label, prediction.probability, note
-
-
-def _without_folders(text: str, picture: Picture) -> str:
-    """A message without the place of Gradio's cache, nor the advice that is for data sets."""
-    if isinstance(picture, str):
-        text = text.replace(picture, Path(picture).name)
-    return text.replace(" (`gender-lightning data verify` lists all such files)", "")
-
-
-class _removed:  # noqa: N801
-    """Remove uploaded files and the folders that Gradio has made for each."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = [Path(path) for path in paths]
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error: object) -> None:
-        cache = Path(tempfile.gettempdir()).resolve()
-        for path in self.paths:
-            path.unlink(missing_ok=True)
-            if path.parent != cache and path.parent.is_dir() and not any(path.parent.iterdir()):
-                path.parent.rmdir()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.sharing import alone_with
 
 Maps = NDArray[np.float32]
 _FINE_ENOUGH = 4  # cells each way
@@ -53,7 +55,7 @@ class Layer:
 def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
     """What speaks for the one class or the other, image by image.
 
-    The checkpoint's own view, without its test-time flip, in float32.
+    The checkpoint's own view, without its test-time flip, in float32. Threads may share the network: they take turns.
 
     Args:
         network: In evaluation mode.
@@ -63,6 +65,13 @@ def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
     Returns:
         float32 (N, S, S) in 0..1, each stretched to its own maximum; all 0 where nothing speaks for the class.
     """
+    with alone_with(network):
+        maps = _heat_maps(network, images, male)
+        network.zero_grad(set_to_none=True)
+    return np.nan_to_num(maps)
+
+
+def _heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
     from pytorch_grad_cam import GradCAM, LayerCAM
 
     device = next(network.parameters()).device
@@ -77,8 +86,7 @@ def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
                 signs = [1.0 if one else -1.0 for one in male[start : start + _BATCH].tolist()]
                 targets = [functools.partial(torch.mul, torch.tensor(sign, device=device)) for sign in signs]
                 parts.append(cam(input_tensor=seen, targets=targets))
-    network.zero_grad(set_to_none=True)
-    return np.nan_to_num(np.concatenate(parts).astype(np.float32))
+    return np.concatenate(parts).astype(np.float32)
 
 
 def find_layer(network: Network, images: Tensor) -> Layer:
@@ -96,17 +104,14 @@ def find_layer(network: Network, images: Tensor) -> Layer:
         ValueError: The network has no such layer.
     """
     seen: dict[str, tuple[int, Tensor, Layer]] = {}
-    handles = []
-    for path, module in network.net.named_modules():
-        if path:
-            handles.append(module.register_forward_hook(functools.partial(_note, seen, path, len(images))))
-    try:
+    with alone_with(network), ExitStack() as hooks:
+        for path, module in network.net.named_modules():
+            if path:
+                note = functools.partial(_note, seen, path, len(images))
+                hooks.callback(module.register_forward_hook(note).remove)
         with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
             network.net(network.normalize(images).requires_grad_()).sum().backward()
-    finally:
-        for handle in handles:
-            handle.remove()
-    network.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
     useful = [it for it in seen.values() if _speaks(it[1], it[2])]
     if not useful:
         raise ValueError(f"{network.spec.backbone} has no layer with a picture's layout")

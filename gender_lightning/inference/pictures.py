@@ -6,6 +6,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import simplejpeg
@@ -17,7 +18,7 @@ from torch import Tensor
 from gender_lightning.data.decoding import ORIENTATION, PILLOW_ERRORS, decode, upright_rgb
 from gender_lightning.errors import UserError
 
-Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | Tensor
+Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | Tensor
 
 MOST_PIXELS = 178_956_970  # Pillow's limit against decompression bombs; half a GB as RGB
 _DEEP_PNG = b"\x10"  # bit depth 16, byte 24 of the file
@@ -40,6 +41,10 @@ class Opened:
 def open_picture(picture: Picture) -> Opened:
     """Any kind of picture that a `Predictor` takes.
 
+    Args:
+        picture: A path; an encoded picture as bytes or as a binary file, read from where it stands; a PIL image; an
+            RGB uint8 array (H, W, 3) or tensor (3, H, W).
+
     Raises:
         UserError: A file that is missing, too large or does not decode; an array or object of another kind.
     """
@@ -49,13 +54,17 @@ def open_picture(picture: Picture) -> Opened:
         return Opened(upright_rgb(picture), tuple(_notes_of_image(picture)))
     if isinstance(picture, Tensor):
         if picture.ndim != 3 or picture.shape[0] != 3 or picture.dtype != torch.uint8 or 0 in picture.shape:
-            raise _no_picture(f"a {picture.dtype} tensor of shape {tuple(picture.shape)}")
+            raise no_picture(picture)
         return Opened(picture.permute(1, 2, 0).contiguous().cpu().numpy())
     if isinstance(picture, np.ndarray):
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
-            raise _no_picture(f"an array of {picture.dtype} of shape {picture.shape}")
+            raise no_picture(picture)
         return Opened(np.ascontiguousarray(picture))
-    raise _no_picture(f"a {type(picture).__name__}")
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return open_bytes(bytes(picture), path="A picture given as bytes")
+    if hasattr(picture, "read"):
+        return _open_file(picture)
+    raise no_picture(picture)
 
 
 def read_picture(picture: Picture) -> NDArray[np.uint8]:
@@ -140,8 +149,33 @@ def _read(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read: {reason}. Check the path.") from error
 
 
-def _no_picture(what: str) -> UserError:
+def _open_file(file: BinaryIO) -> Opened:
+    """An open file or a BytesIO, from where it stands."""
+    name = getattr(file, "name", None)
+    path = name if isinstance(name, str) else f"A picture given as {type(file).__name__}"
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:  # closed, or text that is no text
+        raise UserError(f"{path} cannot be read: {error}.", 'Open it as open(path, "rb").') from error
+    if not isinstance(data, bytes):
+        raise UserError(f"{path} was opened as text.", 'Open it as open(path, "rb").')
+    if not data and file.seekable() and file.tell() > 0:
+        raise UserError(f"{path} has been read or written up to its end.", "Call seek(0) first.")
+    return open_bytes(data, path=path)
+
+
+def no_picture(what: Any) -> UserError:
+    """The error for an object that is none of what `open_picture` takes."""
+    if isinstance(what, Tensor):
+        said = f"a {what.dtype} tensor of shape {tuple(what.shape)}"
+    elif isinstance(what, np.ndarray):
+        said = f"an array of {what.dtype} of shape {what.shape}"
+    elif what is None:
+        said = "None (which cv2.imread gives for a file that it cannot read)"
+    else:
+        said = f"a {type(what).__name__}"
     return UserError(
-        f"Got {what} where an image was expected. Give a path, a PIL image, an RGB uint8 array (H, W, 3) or "
-        "an RGB uint8 tensor (3, H, W)."
+        f"Got {said} where an image was expected.",
+        "Give a path, encoded bytes, a binary file, a PIL image, an RGB uint8 array (H, W, 3) or an RGB uint8 tensor "
+        "(3, H, W).",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from gender_lightning.data.images import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.abstention import least_confidence
+from gender_lightning.inference.colours import ChannelOrder
 from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, load_detector
 from gender_lightning.inference.faces.face import Box
-from gender_lightning.inference.pictures import Picture, open_picture, read_picture
+from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
+from gender_lightning.inference.pictures import Opened, Picture, read_picture
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
+from gender_lightning.models.sharing import alone_with
 
 __all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "framing_of", "load", "read_picture"]
 
@@ -35,12 +36,14 @@ class Prediction:
 
     Attributes:
         label: Class name (``female`` or ``male`` unless the checkpoint says otherwise), or ``uncertain``: the
-            confidence is below the least one, or no face was found.
+            confidence is below the least one. Empty where there is no face to speak of, as in the table of
+            ``gender-lightning predict``: see `status`.
         probability: Of the second class (male), in 0..1, calibrated by the checkpoint's temperature; the label is
-            the second class from the checkpoint's threshold on. NaN where no face was found.
-        box: Of the face in the upright picture, in pixels; None where no face was found.
-        status: ``face``: detected and aligned; ``crop``: the picture was used as it is; ``no_face``.
-        note: What was done to the picture, and what makes the face doubtful; may be empty.
+            the second class from the checkpoint's threshold on. NaN where there is no face.
+        box: Of the face in the upright picture, in pixels; None where there is no face.
+        status: ``face``: detected and aligned; ``crop``: the picture was used as it is; ``no_face``: none was found;
+            ``unreadable``: the picture was skipped.
+        note: What was done to the picture, what makes the face doubtful, or why it is unreadable; may be empty.
     """
 
     label: str
@@ -51,7 +54,12 @@ class Prediction:
 
 
 class Predictor:
-    """A network in evaluation mode, with all of its preprocessing."""
+    """A network in evaluation mode, with all of its preprocessing.
+
+    Threads may share one: they take turns at the network. On a CPU it may be sent to processes or forked into them,
+    as in ``multiprocessing.Pool(2).map(model.predict, files)``; a forked process computes with one thread. On a GPU
+    start processes by ``multiprocessing.get_context("spawn")``, since CUDA does not survive a fork.
+    """
 
     def __init__(self, network: Network, cropper: Cropper | None = None, min_confidence: float = 0.0) -> None:
         """Wrap a network of `load_network`.
@@ -66,63 +74,98 @@ class Predictor:
         self.framing = framing_of(network.spec)
         self.cropper = cropper or Cropper(self.framing)
         self.min_confidence = min_confidence
+        self._channel_order = ChannelOrder()
 
     @property
     def device(self) -> torch.device:
         """Where the network computes."""
         return next(self.network.parameters()).device
 
-    def predict(self, images: Picture | Sequence[Picture], *, batch_size: int = 64) -> Any:
+    def predict(self, images: Picture | Iterable[Picture], *, batch_size: int = 64, on_error: OnError = "raise") -> Any:
         """Classify the largest face of each picture.
 
         Args:
-            images: One or a sequence of: paths, PIL images, RGB uint8 arrays (H, W, 3), RGB uint8 tensors
-                (3, H, W); or one array (N, H, W, 3) or tensor (N, 3, H, W). Of any size.
+            images: One picture, or several in a list, a generator or anything else that has an order. A picture is a
+                path, an encoded picture as bytes or as a binary file, a PIL image, an RGB uint8 array (H, W, 3) or
+                an RGB uint8 tensor (3, H, W), of any size. Several may also be one array (N, H, W, 3) or tensor
+                (N, 3, H, W). OpenCV reads BGR: give it as ``image[..., ::-1]``.
             batch_size: Images that go through the network at once.
+            on_error: What becomes of a picture that cannot be read: ``raise`` an error, or ``skip`` it: its
+                prediction has the status ``unreadable``, and the reason as its note.
 
         Returns:
-            A `Prediction` for one image, a list of them for several.
+            A `Prediction` for one picture, a list of them, one per picture and in the same order, for several.
 
         Raises:
-            UserError: A file that is missing or does not decode (names it); an array of another kind.
-        """
-        firsts = [faces[0] for faces in self._predict(images, batch_size, every=False)]
-        return firsts[0] if _is_one(images) else firsts
+            UserError: A file that is missing or does not decode (names it); an object of another kind (says where).
 
-    def predict_faces(self, images: Picture | Sequence[Picture], *, batch_size: int = 64) -> Any:
-        """Classify every face of each picture; arguments and errors as of `predict`.
+        Warns:
+            UserWarning: Most faces of the arrays have more blue than red: they are likely BGR. Told once.
+
+        Example:
+            >>> model = load("best.ckpt")
+            >>> [face.label for face in model.predict(["a.jpg", "b.jpg"], on_error="skip")]
+            ['female', 'male']
+        """
+        firsts = [faces[0] for faces in self._predict(images, batch_size, on_error, every=False)]
+        return firsts[0] if is_one(images) else firsts
+
+    def predict_faces(
+        self, images: Picture | Iterable[Picture], *, batch_size: int = 64, on_error: OnError = "raise"
+    ) -> Any:
+        """Classify every face of each picture; arguments, errors and warnings as of `predict`.
 
         Returns:
-            For one image the list of its `Prediction`s, the largest face first, empty where no face was found; for
-            several a list of such lists.
+            For one picture the list of its `Prediction`s, the largest face first, empty where no face was found; for
+            several a list of such lists. A picture that was skipped has one with the status ``unreadable``.
+
+        Example:
+            >>> model = load("best.ckpt")
+            >>> len(model.predict_faces("a.jpg"))
+            1
         """
         found = [
-            [prediction for prediction in faces if prediction.box is not None]
-            for faces in self._predict(images, batch_size, every=True)
+            [prediction for prediction in faces if prediction.status != "no_face"]
+            for faces in self._predict(images, batch_size, on_error, every=True)
         ]
-        return found[0] if _is_one(images) else found
+        return found[0] if is_one(images) else found
 
-    def _predict(self, images: Picture | Sequence[Picture], batch_size: int, *, every: bool) -> list[list[Prediction]]:
-        pictures: Sequence[Picture] = [images] if _is_one(images) else images  # type: ignore[list-item,assignment]
+    def _predict(
+        self, images: Picture | Iterable[Picture], batch_size: int, on_error: OnError, *, every: bool
+    ) -> list[list[Prediction]]:
+        on_error = checked_on_error(on_error)
         results: list[list[Prediction]] = []
-        for start in range(0, len(pictures), batch_size):
-            found = [self._crops(picture, every=every) for picture in pictures[start : start + batch_size]]
-            crops = [crop for of_picture in found for crop in of_picture]
-            pixels = [crop.pixels for crop in crops]
-            probabilities: list[float] = []
-            for first in range(0, len(pixels), batch_size):  # a crowd has many faces
-                probabilities += self.probabilities(np.stack(pixels[first : first + batch_size]))
-            rest = iter(zip(crops, probabilities, strict=True))
-            for of_picture in found:
-                predictions = [self.judge(*next(rest)) for _ in of_picture]
-                results.append(predictions or [Prediction(UNCERTAIN, math.nan, status="no_face")])
+        for batch in batches(images, batch_size):
+            found: list[tuple[list[Crop], Prediction]] = []
+            for place, picture in enumerate(batch, len(results)):
+                opened = open_or_say(picture, "" if is_one(images) else f"images[{place}]", on_error)
+                if isinstance(opened, str):
+                    found.append(([], Prediction("", math.nan, status="unreadable", note=opened)))
+                    continue
+                crops = self._crops(opened, every=every)
+                found.append((crops, Prediction("", math.nan, status="no_face", note="; ".join(opened.notes))))
+                if isinstance(picture, np.ndarray | torch.Tensor):
+                    self._channel_order.take([crop.pixels for crop in crops])
+            results += self._judged(found, batch_size)
+            self._channel_order.warn()
         return results
+
+    def _judged(self, found: list[tuple[list[Crop], Prediction]], batch_size: int) -> list[list[Prediction]]:
+        """The predictions of each picture's faces; where there are none, the one that says why."""
+        crops = [crop for of_picture, _ in found for crop in of_picture]
+        probabilities: list[float] = []
+        for first in range(0, len(crops), batch_size):  # a crowd has many faces
+            faces = np.stack([crop.pixels for crop in crops[first : first + batch_size]])
+            probabilities += self.probabilities(faces)
+        rest = iter(zip(crops, probabilities, strict=True))
+        return [[self.judge(*next(rest)) for _ in of_picture] or [instead] for of_picture, instead in found]
 
     @torch.inference_mode()
     def probabilities(self, faces: NDArray[np.uint8]) -> list[float]:
         """Probabilities of class male of framed images, uint8 (B, S, S, 3)."""
-        images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
-        values: list[float] = self.network.probability(images).tolist()
+        with alone_with(self.network):
+            images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
+            values: list[float] = self.network.probability(images).tolist()
         return values
 
     def judge(self, crop: Crop, probability: float) -> Prediction:
@@ -133,8 +176,7 @@ class Predictor:
         """Class name, or ``uncertain``."""
         return label_of(probability, self.spec, self.min_confidence)
 
-    def _crops(self, picture: Picture, *, every: bool) -> list[Crop]:
-        opened = open_picture(picture)
+    def _crops(self, opened: Opened, *, every: bool) -> list[Crop]:
         crops = self.cropper.crops(opened.pixels)
         return [
             dataclasses.replace(crop, note="; ".join([*opened.notes, *([crop.note] if crop.note else [])]))
@@ -171,6 +213,11 @@ def load(
 ) -> Predictor:
     """Load a predictor. It works offline.
 
+    Example:
+        >>> model = load("best.ckpt")
+        >>> model.predict("a.jpg").label
+        'female'
+
     Args:
         path: A checkpoint, or a run directory (its best.ckpt).
         device: ``auto`` (CUDA, else MPS, else CPU), or torch's name of one.
@@ -202,9 +249,3 @@ def _device(name: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _is_one(images: Any) -> bool:
-    if isinstance(images, np.ndarray | Tensor):
-        return images.ndim != 4
-    return isinstance(images, str | os.PathLike | Image.Image)

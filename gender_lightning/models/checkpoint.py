@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -247,8 +248,11 @@ def no_larger_than(state: Mapping[str, Tensor], path: Path) -> Iterator[None]:
     """
     numbers = sum(value.numel() for value in state.values() if isinstance(value, Tensor))
     left = {"tensors": 4 * len(state) + 1000, "numbers": 4 * numbers + 10_000_000}
+    builder = threading.get_ident()
 
     def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
+        if threading.get_ident() != builder:  # the hook is called for every network that any thread builds
+            return
         left["tensors"] -= 1
         left["numbers"] -= parameter.numel() if parameter is not None else 0
         if min(left.values()) < 0:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gender_lightning.demo import markup
+from gender_lightning.demo.batch import Row
 from gender_lightning.demo.looking import Look, Seen
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import UNCERTAIN, Prediction
@@ -50,9 +51,11 @@ def test_the_zone_of_no_label_is_where_none_is_given() -> None:
 
 
 def test_a_table_of_files_that_no_spreadsheet_runs() -> None:
-    rows: list[markup.Row] = [("=cmd()|x.jpg", "male", 0.75, ""), ('<b>"a,b".png', "unreadable", None, "it is <empty>")]
+    rows = [Row("=cmd()|x.jpg", "male", 0.75, ""), Row('<b>"a,b".png', "unreadable", None, "it is <empty>", picture=1)]
     html = markup.batch_result(rows, SPEC)
     assert "<b>" not in html and "<empty>" not in html and html.count("<tr>") == 3
+    said = "<strong>Counted: 1 face in 1 of 2 pictures.</strong> Not counted: 1 picture unreadable ("
+    assert said in html and "Not counted" not in markup.batch_result(rows[:1], SPEC)
     table = list(csv.reader(io.StringIO(markup.to_csv(rows, SPEC))))
     assert table[0] == ["file", "label", "probability_male", "note"]
     assert table[1] == ["'=cmd()|x.jpg", "male", "0.750000", ""] and table[2][0] == '<b>"a,b".png'

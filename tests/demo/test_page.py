@@ -124,11 +124,48 @@ def test_examples_uploads_mistakes_and_a_batch(page: Any, pictures: Path, server
     assert download.value.suggested_filename == "faces.csv" and len(table) == 5
     assert sum("unreadable" in line for line in table) == 1
 
+    assert "Counted: 3 faces in 3 of 4 pictures. Not counted: 1 picture unreadable (hostile.png)." in page.inner_text(
+        "#table .gl-summary"
+    )
+
+    page.click("text=For programs")
+    page.wait_for_selector(f"#api >> text={server[0]}")
     page.get_by_role("tab", name="Model card").click()
     page.wait_for_selector("text=as perceived >> nth=1")
     cache = [*Path("/dev/shm").glob("gender-lightning-*"), *server[1].glob("gender-lightning-*")]
     left = [file.name for folder in cache for file in folder.rglob("*") if file.is_file() and file.suffix != ".css"]
     assert not [name for name in left if name.endswith((".jpg", ".png"))], left
+
+
+def test_impatient_clicks_of_two_visitors_get_what_patient_ones_get(page: Any, server: tuple[str, Path]) -> None:
+    """Two heat maps at once of one network ended the server: its hooks saw each other's pictures."""
+
+    def tiles(tab: Any) -> list[str]:
+        return [str(tile.get_attribute("src")) for tile in tab.locator(".gl-tiles img").all()]
+
+    def shown(tab: Any, number: int) -> list[str]:
+        before = (tiles(tab) or [""])[0]
+        tab.click(f"#example-{number}")
+        tab.wait_for_function(
+            "before => ![undefined, before].includes(document.querySelector('.gl-tiles img')?.src)", arg=before
+        )
+        return tiles(tab)
+
+    patient = {number: shown(page, number) for number in range(1, 7)}
+    assert len({crop for crop, *_ in patient.values()}) == 6
+    other = page.context.browser.new_context().new_page()
+    other.set_default_timeout(PATIENCE)
+    other.goto(server[0])
+    other.wait_for_selector("#example-1")
+    for number in range(1, 7):
+        for tab in (page, other):
+            tab.click(f"#example-{number}")
+            tab.wait_for_timeout(75)
+    for tab in (page, other):
+        tab.wait_for_function("crop => document.querySelector('.gl-tiles img')?.src === crop", arg=patient[6][0])
+        assert tiles(tab) == patient[6]
+    other.close()
+    assert shown(page, 1) == patient[1]
 
 
 def test_it_listens_to_this_computer_alone(server: tuple[str, Path]) -> None:

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import doctest
+import io
+import multiprocessing
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +17,11 @@ from PIL import Image
 
 import gender_lightning
 from gender_lightning.errors import UserError
+from gender_lightning.inference import predictor as predictor_module
 from gender_lightning.inference.predictor import Prediction, Predictor, load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoint import ModelSpec, save_weights, update_spec
+from gender_lightning.synthetic.faces import synthetic_faces
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,12 @@ def face() -> np.ndarray:
 def test_every_kind_of_picture_gives_the_same(predictor: Predictor, face: np.ndarray, tmp_path: Path) -> None:
     file = tmp_path / "face.png"
     Image.fromarray(face).save(file)
-    kinds = [file, str(file), Image.fromarray(face), face, torch.from_numpy(face).permute(2, 0, 1)]
+    data = file.read_bytes()
+    kinds = [
+        file, str(file), Image.fromarray(face), face, torch.from_numpy(face).permute(2, 0, 1), data, bytearray(data),
+        memoryview(data), io.BytesIO(data), file.open("rb"),
+    ]  # fmt: skip
+    assert predictor.predict(data) == predictor.predict(io.BytesIO(data)) == predictor.predict(file)
     first = predictor.predict(file)
     assert isinstance(first, Prediction)
     assert 0 <= first.probability <= 1
@@ -53,6 +66,25 @@ def test_one_gives_one_and_several_a_list(predictor: Predictor, face: np.ndarray
     assert len(predictor.predict(np.stack([face] * 3))) == 3
     assert len(predictor.predict(torch.from_numpy(np.stack([face] * 3)).permute(0, 3, 1, 2))) == 3
     assert predictor.predict([]) == []
+
+
+def test_any_series_with_an_order_is_taken_a_batch_at_a_time(predictor: Predictor, face: np.ndarray) -> None:
+    ahead = []
+
+    def pictures() -> Iterator[np.ndarray]:
+        for number in range(5):
+            ahead.append(number)
+            yield face
+
+    class Watching(Predictor):
+        def probabilities(self, faces: np.ndarray) -> list[float]:
+            ahead.append(-1)
+            return super().probabilities(faces)
+
+    assert len(Watching(predictor.network).predict(pictures(), batch_size=2)) == 5
+    assert ahead == [0, 1, -1, 2, 3, -1, 4, -1]
+    for several in ((face, face), iter([face, face]), dict.fromkeys("ab", face).values(), map(np.array, [face, face])):
+        assert len(predictor.predict(several)) == 2
 
 
 def test_preprocessing_travels_with_the_checkpoint(predictor: Predictor, face: np.ndarray) -> None:
@@ -73,11 +105,112 @@ def test_the_label_turns_at_the_threshold(checkpoint: Path, face: np.ndarray) ->
 
 @pytest.mark.parametrize(
     "picture",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), torch.zeros(3, 4, 4), torch.zeros(4, 4, 3), 7],
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), torch.zeros(3, 4, 4), torch.zeros(4, 4, 3), 7, None],
 )
-def test_what_is_no_picture_is_refused(predictor: Predictor, picture: object) -> None:
-    with pytest.raises(UserError, match="where an image was expected"):
-        predictor.predict([picture])  # type: ignore[list-item]
+def test_what_is_no_picture_is_refused(predictor: Predictor, face: np.ndarray, picture: object) -> None:
+    with pytest.raises(UserError, match="^Got .* where an image was expected"):
+        predictor.predict(picture)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^images\[2\]: Got .* where an image was expected"):
+        predictor.predict([face, face, picture], batch_size=2)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        ({1, 2}, r"list\(images\)"), ({"a": 1}, r"images.values\(\)"), (b"", "is empty"), (b"text", "does not decode"),
+        (io.StringIO("text"), 'open\\(path, "rb"\\)'),
+    ],
+)  # fmt: skip
+def test_what_gives_no_answer_gives_a_sentence(predictor: Predictor, images: object, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        predictor.predict(images)  # type: ignore[arg-type]
+
+
+def test_a_file_that_was_just_written_is_to_be_rewound(predictor: Predictor, face: np.ndarray) -> None:
+    file = io.BytesIO()
+    Image.fromarray(face).save(file, "PNG")
+    with pytest.raises(UserError, match=r"BytesIO .* Call seek\(0\) first"):
+        predictor.predict(file)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 2.5, "64", True, None])
+def test_a_batch_has_a_size(predictor: Predictor, face: np.ndarray, size: object) -> None:
+    with pytest.raises(UserError, match="batch_size="):
+        predictor.predict([face], batch_size=size)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_read_is_skipped_on_request(predictor: Predictor, face: np.ndarray, tmp_path: Path) -> None:
+    several = [face, tmp_path / "nowhere.jpg", None, b"text", face]
+    said = predictor.predict(several, batch_size=2, on_error="skip")  # type: ignore[arg-type]
+    assert [prediction.status for prediction in said] == ["crop", *["unreadable"] * 3, "crop"]
+    assert [prediction.label for prediction in said[1:4]] == [""] * 3 and said[0] == said[4]
+    assert "nowhere.jpg" in said[1].note and "None" in said[2].note
+    faces = predictor.predict_faces(several, on_error="skip")  # type: ignore[arg-type]
+    assert [[face.status for face in of_picture] for of_picture in faces] == [[it.status] for it in said]
+    assert predictor.predict(b"text", on_error="skip").status == "unreadable"
+    with pytest.raises(UserError, match='"raise" or "skip"'):
+        predictor.predict(face, on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_no_face_is_not_an_uncertain_one(checkpoint: Path) -> None:
+    empty = Image.new("L", (300, 260))
+    never_sure = load(checkpoint, device="cpu", min_confidence=1.0)
+    nothing = never_sure.predict(empty)
+    assert (nothing.status, nothing.label, nothing.box, nothing.note) == ("no_face", "", None, "grey")
+    assert np.isnan(nothing.probability) and never_sure.predict_faces(empty) == []
+    unsure = never_sure.predict(Image.new("L", (178, 218)))
+    assert (unsure.status, unsure.label) == ("crop", "uncertain")
+
+
+def test_arrays_of_opencv_are_noticed_once(checkpoint: Path) -> None:
+    faces = synthetic_faces(12, seed=3)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(checkpoint, device="cpu").predict(faces)
+    exchanged = load(checkpoint, device="cpu")
+    with pytest.warns(UserWarning, match="likely BGR") as told:
+        exchanged.predict(faces[..., ::-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exchanged.predict(torch.from_numpy(faces).flip(-1).permute(0, 3, 1, 2))
+    assert len(told) == 1 and told[0].filename == __file__
+    images = [Image.fromarray(face) for face in faces[..., ::-1]]  # whose order Pillow knows
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(checkpoint, device="cpu").predict(images)
+
+
+def test_threads_and_forked_processes_share_a_predictor(checkpoint: Path, tmp_path: Path) -> None:
+    model = load(checkpoint, device="cpu")
+    files = [tmp_path / f"{number}.png" for number in range(4)]
+    for file, drawn in zip(files, synthetic_faces(4, seed=2)[0], strict=True):
+        Image.fromarray(drawn[:200]).save(file)  # not of CelebA's shape: the detector is asked
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # OpenMP's threads, which a fork loses: the forked process waited for them for ever
+    try:
+        expected = model.predict(files)
+        with ThreadPoolExecutor(2) as threads:
+            assert list(threads.map(model.predict, files)) == expected
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            forked = pool.map_async(model.predict, files).get(timeout=60)
+    finally:
+        torch.set_num_threads(before)
+    assert [prediction.label for prediction in forked] == [prediction.label for prediction in expected]
+    assert np.allclose(
+        [it.probability for it in forked], [it.probability for it in expected], atol=1e-5, equal_nan=True
+    )
+
+
+def test_the_examples_run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("best.ckpt").write_bytes(checkpoint.read_bytes())
+    drawn = synthetic_faces(2, seed=1)[0]
+    probabilities = [load("best.ckpt", device="cpu").predict(face).probability for face in drawn]
+    for name, row in zip(("a.jpg", "b.jpg"), np.argsort(probabilities), strict=True):
+        Image.fromarray(drawn[row]).save(name)
+    update_spec(Path("best.ckpt"), class_names=("female", "male"), threshold=float(np.mean(probabilities)))
+    ran = doctest.testmod(predictor_module)
+    assert ran.attempted >= 6 and ran.failed == 0
 
 
 def test_files_that_do_not_read_are_named(predictor: Predictor, tmp_path: Path) -> None:

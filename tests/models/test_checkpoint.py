@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
@@ -16,6 +18,7 @@ from gender_lightning.models.checkpoint import (
     ModelSpec,
     Network,
     load_network,
+    no_larger_than,
     read_checkpoint,
     save_weights,
     update_spec,
@@ -152,3 +155,13 @@ def test_a_device_that_is_full_is_the_users_to_mend(net: torch.nn.Module, monkey
     monkeypatch.setattr("os.fdopen", lambda handle, mode: full.open(mode))
     with pytest.raises(UserError, match="could not be written"):
         save_weights(Path("/tmp/never.ckpt"), net.state_dict(), SPEC)
+
+
+def test_what_other_threads_build_does_not_count_against_a_file() -> None:
+    def build() -> list[nn.Linear]:
+        return [nn.Linear(1, 1) for _ in range(1000)]
+
+    with no_larger_than({}, Path("a.ckpt")), ThreadPoolExecutor(1) as threads:
+        threads.submit(build).result()
+    with no_larger_than({}, Path("a.ckpt")), pytest.raises(UserError, match=r"a\.ckpt describes a network far larger"):
+        build()

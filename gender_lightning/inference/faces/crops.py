@@ -14,6 +14,7 @@ from gender_lightning.data.decoding import Framing, frame
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.alignment import align, enlargement, has_celeba_shape, is_framed
 from gender_lightning.inference.faces.face import Box, Detector
+from gender_lightning.models.sharing import one_thread_after_fork
 
 Faces = Literal["auto", "detect", "none"]
 Status = Literal["face", "crop", "no_face"]
@@ -70,6 +71,7 @@ class Cropper:
 
     def crops(self, picture: NDArray[np.uint8]) -> list[Crop]:
         """The faces of a picture, RGB uint8 (H, W, 3), the largest first; none where no face is found."""
+        one_thread_after_fork()
         height, width = picture.shape[:2]
         if self.faces == "none" or (self.faces == "auto" and has_celeba_shape(height, width)):
             return [self.whole(picture)]

@@ -11,6 +11,7 @@ from torchvision.ops import nms, roi_align
 
 from gender_lightning.inference.faces.face import Box, Face, largest_first
 from gender_lightning.inference.faces.mtcnn_nets import load_networks
+from gender_lightning.models.sharing import one_thread_after_fork
 
 _WINDOW = 12  # px of P-Net
 _STEP = 0.709  # between the pyramid's levels: half the area
@@ -38,6 +39,7 @@ class Mtcnn:
     @torch.inference_mode()
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
         """Faces of a picture, RGB uint8 (H, W, 3), the largest first."""
+        one_thread_after_fork()
         pixels = torch.from_numpy(picture if picture.flags.writeable else picture.copy()).permute(2, 0, 1)
         windows, scores = self._propose(pixels)
         if not len(windows):

@@ -1,0 +1,115 @@
+"""Many pictures at once: a row per face, and a row for everything that is not counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gender_lightning.demo.looking import MOST_FACES, look_at
+from gender_lightning.errors import UserError
+from gender_lightning.inference.pictures import Picture
+from gender_lightning.inference.predictor import Predictor
+
+UNREADABLE, NO_FACE, OUT_OF_TIME, SMALLER = "unreadable", "no face", "left out", "smaller faces"
+_REASONS = {
+    UNREADABLE: "unreadable",
+    NO_FACE: "without a face",
+    OUT_OF_TIME: "left out because {note}",
+    SMALLER: f"beyond the {MOST_FACES} largest of a picture",
+}
+_NAMED = 3  # files of each kind that a summary names
+
+
+class Row(NamedTuple):
+    """A face, or something that is not counted.
+
+    Attributes:
+        file: Name without folders.
+        label: Of a face; else why it is not counted: ``unreadable``, ``no face``, ``left out`` or ``smaller faces``.
+        probability: Of male; None for what is not counted.
+        note: What a reader should know.
+        faces: How many are not counted of ``smaller faces``.
+        picture: Number of the file, from 1: several may have the same name.
+    """
+
+    file: str
+    label: str
+    probability: float | None
+    note: str
+    faces: int = 0
+    picture: int = 0
+
+
+def look_at_many(
+    paths: Sequence[str], predictor: Predictor, max_seconds: float, advance: Callable[[int], object] = lambda number: 0
+) -> list[Row]:
+    """Look at pictures until the time is up.
+
+    Args:
+        paths: Files.
+        predictor: The checkpoint's.
+        max_seconds: After which no further picture is begun.
+        advance: Told the number of each picture, from 1, before it is looked at.
+    """
+    rows: list[Row] = []
+    until = time.monotonic() + max_seconds
+    for number, path in enumerate(paths, 1):
+        advance(number)
+        if time.monotonic() < until:
+            rows += (row._replace(picture=number) for row in _rows(path, predictor))
+        else:
+            note = f"the {max_seconds:g} seconds of a batch were over"
+            rows.append(Row(Path(path).name, OUT_OF_TIME, None, note, picture=number))
+    return rows
+
+
+def _rows(path: str, predictor: Predictor) -> Iterator[Row]:
+    name = Path(path).name
+    try:
+        seen = look_at(path, predictor, heat=False)
+    except (UserError, MemoryError) as error:
+        yield Row(name, UNREADABLE, None, said_of(error, path))
+        return
+    if not seen.looks:
+        yield Row(name, NO_FACE, None, "; ".join(seen.notes))
+    for look in seen.looks:
+        note = "; ".join(text for text in (*seen.notes, look.prediction.note) if text)
+        yield Row(name, look.prediction.label, look.prediction.probability, note)
+    if seen.left_out:
+        note = f"{seen.left_out} beyond the {MOST_FACES} largest are not counted"
+        yield Row(name, SMALLER, None, note, seen.left_out)
+
+
+def said_of(error: UserError | MemoryError, picture: Picture) -> str:
+    """An error's message without the place of Gradio's cache, nor the advice that is for data sets."""
+    text = str(error) or "The picture needs more memory than there is."
+    if isinstance(picture, str):
+        text = text.replace(picture, Path(picture).name)
+    return text.replace(" (`gender-lightning data verify` lists all such files)", "")
+
+
+def counted(rows: Sequence[Row]) -> str:
+    """How many faces of how many pictures are counted, as a sentence."""
+    faces = [row for row in rows if row.probability is not None]
+    pictures, of_all = len({row.picture for row in faces}), len({row.picture for row in rows})
+    return f"Counted: {_number(len(faces), 'face')} in {pictures} of {_number(of_all, 'picture')}."
+
+
+def not_counted(rows: Sequence[Row]) -> list[str]:
+    """What is not counted and why: a phrase for each reason, with the first names; empty where everything is."""
+    phrases = []
+    for kind, what in _REASONS.items():
+        of_kind = [row for row in rows if row.probability is None and row.label == kind]
+        if of_kind:
+            names = ", ".join(row.file for row in of_kind[:_NAMED])
+            more = f" and {len(of_kind) - _NAMED} more" if len(of_kind) > _NAMED else ""
+            faces = sum(row.faces for row in of_kind)
+            count = _number(faces, "face") if faces else _number(len(of_kind), "picture")
+            phrases.append(f"{count} {what.format(note=of_kind[0].note)} ({names}{more})")
+    return phrases
+
+
+def _number(count: int, word: str) -> str:
+    return f"1 {word}" if count == 1 else f"{count} {word}s"
