@@ -58,28 +58,28 @@ def look_at_many(
     for number, path in enumerate(paths, 1):
         advance(number)
         if time.monotonic() < until:
-            rows += (row._replace(picture=number) for row in _rows(path, predictor))
+            rows += _rows(path, number, predictor)
         else:
             note = f"the {max_seconds:g} seconds of a batch were over"
             rows.append(Row(Path(path).name, OUT_OF_TIME, None, note, picture=number))
     return rows
 
 
-def _rows(path: str, predictor: Predictor) -> Iterator[Row]:
+def _rows(path: str, number: int, predictor: Predictor) -> Iterator[Row]:
     name = Path(path).name
     try:
         seen = look_at(path, predictor, heat=False)
     except (UserError, MemoryError) as error:
-        yield Row(name, UNREADABLE, None, said_of(error, path))
+        yield Row(name, UNREADABLE, None, said_of(error, path), picture=number)
         return
     if not seen.looks:
-        yield Row(name, NO_FACE, None, "; ".join(seen.notes))
+        yield Row(name, NO_FACE, None, "; ".join(seen.notes), picture=number)
     for look in seen.looks:
         note = "; ".join(text for text in (*seen.notes, look.prediction.note) if text)
-        yield Row(name, look.prediction.label, look.prediction.probability, note)
+        yield Row(name, look.prediction.label, look.prediction.probability, note, picture=number)
     if seen.left_out:
         note = f"{seen.left_out} beyond the {MOST_FACES} largest are not counted"
-        yield Row(name, SMALLER, None, note, seen.left_out)
+        yield Row(name, SMALLER, None, note, seen.left_out, number)
 
 
 def said_of(error: UserError | MemoryError, picture: Picture) -> str:
