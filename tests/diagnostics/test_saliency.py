@@ -15,7 +15,7 @@ from gender_lightning.diagnostics.saliency import find_layer, heat_maps, mean_ma
 from gender_lightning.models.backbones import create_backbone, head_parameters
 from gender_lightning.models.checkpoint import ModelSpec, Network
 
-MENU = sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))
+MENU = [path for path in sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml")) if path.stem != "_base"]
 # the least that each takes; ViT's patches are of 16 px
 SIDES = {"vit_b_16": 64, "googlenet": 64, "vgg19": 64}
 
