@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,8 +198,7 @@ def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
 
 def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
     """The data section with the framing that the weights learned with."""
-    framing = {name: getattr(spec, name) for name in ("image_size", "crop", "zoom", "interpolation")}
-    return data.model_copy(update=framing)
+    return data.model_copy(update=asdict(spec.framing))
 
 
 def _output(config: EvaluateConfig, run: Run | None) -> Path:

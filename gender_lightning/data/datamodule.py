@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.reading import make_data, open_data
@@ -41,7 +41,7 @@ class FaceDataModule(pl.LightningDataModule):
         super().__init__()
         self.config = config
         self.seed = seed
-        self.framing = Framing(config.image_size, config.crop, config.zoom, config.interpolation)
+        self.framing = Framing.of(config)
         self.skipped: list[Skipped] = []
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gender_lightning.data.annotations import Index
-from gender_lightning.data.decoding import Framing, decode, frame_tensor
+from gender_lightning.data.decoding import decode, frame_tensor
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.job import die_with_parent, obey_parent_alone
 

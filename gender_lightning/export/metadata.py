@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -28,13 +29,14 @@ def describe(spec: ModelSpec, card: str) -> dict[str, str]:
         `temperature` (in the graph already), `backbone`, `image_size` (px, in the graph), `framing`, `input`,
         `output`, `version` and `card` (Markdown).
     """
-    framing = {"crop": spec.crop, "zoom": spec.zoom, "interpolation": spec.interpolation}
+    framing = dataclasses.asdict(spec.framing)
+    image_size = framing.pop("image_size")
     return {
         "classes": json.dumps(list(spec.class_names)),
         "threshold": json.dumps(spec.threshold),
         "temperature": json.dumps(spec.temperature),
         "backbone": spec.backbone,
-        "image_size": json.dumps(spec.image_size),
+        "image_size": json.dumps(image_size),
         "framing": json.dumps(framing),
         "test_time_flip": json.dumps(spec.test_time_flip),
         "input": "images: uint8 [batch, 3, height, width], RGB, any height and width, one upright face each",

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from gender_lightning.data.framing import CELEBA, FRAMING_FIELDS, Crop, Framing, Interpolation, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file, write_torch_file
@@ -40,12 +41,11 @@ class ModelSpec:
 
     Attributes:
         backbone: Name as for `create_backbone`.
-        image_size: Side of the network's input in pixels.
+        framing: What of a picture the network sees, and at what size.
+        placement: Where the eyes lie in a typical training picture; None: the training pictures were used as they
+            are, with faces at no known place.
         dropout: Before the head.
         arguments: Further arguments of the backbone's builder: scalars and lists.
-        crop: ``square``, ``lower`` or ``none``, see `data.images.Framing`.
-        zoom: Share of the crop that is kept, in (0, 1].
-        interpolation: ``bilinear`` or ``bicubic``, antialiased.
         mean: Per channel, of pixels in 0..1.
         std: Per channel.
         test_time_flip: Average the logits of an image and its mirror image.
@@ -56,12 +56,10 @@ class ModelSpec:
     """
 
     backbone: str
-    image_size: int
+    framing: Framing
+    placement: Placement | None = CELEBA
     dropout: float = 0.0
     arguments: dict[str, Any] = field(default_factory=dict)
-    crop: str = "square"
-    zoom: float = 1.0
-    interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     test_time_flip: bool = False
@@ -70,9 +68,19 @@ class ModelSpec:
     temperature: float = 1.0
     package_version: str = field(default_factory=package_version)
 
+    def __post_init__(self) -> None:
+        assert isinstance(self.framing, Framing), self.framing
+
+    @property
+    def image_size(self) -> int:
+        """Side of the network's input in pixels."""
+        return self.framing.image_size
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain scalars, lists and dictionaries, as `from_dict` takes them."""
+        """Plain scalars, lists and dictionaries, as `from_dict` takes them; the fields of the framing among them."""
         plain = dataclasses.asdict(self)
+        plain |= plain.pop("framing")
+        plain["placement"] = None if self.placement is None else self.placement.to_list()
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
     @classmethod
@@ -97,7 +105,10 @@ class ModelSpec:
                 f"by gender_lightning {version}, read by {package_version()}). Use the version that wrote it."
             )
         fields: dict[str, Any] = {name: tuple(v) if name in _TUPLES else v for name, v in values.items()}
-        return cls(**fields)
+        framing = Framing(**{name: fields.pop(name) for name in FRAMING_FIELDS if name in fields})
+        if fields.get("placement") is not None:
+            fields["placement"] = Placement.from_list(fields["placement"])
+        return cls(framing=framing, **fields)
 
 
 def _shown(value: object) -> str:
@@ -138,6 +149,18 @@ def _scalar(value: object) -> bool:
     return isinstance(value, bool) or _number(-_MOST, _MOST)(value) or value == "" or _text(value)
 
 
+def _placement(value: object) -> bool:
+    """Whether these are a height, a width and two eyes within them, apart from each other."""
+    if value is None:
+        return True
+    if not _several(_number(0, _MOST_PIXELS), 6)(value):
+        return False
+    assert isinstance(value, list | tuple)
+    height, width, left_x, left_y, right_x, right_y = value
+    inside = max(left_y, right_y) <= height and max(left_x, right_x) <= width
+    return inside and isinstance(height, int) and isinstance(width, int) and min(height, width, right_x - left_x) >= 1
+
+
 _MOST = 1e9
 _MOST_PIXELS = 2048  # of a side, as in the configuration
 _TUPLES = ("mean", "std", "class_names")
@@ -146,9 +169,10 @@ _CHECKS: dict[str, Any] = {
     "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_PIXELS,
     "dropout": _number(0, 1),
     "arguments": lambda value: isinstance(value, dict) and all(map(_text, value)) and _plain(value),
-    "crop": lambda value: isinstance(value, str) and value in ("square", "lower", "none"),
+    "crop": lambda value: isinstance(value, str) and value in get_args(Crop),
     "zoom": _number(0, 1, above=True),
-    "interpolation": lambda value: isinstance(value, str) and value in ("bilinear", "bicubic"),
+    "interpolation": lambda value: isinstance(value, str) and value in get_args(Interpolation),
+    "placement": _placement,
     "mean": _several(_number(-math.inf, math.inf), 3),
     "std": _several(_number(0, math.inf, above=True), 3),
     "test_time_flip": lambda value: isinstance(value, bool),
@@ -157,7 +181,7 @@ _CHECKS: dict[str, Any] = {
     "temperature": _number(0, math.inf, above=True),
     "package_version": _text,
 }
-assert _CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)}
+assert _CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)} - {"framing"} | {*FRAMING_FIELDS}
 
 
 def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -> None:

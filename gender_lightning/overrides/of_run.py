@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gender_lightning.data.framing import FRAMING_FIELDS
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.runs import Run
-
-# The framing of a picture belongs to the weights that learned it.
-_FRAMING = ("image_size", "crop", "zoom", "interpolation")
 
 
 def with_data_of_run(overrides: list[str]) -> list[str]:
@@ -25,7 +23,7 @@ def with_data_of_run(overrides: list[str]) -> list[str]:
     problems = [
         f"{text}: the framing belongs to the checkpoint and cannot be changed here. Leave it out."
         for text in overrides
-        if text.partition("=")[0].lstrip("+~") in {f"data.{name}" for name in _FRAMING}
+        if text.partition("=")[0].lstrip("+~") in {f"data.{name}" for name in FRAMING_FIELDS}
     ]
     if problems:
         raise UserErrors(problems)

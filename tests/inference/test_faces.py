@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gender_lightning.data.decoding import Framing, frame
+from gender_lightning.data.decoding import frame
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces import yunet
 from gender_lightning.inference.faces.alignment import EYES, align, has_celeba_shape, is_framed

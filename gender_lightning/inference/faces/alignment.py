@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.inference.faces.face import Face, Point
 
 WIDTH, HEIGHT = 178, 218

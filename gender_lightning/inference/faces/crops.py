@@ -10,7 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.data.decoding import Framing, frame
+from gender_lightning.data.decoding import frame
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.alignment import align, enlargement, has_celeba_shape, is_framed
 from gender_lightning.inference.faces.face import Box, Detector
