@@ -29,6 +29,8 @@ from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware, resolve_hardware
+from gender_lightning.inference.faces.crops import Faces
+from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
 from gender_lightning.overrides.of_run import check_drawn
@@ -101,7 +103,8 @@ def prepare(config: EvaluateConfig) -> Setting:
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)
-    data = FaceDataModule(_framed_as(config.data, network.spec))
+    finder = finder_of(network.spec, faces_of(config.faces, config.data, run))
+    data = FaceDataModule(_framed_as(config.data, network.spec), finder=finder)
     _refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
@@ -177,6 +180,20 @@ def _trained(run: Run | None) -> dict[str, Any]:
     section = {} if run is None else run.config().get("data", {})
     assert isinstance(section, dict)
     return section
+
+
+def faces_of(faces: Faces | None, data: DataConfig, run: Run | None) -> Faces:
+    """How faces are looked for in a data set where the command does not say.
+
+    The run's own data are used as in training, CelebA and drawn faces as they are. Another folder's pictures may be of
+    any kind: they are treated as `predict` treats them.
+    """
+    if faces is not None:
+        return faces
+    if run is not None and _is_own_data(data, run):
+        own: Faces = run.config().get("faces", "none")
+        return own
+    return "auto" if data.name == "folder" else "none"
 
 
 def _is_own_data(data: DataConfig, run: Run | None) -> bool:

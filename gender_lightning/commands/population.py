@@ -81,7 +81,9 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) 
     detector = None
     if config.faces != "none":
         detector = load_detector(config.face_model, config.min_face)
-    cropper = Cropper(judge.network.spec.framing, config.faces, detector)
+    cropper = Cropper.of(judge.network.spec, config.faces, detector)
+    if cropper.remark:
+        console.print(cropper.remark, markup=False)
     workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
     chunk = 1 if source.is_endless else _FRAMES if source.has_frames else config.batch_size
     total = source.count() or 0

@@ -52,6 +52,8 @@ def predict(config: PredictConfig) -> Counter[str]:
     least = least_confidence(checkpoint, network.spec, config.min_confidence, config.target_accuracy)
     hardware = _hardware(config, checkpoint)
     cropper = _cropper(config, network.spec)
+    if cropper.remark:
+        console.print(cropper.remark, markup=False)
     if config.engine == "ray":
         from gender_lightning.inference.stream.ray_engine import RayJob, check_installed
 
@@ -136,7 +138,7 @@ def _cropper(config: PredictConfig, spec: Any) -> Cropper:
     detector = None
     if config.faces != "none":
         detector = load_detector(config.face_model, config.min_face)
-    return Cropper(spec.framing, config.faces, detector)
+    return Cropper.of(spec, config.faces, detector)
 
 
 def _annotator(config: PredictConfig) -> Annotator | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -31,10 +32,15 @@ class Batch(NamedTuple):
     indices: Tensor
 
 
+# From a picture, RGB uint8 (H, W, 3), and its id to what is framed of it.
+Cut = Callable[[NDArray[np.uint8], bytes], NDArray[np.uint8]]
+
+
 class FaceDataset(Dataset[Batch]):
     """The pictures of an index, decoded and framed on request."""
 
-    def __init__(self, index: Index, store: ImageStore, framing: Framing) -> None:
+    def __init__(self, index: Index, store: ImageStore, framing: Framing, cut: Cut | None = None) -> None:
+        self.cut = cut
         self.index = index
         self.store = store
         self.framing = framing
@@ -53,6 +59,8 @@ class FaceDataset(Dataset[Batch]):
         for place, row in enumerate(rows):
             image_id = self.index.image_ids[row]
             image = decode(self.store.read(image_id), path=self.store.describe(image_id))
+            if self.cut is not None:
+                image = self.cut(image, bytes(image_id))
             images[place] = frame_tensor(image, self.framing)
         indices = np.asarray(rows, dtype=np.int64)
         labels = self.index.labels[indices].astype(np.int64)

@@ -71,7 +71,7 @@ class Predictor:
         self.network = network.eval()
         self.spec: ModelSpec = network.spec
         self.framing = network.spec.framing
-        self.cropper = cropper or Cropper(self.framing)
+        self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
         self._channel_order = ChannelOrder()
 
@@ -229,7 +229,7 @@ def load(
     detector = None
     if face_model is not None or min_face is not None:
         detector = load_detector(face_model, min_face)
-    return Predictor(network, Cropper(network.spec.framing, faces, detector), least)
+    return Predictor(network, Cropper.of(network.spec, faces, detector), least)
 
 
 def _device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +21,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file, write_torch_file
 from gender_lightning.models.weights import bare_names
+from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
 __all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "save_weights",
@@ -204,8 +205,9 @@ def update_spec(path: Path, **changes: Any) -> None:
     path = checkpoint_file(path)
     content = read_torch_file(path)
     _check_ours(path, content)
-    content[KEY] = ModelSpec.from_dict({**content[KEY], **changes}).to_dict()
-    write_torch_file(path, content)
+    described = {**content[KEY], **changes}
+    ModelSpec.from_dict(described)
+    write_torch_file(path, {**content, KEY: described})
 
 
 def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
@@ -223,7 +225,23 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     path = checkpoint_file(path)
     content = read_torch_file(path)
     _check_ours(path, content)
-    return ModelSpec.from_dict(content[KEY]), bare_names(content["state_dict"])
+    spec = ModelSpec.from_dict(content[KEY])
+    if "placement" not in content[KEY]:
+        spec = replace(spec, placement=_placement_before(path))
+    return spec, bare_names(content["state_dict"])
+
+
+def _placement_before(path: Path) -> Placement | None:
+    """Of a checkpoint that was written before placements: none for a run on a folder, CelebA's otherwise.
+
+    Only the run directory knows what the training pictures were.
+    """
+    run = path.absolute().parent.parent
+    if not (run / "run.json").is_file() or not (run / "config.yaml").is_file():
+        return CELEBA
+    config = read_yaml(run / "config.yaml")
+    data = config.get("data") if isinstance(config, dict) else None
+    return None if isinstance(data, dict) and data.get("name") == "folder" else CELEBA
 
 
 def _check_ours(path: Path, content: Mapping[str, Any]) -> None:

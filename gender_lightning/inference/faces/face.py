@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Point = tuple[float, float]
+from gender_lightning.data.framing import Point
 
 
 @dataclass(frozen=True)
