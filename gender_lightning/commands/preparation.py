@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,12 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         config.augmentation,
         config.loss,
         framing=data.framing,
-        placement=_placement(config, data),
         seed=config.seed,
         class_counts=data.class_counts("train"),
         fetch_weights=checkpoint is None,  # which holds them
         transforms=transforms,
     )
+    model.spec = replace(model.spec, placement=_placement(config, data))
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
     return Parts(hardware, data, model)

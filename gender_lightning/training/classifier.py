@@ -19,7 +19,7 @@ from gender_lightning.config import (
     SchedulerConfig,
 )
 from gender_lightning.data.dataset import Batch
-from gender_lightning.data.framing import CELEBA, Framing, Placement
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.models.backbones import (
@@ -69,7 +69,6 @@ class GenderClassifier(pl.LightningModule):
         loss: LossConfig,
         *,
         framing: Framing,
-        placement: Placement | None = CELEBA,
         seed: int = 1,
         class_counts: tuple[int, int] | None = None,
         fetch_weights: bool = True,
@@ -84,7 +83,6 @@ class GenderClassifier(pl.LightningModule):
             augmentation: Of training batches, on the device.
             loss: Which loss, with its settings.
             framing: How the data module cuts images; travels with the checkpoint.
-            placement: Where faces lie in the training pictures; travels with the checkpoint too.
             seed: Augmentation, mixing and dropout are a function of it, of the step, and of the image.
             class_counts: Training images of (female, male), for balanced class weights.
             transforms: Of training batches beside `augmentation`, see `Augment`.
@@ -105,7 +103,7 @@ class GenderClassifier(pl.LightningModule):
             image_size=framing.image_size,
             arguments=model.arguments,
         )
-        self.spec = _make_spec(model, framing, placement)
+        self.spec = _make_spec(model, framing)
         settings = augmentation_settings(augmentation)
         if settings.progressive and fixed_image_size(self.net) is not None:
             raise UserError(f"{model.name} takes one image size only. Set augmentation.progressive=[].")
@@ -303,12 +301,11 @@ class GenderClassifier(pl.LightningModule):
             self._only_validates = True
 
 
-def _make_spec(model: ModelConfig, framing: Framing, placement: Placement | None) -> ModelSpec:
+def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
     mean, std = normalisation(model.name, model.pretrained)
     return ModelSpec(
         backbone=model.name,
         framing=framing,
-        placement=placement,
         dropout=model.dropout,
         arguments=dict(model.arguments),
         mean=mean,
