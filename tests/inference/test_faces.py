@@ -145,10 +145,26 @@ def test_a_picture_of_celebas_shape_is_judged_by_its_face() -> None:
     assert crop.status == "face"
 
 
-def test_a_bystander_in_a_crop_has_a_row_of_its_own() -> None:
+def test_a_bystander_has_a_row_of_its_own_unless_the_picture_is_a_crop() -> None:
     both = Fixed(face(*CELEBA.eyes), face((140, 40), (152, 40)))
-    crops = Cropper(FRAMING, "auto", both).crops(np.zeros((218, 178, 3), np.uint8))
+    (crop,) = Cropper(FRAMING, "auto", both).crops(np.zeros((218, 178, 3), np.uint8))
+    assert crop.status == "crop"
+    large = Fixed(*(face(*((5 * x, 5 * y) for x, y in found.eyes)) for found in both.faces))
+    crops = Cropper(FRAMING, "auto", large).crops(np.zeros((1090, 890, 3), np.uint8))
     assert [crop.status for crop in crops] == ["crop", "face"]
+
+
+def test_a_crop_is_confirmed_without_a_search(
+    hopper: np.ndarray, mtcnn: Mtcnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = mtcnn.detect(hopper)
+    tight = align(hopper, found, TIGHT)
+    monkeypatch.setattr(mtcnn, "detect", lambda picture: [])
+    for placement in (CELEBA, TIGHT):
+        (crop,) = Cropper(FRAMING, "auto", mtcnn, placement).crops(align(hopper, found, placement))
+        assert (crop.status, crop.note) == ("crop", "")
+    (crop,) = Cropper(FRAMING, "auto", mtcnn).crops(tight)  # of another framing: it would be searched
+    assert "no face found" in crop.note
 
 
 def test_pictures_without_a_face() -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
-from gender_lightning.inference.faces.alignment import align, enlargement, is_crop_sized, is_framed
-from gender_lightning.inference.faces.face import Box, Detector, Face
+from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
@@ -57,7 +57,7 @@ class Cropper:
 
     1. the training pictures were used as they are, with faces at no known place (`Placement` is None); or
     2. its largest face has the eyes where the training pictures have them, within half the distance between the eyes
-       (further faces are treated as by ``detect``); or
+       (in a picture of more than twice a training picture's size further faces are treated as by ``detect``); or
     3. no face is found in it, and it is at most twice as large as a training picture.
     """
 
@@ -118,15 +118,28 @@ class Cropper:
         """What `crops` cuts out, without cutting it."""
         if not self.detects:
             return [Choice(None)]
+        small = is_crop_sized(picture.shape[0], picture.shape[1], self.placement)
+        if self.faces == "auto" and small and self._confirmed(picture):
+            return [Choice(None)]
         found = self.detector.detect(picture)
         chosen = [Choice(face, _note(face)) for face in found]
         if self.faces == "auto":
-            height, width = picture.shape[:2]
-            if not found and is_crop_sized(height, width, self.placement):
+            if not found and small:
                 return [Choice(None, "no face found in it, taken for a face crop")]
-            if found and is_framed(found[0], height, width, self.framing, self.placement):
-                return [Choice(None), *chosen[1:]]
+            if found and self._is_framed(picture, found[0]):
+                return [Choice(None), *([] if small else chosen[1:])]
         return chosen
+
+    def _confirmed(self, picture: NDArray[np.uint8]) -> bool:
+        """Whether a look at the expected place alone shows that this is a crop as in training."""
+        if not isinstance(self.detector, Confirms):
+            return False
+        eyes = expected_eyes(picture.shape[0], picture.shape[1], self.framing, self.placement)
+        face = self.detector.confirm(picture, eyes)
+        return face is not None and self._is_framed(picture, face)
+
+    def _is_framed(self, picture: NDArray[np.uint8], face: Face) -> bool:
+        return is_framed(face, picture.shape[0], picture.shape[1], self.framing, self.placement)
 
     def aligned(self, picture: NDArray[np.uint8], choice: Choice) -> NDArray[np.uint8]:
         """The picture with the face where the training pictures have it, still to be framed."""
