@@ -193,7 +193,7 @@ def faces_of(faces: Faces | None, data: DataConfig, run: Run | None) -> Faces:
     if run is not None and _is_own_data(data, run):
         own: Faces = run.config().get("faces", "none")
         return own
-    return "auto" if data.name == "folder" else "none"
+    return "auto" if KINDS[data.name].placement is None else "none"
 
 
 def _is_own_data(data: DataConfig, run: Run | None) -> bool:

@@ -132,8 +132,9 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
 
 def _placement(config: TrainConfig, data: FaceDataModule) -> Placement | None:
     """Where faces lie in the training pictures; the first process alone writes it into checkpoints."""
-    if config.data.name != "folder" or config.faces != "none" or not is_first_process():
-        return CELEBA
+    known = CELEBA if config.faces != "none" else KINDS[config.data.name].placement
+    if known is not None or not is_first_process():
+        return known
     train = data.dataset("train")
     rows = np.random.default_rng(0).choice(len(train), min(SAMPLE, len(train)), replace=False)
     ids = train.index.image_ids[np.sort(rows)]
