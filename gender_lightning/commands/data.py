@@ -13,7 +13,7 @@ from rich.table import Table
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data import catalogue, inspection
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.selection import check_identities_disjoint
 from gender_lightning.errors import UserError

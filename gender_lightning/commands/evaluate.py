@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware, resolve_hardware
+from gender_lightning.inference.faces.crops import Faces
+from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
 from gender_lightning.overrides.of_run import check_drawn
@@ -101,7 +103,8 @@ def prepare(config: EvaluateConfig) -> Setting:
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)
-    data = FaceDataModule(_framed_as(config.data, network.spec))
+    finder = finder_of(network.spec, faces_of(config.faces, config.data, run))
+    data = FaceDataModule(_framed_as(config.data, network.spec), finder=finder)
     _refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
@@ -179,6 +182,20 @@ def _trained(run: Run | None) -> dict[str, Any]:
     return section
 
 
+def faces_of(faces: Faces | None, data: DataConfig, run: Run | None) -> Faces:
+    """How faces are looked for in a data set where the command does not say.
+
+    The run's own data are used as in training, CelebA and drawn faces as they are. Another folder's pictures may be of
+    any kind: they are treated as `predict` treats them.
+    """
+    if faces is not None:
+        return faces
+    if run is not None and _is_own_data(data, run):
+        own: Faces = run.config().get("faces", "none")
+        return own
+    return "auto" if KINDS[data.name].placement is None else "none"
+
+
 def _is_own_data(data: DataConfig, run: Run | None) -> bool:
     """Whether the model was trained on these data; a copy of CelebA is CelebA, and without a run it is assumed."""
     if run is None:
@@ -198,8 +215,7 @@ def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
 
 def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
     """The data section with the framing that the weights learned with."""
-    framing = {name: getattr(spec, name) for name in ("image_size", "crop", "zoom", "interpolation")}
-    return data.model_copy(update=framing)
+    return data.model_copy(update=asdict(spec.framing))
 
 
 def _output(config: EvaluateConfig, run: Run | None) -> Path:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.table import Table
 
 from gender_lightning.benchmarks.timing import take_turns
+from gender_lightning.commands.evaluate import faces_of
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
 from gender_lightning.console import console
@@ -26,6 +28,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.export import checking, files
 from gender_lightning.export.graph import capture
 from gender_lightning.export.metadata import describe, model_card
+from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
 from gender_lightning.runs import Run
 
@@ -35,11 +38,12 @@ _SPEED_BATCH, _SPEED_REPEATS = 32, 5
 
 @dataclass(frozen=True)
 class Faces:
-    """What the file is checked on: pictures as they are, and where they come from."""
+    """What the file is checked on: pictures or the faces cut out of them, and where they come from."""
 
     pictures: list[checking.Picture]
     source: str
     labelled: tuple[Index, ImageStore] | None
+    finder: Located | None = None
 
 
 def main(values: dict[str, Any]) -> None:
@@ -58,8 +62,8 @@ def export(config: ExportConfig) -> Path:
         files.require_onnx()
     predictor = load(config.checkpoint, device="cpu")
     output = _output(config, predictor)
-    faces = _faces(config)
     run = Run.of(Path(config.checkpoint))
+    faces = _faces(config, finder_of(predictor.spec, faces_of(config.faces, config.data, run)))
     metadata = describe(predictor.spec, model_card(predictor.spec, run.path if run else None))
     with _scratch(output) as folder:
         made = Path(folder) / output.name
@@ -105,14 +109,14 @@ def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:
         raise UserError(f"{output} cannot be written: {error.strerror}. Choose another place: output=...") from error
 
 
-def _faces(config: ExportConfig) -> Faces:
+def _faces(config: ExportConfig, finder: Located | None) -> Faces:
     """Pictures of the data set; drawn ones where it is not there."""
     try:
         index, store = open_data(config.data)
         index = index.select(index.split(config.split))
         if len(index):
-            pictures = checking.pictures_of(index, store, config.images)
-            return Faces(pictures, f"pictures of {config.data.name} {config.split}", (index, store))
+            pictures = checking.pictures_of(index, store, config.images, finder)
+            return Faces(pictures, f"pictures of {config.data.name} {config.split}", (index, store), finder)
         missing = f"the {config.split} split has no images"
     except UserError as error:
         missing = str(error).splitlines()[0].rstrip(".")
@@ -151,8 +155,8 @@ def _quantize(config: ExportConfig, predictor: Predictor, made: Path, faces: Fac
     index, store = faces.labelled
     target = made.with_name("int8.onnx")
     with console.status("quantising"):
-        quantize(made, target, _calibration_faces(config, predictor))
-    dataset = FaceDataset(index, store, predictor.framing)
+        quantize(made, target, _calibration_faces(config, predictor, faces.finder))
+    dataset = FaceDataset(index, store, predictor.framing, faces.finder)
     table = Table("", title=f"{len(index):,} faces of {config.data.name} {config.split}", title_style="")
     for column in ("accuracy", "balanced", "MB"):
         table.add_column(column, justify="right")
@@ -170,14 +174,14 @@ def _quantize(config: ExportConfig, predictor: Predictor, made: Path, faces: Fac
     return target
 
 
-def _calibration_faces(config: ExportConfig, predictor: Predictor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _calibration_faces(config: ExportConfig, predictor: Predictor, finder: Located | None) -> NDArray[np.uint8]:
     """Framed faces of train, uint8 (N, 3, S, S): not those that the accuracy is measured on."""
     index, store = open_data(config.data)
     rows = index.split("train")
     if not len(rows):
         raise UserError("The train split has no images, and 8-bit ranges are measured there. Give other data=...")
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), config.calibration_images)).round().astype(np.intp)]
-    dataset = FaceDataset(index, store, predictor.framing)
+    dataset = FaceDataset(index, store, predictor.framing, finder)
     return dataset.__getitems__([int(row) for row in rows]).images.numpy()
 
 

@@ -22,7 +22,6 @@ from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.hardware import available_cores, resolve_hardware
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.population import Counted, Crowd, count
-from gender_lightning.inference.predictor import framing_of
 from gender_lightning.inference.stream.local import Judge, predict_stream
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import ModelSpec, load_network
@@ -82,7 +81,9 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) 
     detector = None
     if config.faces != "none":
         detector = load_detector(config.face_model, config.min_face)
-    cropper = Cropper(framing_of(judge.network.spec), config.faces, detector)
+    cropper = Cropper.of(judge.network.spec, config.faces, detector)
+    if cropper.remark:
+        console.print(cropper.remark, markup=False)
     workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
     chunk = 1 if source.is_endless else _FRAMES if source.has_frames else config.batch_size
     total = source.count() or 0

@@ -19,7 +19,6 @@ from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import least_confidence
 from gender_lightning.inference.faces.crops import Cropper, load_detector
-from gender_lightning.inference.predictor import framing_of
 from gender_lightning.inference.stream.annotate import Annotator
 from gender_lightning.inference.stream.items import Judged
 from gender_lightning.inference.stream.local import Judge, predict_stream
@@ -53,6 +52,8 @@ def predict(config: PredictConfig) -> Counter[str]:
     least = least_confidence(checkpoint, network.spec, config.min_confidence, config.target_accuracy)
     hardware = _hardware(config, checkpoint)
     cropper = _cropper(config, network.spec)
+    if cropper.remark:
+        console.print(cropper.remark, markup=False)
     if config.engine == "ray":
         from gender_lightning.inference.stream.ray_engine import RayJob, check_installed
 
@@ -137,7 +138,7 @@ def _cropper(config: PredictConfig, spec: Any) -> Cropper:
     detector = None
     if config.faces != "none":
         detector = load_detector(config.face_model, config.min_face)
-    return Cropper(framing_of(spec), config.faces, detector)
+    return Cropper.of(spec, config.faces, detector)
 
 
 def _annotator(config: PredictConfig) -> Annotator | None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 
 from gender_lightning import building
 from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.decoding import decode
+from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.hardware import Hardware
+from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.faces.located import Located
+from gender_lightning.inference.faces.training_faces import SAMPLE, measure_placement
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
@@ -97,7 +103,8 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     extra = config.augmentation.extra.values()
     transforms = [building.build(section, building.AUGMENTATION, allowed=config.packages) for section in extra]
     _check_optimizer(config)
-    data = FaceDataModule(config.data, seed=config.seed)
+    finder = None if config.faces == "none" else Located(Cropper(Framing.of(config.data), config.faces))
+    data = FaceDataModule(config.data, seed=config.seed, finder=finder)
     if skipped is not None:
         data.skip_as_before(skipped)
     if is_first_process():
@@ -117,9 +124,31 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         fetch_weights=checkpoint is None,  # which holds them
         transforms=transforms,
     )
+    model.spec = replace(model.spec, placement=_placement(config, data))
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
     return Parts(hardware, data, model)
+
+
+def _placement(config: TrainConfig, data: FaceDataModule) -> Placement | None:
+    """Where faces lie in the training pictures; the first process alone writes it into checkpoints."""
+    known = CELEBA if config.faces != "none" else KINDS[config.data.name].placement
+    if known is not None or not is_first_process():
+        return known
+    train = data.dataset("train")
+    rows = np.random.default_rng(0).choice(len(train), min(SAMPLE, len(train)), replace=False)
+    ids = train.index.image_ids[np.sort(rows)]
+    pictures = (decode(train.store.read(image_id), path=train.store.describe(image_id)) for image_id in ids)
+    placement = measure_placement(pictures, data.framing, load_detector())
+    if placement is None:
+        log.info("The training pictures show faces at no common place: predict uses pictures as they are.")
+    else:
+        said = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in placement.eyes)
+        log.info(
+            "The eyes of the training pictures lie at %s of %d x %d px: predict aligns faces that lie elsewhere.",
+            said, placement.width, placement.height,
+        )  # fmt: skip
+    return placement
 
 
 def _check_optimizer(config: TrainConfig) -> None:

@@ -51,6 +51,10 @@ class TrainConfig(Section):
     run_dir: str = Field(min_length=1, description="run directory, which must not exist yet")
     resume: str | None = Field(description="run directory to continue, with its own configuration; null: a new run")
     test: bool = Field(description="test the best checkpoint once at the end")
+    faces: Literal["auto", "detect", "none"] = Field(
+        default="none",
+        description="none: pictures as they are; detect: faces found and aligned as CelebA's; auto: where needed",
+    )
     packages: list[str] = Field(
         description="your own importable packages: their classes by _target_, their networks by timm/<name>"
     )
@@ -127,6 +131,10 @@ class EvaluateConfig(Section):
         description="folder of the results; null: <run directory>/evaluation/<data>-<split>",
     )
     split: Split = Field(description="part of the data to evaluate")
+    faces: Literal["auto", "detect", "none"] | None = Field(
+        default=None,
+        description="as in predict; null: as trained for the run's own data, auto for other folders, else none",
+    )
     resamples: Annotated[int, Field(ge=100)] = Field(
         description="resamples of the bootstrap over persons behind every interval"
     )
@@ -304,6 +312,9 @@ class ExportConfig(Section):
     )
     data: DataConfig
     split: Split = Field(description="part of the data on which the file is checked")
+    faces: Literal["auto", "detect", "none"] | None = Field(
+        default=None, description="how faces are found in these pictures, as in evaluate"
+    )
     images: Count = Field(description="pictures on which the file must agree with the checkpoint to 1e-4")
     batch_sizes: Annotated[list[Count], Field(min_length=1)] = Field(description="batch sizes of that check")
     calibration_images: Count = Field(description="images of train from which the 8-bit ranges come")

@@ -12,18 +12,19 @@ Size = Annotated[int | float, Field(ge=0, le=10**9)]
 
 
 class Sizes(Section):
-    """Images per split: counts (`4000`), or fractions of all (`0.8`)."""
+    """Images per split: counts (`4000`), or fractions of all (`0.8`). `1` is one image, `1.0` is all of them."""
 
-    train: Size = Field(description="images to learn from: a count, or a fraction of all")
-    valid: Size = Field(description="images to choose on: a count, or a fraction of all")
-    test: Size = Field(description="images to test on: a count, or a fraction of all")
+    train: Size = Field(description="images to learn from: a count, or a fraction of all (1 is one image, 1.0 is all)")
+    valid: Size = Field(description="images to choose on: a count, or a fraction of all (1 is one image, 1.0 is all)")
+    test: Size = Field(description="images to test on: a count, or a fraction of all (1 is one image, 1.0 is all)")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Sizes:
         values = (self.train, self.valid, self.test)
         kinds = {type(value) for value in values if value != 0}
         if len(kinds) > 1:
-            raise ValueError("must be three counts (4000) or three fractions (0.8), not a mixture")
+            hint = " (1 is one image, 1.0 all of them)" if 1 in values else ""
+            raise ValueError(f"must be three counts (4000) or three fractions (0.8), not a mixture{hint}")
         if kinds == {float} and sum(values) > 1 + 1e-9:
             raise ValueError(f"fractions add up to {sum(values):g}, which is more than 1")
         return self
@@ -82,7 +83,9 @@ class FolderData(_Data):
     """root/{train,valid,test}/{female,male}/, or root/{female,male}/ with a seeded, stratified split."""
 
     name: Literal["folder"] = Field(description="kind of data")
-    sizes: Sizes = Field(description="sizes of the seeded, stratified split where there are no split folders")
+    sizes: Sizes = Field(
+        description="sizes of the seeded, stratified split where there are no split folders; 1 is one image, 1.0 all"
+    )
 
 
 class SyntheticData(_Data):

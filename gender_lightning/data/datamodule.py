@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.reading import make_data, open_data
@@ -27,6 +29,18 @@ if TYPE_CHECKING:
 EVALUATION_FACTOR = 2  # without gradients and optimizer a batch twice the size fits
 
 
+class Finder(Protocol):
+    """Finds the faces of a data set, and cuts them out of its pictures; can be pickled and forked."""
+
+    def find(self, index: Index, store: ImageStore) -> list[Skipped]:
+        """Look at every picture; those without a face."""
+        ...
+
+    def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
+        """What is framed of a picture: see `dataset.Cut`."""
+        ...
+
+
 class FaceDataModule(pl.LightningDataModule):
     """Faces in batches of uint8, the same whatever the number of workers and ranks.
 
@@ -35,13 +49,15 @@ class FaceDataModule(pl.LightningDataModule):
     Args:
         config: The ``data`` section.
         seed: Of the order of the training batches.
+        finder: Finds the faces in the pictures; None: pictures are used as they are.
     """
 
-    def __init__(self, config: DataConfig, *, seed: int = 1) -> None:
+    def __init__(self, config: DataConfig, *, seed: int = 1, finder: Finder | None = None) -> None:
         super().__init__()
+        self._finder = finder
         self.config = config
         self.seed = seed
-        self.framing = Framing(config.image_size, config.crop, config.zoom, config.interpolation)
+        self.framing = Framing.of(config)
         self.skipped: list[Skipped] = []
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
@@ -77,11 +93,15 @@ class FaceDataModule(pl.LightningDataModule):
         index, store = open_data(self.config)
         if self.config.on_error == "skip":
             index = self._without_unreadable(index, store, only)
+        if self._finder is not None:
+            faceless = self._finder.find(index if only is None else index.select(index.split(only)), store)
+            self.skipped = [*self.skipped, *faceless]
+            index = without(index, faceless)
         for split in SPLITS:
             part = index.select(index.split(split))
             if len(part):
                 check_classes(part, split)
-            self._datasets[split] = FaceDataset(part, store, self.framing)
+            self._datasets[split] = FaceDataset(part, store, self.framing, self._finder)
 
     def state_dict(self) -> dict[str, Any]:
         """Where in the order the training is; on every rank the same."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from gender_lightning.data.annotations import Index
-from gender_lightning.data.decoding import Framing, decode, frame_tensor
+from gender_lightning.data.decoding import decode, frame_tensor
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.job import die_with_parent, obey_parent_alone
 
@@ -30,10 +32,15 @@ class Batch(NamedTuple):
     indices: Tensor
 
 
+# From a picture, RGB uint8 (H, W, 3), and its id to what is framed of it.
+Cut = Callable[[NDArray[np.uint8], bytes], NDArray[np.uint8]]
+
+
 class FaceDataset(Dataset[Batch]):
     """The pictures of an index, decoded and framed on request."""
 
-    def __init__(self, index: Index, store: ImageStore, framing: Framing) -> None:
+    def __init__(self, index: Index, store: ImageStore, framing: Framing, cut: Cut | None = None) -> None:
+        self.cut = cut
         self.index = index
         self.store = store
         self.framing = framing
@@ -52,6 +59,8 @@ class FaceDataset(Dataset[Batch]):
         for place, row in enumerate(rows):
             image_id = self.index.image_ids[row]
             image = decode(self.store.read(image_id), path=self.store.describe(image_id))
+            if self.cut is not None:
+                image = self.cut(image, bytes(image_id))
             images[place] = frame_tensor(image, self.framing)
         indices = np.asarray(rows, dtype=np.int64)
         labels = self.index.labels[indices].astype(np.int64)

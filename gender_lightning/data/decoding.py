@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import simplejpeg
@@ -15,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 
-Crop = Literal["square", "lower", "none"]
-Interpolation = Literal["bilinear", "bicubic"]
 ORIENTATION = 0x0112  # EXIF tag
 MOST_PIXELS = 120_000_000  # 360 MB as RGB: phones take 108 megapixels, a decompression bomb claims more
 # Pillow knows thirty more, of which some are scripts for other programs (EPS is handed to Ghostscript).
@@ -28,40 +25,6 @@ PILLOW_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError,
     MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Framing:
-    """The part of a picture that is used, and its size: one reference for training, prediction and export.
-
-    Attributes:
-        image_size: Side of the result in pixels.
-        crop: ``square``: the centred square of the short side; ``lower``: that square halfway between the centre and
-            the lower edge, since CelebA's framing shows more above the head than most; ``none``: the whole picture,
-            stretched.
-        zoom: Fraction (0, 1] of that crop that is kept, about its centre.
-        interpolation: Of the resize, which is always antialiased.
-    """
-
-    image_size: int
-    crop: Crop = "square"
-    zoom: float = 1.0
-    interpolation: Interpolation = "bilinear"
-
-    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Top, left, height and width in whole pixels of the part that is kept (>= 1 px each way).
-
-        The corner is rounded as in torchvision's ``center_crop``.
-        """
-        if self.crop == "none":
-            height_kept, width_kept = height, width
-        else:
-            height_kept = width_kept = min(height, width)
-        lowered = 0.25 * (height - height_kept) if self.crop == "lower" else 0.0
-        height_kept = max(1, round(height_kept * self.zoom))
-        width_kept = max(1, round(width_kept * self.zoom))
-        top = round((height - height_kept) / 2 + lowered)
-        return top, round((width - width_kept) / 2), height_kept, width_kept
 
 
 def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:

@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 
 from gender_lightning.data.annotations import SUBFOLDERS
 from gender_lightning.data.archive import Archive
-from gender_lightning.data.decoding import Crop, Framing, Interpolation, decode, frame, frame_tensor
+from gender_lightning.data.decoding import decode, frame, frame_tensor
 from gender_lightning.errors import UserError
 
 __all__ = [
-    "Crop",
     "FolderStore",
-    "Framing",
     "ImageStore",
-    "Interpolation",
     "ZipStore",
     "decode",
     "find_celeba_images",

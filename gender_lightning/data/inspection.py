@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
-from gender_lightning.data.decoding import Framing, decode, frame
+from gender_lightning.data.decoding import decode, frame
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.selection import class_counts
 from gender_lightning.errors import UserError

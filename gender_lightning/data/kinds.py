@@ -14,6 +14,7 @@ from typing import Any
 from gender_lightning.config.data import CelebaData, FolderData, SyntheticData
 from gender_lightning.data.annotations import Index, read_celeba
 from gender_lightning.data.folders import read_folder
+from gender_lightning.data.framing import CELEBA, Placement
 from gender_lightning.data.images import FolderStore, ImageStore, open_celeba_images
 from gender_lightning.data.selection import random_split, with_images
 from gender_lightning.hardware import available_cores
@@ -34,6 +35,7 @@ class DataKind:
         label: For a model card: what the label is.
         make: Makes the data where they are not there yet; None: nobody but their owner can.
         same_everywhere: Whether two copies in different folders are the same data.
+        placement: Where faces lie in the pictures; None: in each data set of this kind at another place.
     """
 
     name: str
@@ -44,6 +46,7 @@ class DataKind:
     label: str
     make: Callable[[Any], None] | None = None
     same_everywhere: bool = False
+    placement: Placement | None = None
 
 
 def root_of(config: Any) -> Path:
@@ -98,6 +101,7 @@ _KINDS = (
         "and mostly light-skinned, and are photographed at their best.",
         label="`Male`",
         same_everywhere=True,
+        placement=CELEBA,
     ),
     DataKind(
         "synthetic",
@@ -108,6 +112,7 @@ _KINDS = (
         "how the model does on photographs.",
         label="the sex that the face was drawn with",
         make=_draw,
+        placement=CELEBA,
     ),
     DataKind(
         "folder",

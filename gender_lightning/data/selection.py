@@ -143,6 +143,9 @@ def _counts(sizes: Mapping[str, int | float], total: int) -> list[int]:
     if any(isinstance(value, float) for value in values):
         edges = np.round(np.cumsum([0.0, *values]) * total).astype(int)
         return [int(size) for size in np.diff(edges)]
+    for split, value in zip(SPLITS, values, strict=True):
+        if value == 1:
+            log.warning("data.sizes.%s=1 is one image. Write %s=1.0 to mean all of them.", split, split)
     wanted = int(sum(values))
     if wanted > total:
         raise UserError(

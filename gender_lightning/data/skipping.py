@@ -77,7 +77,7 @@ def without(index: Index, skipped: Sequence[Skipped]) -> Index:
         return index
     left = np.flatnonzero(~np.isin(index.image_ids, np.array([it.image_id.encode() for it in skipped])))
     if not len(left):
-        raise UserError(f"None of the {len(index):,} images decodes. The first: {skipped[0].reason}")
+        raise UserError(f"None of the {len(index):,} images is left. The first: {skipped[0].reason}")
     return index.select(left)
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gender_lightning.data.dataset import Batch
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS, corrupt
 from gender_lightning.evaluation.corruptions.severity import SEVERITIES, Scale

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.data.annotations import Index
-from gender_lightning.data.dataset import FaceDataset
+from gender_lightning.data.dataset import Cut, FaceDataset
 from gender_lightning.data.decoding import decode, frame
 from gender_lightning.data.images import ImageStore
 from gender_lightning.export.files import Function
@@ -29,10 +29,12 @@ class Agreement:
     mean: float
 
 
-def pictures_of(index: Index, store: ImageStore, count: int) -> list[Picture]:
-    """So many pictures, evenly spread over the index, decoded and not framed."""
+def pictures_of(index: Index, store: ImageStore, count: int, cut: Cut | None = None) -> list[Picture]:
+    """So many pictures, evenly spread over the index, decoded and not framed; or what is cut out of them."""
     rows = np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).round().astype(np.intp))
-    return [decode(store.read(id_), path=store.describe(id_)) for id_ in index.image_ids[rows]]
+    ids = index.image_ids[rows]
+    pictures = [decode(store.read(id_), path=store.describe(id_)) for id_ in ids]
+    return pictures if cut is None else [cut(picture, bytes(id_)) for picture, id_ in zip(pictures, ids, strict=True)]
 
 
 def compare(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.export.resizing import GraphFraming
 from gender_lightning.models.checkpoint import Network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -25,17 +26,21 @@ def describe(spec: ModelSpec, card: str) -> dict[str, str]:
 
     Returns:
         `classes` (of probability 0 and 1), `threshold` (probability from which the second class is meant),
-        `temperature` (in the graph already), `backbone`, `image_size` (px, in the graph), `framing`, `input`,
-        `output`, `version` and `card` (Markdown).
+        `temperature` (in the graph already), `backbone`, `image_size` (px, in the graph), `framing`,
+        `placement` (height, width and eyes in px of a typical training picture, to which a face should be aligned; or
+        "as is": pictures like those of the training go in as they are), `input`, `output`, `version` and `card`
+        (Markdown).
     """
-    framing = {"crop": spec.crop, "zoom": spec.zoom, "interpolation": spec.interpolation}
+    framing = dataclasses.asdict(spec.framing)
+    image_size = framing.pop("image_size")
     return {
         "classes": json.dumps(list(spec.class_names)),
         "threshold": json.dumps(spec.threshold),
         "temperature": json.dumps(spec.temperature),
         "backbone": spec.backbone,
-        "image_size": json.dumps(spec.image_size),
+        "image_size": json.dumps(image_size),
         "framing": json.dumps(framing),
+        "placement": json.dumps("as is" if spec.placement is None else dataclasses.asdict(spec.placement)),
         "test_time_flip": json.dumps(spec.test_time_flip),
         "input": "images: uint8 [batch, 3, height, width], RGB, any height and width, one upright face each",
         "output": f"probability: float32 [batch], calibrated, of class {spec.class_names[1]}",

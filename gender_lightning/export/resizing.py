@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 
 _PRECISIONS = 22  # torch tries so many powers of two, and takes the largest whose weights fit 16 bits
 _LARGEST_WEIGHT = 2**15

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gender_lightning.data.images import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.abstention import least_confidence
 from gender_lightning.inference.colours import ChannelOrder
@@ -25,7 +24,7 @@ from gender_lightning.inference.pictures import Opened, Picture, read_picture
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
 from gender_lightning.models.sharing import alone_with
 
-__all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "framing_of", "load", "read_picture"]
+__all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "load", "read_picture"]
 
 UNCERTAIN = "uncertain"
 
@@ -71,8 +70,8 @@ class Predictor:
         """
         self.network = network.eval()
         self.spec: ModelSpec = network.spec
-        self.framing = framing_of(network.spec)
-        self.cropper = cropper or Cropper(self.framing)
+        self.framing = network.spec.framing
+        self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
         self._channel_order = ChannelOrder()
 
@@ -191,16 +190,6 @@ def label_of(probability: float, spec: ModelSpec, min_confidence: float) -> str:
     return spec.class_names[int(male)] if confidence >= min_confidence else UNCERTAIN
 
 
-def framing_of(spec: ModelSpec) -> Framing:
-    """How the network's pictures are cropped and resized."""
-    return Framing(
-        image_size=spec.image_size,
-        crop=spec.crop,  # type: ignore[arg-type]
-        zoom=spec.zoom,
-        interpolation=spec.interpolation,  # type: ignore[arg-type]
-    )
-
-
 def load(
     path: str | os.PathLike[str],
     device: str = "auto",
@@ -240,7 +229,7 @@ def load(
     detector = None
     if face_model is not None or min_face is not None:
         detector = load_detector(face_model, min_face)
-    return Predictor(network, Cropper(framing_of(network.spec), faces, detector), least)
+    return Predictor(network, Cropper.of(network.spec, faces, detector), least)
 
 
 def _device(name: str) -> torch.device:

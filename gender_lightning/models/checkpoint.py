@@ -8,18 +8,20 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from gender_lightning.data.framing import CELEBA, FRAMING_FIELDS, Crop, Framing, Interpolation, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file, write_torch_file
 from gender_lightning.models.weights import bare_names
+from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
 __all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "save_weights",
@@ -40,12 +42,11 @@ class ModelSpec:
 
     Attributes:
         backbone: Name as for `create_backbone`.
-        image_size: Side of the network's input in pixels.
+        framing: What of a picture the network sees, and at what size.
+        placement: Where the eyes lie in a typical training picture; None: the training pictures were used as they
+            are, with faces at no known place.
         dropout: Before the head.
         arguments: Further arguments of the backbone's builder: scalars and lists.
-        crop: ``square``, ``lower`` or ``none``, see `data.images.Framing`.
-        zoom: Share of the crop that is kept, in (0, 1].
-        interpolation: ``bilinear`` or ``bicubic``, antialiased.
         mean: Per channel, of pixels in 0..1.
         std: Per channel.
         test_time_flip: Average the logits of an image and its mirror image.
@@ -56,12 +57,10 @@ class ModelSpec:
     """
 
     backbone: str
-    image_size: int
+    framing: Framing
+    placement: Placement | None = CELEBA
     dropout: float = 0.0
     arguments: dict[str, Any] = field(default_factory=dict)
-    crop: str = "square"
-    zoom: float = 1.0
-    interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     test_time_flip: bool = False
@@ -70,9 +69,19 @@ class ModelSpec:
     temperature: float = 1.0
     package_version: str = field(default_factory=package_version)
 
+    def __post_init__(self) -> None:
+        assert isinstance(self.framing, Framing), self.framing
+
+    @property
+    def image_size(self) -> int:
+        """Side of the network's input in pixels."""
+        return self.framing.image_size
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain scalars, lists and dictionaries, as `from_dict` takes them."""
+        """Plain scalars, lists and dictionaries, as `from_dict` takes them; the fields of the framing among them."""
         plain = dataclasses.asdict(self)
+        plain |= plain.pop("framing")
+        plain["placement"] = None if self.placement is None else self.placement.to_list()
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
     @classmethod
@@ -97,7 +106,10 @@ class ModelSpec:
                 f"by gender_lightning {version}, read by {package_version()}). Use the version that wrote it."
             )
         fields: dict[str, Any] = {name: tuple(v) if name in _TUPLES else v for name, v in values.items()}
-        return cls(**fields)
+        framing = Framing(**{name: fields.pop(name) for name in FRAMING_FIELDS if name in fields})
+        if fields.get("placement") is not None:
+            fields["placement"] = Placement.from_list(fields["placement"])
+        return cls(framing=framing, **fields)
 
 
 def _shown(value: object) -> str:
@@ -138,6 +150,18 @@ def _scalar(value: object) -> bool:
     return isinstance(value, bool) or _number(-_MOST, _MOST)(value) or value == "" or _text(value)
 
 
+def _placement(value: object) -> bool:
+    """Whether these are a height, a width and two eyes within them, apart from each other."""
+    if value is None:
+        return True
+    if not _several(_number(0, _MOST_PIXELS), 6)(value):
+        return False
+    assert isinstance(value, list | tuple)
+    height, width, left_x, left_y, right_x, right_y = value
+    inside = max(left_y, right_y) <= height and max(left_x, right_x) <= width
+    return inside and isinstance(height, int) and isinstance(width, int) and min(height, width, right_x - left_x) >= 1
+
+
 _MOST = 1e9
 _MOST_PIXELS = 2048  # of a side, as in the configuration
 _TUPLES = ("mean", "std", "class_names")
@@ -146,9 +170,10 @@ _CHECKS: dict[str, Any] = {
     "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_PIXELS,
     "dropout": _number(0, 1),
     "arguments": lambda value: isinstance(value, dict) and all(map(_text, value)) and _plain(value),
-    "crop": lambda value: isinstance(value, str) and value in ("square", "lower", "none"),
+    "crop": lambda value: isinstance(value, str) and value in get_args(Crop),
     "zoom": _number(0, 1, above=True),
-    "interpolation": lambda value: isinstance(value, str) and value in ("bilinear", "bicubic"),
+    "interpolation": lambda value: isinstance(value, str) and value in get_args(Interpolation),
+    "placement": _placement,
     "mean": _several(_number(-math.inf, math.inf), 3),
     "std": _several(_number(0, math.inf, above=True), 3),
     "test_time_flip": lambda value: isinstance(value, bool),
@@ -157,7 +182,7 @@ _CHECKS: dict[str, Any] = {
     "temperature": _number(0, math.inf, above=True),
     "package_version": _text,
 }
-assert _CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)}
+assert _CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)} - {"framing"} | {*FRAMING_FIELDS}
 
 
 def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -> None:
@@ -180,8 +205,9 @@ def update_spec(path: Path, **changes: Any) -> None:
     path = checkpoint_file(path)
     content = read_torch_file(path)
     _check_ours(path, content)
-    content[KEY] = ModelSpec.from_dict({**content[KEY], **changes}).to_dict()
-    write_torch_file(path, content)
+    described = {**content[KEY], **changes}
+    ModelSpec.from_dict(described)
+    write_torch_file(path, {**content, KEY: described})
 
 
 def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
@@ -199,7 +225,23 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     path = checkpoint_file(path)
     content = read_torch_file(path)
     _check_ours(path, content)
-    return ModelSpec.from_dict(content[KEY]), bare_names(content["state_dict"])
+    spec = ModelSpec.from_dict(content[KEY])
+    if "placement" not in content[KEY]:
+        spec = replace(spec, placement=_placement_before(path))
+    return spec, bare_names(content["state_dict"])
+
+
+def _placement_before(path: Path) -> Placement | None:
+    """Of a checkpoint that was written before placements: none for a run on a folder, CelebA's otherwise.
+
+    Only the run directory knows what the training pictures were.
+    """
+    run = path.absolute().parent.parent
+    if not (run / "run.json").is_file() or not (run / "config.yaml").is_file():
+        return CELEBA
+    config = read_yaml(run / "config.yaml")
+    data = config.get("data") if isinstance(config, dict) else None
+    return None if isinstance(data, dict) and data.get("name") == "folder" else CELEBA
 
 
 def _check_ours(path: Path, content: Mapping[str, Any]) -> None:

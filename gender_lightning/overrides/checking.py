@@ -38,7 +38,7 @@ def complete(verb: str, overrides: Sequence[str]) -> list[str]:
     """
     overrides = gathered(overrides)
     if COMMANDS[verb].data_of_run:
-        return with_data_of_run(overrides)
+        return with_data_of_run(overrides, whole_folders=verb == "evaluate")
     ranges = any("interval(" in text for text in overrides)
     chosen = any(text.startswith("search=") for text in overrides)
     if COMMANDS[verb].swept and ranges and _is_multirun(overrides) and not chosen:

@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gender_lightning.data.framing import FRAMING_FIELDS
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.runs import Run
 
-# The framing of a picture belongs to the weights that learned it.
-_FRAMING = ("image_size", "crop", "zoom", "interpolation")
 
-
-def with_data_of_run(overrides: list[str]) -> list[str]:
+def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> list[str]:
     """Put the data section of the checkpoint's run in front, unless `data=` names another.
+
+    Args:
+        overrides: As typed.
+        whole_folders: Another folder than the run's own, in which no split was chosen, belongs to the split that is
+            asked for with all of its pictures. The run's own is split as it was for the training, also where it is
+            named again: what was learned from must not be tested.
 
     Raises:
         UserErrors: an override would change the framing.
         UserError: the run's configuration has no data section.
     """
-    given = {text.partition("=")[0].lstrip("+~"): text.partition("=")[2] for text in overrides}
-    problems = [
-        f"{text}: the framing belongs to the checkpoint and cannot be changed here. Leave it out."
-        for text in overrides
-        if text.partition("=")[0].lstrip("+~") in {f"data.{name}" for name in _FRAMING}
-    ]
-    if problems:
-        raise UserErrors(problems)
-    if "data" in given or "checkpoint" not in given:
+    given = {_key(text): text.partition("=")[2] for text in overrides}
+    _refuse_framing(overrides)
+    run = Run.of(Path(_unquoted(given["checkpoint"]))) if "checkpoint" in given else None
+    section: Any = {} if run is None else run.config().get("data")
+    named, trained_on = given.get("data"), section.get("name") if isinstance(section, dict) else None
+    own = trained_on is not None and named in (None, trained_on)
+    own = own and ("data.root" not in given or _same_place(given["data.root"], section.get("root")))
+    if own and named == "folder":
+        named, overrides = None, [text for text in overrides if _key(text) != "data"]
+    chosen = any(name.startswith("data.sizes") for name in given)
+    if whole_folders and not own and not chosen and (named or trained_on) == "folder":
+        sizes = {split: float(split == given.get("split", "test")) for split in ("train", "valid", "test")}
+        overrides = [*overrides, f"data.sizes={hydra_value(sizes)}"]
+    if run is None or named is not None:
         return overrides
-    run = Run.of(Path(given["checkpoint"].strip("'\"")))
-    if run is None:
-        return overrides
-    section = run.config().get("data")
     if not isinstance(section, dict) or not _is_plain(section):
         raise UserError(
             f"{run.path / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=..."
         )
-    own = [f"data={section['name']}"]
-    own += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
-    return own + overrides
+    before = [f"data={section['name']}"]
+    before += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
+    return before + overrides
+
+
+def _refuse_framing(overrides: list[str]) -> None:
+    framing = {f"data.{name}" for name in FRAMING_FIELDS}
+    problems = [
+        f"{text}: the framing belongs to the checkpoint and cannot be changed here. Leave it out."
+        for text in overrides
+        if _key(text) in framing
+    ]
+    if problems:
+        raise UserErrors(problems)
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0].lstrip("+~")
+
+
+def _unquoted(value: str) -> str:
+    return value.strip("'\"")
+
+
+def _same_place(typed: str, root: object) -> bool:
+    return Path(os.path.realpath(os.path.expanduser(_unquoted(typed)))) == Path(os.path.realpath(str(root)))
 
 
 def check_drawn(section: Mapping[str, Any]) -> None:

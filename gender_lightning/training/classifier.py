@@ -19,7 +19,7 @@ from gender_lightning.config import (
     SchedulerConfig,
 )
 from gender_lightning.data.dataset import Batch
-from gender_lightning.data.images import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.models.backbones import (
@@ -305,12 +305,9 @@ def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
     mean, std = normalisation(model.name, model.pretrained)
     return ModelSpec(
         backbone=model.name,
-        image_size=framing.image_size,
+        framing=framing,
         dropout=model.dropout,
         arguments=dict(model.arguments),
-        crop=framing.crop,
-        zoom=framing.zoom,
-        interpolation=framing.interpolation,
         mean=mean,
         std=std,
         test_time_flip=model.test_time_flip,

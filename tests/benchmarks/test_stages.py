@@ -15,7 +15,7 @@ from gender_lightning.benchmarks.faces import batches, some_faces
 from gender_lightning.config import BenchmarkConfig, parse_config
 from gender_lightning.data.annotations import read_celeba
 from gender_lightning.data.dataset import FaceDataset
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import FolderStore, ZipStore
 from gender_lightning.hardware import Hardware
 from gender_lightning.overrides import compose

@@ -19,6 +19,7 @@ from PIL import Image
 from gender_lightning.__main__ import main
 from gender_lightning.commands.predict import predict
 from gender_lightning.config import PredictConfig, parse_config
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
@@ -30,7 +31,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(2)
     path = tmp_path_factory.mktemp("predict") / "best.ckpt"
     net = create_backbone("timm/test_resnet", image_size=32)
-    save_weights(path, net.state_dict(), ModelSpec("timm/test_resnet", 32))
+    save_weights(path, net.state_dict(), ModelSpec("timm/test_resnet", Framing(32)))
     return path
 
 

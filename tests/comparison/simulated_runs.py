@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.evaluation.metrics import sigmoid
 from gender_lightning.evaluation.predictions import write_predictions
 from gender_lightning.models.backbones import create_backbone
@@ -78,5 +79,5 @@ def make_run_at(
     if checkpoint:
         model, size = config["model"], config["data"]["image_size"]
         net = create_backbone(model["name"], image_size=size, arguments=model["arguments"])
-        save_weights(path / "checkpoints" / "best.ckpt", net.state_dict(), ModelSpec(model["name"], size))
+        save_weights(path / "checkpoints" / "best.ckpt", net.state_dict(), ModelSpec(model["name"], Framing(size)))
     return path

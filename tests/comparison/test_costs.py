@@ -7,6 +7,7 @@ import torch
 import torchvision
 
 from gender_lightning.comparison.costs import cost_of, count_macs, count_parameters
+from gender_lightning.data.framing import Framing
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, Network
 from gender_lightning.reports.comparison_figures import pareto_front
@@ -35,7 +36,7 @@ def test_the_resnet50_of_the_papers() -> None:
 
 def test_a_mirror_image_is_a_second_pass_and_the_network_stays_as_it_is() -> None:
     net = create_backbone("timm/test_resnet", image_size=32)
-    one, two = (cost_of(Network(net, ModelSpec("x", 32, test_time_flip=flip))) for flip in (False, True))
+    one, two = (cost_of(Network(net, ModelSpec("x", Framing(32), test_time_flip=flip))) for flip in (False, True))
     assert (one.passes, two.passes) == (1, 2) and two.gmacs == pytest.approx(2 * one.gmacs)
     assert one.parameters == two.parameters == sum(value.numel() for value in net.parameters())
     assert all(value.device.type == "cpu" for value in net.parameters())

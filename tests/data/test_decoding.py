@@ -10,7 +10,8 @@ import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image, ImageOps
 
-from gender_lightning.data.decoding import Framing, decode, frame
+from gender_lightning.data.decoding import decode, frame
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 
 from ..conftest import jpeg

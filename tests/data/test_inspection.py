@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gender_lightning.data.annotations import read_celeba
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import open_celeba_images
 from gender_lightning.data.inspection import SplitSummary, contact_sheet, image_sizes, summarise, verify
 

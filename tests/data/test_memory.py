@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import FaceDataset, keep_batch, start_worker
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.sampling import TrainingSampler
 
 from .conftest import jpeg

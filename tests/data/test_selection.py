@@ -81,3 +81,11 @@ def test_impossible_sizes_are_refused() -> None:
 def test_one_class_is_refused() -> None:
     with pytest.raises(UserError, match="train split has 800 female and 0 male images: both classes"):
         check_classes(make_index(male=0.0), "train")
+
+
+def test_a_count_of_one_is_told_from_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    index = make_index()
+    assert len(random_split(index, {"train": 0.0, "valid": 0.0, "test": 1.0}, "images", seed=0)) == len(index)
+    assert not caplog.records
+    assert len(random_split(index, {"train": 0, "valid": 0, "test": 1}, "images", seed=0)) == 1
+    assert "data.sizes.test=1 is one image. Write test=1.0" in caplog.text

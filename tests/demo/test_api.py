@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.inference.predictor import Predictor
 from gender_lightning.synthetic.faces import synthetic_faces
 
@@ -104,7 +105,7 @@ def test_the_instructions_on_the_page_run(client: Any, folder: Path, monkeypatch
     from gender_lightning.demo.api import usage
     from gender_lightning.models.checkpoint import ModelSpec
 
-    text = usage(client.src, ModelSpec("resnet18", 32), 500, 60)
+    text = usage(client.src, ModelSpec("resnet18", Framing(32)), 500, 60)
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(folder)
     for name in ("photo.jpg", "a.jpg", "b.jpg"):

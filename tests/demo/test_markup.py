@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.demo import markup
 from gender_lightning.demo.batch import Row
 from gender_lightning.demo.looking import Look, Seen
@@ -16,7 +17,7 @@ from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import UNCERTAIN, Prediction
 from gender_lightning.models.checkpoint import ModelSpec
 
-SPEC = ModelSpec("resnet18", 32)
+SPEC = ModelSpec("resnet18", Framing(32))
 
 
 def _seen(*predictions: Prediction) -> Seen:

@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
 from gender_lightning.synthetic.faces import synthetic_faces
@@ -49,7 +50,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     """Address of the page, and the folder that temporary files of its process go to."""
     folder = tmp_path_factory.mktemp("demo")
     torch.manual_seed(1)
-    save_weights(folder / "a.ckpt", create_backbone("resnet18", image_size=32).state_dict(), ModelSpec("resnet18", 32))
+    save_weights(
+        folder / "a.ckpt", create_backbone("resnet18", image_size=32).state_dict(), ModelSpec("resnet18", Framing(32))
+    )
     scratch = folder / "scratch"
     scratch.mkdir()
     environment = {**os.environ, "TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"}

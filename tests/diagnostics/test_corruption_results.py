@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gender_lightning.data.dataset import Batch
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.diagnostics.corruption_results import (
     COLUMNS,
     FILE,
@@ -41,7 +41,7 @@ class _Bright(nn.Module):
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return Network(_Bright(), ModelSpec(backbone="resnet18", image_size=32)).eval()
+    return Network(_Bright(), ModelSpec(backbone="resnet18", framing=Framing(32))).eval()
 
 
 @pytest.fixture(scope="module")

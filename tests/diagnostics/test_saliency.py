@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.diagnostics.saliency import find_layer, heat_maps, mean_maps
 from gender_lightning.models.backbones import create_backbone, head_parameters
 from gender_lightning.models.checkpoint import ModelSpec, Network
@@ -21,7 +22,7 @@ SIDES = {"vit_b_16": 64, "googlenet": 64, "vgg19": 64}
 
 
 def _network(net: nn.Module, size: int, backbone: str = "resnet18") -> Network:
-    return Network(net, ModelSpec(backbone=backbone, image_size=size)).eval()
+    return Network(net, ModelSpec(backbone=backbone, framing=Framing(size))).eval()
 
 
 class _Corner(nn.Module):

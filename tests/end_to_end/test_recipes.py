@@ -51,7 +51,7 @@ def test_the_decks_study_has_no_valid_split(recipe: Train) -> None:
     best, last = (torch.load(file, weights_only=True)["state_dict"] for file in files)
     assert all(torch.equal(value, last[f"net.{name}"]) for name, value in best.items()), "the last epoch is the best"
     spec = load(run, device="cpu").spec
-    assert (spec.temperature, spec.threshold, spec.crop) == (1.0, 0.5, "none")
+    assert (spec.temperature, spec.threshold, spec.framing.crop) == (1.0, 0.5, "none")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
         net.train()
         with torch.no_grad():
             net(torch.randn(16, 3, image_size, image_size))
-        save_weights(path, net.state_dict(), ModelSpec(backbone, image_size, **fields))  # type: ignore[arg-type]
+        save_weights(
+            path, net.state_dict(), ModelSpec.from_dict({"backbone": backbone, "image_size": image_size, **fields})
+        )
         return path
 
     return make

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from gender_lightning.data.decoding import frame
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.export import checking, files
 from gender_lightning.export.graph import capture
 from gender_lightning.export.metadata import describe, model_card
 from gender_lightning.inference.predictor import load
+from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.overrides import compose, groups
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")
@@ -58,6 +60,7 @@ def test_a_file_says_what_it_is(kind: str, exported: dict[str, Path]) -> None:
     read = files.read_onnx_metadata if kind == "onnx" else files.read_torch_export_metadata
     metadata = read(exported[kind])
     assert json.loads(metadata["classes"]) == ["female", "male"]
+    assert json.loads(metadata["placement"]) == {"height": 218, "width": 178, "eyes": [[69.5, 111.5], [107.5, 111.5]]}
     assert json.loads(metadata["threshold"]) == 0.45 and json.loads(metadata["temperature"]) == 0.4
     assert metadata["backbone"] == "timm/test_resnet" and "perceived" in metadata["card"] and metadata["version"]
 
@@ -132,3 +135,8 @@ def test_every_backbone_exports(model: str, checkpoint_of: Callable[..., Path], 
 def _in_memory(program: torch.export.ExportedProgram) -> files.Function:
     model = program.module()
     return lambda images: model(torch.from_numpy(images)).detach().numpy()
+
+
+def test_pictures_used_as_they_are_are_said_so() -> None:
+    spec = ModelSpec("resnet18", Framing(32), placement=None)
+    assert json.loads(describe(spec, "")["placement"]) == "as is"

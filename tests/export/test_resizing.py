@@ -8,7 +8,8 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from gender_lightning.data.decoding import Crop, Framing, frame_tensor
+from gender_lightning.data.decoding import frame_tensor
+from gender_lightning.data.framing import Crop, Framing
 from gender_lightning.export.resizing import GraphFraming
 
 SIZES = [(218, 178), (109, 89), (90, 400), (31, 17), (7, 5), (64, 64), (1, 3), (701, 530), (211, 200)]

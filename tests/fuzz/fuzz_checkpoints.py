@@ -15,6 +15,7 @@ import torch
 from fuzz_harness import Case, Rng, damaged
 from torch import nn
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone, normalisation
 from gender_lightning.models.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
@@ -45,7 +46,7 @@ class Calls:
 
 def content(**changes: Any) -> dict[str, Any]:
     """A checkpoint with weights of no network."""
-    return {KEY: {**ModelSpec("timm/test_resnet", 32).to_dict(), **changes}, "state_dict": dict(SMALL)}
+    return {KEY: {**ModelSpec("timm/test_resnet", Framing(32)).to_dict(), **changes}, "state_dict": dict(SMALL)}
 
 
 def saved(value: Any, **options: Any) -> bytes:
@@ -65,7 +66,10 @@ def cases(rng: Rng, share: float, folder: Path) -> Iterator[Case]:
     net = create_backbone("timm/test_resnet", image_size=32)
     state = dict(net.state_dict())
     for arguments in _arguments(folder):
-        made = {KEY: {**ModelSpec("timm/test_resnet", 32).to_dict(), "arguments": arguments}, "state_dict": state}
+        made = {
+            KEY: {**ModelSpec("timm/test_resnet", Framing(32)).to_dict(), "arguments": arguments},
+            "state_dict": state,
+        }
         yield Case("checkpoint, odd arguments", partial(_load, folder, saved(made)))
     for backbone in (
         "resnet18",
@@ -76,7 +80,7 @@ def cases(rng: Rng, share: float, folder: Path) -> Iterator[Case]:
         "timm/",
         "os.system",
     ):
-        made = {KEY: {**ModelSpec("x", 32).to_dict(), "backbone": backbone}, "state_dict": state}
+        made = {KEY: {**ModelSpec("x", Framing(32)).to_dict(), "backbone": backbone}, "state_dict": state}
         yield Case("checkpoint, another network", partial(_load, folder, saved(made)))
 
 
@@ -151,7 +155,7 @@ def _specs() -> Iterator[tuple[str, Any]]:
         [SMALL["bias"]] * 3,
         {1: 2},
     )
-    for name in (*ModelSpec("x", 1).to_dict(), "another"):
+    for name in (*ModelSpec("x", Framing(1)).to_dict(), "another"):
         for value in absurd:
             yield name, value
 

@@ -13,7 +13,8 @@ import numpy as np
 from fuzz_harness import Case, Rng, damaged
 from PIL import Image
 
-from gender_lightning.data.decoding import Framing, decode, frame
+from gender_lightning.data.decoding import decode, frame
+from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import FolderStore
 
 HUGE = 30_000

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
 
@@ -17,7 +18,7 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("small") / "best.ckpt"
     net = create_backbone("timm/test_resnet", image_size=32)
-    save_weights(path, net.state_dict(), ModelSpec("timm/test_resnet", 32))
+    save_weights(path, net.state_dict(), ModelSpec("timm/test_resnet", Framing(32)))
     return path
 
 

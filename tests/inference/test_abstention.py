@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.selective import choose_abstention
 from gender_lightning.inference.abstention import least_confidence
@@ -16,7 +17,7 @@ from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
 
-SPEC = ModelSpec("timm/test_resnet", 32, temperature=2.0, threshold=0.4)
+SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=2.0, threshold=0.4)
 
 
 @pytest.fixture(scope="module")

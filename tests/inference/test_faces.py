@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gender_lightning.data.decoding import Framing, frame
+from gender_lightning.data.decoding import frame
+from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces import yunet
-from gender_lightning.inference.faces.alignment import EYES, align, has_celeba_shape, is_framed
+from gender_lightning.inference.faces.alignment import align, is_framed
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.faces.face import Box, Face
 from gender_lightning.inference.faces.mtcnn import Mtcnn
+from gender_lightning.inference.faces.training_faces import measure_placement
 from gender_lightning.models import weights
 
 FRAMING = Framing(32)
@@ -65,14 +67,18 @@ def test_alignment_puts_the_eyes_where_celeba_has_them(eyes: tuple[tuple[float, 
     distance = np.hypot(eyes[1][0] - eyes[0][0], eyes[1][1] - eyes[0][1])
     aligned = align(dots(400, 450, eyes, distance / 8), face(*eyes))
     assert aligned.shape == (218, 178, 3) and aligned.dtype == np.uint8
-    for found, wanted in zip((centroid(aligned, slice(0, 89)), centroid(aligned, slice(89, 178))), EYES, strict=True):
+    for found, wanted in zip(
+        (centroid(aligned, slice(0, 89)), centroid(aligned, slice(89, 178))), CELEBA.eyes, strict=True
+    ):
         assert found == pytest.approx(wanted, abs=0.25)
 
 
 def test_alignment_of_an_aligned_picture_changes_nothing_and_repeats_the_edge() -> None:
     picture = np.random.default_rng(1).integers(0, 256, (218, 178, 3), dtype=np.uint8)
-    assert np.abs(align(picture, face(*EYES)).astype(int) - picture).max() <= 1
-    moved = align(picture, face((EYES[0][0] - 40, EYES[0][1]), (EYES[1][0] - 40, EYES[1][1])))
+    assert np.abs(align(picture, face(*CELEBA.eyes)).astype(int) - picture).max() <= 1
+    moved = align(
+        picture, face((CELEBA.eyes[0][0] - 40, CELEBA.eyes[0][1]), (CELEBA.eyes[1][0] - 40, CELEBA.eyes[1][1]))
+    )
     assert np.abs(moved[:, 45:].astype(int) - picture[:, 5:138]).max() <= 1
     assert np.abs(moved[:, :30].astype(int) - picture[:, :1]).max() <= 1
 
@@ -104,19 +110,11 @@ def test_a_least_size_leaves_smaller_faces_out(hopper: np.ndarray) -> None:
     assert load_detector(min_face=400).detect(hopper) == []
 
 
-@pytest.mark.parametrize(("size", "known"), [((218, 178), True), ((109, 89), True), ((436, 356), True)]
-                         + [(size, False) for size in ((1000, 800), (600, 512), (2180, 1780))])  # fmt: skip
-def test_celebas_shape(size: tuple[int, int], known: bool) -> None:
-    assert has_celeba_shape(*size) == known
-
-
 def test_what_is_in_celebas_framing_is_used_as_it_is(hopper: np.ndarray, mtcnn: Mtcnn) -> None:
     (found,) = mtcnn.detect(hopper)
     aligned = align(hopper, found)
-    detector = Fixed(found)
-    (crop,) = Cropper(FRAMING, "auto", detector).crops(aligned)
-    assert crop.status == "crop" and detector.asked == 0  # by its shape alone
-    assert np.array_equal(crop.pixels, frame(aligned, FRAMING))
+    (crop,) = Cropper(FRAMING, "auto", mtcnn).crops(aligned)
+    assert crop.status == "crop" and np.array_equal(crop.pixels, frame(aligned, FRAMING))
     square = np.ascontiguousarray(aligned[20:198])  # another shape, the eyes where the network expects them
     (crop,) = Cropper(FRAMING, "auto", mtcnn).crops(square)
     assert crop.status == "crop" and np.array_equal(crop.pixels, frame(square, FRAMING))
@@ -140,14 +138,108 @@ def test_where_the_eyes_decide(left: tuple[float, float], right: tuple[float, fl
     assert is_framed(doubled, 356, 356, FRAMING) == framed
 
 
+def test_a_picture_of_celebas_shape_is_judged_by_its_face() -> None:
+    """A tight crop from the web may have CelebA's proportions, with the face twice as large."""
+    large = face((45.0, 90.0), (135.0, 90.0))
+    (crop,) = Cropper(FRAMING, "auto", Fixed(large)).crops(np.zeros((218, 178, 3), np.uint8))
+    assert crop.status == "face"
+
+
+def test_a_bystander_has_a_row_of_its_own_unless_the_picture_is_a_crop() -> None:
+    both = Fixed(face(*CELEBA.eyes), face((140, 40), (152, 40)))
+    (crop,) = Cropper(FRAMING, "auto", both).crops(np.zeros((218, 178, 3), np.uint8))
+    assert crop.status == "crop"
+    large = Fixed(*(face(*((5 * x, 5 * y) for x, y in found.eyes)) for found in both.faces))
+    crops = Cropper(FRAMING, "auto", large).crops(np.zeros((1090, 890, 3), np.uint8))
+    assert [crop.status for crop in crops] == ["crop", "face"]
+
+
+def test_a_crop_is_confirmed_without_a_search(
+    hopper: np.ndarray, mtcnn: Mtcnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = mtcnn.detect(hopper)
+    tight = align(hopper, found, TIGHT)
+    monkeypatch.setattr(mtcnn, "detect", lambda picture: [])
+    for placement in (CELEBA, TIGHT):
+        (crop,) = Cropper(FRAMING, "auto", mtcnn, placement).crops(align(hopper, found, placement))
+        assert (crop.status, crop.note) == ("crop", "")
+    (crop,) = Cropper(FRAMING, "auto", mtcnn).crops(tight)  # of another framing: it would be searched
+    assert "no face found" in crop.note
+
+
 def test_pictures_without_a_face() -> None:
     nothing = Fixed()
-    small, large = np.zeros((200, 218, 3), np.uint8), np.zeros((200, 219, 3), np.uint8)
+    small, large = np.zeros((200, 219, 3), np.uint8), np.zeros((600, 800, 3), np.uint8)
     (crop,) = Cropper(FRAMING, "auto", nothing).crops(small)
     assert crop.status == "crop" and "no face found" in crop.note
     assert Cropper(FRAMING, "auto", nothing).crops(large) == []
     assert Cropper(FRAMING, "detect", nothing).crops(small) == []
-    assert Cropper(FRAMING, "none", nothing).crops(large)[0].box == Box(10, 0, 200, 200)
+    assert Cropper(FRAMING, "none", nothing).crops(large)[0].box == Box(100, 0, 600, 600)
+
+
+TIGHT = Placement(200, 200, ((60.0, 58.0), (138.0, 58.0)))  # of chips that show the face alone
+
+
+def test_auto_obeys_where_the_training_faces_lay() -> None:
+    chip = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    as_trained, as_celeba = face(*TIGHT.eyes), face((81, 91), (119, 91))
+    for found, status in ((as_trained, "crop"), (as_celeba, "face")):
+        (crop,) = Cropper(FRAMING, "auto", Fixed(found), TIGHT).crops(chip)
+        assert crop.status == status
+    aligned = align(dots(400, 450, ((150, 120), (190, 160)), 7), face((150, 120), (190, 160)), TIGHT)
+    assert aligned.shape == (200, 200, 3)
+    for found, wanted in zip(
+        (centroid(aligned, slice(0, 100)), centroid(aligned, slice(100, 200))), TIGHT.eyes, strict=True
+    ):
+        assert found == pytest.approx(wanted, abs=0.5)
+
+
+def test_pictures_are_used_as_they_are_where_the_training_pictures_were() -> None:
+    detector = Fixed(face((300, 300), (340, 300)))
+    photograph = np.random.default_rng(1).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    cropper = Cropper(FRAMING, "auto", detector, None)
+    (crop,) = cropper.crops(photograph)
+    assert crop.status == "crop" and detector.asked == 0 and np.array_equal(crop.pixels, frame(photograph, FRAMING))
+    assert "faces=detect" in cropper.remark and not Cropper(FRAMING, "none", detector, None).remark
+    (crop,) = Cropper(FRAMING, "detect", detector, None).crops(photograph)
+    assert np.array_equal(crop.pixels, frame(align(photograph, detector.faces[0]), FRAMING))
+
+
+class Sequence:
+    """A detector that finds one thing after the other."""
+
+    def __init__(self, found: list[list[Face]]) -> None:
+        self.found = iter(found)
+
+    def detect(self, picture: np.ndarray) -> list[Face]:
+        return next(self.found)
+
+
+@pytest.mark.parametrize("framing", [FRAMING, Framing(32, "none"), Framing(32, "lower", 0.8)])
+def test_the_placement_of_training_pictures_of_any_size(framing: Framing) -> None:
+    """Chips of one framing in several sizes, two without a face and two where something else was taken for one."""
+    rng = np.random.default_rng(3)
+    pictures, found = [], []
+    for number in range(24):
+        scale = (0.5, 1.0, 1.0, 2.0)[number % 4]
+        pictures.append(np.zeros((round(240 * scale), round(200 * scale), 3), np.uint8))
+        eyes = (np.array(((70, 100), (130, 100))) + rng.normal(0, 1.5, (2, 2))) * scale
+        found.append([face(*map(tuple, eyes))] if number > 1 else [])
+    found[2] = found[3] = [face((10, 10), (14, 10))]
+    placement = measure_placement(pictures, framing, Sequence(found))
+    assert placement is not None and (placement.height, placement.width) == (240, 200)
+    assert np.abs(np.array(placement.eyes) - ((70, 100), (130, 100))).max() < 2
+
+
+def test_training_pictures_without_a_common_place_are_used_as_they_are() -> None:
+    rng = np.random.default_rng(3)
+    pictures = [np.zeros((300, 400, 3), np.uint8)] * 20
+    places = rng.uniform((0, 0), (360, 260), (20, 2))
+    anywhere = [[face((x, y), (x + 30, y))] for x, y in places]
+    assert measure_placement(pictures, FRAMING, Sequence(anywhere)) is None
+    seldom = [[face((100, 100), (130, 100))]] * 8 + [[]] * 12
+    assert measure_placement(pictures, FRAMING, Sequence(seldom)) is None
+    assert measure_placement([], FRAMING, Sequence([])) is None
 
 
 def test_a_small_face_is_said() -> None:
@@ -245,4 +337,4 @@ def test_real_faces_have_their_eyes_where_alignment_puts_them(mtcnn: Mtcnn) -> N
         assert len(found) <= 1
         eyes += [np.array(it.eyes) * (178 / picture.shape[1]) for it in found]
     assert len(eyes) >= 18
-    assert np.abs(np.mean(eyes, axis=0) - EYES).max() < 2  # px of 178 x 218
+    assert np.abs(np.mean(eyes, axis=0) - CELEBA.eyes).max() < 2  # px of 178 x 218

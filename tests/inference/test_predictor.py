@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import gender_lightning
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference import predictor as predictor_module
 from gender_lightning.inference.predictor import Prediction, Predictor, load
@@ -29,7 +30,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("run") / "best.ckpt"
     net = create_backbone("timm/test_efficientnet", image_size=32)
-    save_weights(path, net.state_dict(), ModelSpec("timm/test_efficientnet", 32, class_names=("f", "m")))
+    save_weights(path, net.state_dict(), ModelSpec("timm/test_efficientnet", Framing(32), class_names=("f", "m")))
     return path
 
 
@@ -99,7 +100,7 @@ def test_the_label_turns_at_the_threshold(checkpoint: Path, face: np.ndarray) ->
     predictor = load(checkpoint, device="cpu")
     probability = predictor.predict(face).probability
     for threshold, label in ((probability, "m"), (min(1.0, probability + 1e-3), "f")):
-        predictor.spec = ModelSpec("timm/test_efficientnet", 32, class_names=("f", "m"), threshold=threshold)
+        predictor.spec = ModelSpec("timm/test_efficientnet", Framing(32), class_names=("f", "m"), threshold=threshold)
         assert predictor.predict(face).label == label
 
 
@@ -241,7 +242,7 @@ def test_the_package_alone_imports_no_torch() -> None:
 
 def test_a_predictor_needs_no_training_libraries(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
-    save_weights(path, create_backbone("resnet18", image_size=32).state_dict(), ModelSpec("resnet18", 32))
+    save_weights(path, create_backbone("resnet18", image_size=32).state_dict(), ModelSpec("resnet18", Framing(32)))
     code = (
         "import sys, numpy; from gender_lightning import load\n"
         "load(sys.argv[1]).predict(numpy.zeros((9, 9, 3), numpy.uint8))\n"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import resolve_hardware
 from gender_lightning.inference.faces.crops import Cropper

@@ -11,6 +11,7 @@ import torch
 import torchvision
 from torch import nn
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import (
@@ -24,7 +25,14 @@ from gender_lightning.models.checkpoint import (
     update_spec,
 )
 
-SPEC = ModelSpec("resnet18", 32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), temperature=2.0, test_time_flip=True)
+SPEC = ModelSpec(
+    "resnet18",
+    Framing(32, "lower", 0.9),
+    mean=(0.5, 0.4, 0.3),
+    std=(0.2, 0.3, 0.4),
+    temperature=2.0,
+    test_time_flip=True,
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +139,7 @@ def test_whatever_is_no_checkpoint_is_named(tmp_path: Path, best: Path, net: tor
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, net: torch.nn.Module) -> None:
-    save_weights(tmp_path / "x.ckpt", net.state_dict(), ModelSpec("resnet34", 32))
+    save_weights(tmp_path / "x.ckpt", net.state_dict(), ModelSpec("resnet34", Framing(32)))
     with pytest.raises(UserError, match="not those of resnet34"):
         load_network(tmp_path / "x.ckpt")
 
@@ -165,3 +173,13 @@ def test_what_other_threads_build_does_not_count_against_a_file() -> None:
         threads.submit(build).result()
     with no_larger_than({}, Path("a.ckpt")), pytest.raises(UserError, match=r"a\.ckpt describes a network far larger"):
         build()
+
+
+def test_the_file_is_flat_and_one_written_before_placements_reads(best: Path) -> None:
+    flat = SPEC.to_dict()
+    assert (flat["image_size"], flat["crop"], flat["zoom"], flat["interpolation"]) == (32, "lower", 0.9, "bilinear")
+    del flat["placement"]
+    assert ModelSpec.from_dict(flat) == SPEC
+    for placement in ([218, 178, 69.5, 111.5, 107.5], [218, 178, 107.5, 111.5, 69.5, 111.5], [9, 9, 1, 1, 60, 1], 3):
+        with pytest.raises(UserError, match="placement"):
+            ModelSpec.from_dict({**flat, "placement": placement})

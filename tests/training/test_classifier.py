@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from gender_lightning.config import AugmentationConfig, Bce, ModelConfig, OptimizerConfig
 from gender_lightning.config.sections import Constant
 from gender_lightning.data.dataset import Batch
-from gender_lightning.data.images import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import KEYS
 from gender_lightning.models.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
@@ -242,7 +242,7 @@ def test_lightnings_checkpoint_reads_as_ours(tmp_path: Path) -> None:
     lightning.save_checkpoint(tmp_path / "last.ckpt")
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)[KEY] == model.spec.to_dict()
     spec, state = read_checkpoint(tmp_path / "last.ckpt")
-    assert spec == model.spec == ModelSpec("timm/test_resnet", SIZE, test_time_flip=True)
+    assert spec == model.spec == ModelSpec("timm/test_resnet", Framing(SIZE), test_time_flip=True)
     assert state.keys() == model.net.state_dict().keys()
     images = Faces(4).images
     with torch.no_grad():

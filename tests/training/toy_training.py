@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gender_lightning.data.framing import Framing
 from gender_lightning.interruption import Interruption
 from gender_lightning.models.checkpoint import KEY, ModelSpec
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
@@ -39,7 +40,7 @@ class Toy(pl.LightningModule):
         super().__init__()
         torch.manual_seed(0)
         self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 1))
-        self.spec = ModelSpec(backbone="toy", image_size=8)
+        self.spec = ModelSpec(backbone="toy", framing=Framing(8))
         self.scheduler = scheduler
         self.epochs = epochs
         self.scores = dict(enumerate(scores))

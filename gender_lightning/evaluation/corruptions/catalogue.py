@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.evaluation.corruptions import blur, digital, faces, noise, weather
 from gender_lightning.evaluation.corruptions.randomness import Draws
 from gender_lightning.evaluation.corruptions.severity import FACES, SEVERITIES, Scale

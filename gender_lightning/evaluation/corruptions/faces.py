@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.evaluation.corruptions.randomness import Draws
 from gender_lightning.evaluation.corruptions.severity import Scale
 from gender_lightning.transforms.geometry import warp

@@ -1,8 +1,7 @@
-"""CelebA's framing: a picture of 178 x 218 pixels with the eyes at fixed places.
+"""Where faces lie in a picture beside where they lay in the training pictures, and how they are brought there.
 
-CelebA's aligned pictures were made by a similarity transform; its own landmarks of them have the eyes at
-(69.4, 111.2) and (107.6, 111.2) on average, one-based, with a spread of a pixel. What a detector finds in a
-photograph is brought to the same places, so that a network sees in use what it saw in training.
+CelebA's aligned pictures are 178 x 218 pixels with the eyes at fixed places. What a detector finds in a photograph is
+brought to the places that the eyes had in training, so that a network sees in use what it has learned from.
 """
 
 from __future__ import annotations
@@ -12,37 +11,38 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from gender_lightning.data.decoding import Framing
-from gender_lightning.inference.faces.face import Face, Point
+from gender_lightning.data.framing import CELEBA, Framing, Placement
+from gender_lightning.inference.faces.face import Face
 
-WIDTH, HEIGHT = 178, 218
-EYES: tuple[Point, Point] = ((69.5, 111.5), (107.5, 111.5))
-_DISTANCE = EYES[1][0] - EYES[0][0]
-LARGEST_CROP = 2 * HEIGHT  # px: a picture of CelebA's shape above that height is a photograph like any other
 # How far from their places the eyes of a crop may be, in distances between the eyes, and how long that distance
 # may be beside the expected one. On celeba-mini's valid split, which is framed a little wider than CelebA, all but
 # a few are within.
 _MOST_SHIFT = 0.5
 _SIZES = (0.65, 1.5)
 _MOST_TILT = 0.27  # of the eyes' height difference to their distance: 15 degrees
+_LARGEST = 2  # times a training picture's height and width: what is larger is a photograph like any other
 
 
-def has_celeba_shape(height: int, width: int) -> bool:
-    """Whether a picture has exactly CelebA's proportions, up to the rounding of a resize, and is not large."""
-    if height > LARGEST_CROP:
-        return False
-    return round(height * WIDTH / HEIGHT) == width or round(width * HEIGHT / WIDTH) == height
+def is_crop_sized(height: int, width: int, placement: Placement) -> bool:
+    """Whether a picture is at most twice as high and as wide as a typical training picture."""
+    return height <= _LARGEST * placement.height and width <= _LARGEST * placement.width
 
 
-def is_framed(face: Face, height: int, width: int, framing: Framing) -> bool:
-    """Whether the eyes of a picture's only face lie where the network saw them in training.
+def expected_eyes(height: int, width: int, framing: Framing, placement: Placement) -> NDArray[np.float64]:
+    """Where the eyes of a picture lie that is framed as the training pictures were: (2, 2) of (x, y) in pixels.
 
-    The part of the picture that `framing` keeps is compared with the part of a CelebA picture that it keeps.
+    The part of the picture that `framing` keeps is compared with the part of a training picture that it keeps.
     """
     top, left, kept_height, kept_width = framing.box(height, width)
-    model_top, model_left, model_height, model_width = framing.box(HEIGHT, WIDTH)
+    model_top, model_left, model_height, model_width = framing.box(placement.height, placement.width)
     scale = np.array([kept_width / model_width, kept_height / model_height])
-    expected = (np.array(EYES) - (model_left, model_top)) * scale + (left, top)
+    eyes: NDArray[np.float64] = (np.array(placement.eyes) - (model_left, model_top)) * scale + (left, top)
+    return eyes
+
+
+def is_framed(face: Face, height: int, width: int, framing: Framing, placement: Placement = CELEBA) -> bool:
+    """Whether the eyes of a picture's face lie about where the network saw them in training."""
+    expected = expected_eyes(height, width, framing, placement)
     found = np.array(face.eyes)
     distance = float(expected[1, 0] - expected[0, 0])
     shift = float(np.abs(found.mean(axis=0) - expected.mean(axis=0)).max()) / distance
@@ -52,26 +52,27 @@ def is_framed(face: Face, height: int, width: int, framing: Framing) -> bool:
 
 
 def enlargement(face: Face) -> float:
-    """Factor by which `align` enlarges the face; below 1 where it shrinks it."""
-    return _DISTANCE / max(face.eye_distance, 1e-6)
+    """Factor by which the face is enlarged to the size of CelebA's; below 1 where it is larger than those."""
+    return CELEBA.eye_distance / max(face.eye_distance, 1e-6)
 
 
-def align(picture: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-    """The similarity transform that puts the eyes where CelebA has them.
+def align(picture: NDArray[np.uint8], face: Face, placement: Placement = CELEBA) -> NDArray[np.uint8]:
+    """The similarity transform that puts the eyes where a training picture has them.
 
     Args:
         picture: RGB uint8 (H, W, 3).
         face: One of its faces.
+        placement: Of the training pictures.
 
     Returns:
-        RGB uint8 (218, 178, 3). What lies outside of the picture repeats its edge, as in CelebA. Shrinking is
-        antialiased.
+        RGB uint8 of the placement's height and width, (218, 178, 3) for CelebA. What lies outside of the picture
+        repeats its edge, as in CelebA. Shrinking is antialiased.
     """
     start, end = (complex(*eye) for eye in face.eyes)
-    first, second = (complex(*eye) for eye in EYES)
+    first, second = (complex(*eye) for eye in placement.eyes)
     turn = (end - start) / (second - first)  # from the canvas to the picture: z -> origin + turn * z
     origin = start - turn * first
-    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    x, y = np.meshgrid(np.arange(placement.width) + 0.5, np.arange(placement.height) + 0.5)
     places = origin + turn * (x + 1j * y)
     part, left, top = _surroundings(picture, places)
     shrunk = _shrink(part, 1 / abs(turn))

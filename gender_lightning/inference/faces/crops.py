@@ -10,15 +10,16 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.data.decoding import Framing, frame
+from gender_lightning.data.decoding import frame
+from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
-from gender_lightning.inference.faces.alignment import align, enlargement, has_celeba_shape, is_framed
-from gender_lightning.inference.faces.face import Box, Detector
+from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face
+from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
 Faces = Literal["auto", "detect", "none"]
 Status = Literal["face", "crop", "no_face"]
-_SMALL = 218  # px: a picture no larger than CelebA's, in which no face is found, is taken for the crop of one
 _BLURRED = 2.0  # a face that must be enlarged more than that shows less than the network is used to
 
 
@@ -39,19 +40,41 @@ class Crop:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is cut out of a picture: one of its faces, or with None the picture as it is."""
+
+    face: Face | None
+    note: str = ""
+
+
 class Cropper:
     """Decides what of a picture is shown to the network; can be pickled or forked into workers.
 
-    ``none``: the picture, framed as in training. ``detect``: every face that is found, aligned to CelebA's framing.
-    ``auto``: a picture that is a face crop already is used as it is, any other as by ``detect``. It is one if
+    ``none``: the picture, framed as in training. ``detect``: every face that is found, aligned to where the eyes lay in
+    the training pictures (CelebA's places where those are unknown). ``auto``: by what is seen. A picture is used as it
+    is, any other is treated as by ``detect``, if
 
-    1. it has CelebA's proportions (178 x 218) and is at most 436 px high: no detector is asked then; or
-    2. its only face has the eyes where CelebA's pictures have them, within half the distance between the eyes; or
-    3. no face is found in it, and it is no larger than 218 x 218 px.
+    1. the training pictures were used as they are, with faces at no known place (`Placement` is None); or
+    2. its largest face has the eyes where the training pictures have them, within half the distance between the eyes
+       (in a picture of more than twice a training picture's size further faces are treated as by ``detect``); or
+    3. no face is found in it, and it is at most twice as large as a training picture.
     """
 
-    def __init__(self, framing: Framing, faces: Faces = "auto", detector: Detector | None = None) -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        faces: Faces = "auto",
+        detector: Detector | None = None,
+        placement: Placement | None = CELEBA,
+    ) -> None:
         """Without a detector the default one is loaded when it is first needed.
+
+        Args:
+            framing: The checkpoint's.
+            faces: How faces are looked for.
+            detector: Finds them.
+            placement: The checkpoint's: where the eyes lay in the training pictures.
 
         Raises:
             UserError: There is no such way to look for faces.
@@ -60,7 +83,24 @@ class Cropper:
             raise UserError(f"faces={faces}: there is no such choice. Use one of: {', '.join(get_args(Faces))}.")
         self.framing = framing
         self.faces = faces
+        self.placement = placement or CELEBA
+        self.detects = faces == "detect" or (faces == "auto" and placement is not None)
         self._detector = detector
+
+    @property
+    def remark(self) -> str:
+        """What a user should know of this choice, once for all pictures; mostly nothing."""
+        if self.detects or self.faces == "none":
+            return ""
+        return (
+            "faces=auto: this model was trained on pictures as they were, so that these are used as they are too. "
+            "faces=detect finds faces and aligns them as CelebA's are."
+        )
+
+    @classmethod
+    def of(cls, spec: ModelSpec, faces: Faces = "auto", detector: Detector | None = None) -> Cropper:
+        """What a checkpoint wants; errors as above."""
+        return cls(spec.framing, faces, detector, spec.placement)
 
     @property
     def detector(self) -> Detector:
@@ -72,26 +112,49 @@ class Cropper:
     def crops(self, picture: NDArray[np.uint8]) -> list[Crop]:
         """The faces of a picture, RGB uint8 (H, W, 3), the largest first; none where no face is found."""
         one_thread_after_fork()
-        height, width = picture.shape[:2]
-        if self.faces == "none" or (self.faces == "auto" and has_celeba_shape(height, width)):
-            return [self.whole(picture)]
-        found = self.detector.detect(picture)
-        if self.faces == "auto":
-            if not found and max(height, width) <= _SMALL:
-                return [self.whole(picture, "no face found in it, taken for a face crop")]
-            if len(found) == 1 and is_framed(found[0], height, width, self.framing):
-                return [self.whole(picture)]
-        crops = []
-        for face in found:
-            blurred = enlargement(face) > _BLURRED
-            note = f"small face: {face.eye_distance:.0f} px between the eyes" if blurred else ""
-            crops.append(Crop(frame(align(picture, face), self.framing), face.box, "face", note))
-        return crops
+        return [self._cut(picture, choice) for choice in self.choices(picture)]
 
-    def whole(self, picture: NDArray[np.uint8], note: str = "") -> Crop:
-        """The picture as it is, framed as in training."""
+    def choices(self, picture: NDArray[np.uint8]) -> list[Choice]:
+        """What `crops` cuts out, without cutting it."""
+        if not self.detects:
+            return [Choice(None)]
+        small = is_crop_sized(picture.shape[0], picture.shape[1], self.placement)
+        if self.faces == "auto" and small and self._confirmed(picture):
+            return [Choice(None)]
+        found = self.detector.detect(picture)
+        chosen = [Choice(face, _note(face)) for face in found]
+        if self.faces == "auto":
+            if not found and small:
+                return [Choice(None, "no face found in it, taken for a face crop")]
+            if found and self._is_framed(picture, found[0]):
+                return [Choice(None), *([] if small else chosen[1:])]
+        return chosen
+
+    def _confirmed(self, picture: NDArray[np.uint8]) -> bool:
+        """Whether a look at the expected place alone shows that this is a crop as in training."""
+        if not isinstance(self.detector, Confirms):
+            return False
+        eyes = expected_eyes(picture.shape[0], picture.shape[1], self.framing, self.placement)
+        face = self.detector.confirm(picture, eyes)
+        return face is not None and self._is_framed(picture, face)
+
+    def _is_framed(self, picture: NDArray[np.uint8], face: Face) -> bool:
+        return is_framed(face, picture.shape[0], picture.shape[1], self.framing, self.placement)
+
+    def aligned(self, picture: NDArray[np.uint8], choice: Choice) -> NDArray[np.uint8]:
+        """The picture with the face where the training pictures have it, still to be framed."""
+        return picture if choice.face is None else align(picture, choice.face, self.placement)
+
+    def _cut(self, picture: NDArray[np.uint8], choice: Choice) -> Crop:
+        pixels = frame(self.aligned(picture, choice), self.framing)
+        if choice.face is not None:
+            return Crop(pixels, choice.face.box, "face", choice.note)
         top, left, height, width = self.framing.box(*picture.shape[:2])
-        return Crop(frame(picture, self.framing), Box(left, top, width, height), "crop", note)
+        return Crop(pixels, Box(left, top, width, height), "crop", choice.note)
+
+
+def _note(face: Face) -> str:
+    return f"small face: {face.eye_distance:.0f} px between the eyes" if enlargement(face) > _BLURRED else ""
 
 
 def load_detector(model: str | os.PathLike[str] | None = None, min_face: int | None = None) -> Detector:

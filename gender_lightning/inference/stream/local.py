@@ -116,7 +116,7 @@ def predict_stream(
     Raises:
         UserError: A process was killed, mostly for want of memory.
     """
-    if cropper.faces != "none":
+    if cropper.detects:
         _ = cropper.detector  # loaded once, before processes are started
     loader = DataLoader(
         Preparation(cropper, keep_pixels=keep_pixels),

@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from gender_lightning.data.decoding import Framing
+from gender_lightning.data.framing import Framing
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS, GROUPS, corrupt
 from gender_lightning.evaluation.corruptions.faces import FacePlace
 from gender_lightning.evaluation.corruptions.randomness import Draws

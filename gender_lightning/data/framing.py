@@ -1,0 +1,91 @@
+"""How a picture becomes what a network sees, and where the faces lie in such a picture. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Crop = Literal["square", "lower", "none"]
+Interpolation = Literal["bilinear", "bicubic"]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The part of a picture that is used, and its size: one reference for training, prediction and export.
+
+    Attributes:
+        image_size: Side of the result in pixels.
+        crop: ``square``: the centred square of the short side; ``lower``: that square halfway between the centre and
+            the lower edge, since CelebA's framing shows more above the head than most; ``none``: the whole picture,
+            stretched.
+        zoom: Fraction (0, 1] of that crop that is kept, about its centre.
+        interpolation: Of the resize, which is always antialiased.
+    """
+
+    image_size: int
+    crop: Crop = "square"
+    zoom: float = 1.0
+    interpolation: Interpolation = "bilinear"
+
+    @classmethod
+    def of(cls, section: Any) -> Framing:
+        """The framing that a data section asks for: its fields of the same names."""
+        return cls(**{name: getattr(section, name) for name in FRAMING_FIELDS})
+
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Top, left, height and width in whole pixels of the part that is kept (>= 1 px each way).
+
+        The corner is rounded as in torchvision's ``center_crop``.
+        """
+        if self.crop == "none":
+            height_kept, width_kept = height, width
+        else:
+            height_kept = width_kept = min(height, width)
+        lowered = 0.25 * (height - height_kept) if self.crop == "lower" else 0.0
+        height_kept = max(1, round(height_kept * self.zoom))
+        width_kept = max(1, round(width_kept * self.zoom))
+        top = round((height - height_kept) / 2 + lowered)
+        return top, round((width - width_kept) / 2), height_kept, width_kept
+
+
+FRAMING_FIELDS = tuple(field.name for field in dataclasses.fields(Framing))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the eyes lie in a typical picture that a network was trained on, before `Framing` cuts it.
+
+    Attributes:
+        height: Of the picture in pixels.
+        width: Of the picture in pixels.
+        eyes: (x, y) of the eye on the picture's left, then of that on its right, in pixels; (0, 0) is the outer corner
+            of the first pixel.
+    """
+
+    height: int
+    width: int
+    eyes: tuple[Point, Point]
+
+    @property
+    def eye_distance(self) -> float:
+        """Between the eyes, in pixels."""
+        return math.dist(*self.eyes)
+
+    def to_list(self) -> list[float]:
+        """Height, width, and x and y of both eyes: as a checkpoint holds it."""
+        return [self.height, self.width, *self.eyes[0], *self.eyes[1]]
+
+    @classmethod
+    def from_list(cls, values: Sequence[float]) -> Placement:
+        """What `to_list` gave."""
+        height, width, left_x, left_y, right_x, right_y = values
+        return cls(int(height), int(width), ((left_x, left_y), (right_x, right_y)))
+
+
+# CelebA's aligned pictures were made by a similarity transform; its own landmarks of them have the eyes at
+# (69.4, 111.2) and (107.6, 111.2) on average, one-based, with a spread of a pixel.
+CELEBA = Placement(218, 178, ((69.5, 111.5), (107.5, 111.5)))

@@ -1,0 +1,121 @@
+"""Faces of a data set, found once before its pictures are used: what `faces=` means in train, evaluate and export."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from gender_lightning.data.annotations import SPLITS, Index
+from gender_lightning.data.dataset import keep_batch, start_worker
+from gender_lightning.data.decoding import decode
+from gender_lightning.data.images import ImageStore
+from gender_lightning.data.skipping import Skipped
+from gender_lightning.errors import UserError
+from gender_lightning.hardware import available_cores
+from gender_lightning.inference.faces.crops import Choice, Cropper, Faces
+from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.progress import progress_bar
+
+NO_FACE = "no face found"
+_CHUNK = 16  # pictures between two reports
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Located:
+    """Cuts the face out of each picture of a data set as `predict` would; several faces: the largest.
+
+    Attributes:
+        cropper: Decides.
+        choices: What was decided already, by image; other pictures are looked at when they are asked for.
+    """
+
+    cropper: Cropper
+    choices: dict[bytes, Choice] = field(default_factory=dict)
+
+    def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
+        """The picture, RGB uint8 (H, W, 3), or its face aligned; to be framed. Without a face it is used whole."""
+        choice = self.choices.get(image_id)
+        if choice is None:
+            choice = next(iter(self.cropper.choices(picture)), Choice(None))
+        return self.cropper.aligned(picture, choice)
+
+    def find(self, index: Index, store: ImageStore) -> list[Skipped]:
+        """Look at every picture once, on all cores. Returns those without a face, in the order of the index.
+
+        Raises:
+            UserError: A picture does not decode.
+        """
+        left_out, counts = [], Counter[str]()
+        workers = available_cores() if len(index) > 4 * _CHUNK else 0
+        loader = DataLoader(
+            _Looking(index, store, self.cropper),
+            batch_size=_CHUNK,
+            collate_fn=keep_batch,
+            num_workers=workers,
+            worker_init_fn=start_worker if workers else None,
+        )
+        with progress_bar("finding faces") as report:
+            for found in loader:
+                for row, choices in found:
+                    if isinstance(choices, UserError):
+                        raise choices
+                    image_id = bytes(index.image_ids[row])
+                    if choices:
+                        self.choices[image_id] = choices[0]
+                        counts[_kind(choices[0])] += 1
+                        counts["several"] += len(choices) > 1
+                    else:
+                        split = SPLITS[index.partition[row]]
+                        left_out.append(Skipped(image_id.decode(errors="replace"), split, NO_FACE))
+                report(sum(counts[kind] for kind in ("aligned", "as is")) + len(left_out), len(index))
+        _tell(self.cropper.faces, counts, len(left_out))
+        return left_out
+
+
+def finder_of(spec: ModelSpec, faces: Faces) -> Located | None:
+    """What finds the faces of a data set for a checkpoint; None where its pictures are used as they are."""
+    cropper = Cropper.of(spec, faces)
+    if cropper.remark:
+        log.info("%s", cropper.remark)
+    return Located(cropper) if cropper.detects else None
+
+
+def _kind(choice: Choice) -> str:
+    return "as is" if choice.face is None else "aligned"
+
+
+def _tell(faces: str, counts: Counter[str], left_out: int) -> None:
+    parts = [f"{counts['as is']:,} pictures used as they are, {counts['aligned']:,} faces aligned"]
+    if left_out:
+        parts.append(f"{left_out:,} pictures without a face left out")
+    if counts["several"]:
+        parts.append(f"{counts['several']:,} pictures with several faces, of which the largest counts")
+    log.info("faces=%s: %s.", faces, "; ".join(parts))
+
+
+class _Looking(Dataset[list[tuple[int, "list[Choice] | UserError"]]]):
+    """What the processes do."""
+
+    def __init__(self, index: Index, store: ImageStore, cropper: Cropper) -> None:
+        self.index, self.store, self.cropper = index, store, cropper
+        _ = cropper.detector  # loaded once, before processes are started
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitems__(self, rows: list[int]) -> list[tuple[int, list[Choice] | UserError]]:
+        return [(row, self._look(row)) for row in rows]
+
+    def _look(self, row: int) -> list[Choice] | UserError:
+        image_id = self.index.image_ids[row]
+        try:
+            picture = decode(self.store.read(image_id), path=self.store.describe(image_id))
+        except UserError as error:
+            return error
+        return self.cropper.choices(picture)
