@@ -255,7 +255,7 @@ class PopulationConfig(Section):
     )
     window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
     persons: Literal["none", "folder"] = Field(
-        description="folder: each folder holds the pictures of one person; none: not known, every face counts as another"
+        description="folder: each folder holds the pictures of one person; none: every face counts as another person"
     )
     minimum: Annotated[int, Field(ge=10)] = Field(
         description="a group with fewer faces, or persons where they are known, is not reported"

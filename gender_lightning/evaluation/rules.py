@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gender_lightning.evaluation.statistics.intervals import Floats
+from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.evaluation.summary import Group
 
 Flags = NDArray[np.bool_]
