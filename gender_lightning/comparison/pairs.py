@@ -162,7 +162,8 @@ def _person_and_seed(runs: Floats, resampling: Resampling) -> float:
         return 0.0
     deviation = runs - runs.mean(axis=1, keepdims=True)
     sums = np.stack([np.bincount(resampling.groups, one, minlength=resampling.number) for one in deviation])
-    return float(sums.var(axis=0, ddof=1).sum() / runs.shape[1] ** 2)
+    variances: Floats = sums.var(axis=0, ddof=1)
+    return float(variances.sum()) / int(runs.shape[1]) ** 2
 
 
 def _pair(rows: Sequence[Row], first: int, second: int, scored: Sequence[_Scored], resampling: Resampling) -> Pair:

@@ -295,4 +295,7 @@ def _expansion(units: int, level: float) -> float:
 def _bins(probabilities: Floats) -> NDArray[np.intp]:
     with np.errstate(divide="ignore"):
         logits = np.clip(special.logit(np.clip(probabilities, 0.0, 1.0)), -_LARGEST_LOGIT, _LARGEST_LOGIT)
-    return np.minimum((logits + _LARGEST_LOGIT) / (2 * _LARGEST_LOGIT) * BINS, BINS - 1).astype(np.intp)
+    bins: NDArray[np.intp] = np.minimum((logits + _LARGEST_LOGIT) / (2 * _LARGEST_LOGIT) * BINS, BINS - 1).astype(
+        np.intp
+    )
+    return bins

@@ -143,7 +143,8 @@ def membership_tests(
             exact = fisher_exact(hits[rows][member].sum(), member.sum(), hits[rows].sum(), len(rows))
             others[s] = max(exact, _student_p(scores[:, s], len(np.unique(groups))))
     # a nan of `others` says that there was no test
-    return np.maximum(_sign_flip_p(np.nan_to_num(scores), resampling.seed, flips), others)
+    p_values: Floats = np.maximum(_sign_flip_p(np.nan_to_num(scores), resampling.seed, flips), others)
+    return p_values
 
 
 def _student_p(scores: Floats, groups: int) -> float:
@@ -173,7 +174,8 @@ def fisher_exact(hits: float, images: int, all_hits: float, all_images: int) -> 
 
     def log_choose(n: ArrayLike, k: ArrayLike) -> Floats:
         ways: Floats = special.gammaln(np.add(n, 1)) - special.gammaln(np.add(k, 1))
-        return ways - special.gammaln(np.subtract(n, k) + 1)
+        ways = ways - special.gammaln(np.subtract(n, k) + 1)
+        return ways
 
     chances = log_choose(right, possible) + log_choose(all_images - right, images - possible)
     chances -= log_choose(all_images, images)
