@@ -234,7 +234,7 @@ class Evaluation:
         level: Coverage of the intervals, 0.95.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
-        model: `backbone`, `image_size`, `parameters`, `test_time_flip`.
+        model: `backbone`, `image_size`, `parameters`, `test_time_flip`, `threshold_rule`.
         metrics: Decided at 0.5: accuracy, balanced_accuracy, recall_male, recall_female, precision_male,
             precision_female, f1 (of male), mcc; and auroc, average_precision.
         metrics_at_threshold: The first eight, decided at the threshold chosen on valid.

@@ -98,7 +98,8 @@ def _metrics(evaluation: Evaluation) -> str:
         f"## Metrics\n\nIntervals cover {evaluation.level:.0%} and are over {by}: proportions by Korn and Graubard, "
         f"the others from {evaluation.resamples:,} bootstrap resamples.\n"
     )
-    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", f"at {threshold:.3f}, chosen on valid"]]
+    rule = str(evaluation.model.get("threshold_rule") or "chosen").replace("_", " ")
+    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", f"at {threshold:.3f}, {rule} on valid"]]
     for name, shown in _METRICS.items():
         measure, other = evaluation.metrics[name], evaluation.metrics_at_threshold.get(name)
         rows.append([shown, f"{measure.value:.4f}", _ends(measure), "" if other is None else f"{other.value:.4f}"])
