@@ -60,15 +60,17 @@ def compare(config: CompareConfig) -> Comparison:
     rows, repeated = make_rows(runs)
     if len(rows) == 1 and rows[0].n == 1:
         raise UserError(
-            f"There is one run to compare, {runs[0].run.path}. Name others beside it, or describe it alone: "
-            f"gender-lightning evaluate checkpoint={runs[0].run.path}."
+            " ".join([*repeated, f"There is one run to compare, {rows[0].runs[0].run.path}."])
+            + " Name others beside it, or describe it alone: "
+            f"gender-lightning evaluate checkpoint={rows[0].runs[0].run.path}."
         )
     resampling = resampling_of(runs[0])
     corrupted, uncorrupted = corruption_errors(rows, split, config.evaluation)
     speed = config.speed
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
     summaries = summarise(rows, corrupted, resampling, timing)
-    notes = notes_of(summaries, split, [why, shared, uncorrupted], [*selection.left_out, *repeated])
+    repeated = [*selection.repeated, *repeated]
+    notes = notes_of(summaries, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)
     show(comparison)

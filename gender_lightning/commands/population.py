@@ -29,7 +29,7 @@ from gender_lightning.models.files import checkpoint_file
 from gender_lightning.progress import progress_bar
 from gender_lightning.runs import Run, write_text
 
-_DOUBTFUL = 0.01  # probability of the scores by chance, below which the correction is called in question
+_DOUBTFUL = 0.05  # probability of the scores by chance, below which the correction is called in question
 _FRAMES = 8  # at a time: they are large, and lie in memory
 
 
@@ -50,7 +50,7 @@ def population(config: PopulationConfig) -> list[Counted]:
     checkpoint = checkpoint_file(Path(config.checkpoint))
     network = load_network(checkpoint)
     reference = _reference(config, checkpoint, network.spec)
-    crowd = Crowd(config.by, config.window, network.spec.threshold)
+    crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)
     _fill(
         crowd, config, source, Judge(network, resolve_hardware(accelerator=config.accelerator), 0.0, config.batch_size)
     )
@@ -68,8 +68,8 @@ def population(config: PopulationConfig) -> list[Counted]:
     )
     if not lines:
         raise UserError(
-            f"There are fewer than minimum={config.minimum} faces, so nothing is reported. Give more pictures"
-            + (", or a lower minimum." if config.minimum > 10 else ".")
+            f"There are fewer than minimum={config.minimum} {_counted(config)}, so nothing is reported. Give more "
+            "pictures" + (", or a lower minimum." if config.minimum > 10 else ".")
         )
     _report(lines, config, network.spec, len(crowd.groups))
     if config.output is not None:
@@ -133,7 +133,13 @@ def _report(lines: list[Counted], config: PopulationConfig, spec: ModelSpec, gro
     if config.by != "none" and left_out:
         console.print(
             f"{left_out:,} groups are not reported: they, or what could be told of them by subtraction, "
-            f"have fewer than minimum={config.minimum} faces."
+            f"have fewer than minimum={config.minimum} {_counted(config)}."
+        )
+    if config.persons == "none":
+        console.print(
+            "Detections are counted, not people: whoever is seen several times counts several times, and the interval "
+            "takes each detection for another person. Where each person has a folder: persons=folder.",
+            markup=False,
         )
     doubtful = [line.group for line in lines if line.fit < _DOUBTFUL]
     if doubtful:
@@ -146,6 +152,10 @@ def _report(lines: list[Counted], config: PopulationConfig, spec: ModelSpec, gro
         )
 
 
+def _counted(config: PopulationConfig) -> str:
+    return "faces" if config.persons == "none" else "persons"
+
+
 def _rows(lines: list[Counted], spec: ModelSpec) -> Iterator[dict[str, Any]]:
     female, male = spec.class_names
     for line in lines:
@@ -154,6 +164,7 @@ def _rows(lines: list[Counted], spec: ModelSpec) -> Iterator[dict[str, Any]]:
         yield {
             "group": line.group,
             "faces": found.faces,
+            **({} if line.persons is None else {"persons": line.persons}),
             female: found.faces - men,
             male: men,
             f"share_{male}": round(found.share, 4),

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
@@ -18,8 +17,9 @@ from gender_lightning.commands.reporting import print_result, set_up_logging
 from gender_lightning.config import TrainConfig
 from gender_lightning.console import record
 from gender_lightning.data.datamodule import FaceDataModule
-from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature, fit_threshold, sigmoid
+from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
+from gender_lightning.evaluation.thresholds import choose_threshold
 from gender_lightning.interruption import ASKED
 from gender_lightning.job import this_job
 from gender_lightning.models.checkpoint import read_checkpoint, update_spec
@@ -144,9 +144,13 @@ def finish(
         trainer.validate(model, data.loader("valid"), verbose=False)
         table = model.table["valid"]
         temperature = fit_temperature(table.logits, table.labels)
-        threshold = fit_threshold(sigmoid(table.logits.astype(np.float64) / temperature), table.labels)
         if is_first_process():
-            update_spec(run.best, temperature=temperature, threshold=threshold)
+            rows = data.index("valid").select(table.indices)
+            chosen = choose_threshold(
+                predictions_table(rows, "valid", table.logits, temperature), temperature, config.threshold
+            )
+            log.info(chosen.said)
+            update_spec(run.best, temperature=temperature, threshold=chosen.value, threshold_rule=chosen.rule)
         metrics |= save_split(run, data, model, "valid", temperature)
     if config.test:
         trainer.test(model, data.loader("test"), verbose=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from gender_lightning.comparison.columns import columns_of, count
@@ -29,7 +30,7 @@ def markdown(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAIR_HEAD = ("pair", "difference, points", "95 % interval", "p, Holm", "p, McNemar", "p, bootstrap", "verdict")
+PAIR_HEAD = ("pair", "difference, points", "95 % interval", "p, Holm", "p, McNemar", "p, people", "verdict")
 
 
 def pair_cells(comparison: Comparison, pair: Pair) -> list[str]:
@@ -41,8 +42,8 @@ def pair_cells(comparison: Comparison, pair: Pair) -> list[str]:
         range_of(pair, comparison.images),
         p_text(pair.p_holm),
         p_text(pair.p_mcnemar),
-        p_text(pair.p_bootstrap),
-        "beats" if pair.differs else "cannot be told apart",
+        p_text(pair.p_people),
+        _verdict(pair),
     ]
 
 
@@ -51,8 +52,18 @@ def by_evidence(pairs: Sequence[Pair]) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (pair.p_holm, pair.p, -pair.difference))[:MOST_PAIRS]
 
 
+def _verdict(pair: Pair) -> str:
+    if not pair.judged:
+        return "too few people"
+    if not pair.differs:
+        return "cannot be told apart"
+    return "beats" if pair.over_seeds else "this run beat that run"
+
+
 def p_text(p: float) -> str:
-    """A p value with three decimals."""
+    """A p value with three decimals; empty where there is none."""
+    if math.isnan(p):
+        return ""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -66,7 +77,7 @@ def legend(comparison: Comparison) -> list[str]:
     """What the columns mean, in sentences."""
     several = any(it.row.n > 1 for it in comparison.summaries)
     resampled = "people" if comparison.people is not None else "images, since the data do not say who is on them,"
-    said = [f"In brackets: 95 % intervals from a bootstrap of {resampled} for these very networks."]
+    said = [f"In brackets: 95 % intervals over {resampled} for these very networks."]
     if several:
         said.append("± is the standard deviation over seeds.")
     if any(it.scores.get("ece") for it in comparison.summaries):

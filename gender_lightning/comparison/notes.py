@@ -17,7 +17,11 @@ _MOST_LEFT_OUT = 8
 
 
 def notes_of(
-    summaries: Sequence[Summary], split: str, found: Sequence[str | None], left_out: Sequence[str]
+    summaries: Sequence[Summary],
+    split: str,
+    found: Sequence[str | None],
+    left_out: Sequence[str],
+    repeated: Sequence[str] = (),
 ) -> list[str]:
     """All of them.
 
@@ -25,10 +29,11 @@ def notes_of(
         summaries: The rows.
         split: That they are compared on.
         found: Sentences from reading and grouping the runs, None among them.
-        left_out: A sentence on each run that is not in the comparison.
+        left_out: A sentence on each run that is not finished.
+        repeated: A sentence on each finished run that does not count, since it repeats another.
     """
     rows = [it.row for it in summaries]
-    notes = [note for note in found if note]
+    notes = [*(note for note in found if note), *repeated]
     notes += [f"Left out: {it}" for it in left_out[:_MOST_LEFT_OUT]]
     if len(left_out) > _MOST_LEFT_OUT:
         notes.append(f"Left out: {len(left_out) - _MOST_LEFT_OUT} more that are not finished.")
@@ -45,7 +50,10 @@ def _single(rows: Sequence[Row]) -> str | None:
         return None
     if len(single) == len(rows):
         return "Each model is a single run: what another seed would have given is not known, and no interval tells."
-    return f"A single run each: {', '.join(single)}. What another seed would have given is not known for them."
+    return (
+        f"A single run each: {', '.join(single)}. What another seed would have given is taken from the spread of the "
+        "seeds of the other models."
+    )
 
 
 def _budgets(rows: Sequence[Row]) -> str | None:

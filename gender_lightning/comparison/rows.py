@@ -14,7 +14,7 @@ from gender_lightning.overrides.fields import flat
 
 # What a run is called and where it goes, and how it is logged and loaded, changes nothing of its result.
 _NO_PART = (
-    "seed", "name", "run_dir", "resume", "test", "logger", "search", "data.workers", "data.prefetch",
+    "seed", "name", "run_dir", "resume", "test", "threshold", "logger", "search", "data.workers", "data.prefetch",
     "data.pin_memory", "data.persistent_workers", "data.eval_batch_size", "trainer.log_every_n_steps",
 )  # fmt: skip
 _NAMES = {

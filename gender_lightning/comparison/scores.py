@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,16 @@ import numpy as np
 from gender_lightning.comparison.reading import RunResult
 from gender_lightning.comparison.rows import Row
 from gender_lightning.evaluation.calibration import ece_tally
-from gender_lightning.evaluation.statistics.intervals import NOWHERE, Floats, Interval, Resampling, clusters_of, wilson
-from gender_lightning.evaluation.statistics.tallies import Tally, decision_tally, ranking_tally
+from gender_lightning.evaluation.decisions import decision_intervals
+from gender_lightning.evaluation.statistics.intervals import Resampling, clusters_of
+from gender_lightning.evaluation.statistics.proportions import NOWHERE, Floats, Interval
+from gender_lightning.evaluation.statistics.tallies import (
+    DECISION_METRICS,
+    Tally,
+    decision_columns,
+    decision_metrics,
+    ranking_tally,
+)
 
 SCORES = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "auroc", "ece")
 
@@ -49,17 +56,22 @@ def resampling_of(run: RunResult) -> Resampling:
 def scores_of(row: Row, resampling: Resampling) -> dict[str, Score]:
     """Each of `SCORES`, at the threshold 0.5.
 
-    The interval is that of the mean of the runs' metrics under a resampling of people. It does not tell what other
-    seeds would give; that is the standard deviation's part.
+    The interval is that of the mean of the runs' metrics over people. It does not tell what other seeds would give;
+    that is the standard deviation's part.
     """
-    found = _means([decision_tally(run.labels, run.probability) for run in row.runs], resampling)
+    first = row.runs[0]
+    decided = np.stack([run.probability >= 0.5 for run in row.runs])
+    each = decision_metrics(np.stack([decision_columns(first.labels, one).sum(axis=0) for one in decided]))
+    clusters = clusters_of(first.table["identity"], len(first.table))
+    intervals = decision_intervals(first.labels, decided, clusters)
+    found = {
+        name: Score(tuple(each[:, place].tolist()), intervals[name][1]) for place, name in enumerate(DECISION_METRICS)
+    }
     found |= _means([ranking_tally(run.labels, run.logits) for run in row.runs], resampling)
     # no interval of its own: resampled, a calibration error that is never negative only grows
     ece = [float(it.metric(it.columns.sum(axis=0))[0]) for it in (ece_tally(r.labels, r.probability) for r in row.runs)]
     found["ece"] = Score(tuple(ece))
-    labels = row.runs[0].labels
-    sizes = {"accuracy": len(labels), "recall_male": int(labels.sum()), "recall_female": int((~labels).sum())}
-    return {name: _with_width(found[name], sizes.get(name)) for name in SCORES}
+    return {name: found[name] for name in SCORES}
 
 
 def _means(tallies: Sequence[Tally], resampling: Resampling) -> dict[str, Score]:
@@ -75,14 +87,6 @@ def _means(tallies: Sequence[Tally], resampling: Resampling) -> dict[str, Score]
     intervals = resampling.bootstrap(columns, mean_metrics).intervals()
     each = np.array([tally.metric(tally.columns.sum(axis=0)[None])[0] for tally in tallies])
     return {name: Score(tuple(each[:, m].tolist()), intervals[m]) for m, name in enumerate(tallies[0].names)}
-
-
-def _with_width(score: Score, images: int | None) -> Score:
-    """Where no resample differs, as at an accuracy of 1, Wilson's interval; none for what is no proportion."""
-    low, high = score.interval
-    if math.isnan(low) or low < high:
-        return score
-    return Score(score.values, NOWHERE if images is None else wilson(score.mean * images, images))
 
 
 def mean_or_none(values: Sequence[float | None]) -> float | None:

@@ -21,10 +21,12 @@ class Selection:
     Attributes:
         runs: Each once, in the order in which they were named.
         left_out: A sentence on each run in a sweep or a glob that is not finished.
+        repeated: A sentence on each run that was named itself twice.
     """
 
     runs: tuple[Run, ...]
     left_out: tuple[str, ...]
+    repeated: tuple[str, ...] = ()
 
 
 def select_runs(wanted: Sequence[str]) -> Selection:
@@ -41,6 +43,7 @@ def select_runs(wanted: Sequence[str]) -> Selection:
     found: dict[Path, Run] = {}
     left_out: dict[Path, str] = {}
     problems: list[str] = []
+    repeated: list[str] = []
     for text in wanted:
         try:
             named, directories = _directories(text)
@@ -54,8 +57,10 @@ def select_runs(wanted: Sequence[str]) -> Selection:
                 problems.append(f"{text}: {unfinished}. Leave it out, or go on with it: train resume={text}.")
             elif unfinished:
                 left_out[directory.resolve()] = f"{directory}: {unfinished}."
-            else:
-                found.setdefault(directory.resolve(), run)
+            elif directory.resolve() not in found:
+                found[directory.resolve()] = run
+            elif named:
+                repeated.append(f"{text} was named twice; it counts once.")
     if problems:
         raise UserErrors(problems)
     if not found:
@@ -63,7 +68,7 @@ def select_runs(wanted: Sequence[str]) -> Selection:
             f"None of the {len(left_out)} runs is finished: {' '.join(left_out.values())} "
             "Wait for them, or name others."
         )
-    return Selection(tuple(found.values()), tuple(left_out.values()))
+    return Selection(tuple(found.values()), tuple(left_out.values()), tuple(repeated))
 
 
 def _directories(text: str) -> tuple[bool, list[Path]]:

@@ -14,7 +14,8 @@ from gender_lightning.evaluation.predictions import COLUMNS
 from gender_lightning.evaluation.rules import SliceRule, slice_rules
 from gender_lightning.evaluation.slices import FEWEST_IMAGES, SIGNIFICANT
 from gender_lightning.evaluation.statistics.intervals import Resampling
-from gender_lightning.evaluation.statistics.significance import FEWEST_GROUPS, holm, membership_tests
+from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
+from gender_lightning.evaluation.statistics.significance import holm, membership_tests
 
 
 def rules_of(run: RunResult) -> list[SliceRule]:
@@ -36,7 +37,7 @@ def slices_of(row: Row, rules: Sequence[SliceRule], resampling: Resampling) -> t
     found = []
     for rule in rules:
         images, people = int(rule.members.sum()), len(np.unique(resampling.groups[rule.members]))
-        small = images < FEWEST_IMAGES or people < FEWEST_GROUPS
+        small = images < FEWEST_IMAGES or people < FEWEST_PERSONS
         found.append(SliceScore(rule.name, rule.group, images, float(right[rule.members].mean()), small))
     return tuple(found)
 

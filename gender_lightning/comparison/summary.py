@@ -147,9 +147,10 @@ def _pair(comparison: Comparison, it: Pair) -> dict[str, Any]:
         "differs": it.differs,
         "p_holm": it.p_holm,
         "p": it.p,
-        "p_bootstrap": it.p_bootstrap,
+        "p_people": it.p_people,
         "p_mcnemar": it.p_mcnemar,
         "seeds_are_in_p": it.over_seeds,
+        "decided_by": it.decided_by,
         "mcnemar": [{"first": one.first, "second": one.second, **vars(one.test)} for one in it.mcnemar],
     }
 

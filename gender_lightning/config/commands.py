@@ -55,6 +55,10 @@ class TrainConfig(Section):
         default="none",
         description="none: pictures as they are; detect: faces found and aligned as CelebA's; auto: where needed",
     )
+    threshold: Literal["auto", "half", "balanced", "worst_group"] = Field(
+        default="auto",
+        description="rule for the threshold of predict, chosen on valid; auto: 0.5 unless balanced gains beyond chance",
+    )
     packages: list[str] = Field(
         description="your own importable packages: their classes by _target_, their networks by timm/<name>"
     )
@@ -258,7 +262,12 @@ class PopulationConfig(Section):
         description="one count in all, per folder of the pictures, or per window of a video's time"
     )
     window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
-    minimum: Annotated[int, Field(ge=10)] = Field(description="a group with fewer faces is not reported")
+    persons: Literal["none", "folder"] = Field(
+        description="folder: each folder holds the pictures of one person; none: every face counts as another person"
+    )
+    minimum: Annotated[int, Field(ge=10)] = Field(
+        description="a group with fewer faces, or persons where they are known, is not reported"
+    )
     method: Literal["probabilities", "decisions"] = Field(
         description="what is corrected: the mean probability, or the share of decisions at the threshold"
     )

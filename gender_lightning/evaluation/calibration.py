@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gender_lightning.evaluation.statistics.intervals import Floats, wilson
+from gender_lightning.evaluation.statistics.proportions import Floats, wilson
 from gender_lightning.evaluation.statistics.tallies import Tally
 from gender_lightning.evaluation.summary import Bin
 
 BINS = 15
 _DRAWS = 1_000
+_BLOCK_ITEMS = 4_000_000  # of a block of signs: bounds the memory
 
 
 def equal_mass_bins(probability: ArrayLike, bins: int = BINS) -> NDArray[np.intp]:
@@ -41,20 +42,42 @@ def expected_calibration_error(labels: ArrayLike, probability: ArrayLike, bins: 
     return float(tally.metric(tally.columns.sum(axis=0))[0]) if len(tally.columns) else float("nan")
 
 
-def ece_by_chance(probability: ArrayLike, bins: int = BINS, *, seed: int = 0) -> Floats:
-    """What the ECE would be if every probability were right: labels are drawn from it, (1000,) times.
+def ece_by_chance(
+    labels: ArrayLike,
+    probability: ArrayLike,
+    groups: NDArray[np.int64] | None = None,
+    bins: int = BINS,
+    *,
+    seed: int = 0,
+) -> Floats:
+    """What the ECE would be if the probabilities were right, (1000,) times.
 
-    ECE is never negative, so that noise alone makes it positive; this says how positive.
+    ECE is never negative, so that chance alone makes it positive; this says how positive. Where probabilities are
+    right, what is left of each person (probability less label, added up in each bin) may as well have the other sign:
+    signs are drawn person by person, so that it does not matter how much the images of a person are alike.
+
+    Args:
+        labels: (N,), 1 male, 0 female.
+        probability: (N,), of male.
+        groups: (N,), codes from 0 on of which images are of one person, or of some persons together; each image alone
+            by default.
+        bins: Of the ECE.
+        seed: Of the signs.
     """
     values = np.asarray(probability, dtype=np.float64)
+    left = values - np.asarray(labels).astype(np.float64)
     place = equal_mass_bins(values, bins)
     number = int(place.max()) + 1
-    expected = np.bincount(place, values, minlength=number)
+    who = np.arange(len(values)) if groups is None else groups
+    persons = int(who.max()) + 1
+    sums = np.bincount(who * number + place, left, minlength=persons * number).reshape(persons, number)
     generator = np.random.default_rng([seed, 3])
-    drawn = np.empty((_DRAWS, number))
-    for row in drawn:
-        row[:] = np.bincount(place, generator.random(len(values)) < values, minlength=number)
-    errors: Floats = np.abs(drawn - expected).sum(axis=1) / len(values)
+    errors = np.empty(_DRAWS)
+    rows = max(1, _BLOCK_ITEMS // persons)
+    for start in range(0, _DRAWS, rows):
+        size = min(rows, _DRAWS - start)
+        signs = generator.integers(0, 2, (size, persons), dtype=np.int8).astype(np.float32) * 2 - 1
+        errors[start : start + size] = np.abs(signs @ sums.astype(np.float32)).sum(axis=1) / len(values)
     return errors
 
 

@@ -11,26 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.evaluation import calibration, selective
+from gender_lightning.evaluation.decisions import PROPORTIONS, decision_intervals
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.evaluation.rules import slice_rules
 from gender_lightning.evaluation.slices import measure_slices, worst_slice
-from gender_lightning.evaluation.statistics.intervals import (
+from gender_lightning.evaluation.statistics.intervals import RESAMPLES, Resampling, clusters_of
+from gender_lightning.evaluation.statistics.proportions import (
+    FEWEST_PERSONS,
     LEVEL,
     NOWHERE,
-    RESAMPLES,
     Floats,
-    Resampling,
-    clusters_of,
+    persons_in,
     wilson,
 )
-from gender_lightning.evaluation.statistics.tallies import (
-    Tally,
-    decision_columns,
-    decision_tally,
-    loss_tally,
-    ranking_tally,
-)
+from gender_lightning.evaluation.statistics.tallies import Tally, decision_columns, loss_tally, ranking_tally
 from gender_lightning.evaluation.summary import (
     Calibration,
     Evaluation,
@@ -48,14 +43,6 @@ if TYPE_CHECKING:
 REACHED = (0.99, 0.995)
 GUARANTEED = (0.95, 0.98, 0.99, 0.995)
 _CURVE_POINTS = 200
-# which cells of `decision_columns` are the hits and the whole of a proportion
-_PROPORTIONS = {
-    "accuracy": ((0, 2), (0, 1, 2, 3)),
-    "recall_male": ((0,), (0, 1)),
-    "recall_female": ((2,), (2, 3)),
-    "precision_male": ((0,), (0, 3)),
-    "precision_female": ((2,), (1, 2)),
-}
 
 
 @dataclass(frozen=True)
@@ -122,15 +109,14 @@ def evaluate_table(
         level=LEVEL,
         resamples=resamples,
         seed=seed,
-        metrics=_decision_measures(split, 0.5, resampling)
-        | _measures(ranking_tally(split.labels, split.logits), resampling),
-        metrics_at_threshold=_decision_measures(split, subject.threshold, resampling),
+        metrics=_decision_measures(split, 0.5) | _measures(ranking_tally(split.labels, split.logits), resampling),
+        metrics_at_threshold=_decision_measures(split, subject.threshold),
         calibration=_calibration(split, subject, resampling, seed),
-        selective=_selective(split, subject, valid, resamples, seed),
+        selective=_selective(split, subject, valid),
         slices=slices,
         worst_slice=worst_slice(slices),
         suspects=len(suspect_rows(split.labels, split.probability)),
-        remarks=_remarks(subject, identified, bool(_attributes(table)), valid is not None),
+        remarks=_remarks(subject, split, identified, bool(_attributes(table)), valid is not None),
     )
 
 
@@ -147,14 +133,15 @@ def _measures(tally: Tally, resampling: Resampling) -> dict[str, Measure]:
     return {name: Measure(value, *interval) for name, value, interval in found}
 
 
-def _decision_measures(split: _Decided, threshold: float, resampling: Resampling) -> dict[str, Measure]:
+def _decision_measures(split: _Decided, threshold: float) -> dict[str, Measure]:
     """Metrics of a threshold, with Wilson's interval beside where they are proportions."""
-    measures = _measures(decision_tally(split.labels, split.probability, threshold), resampling)
-    cells = decision_columns(split.labels, split.probability >= threshold).sum(axis=0)
-    for name, (hits, whole) in _PROPORTIONS.items():
-        old = measures[name]
-        beside = wilson(cells[list(hits)].sum(), cells[list(whole)].sum())
-        measures[name] = Measure(old.value, old.low, old.high, *beside)
+    decided = split.probability >= threshold
+    cells = decision_columns(split.labels, decided).sum(axis=0)
+    measures = {}
+    for name, (value, interval) in decision_intervals(split.labels, decided, split.clusters).items():
+        hits, whole = PROPORTIONS.get(name, ((), ()))
+        beside = wilson(cells[list(hits)].sum(), cells[list(whole)].sum())  # nowhere for what is no proportion
+        measures[name] = Measure(value, *interval, *beside)
     return measures
 
 
@@ -162,7 +149,7 @@ def _calibration(split: _Decided, subject: Subject, resampling: Resampling, seed
     labels, before = split.labels, probabilities(split.logits)
     after = _measures(loss_tally(labels, split.logits, subject.temperature), resampling)
     raw = _measures(loss_tally(labels, split.logits), resampling)
-    chance = calibration.ece_by_chance(split.probability, seed=seed)
+    chance = calibration.ece_by_chance(labels, split.probability, resampling.groups, seed=seed)
     return Calibration(
         temperature=subject.temperature,
         threshold=subject.threshold,
@@ -179,14 +166,17 @@ def _calibration(split: _Decided, subject: Subject, resampling: Resampling, seed
     )
 
 
-def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None, resamples: int, seed: int) -> Selective:
+def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None) -> Selective:
     curve = selective.risk_coverage(split.labels, split.probability)
     points = np.unique(np.linspace(0, len(curve.risk) - 1, _CURVE_POINTS).round().astype(int))
     guaranteed = []
     if valid is not None and np.isfinite(valid["logit"]).all():
+        clusters = clusters_of(valid["identity"].array, len(valid))
         for target in GUARANTEED:
-            chosen = selective.choose_abstention(valid["label"], valid["logit"], subject.temperature, target)
-            guaranteed.append(_guaranteed(split, chosen, resamples, seed))
+            chosen = selective.choose_abstention(
+                valid["label"], valid["logit"], subject.temperature, target, clusters=clusters
+            )
+            guaranteed.append(_guaranteed(split, chosen, subject.own_data and subject.split == "test"))
     return Selective(
         aurc=curve.aurc,
         aurc_of_oracle=curve.aurc_of_oracle,
@@ -205,7 +195,7 @@ def _reached(split: _Decided, accuracy: float, min_confidence: float | None) -> 
     return Reached(accuracy, min_confidence, found.coverage, found.coverage_male, found.coverage_female)
 
 
-def _guaranteed(split: _Decided, chosen: selective.Abstention, resamples: int, seed: int) -> Guaranteed:
+def _guaranteed(split: _Decided, chosen: selective.Abstention, holds: bool) -> Guaranteed:
     least, nowhere = chosen.min_confidence, Measure(math.nan, *NOWHERE)
     coverage = (math.nan, math.nan, math.nan)
     accuracy = nowhere
@@ -215,8 +205,7 @@ def _guaranteed(split: _Decided, chosen: selective.Abstention, resamples: int, s
         kept = selective.confidence(split.probability) >= least
         if kept.any():
             part = _Decided(split.labels[kept], split.logits[kept], split.probability[kept], split.clusters[kept])
-            resampling = Resampling(part.clusters, resamples=resamples, seed=seed)
-            accuracy = _decision_measures(part, 0.5, resampling)["accuracy"]
+            accuracy = _decision_measures(part, 0.5)["accuracy"]
     return Guaranteed(
         chosen.target_accuracy,
         chosen.error_rate,
@@ -225,6 +214,7 @@ def _guaranteed(split: _Decided, chosen: selective.Abstention, resamples: int, s
         math.nan if least is None else chosen.coverage,
         *coverage,
         accuracy,
+        holds,
     )
 
 
@@ -242,7 +232,10 @@ def _slices(split: _Decided, table: pd.DataFrame, resampling: Resampling) -> lis
     return measure_slices(split.labels, split.probability >= 0.5, split.clusters, rules, resampling)
 
 
-def _remarks(subject: Subject, identified: bool, attributes: bool, valid: bool) -> list[str]:
+def _remarks(subject: Subject, split: _Decided, identified: bool, attributes: bool, valid: bool) -> list[str]:
+    male = split.labels == 1
+    fewest = min(persons_in(split.clusters[rows]) for rows in (male, ~male))
+    who = "persons" if identified else "images"
     remarks: Sequence[tuple[bool, str]] = (
         (
             _trained_on(subject),
@@ -258,6 +251,16 @@ def _remarks(subject: Subject, identified: bool, attributes: bool, valid: bool) 
             not identified,
             "The identities are not known, so that images were taken as independent; where there are several of a "
             "person, the intervals are too narrow.",
+        ),
+        (
+            fewest < FEWEST_PERSONS,
+            f"There are only {fewest} {who} of one class: an interval needs at least {FEWEST_PERSONS}, and where one "
+            "is missing the number stands for these images alone.",
+        ),
+        (
+            not subject.own_data and valid,
+            "The confidences for abstaining were chosen on the run's own valid split, and these are other data: what "
+            "was wanted there need not hold here.",
         ),
         (not attributes, "The data have no attributes: subgroups are those of measured properties only."),
         (

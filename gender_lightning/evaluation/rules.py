@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gender_lightning.evaluation.statistics.intervals import Floats
+from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.evaluation.summary import Group
 
 Flags = NDArray[np.bool_]
@@ -84,7 +84,7 @@ def slice_rules(labels: ArrayLike, attributes: Mapping[str, Flags], measured: Ma
         measured: Properties, each (N,), by the names of `properties`; what is not there makes no slice.
     """
     male = np.asarray(labels).astype(np.bool_)
-    return [*_extremes(measured, len(male)), *_attributes(attributes), *_likeness(male, attributes)]
+    return [*_extremes(measured, len(male)), *_attributes(attributes), *likeness_rules(male, attributes)]
 
 
 def _extremes(measured: Mapping[str, Floats], n: int) -> Iterator[SliceRule]:
@@ -115,8 +115,8 @@ def _attributes(attributes: Mapping[str, Flags]) -> Iterator[SliceRule]:
             yield SliceRule(rule, group, rule, "other images", values == value, everyone, name)
 
 
-def _likeness(male: Flags, attributes: Mapping[str, Flags]) -> Iterator[SliceRule]:
-    """Faces that look, to the stereotype, like the other class; each compared within its own class."""
+def likeness_rules(male: Flags, attributes: Mapping[str, Flags]) -> Iterator[SliceRule]:
+    """Faces that look, to the stereotype, like the other class; each compared within its own class; all (N,)."""
     for word, population, cells in (("male", male, _UNLIKE_MALE), ("female", ~male, _UNLIKE_FEMALE)):
         for attribute, value in cells:
             if attribute in attributes:

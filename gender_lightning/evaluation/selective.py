@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gender_lightning.evaluation.metrics import probabilities
-from gender_lightning.evaluation.statistics.intervals import Floats, clopper_pearson_low
+from gender_lightning.evaluation.statistics.proportions import DesignEffect, Floats, effective_size, proportion
 
 ERROR_RATE = 0.05  # of the guarantee: it fails for so many of the valid splits that might have been drawn
 _STARTS = 2
@@ -112,23 +113,25 @@ def choose_abstention(
     temperature: float,
     target_accuracy: float,
     *,
+    clusters: NDArray[np.int64] | None = None,
     threshold: float = 0.5,
     error_rate: float = ERROR_RATE,
 ) -> Abstention:
     """The lowest confidence from which on a wanted accuracy is guaranteed.
 
-    Learn then Test (Angelopoulos et al. 2021) with fixed sequences from several starts: each start is a number of
-    surest images that was fixed without looking at labels. From there on more images are let in, step by step, as
-    long as the exact lower bound (Clopper and Pearson) of their accuracy reaches the target at level ``error_rate /
-    starts``. With probability at least ``1 - error_rate`` over the images given, the accuracy on further images like
-    them, of the confidence chosen or above, is at least the target. It takes images as independent draws: where they
-    are many of few persons, or of another kind than those to come, no number is a guarantee.
+    Learn then Test (Angelopoulos et al. 2021) with fixed sequences from several starts, which are numbers of surest
+    images. From there on more images are let in, step by step, as long as the lower bound of their accuracy reaches
+    the target at level ``error_rate / starts``. The bound is that of `proportions.proportion`, over persons; where the
+    surest images have too few errors to show how much persons matter, it is taken from all images. With probability
+    ``1 - error_rate`` over the persons given, the accuracy on further persons like them, of the confidence chosen or
+    above, is at least the target. Of images of another kind nothing is known.
 
     Args:
         labels: (N,), 1 male, 0 female; of images that were not trained on, such as valid.
         logits: (N,), of male.
         temperature: The checkpoint's.
         target_accuracy: In (0, 1).
+        clusters: (N,), which images are of one person, as from `clusters_of`; None takes images as independent.
         threshold: An image is male from this probability on.
         error_rate: In (0, 1).
     """
@@ -137,14 +140,41 @@ def choose_abstention(
     assert len(probability) == np.asarray(labels).size
     levels, decided, errors = _by_confidence(labels, probability, threshold)
     total = int(decided[-1]) if len(decided) else 0
+    order = np.argsort(-confidence(probability, threshold), kind="stable")
+    right = ((probability >= threshold) == np.asarray(labels).reshape(-1).astype(np.bool_))[order]
+    persons = (np.arange(total) if clusters is None else np.asarray(clusters))[order]
+    bound = _Bound(right, persons, 1 - 2 * error_rate / _STARTS)
     chosen = -1
-    for start in _starts(total, target_accuracy, error_rate / _STARTS):
-        chosen = max(chosen, _follow(start, decided, errors, target_accuracy, error_rate / _STARTS))
+    for start in _starts(total, target_accuracy, error_rate / _STARTS, bound.per_image):
+        chosen = max(chosen, _follow(start, decided, target_accuracy, bound))
     if chosen < 0:
         return Abstention(target_accuracy, error_rate, None, total, 0, 0)
     everything = chosen == len(levels) - 1
     least = 0.0 if everything else float(levels[chosen])
     return Abstention(target_accuracy, error_rate, least, total, int(decided[chosen]), int(errors[chosen]))
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """Lower bounds of the accuracy of the surest images; all (N,), the surest first."""
+
+    right: NDArray[np.bool_]
+    persons: NDArray[np.int64]
+    level: float  # two-sided: each end fails half as often as both
+
+    @cached_property
+    def effect(self) -> DesignEffect | None:
+        """Of all images."""
+        return DesignEffect.of(self.right, self.persons)
+
+    @property
+    def per_image(self) -> float:
+        """How many independent images one of these is worth."""
+        return effective_size(self.right, self.persons, self.level) / len(self.right) if len(self.right) else 1.0
+
+    def of(self, number: int) -> float:
+        """Of so many; nan where they are of too few persons."""
+        return proportion(self.right[:number], self.persons[:number], level=self.level, like=self.effect).low
 
 
 def select(labels: ArrayLike, probability: ArrayLike, min_confidence: float, *, threshold: float = 0.5) -> Selected:
@@ -198,24 +228,22 @@ def _by_confidence(
     return -levels, np.cumsum(counts), np.cumsum(errors)
 
 
-def _starts(total: int, target: float, level: float) -> list[int]:
-    """Numbers of surest images to begin with, fixed without labels.
+def _starts(total: int, target: float, level: float, per_image: float) -> list[int]:
+    """Numbers of surest images to begin with.
 
     The fewest that could pass, if all are right; and half way from there to all, where some may be wrong: a single
     wrong label among the surest images stops the first sequence.
     """
-    fewest = math.ceil(math.log(level) / math.log(target))
+    fewest = math.ceil(math.log(level) / math.log(target) / per_image)
     return [fewest, (fewest + total) // 2] if fewest <= total else []
 
 
-def _follow(start: int, decided: NDArray[np.int64], errors: NDArray[np.int64], target: float, level: float) -> int:
+def _follow(start: int, decided: NDArray[np.int64], target: float, bound: _Bound) -> int:
     """Place of the last level in a row, from `start` images on, whose accuracy is bounded well; -1 for none."""
-    total = int(decided[-1])
     chosen = -1
-    for number in np.unique(np.linspace(start, total, _STEPS).round().astype(int)):
+    for number in np.unique(np.linspace(start, int(decided[-1]), _STEPS).round().astype(int)):
         place = int(np.searchsorted(decided, number))
-        n, wrong = int(decided[place]), int(errors[place])
-        if clopper_pearson_low(n - wrong, n, 1 - level) < target:
+        if not bound.of(int(decided[place])) >= target:  # nor where it is nan
             break
         chosen = place
     return chosen

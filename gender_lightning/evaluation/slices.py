@@ -11,8 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gender_lightning.evaluation.rules import Flags, SliceRule
-from gender_lightning.evaluation.statistics.intervals import Floats, Resampling, design_effect, wilson, wilson_clustered
-from gender_lightning.evaluation.statistics.significance import FEWEST_GROUPS, holm, membership_tests
+from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.evaluation.statistics.proportions import (
+    FEWEST_PERSONS,
+    NOWHERE,
+    DesignEffect,
+    Floats,
+    persons_in,
+    proportion,
+    wilson,
+)
+from gender_lightning.evaluation.statistics.significance import holm, membership_tests
 from gender_lightning.evaluation.summary import GROUPS, Measure, Slice, Worst
 
 if TYPE_CHECKING:
@@ -50,7 +59,7 @@ def measure_slices(
         )
     ]
     p, p_holm = _tests(correct, rules, resampling)
-    wholes = [_Whole(rows, design_effect(correct[rows], clusters[rows])) for rows in (male | ~male, male, ~male)]
+    wholes = [_Whole(rows, DesignEffect.of(correct[rows], clusters[rows])) for rows in (male | ~male, male, ~male)]
     rests = [correct[rule.population & ~rule.members] for rule in rules]
     measured = [
         _measure(
@@ -108,7 +117,7 @@ class _Whole:
     """All images, or those of a class; and by how much persons inflate the variance of their accuracy."""
 
     rows: Flags
-    effect: float
+    effect: DesignEffect | None
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,7 @@ def _measure(
         images=whole.images,
         persons=whole.persons,
         males=males.images,
-        small=whole.images < FEWEST_IMAGES or whole.persons < FEWEST_GROUPS,
+        small=whole.images < FEWEST_IMAGES or whole.persons < FEWEST_PERSONS,
         accuracy=whole.measure,
         recall_male=males.measure,
         recall_female=females.measure,
@@ -149,10 +158,9 @@ def _proportion(correct: Flags, clusters: NDArray[np.int64], members: Flags, who
     if not images:
         return _Proportion(Measure(math.nan, math.nan, math.nan), 0, 0)
     hits, persons = correct[rows], clusters[rows]
-    # a small slice does not show its own design effect: it has at least that of the whole
-    interval = wilson_clustered(hits, persons, least_effect=whole.effect)
+    interval = proportion(hits, persons, like=whole.effect)
     measure = Measure(float(hits.mean()), *interval, *wilson(int(hits.sum()), images))
-    return _Proportion(measure, images, len(np.unique(persons)))
+    return _Proportion(measure, images, persons_in(persons))
 
 
 def _differences(correct: Flags, rules: Sequence[SliceRule], resampling: Resampling) -> list[Measure]:
@@ -180,12 +188,14 @@ def _is_certain(correct: Flags, rule: SliceRule) -> bool:
 
 
 def _newcombe(correct: Flags, clusters: NDArray[np.int64], rule: SliceRule) -> Measure:
-    """Difference with the interval that follows from both Wilson intervals (Newcombe 1998, method 10)."""
+    """Difference with the interval that follows from both proportions' (Newcombe 1998, method 10)."""
     rest = rule.population & ~rule.members
-    effect = design_effect(correct[rule.population], clusters[rule.population])
+    effect = DesignEffect.of(correct[rule.population], clusters[rule.population])
     shares = [float(correct[rows].mean()) for rows in (rule.members, rest)]
-    ends = [wilson_clustered(correct[rows], clusters[rows], least_effect=effect) for rows in (rule.members, rest)]
+    ends = [proportion(correct[rows], clusters[rows], like=effect) for rows in (rule.members, rest)]
     value = shares[0] - shares[1]
+    if any(math.isnan(it.low) for it in ends):
+        return Measure(value, *NOWHERE)
     low = value - math.hypot(shares[0] - ends[0].low, ends[1].high - shares[1])
     high = value + math.hypot(ends[0].high - shares[0], shares[1] - ends[1].low)
     return Measure(value, low, high)

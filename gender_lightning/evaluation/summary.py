@@ -29,7 +29,7 @@ class Measure:
 
     Attributes:
         value: Of the images as they are.
-        low: Of the interval from the bootstrap over persons (over images where identities are unknown).
+        low: Of the interval over persons (over images where identities are unknown); nan with fewer than ten of them.
         high: The other end.
         wilson_low: Of Wilson's interval, which takes images as independent; nan for what is no proportion.
         wilson_high: The other end.
@@ -70,7 +70,7 @@ class Calibration:
         threshold: Of the checkpoint, chosen on valid.
         ece: Expected calibration error over `bins`, in [0, 1].
         ece_uncalibrated: The same without the temperature.
-        ece_by_chance: Mean ECE of a perfectly calibrated model on as many images: an `ece` of about this size
+        ece_by_chance: Mean ECE of a perfectly calibrated model on such persons: an `ece` of about this size
             is no evidence of miscalibration.
         ece_by_chance_high: What such a model exceeds in one of twenty splits.
         brier: Mean squared error of the probability.
@@ -120,7 +120,7 @@ class Guaranteed:
 
     Attributes:
         target_accuracy: Wanted of what is decided.
-        error_rate: Chance that the guarantee fails.
+        error_rate: Chance that the guarantee fails, over the persons of valid.
         min_confidence: Decide from here on; nan where valid gives no guarantee.
         valid_images: It was chosen on so many.
         valid_coverage: Share of those that are decided.
@@ -128,6 +128,7 @@ class Guaranteed:
         coverage_male: Of its males.
         coverage_female: Of its females.
         accuracy: Measured on what is decided of this split.
+        holds: Whether the guarantee is about images like these: those of valid's own data, which it was not chosen on.
     """
 
     target_accuracy: float
@@ -139,6 +140,7 @@ class Guaranteed:
     coverage_male: Number
     coverage_female: Number
     accuracy: Measure
+    holds: bool = True
 
 
 @dataclass(frozen=True)
@@ -177,11 +179,11 @@ class Slice:
         persons: Number of identities; of images where they are unknown.
         males: Images of males among them.
         small: Too few images or persons to judge.
-        accuracy: With Wilson's interval at the effective sample size as low and high.
+        accuracy: With its interval over persons as low and high (`statistics.proportions`).
         recall_male: The same of its males.
         recall_female: The same of its females.
         rest_accuracy: Of the rest.
-        difference: `accuracy` minus `rest_accuracy`, interval from the bootstrap over persons.
+        difference: `accuracy` minus `rest_accuracy`, with an interval over persons.
         p: Of no difference; nan where there are too few persons for a test.
         p_holm: Adjusted for all tests of the table.
     """
@@ -232,7 +234,7 @@ class Evaluation:
         level: Coverage of the intervals, 0.95.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
-        model: `backbone`, `image_size`, `parameters`, `test_time_flip`.
+        model: `backbone`, `image_size`, `parameters`, `test_time_flip`, `threshold_rule`.
         metrics: Decided at 0.5: accuracy, balanced_accuracy, recall_male, recall_female, precision_male,
             precision_female, f1 (of male), mcc; and auroc, average_precision.
         metrics_at_threshold: The first eight, decided at the threshold chosen on valid.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
 from gender_lightning.models.checkpoint import ModelSpec
@@ -20,9 +22,10 @@ def least_confidence(
 ) -> float:
     """Calibrated probability of the label below which it is not given.
 
-    A target is met by the choice that `evaluate` reports: with 95 % probability the labels that are given are right
-    that often on pictures like those of the run's valid split. Without either number the target is 0.99; where the
-    run's predictions are not there or do not allow it, labels are then given whatever their probability.
+    A target is met by the choice that `evaluate` reports: with 95 % probability, over the persons of the run's valid
+    split, the labels that are given are right that often on pictures of further persons like them.
+    Without either number the target is 0.99; where the run's predictions are not there or do not allow it, labels are
+    then given whatever their probability.
 
     Args:
         checkpoint: A checkpoint, or a run directory.
@@ -75,10 +78,24 @@ def _chosen(file: Path, spec: ModelSpec, target: float) -> float | None:
     from gender_lightning.evaluation.selective import choose_abstention
 
     try:
-        table = pq.read_table(file, columns=["label", "logit"])
+        known = [name for name in ("identity",) if name in pq.read_schema(file).names]
+        table = pq.read_table(file, columns=["label", "logit", *known])
         labels, logits = (np.asarray(table[name]) for name in ("label", "logit"))
     except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(f"{file} is no predictions table ({error}). Restore it, or give min_confidence=...") from error
     if not len(labels):
         return None
-    return choose_abstention(labels, logits, spec.temperature, target, threshold=spec.threshold).min_confidence
+    clusters = _clusters(table["identity"].to_numpy()) if known else None
+    chosen = choose_abstention(labels, logits, spec.temperature, target, clusters=clusters, threshold=spec.threshold)
+    return chosen.min_confidence
+
+
+def _clusters(identities: NDArray[Any]) -> NDArray[np.int64]:
+    """As `intervals.clusters_of`, without pandas: codes from 0 on; an image of unknown identity (nan) stands alone."""
+    values = identities.astype(np.float64)
+    known = ~np.isnan(values)
+    codes = np.arange(len(values), dtype=np.int64)
+    if known.any():
+        _, first, place = np.unique(values[known], return_index=True, return_inverse=True)
+        codes[known] = np.flatnonzero(known)[first][place]
+    return np.unique(codes, return_inverse=True)[1].astype(np.int64)

@@ -52,6 +52,8 @@ class ModelSpec:
         test_time_flip: Average the logits of an image and its mirror image.
         class_names: Of labels 0 and 1.
         threshold: Probability from which an image counts as class 1, in [0, 1].
+        threshold_rule: By which rule it was chosen on valid: ``half``, ``balanced`` or ``worst_group``; empty where
+            that is not recorded.
         temperature: Probability is sigmoid(logit / temperature); above 0.
         package_version: Of the package that made the weights.
     """
@@ -66,6 +68,7 @@ class ModelSpec:
     test_time_flip: bool = False
     class_names: tuple[str, ...] = ("female", "male")
     threshold: float = 0.5
+    threshold_rule: str = ""
     temperature: float = 1.0
     package_version: str = field(default_factory=package_version)
 
@@ -179,6 +182,7 @@ _CHECKS: dict[str, Any] = {
     "test_time_flip": lambda value: isinstance(value, bool),
     "class_names": _several(_text, 2),
     "threshold": _number(0, 1),
+    "threshold_rule": lambda value: value == "" or _text(value),
     "temperature": _number(0, math.inf, above=True),
     "package_version": _text,
 }

@@ -69,7 +69,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 def _pair_row(comparison: Comparison, pair: Pair) -> dict[str, Any]:
     texts = pair_cells(comparison, pair)
     values: list[float | None] = [
-        None, pair.difference, pair.interval.low, pair.p_holm, pair.p_mcnemar, pair.p_bootstrap, None,
+        None, pair.difference, pair.interval.low, pair.p_holm, pair.p_mcnemar, pair.p_people, None,
     ]  # fmt: skip
     cells = [
         {"show": text, "text": True} if value is None else {"show": text, "value": value}
@@ -82,12 +82,13 @@ def _pair_note(comparison: Comparison) -> str:
     several = any(pair.over_seeds for pair in comparison.pairs)
     said = [
         "The interval is for each pair alone; Holm's p is adjusted for all pairs, and below 0.05 the first is said to "
-        "beat the second. Of two single runs the larger p of McNemar's exact test and of the bootstrap counts."
+        "beat the second. Of two single runs the larger p of McNemar's exact test and of the test over people counts."
     ]
     if several:
         said.append(
             "Where a row has several seeds, its mean is compared, and the spread of the seeds is part of interval and "
-            "p; McNemar's p is then the median over all pairs of runs, for information."
+            "p (a single run borrows that of other rows); McNemar's p is then the median over all pairs of runs, for "
+            "information."
         )
     if len(comparison.pairs) > MOST_PAIRS:
         said.append(f"The {MOST_PAIRS} surest of {len(comparison.pairs)} pairs are shown; comparison.json has all.")

@@ -95,10 +95,11 @@ def _metrics(evaluation: Evaluation) -> str:
     by = "images" if evaluation.persons is None else "persons"
     threshold = evaluation.calibration.threshold
     head = (
-        f"## Metrics\n\nIntervals cover {evaluation.level:.0%}; they come from {evaluation.resamples:,} bootstrap "
-        f"resamples of {by}.\n"
+        f"## Metrics\n\nIntervals cover {evaluation.level:.0%} and are over {by}: proportions by Korn and Graubard, "
+        f"the others from {evaluation.resamples:,} bootstrap resamples.\n"
     )
-    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", f"at {threshold:.3f}, chosen on valid"]]
+    rule = str(evaluation.model.get("threshold_rule") or "chosen").replace("_", " ")
+    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", f"at {threshold:.3f}, {rule} on valid"]]
     for name, shown in _METRICS.items():
         measure, other = evaluation.metrics[name], evaluation.metrics_at_threshold.get(name)
         rows.append([shown, f"{measure.value:.4f}", _ends(measure), "" if other is None else f"{other.value:.4f}"])
@@ -112,7 +113,7 @@ def _confidence(evaluation: Evaluation) -> str:
         "## Confidence",
         f"Logits are divided by a temperature of {it.temperature:.3f}, fitted on valid. The expected calibration "
         f"error is {it.ece.value:.4f} ({it.ece_uncalibrated.value:.4f} without), {evidence} chance gives a perfectly "
-        f"calibrated model on as many images ({it.ece_by_chance:.4f} on average); log-loss {it.loss.value:.4f} "
+        f"calibrated model on such persons ({it.ece_by_chance:.4f} on average); log-loss {it.loss.value:.4f} "
         f"({it.loss_uncalibrated.value:.4f} without), Brier score {it.brier.value:.4f}.",
     ]
     rows = [["wanted accuracy", "abstain below", "decided", "of females", "of males", "accuracy of what is decided"]]
@@ -126,10 +127,14 @@ def _confidence(evaluation: Evaluation) -> str:
             [f"{chosen.target_accuracy:.1%}", f"{chosen.min_confidence:.4f}", *(f"{s:.1%}" for s in shares), found]
         )
     if len(rows) > 1:
+        first = evaluation.selective.guaranteed[0]
         lines.append(
-            "Where the model may abstain, a confidence chosen on valid guarantees the wanted accuracy, with "
-            f"probability {1 - evaluation.selective.guaranteed[0].error_rate:.0%} and for images drawn like those of "
-            "valid one by one; many images of few persons, or another kind of picture, void the guarantee."
+            "Where the model may abstain, a confidence chosen on valid guarantees the wanted accuracy with probability "
+            f"{1 - first.error_rate:.0%}, for pictures of further persons like those of valid; another kind of picture "
+            "voids the guarantee."
+            if first.holds
+            else "Where the model may abstain: confidences chosen on the run's own valid split. These images are of "
+            "another kind or were seen before, so that no accuracy is guaranteed for them."
         )
         lines.append(_table(rows))
     return "\n\n".join(lines)

@@ -16,7 +16,8 @@ import yaml
 from sklearn.metrics import f1_score, log_loss, recall_score, roc_auc_score
 
 from gender_lightning import load
-from gender_lightning.evaluation.metrics import fit_temperature, fit_threshold
+from gender_lightning.evaluation.metrics import fit_temperature
+from gender_lightning.evaluation.thresholds import choose_threshold
 from gender_lightning.overrides import compose
 
 Finished = tuple[Path, list[str]]
@@ -123,7 +124,8 @@ def test_temperature_and_threshold_come_from_valid(finished: Finished) -> None:
     table = pd.read_parquet(run / "predictions" / "valid.parquet")
     spec = load(run, device="cpu").spec
     assert spec.temperature == pytest.approx(fit_temperature(table["logit"], table["label"]), rel=1e-4)
-    assert spec.threshold == pytest.approx(fit_threshold(table["probability"], table["label"]), abs=1e-4)
+    chosen = choose_threshold(table, spec.temperature)
+    assert (spec.threshold, spec.threshold_rule) == (pytest.approx(chosen.value, abs=1e-4), chosen.rule)
     assert np.allclose(table["probability"], 1 / (1 + np.exp(-table["logit"] / spec.temperature)), atol=1e-6)
 
 

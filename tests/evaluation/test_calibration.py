@@ -45,10 +45,30 @@ def test_equal_values_share_a_bin_whatever_their_order() -> None:
 def test_a_calibrated_model_shows_chance_and_another_more() -> None:
     generator = np.random.default_rng(3)
     probability = generator.beta(0.3, 0.3, 2000)
-    chance = ece_by_chance(probability)
+    chance = ece_by_chance(generator.random(2000) < probability, probability)
     calibrated = [expected_calibration_error(generator.random(2000) < probability, probability) for _ in range(100)]
-    assert np.mean(calibrated) == pytest.approx(chance.mean(), rel=0.08)
-    assert expected_calibration_error(generator.random(2000) < probability**3, probability) > chance.max()
+    assert np.mean(calibrated) == pytest.approx(chance.mean(), rel=0.1)
+    wrong = generator.random(2000) < probability**3
+    assert expected_calibration_error(wrong, probability) > ece_by_chance(wrong, probability).max()
+
+
+def test_persons_whose_images_are_alike_accuse_nobody() -> None:
+    """The score is calibrated, but the images of a person share what misleads it."""
+    found = {"persons": 0, "images": 0}
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        persons = np.repeat(np.arange(100), np.clip(generator.geometric(1 / 17, 100), 1, 40))
+        male = generator.random(100)[persons] < 0.5
+        seen = (
+            np.where(male, 2.0, -2.0)
+            + 0.6 * generator.normal(size=100)[persons]
+            + 0.8 * generator.normal(size=len(male))
+        )
+        probability = 1 / (1 + np.exp(-4 * seen))
+        ece = expected_calibration_error(male, probability)
+        for name, groups in (("persons", persons), ("images", None)):
+            found[name] += ece > np.quantile(ece_by_chance(male, probability, groups, seed=seed), 0.95)
+    assert found["persons"] <= 9 < found["images"], found  # of 60, 3 are expected
 
 
 def test_totals_of_a_resample_are_its_ece_at_fixed_bins() -> None:

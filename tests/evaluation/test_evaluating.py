@@ -123,7 +123,8 @@ def test_what_a_reader_must_know_is_said() -> None:
     train = evaluate_table(subject(split="train"), frame, None, resamples=100)
     assert train.trained_on and train.persons is None and len(train.remarks) == 4
     other = evaluate_table(subject(split="train", own_data=False), table(n=300), table(n=300), resamples=100)
-    assert not other.trained_on and other.remarks == []
+    assert not other.trained_on and len(other.remarks) == 1 and "need not hold here" in other.remarks[0]
+    assert not any(it.holds for it in other.selective.guaranteed)
 
 
 def test_the_card_says_what_was_measured(evaluation: Evaluation) -> None:
@@ -136,3 +137,16 @@ def test_the_card_says_what_was_measured(evaluation: Evaluation) -> None:
     assert "Not known" in model_card(evaluation, {}, {})
     unknown = model_card(replace(evaluation, data="table"), {}, {"name": "a|<b>"})
     assert "the kind 'a\\|&lt;b>', which this version" in unknown and "split of data of the kind 'table'" in unknown
+
+
+def test_of_all_right_and_of_few_nothing_is_certain() -> None:
+    frame = table(n=300)
+    frame["logit"] = np.where(frame["label"] == 1, 4.0, -4.0).astype(np.float32)
+    perfect = evaluate_table(subject(), frame, None, resamples=100)
+    for name in ("accuracy", "recall_male", "recall_female", "balanced_accuracy", "f1", "mcc"):
+        measure = perfect.metrics[name]
+        assert measure.value == pytest.approx(1) and measure.high == pytest.approx(1) and measure.low < 0.97, name
+    assert perfect.metrics["auroc"].value == 1 and math.isnan(perfect.metrics["auroc"].low)
+    few = evaluate_table(subject(), table(n=30), None, resamples=100)
+    assert all(math.isnan(it.low) for it in few.metrics.values())
+    assert "There are only 2 persons of one class" in " ".join(few.remarks)

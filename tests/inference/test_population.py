@@ -59,3 +59,19 @@ def test_everyone_first_and_nothing_of_a_small_crowd() -> None:
     assert [line.group for line in lines] == [ALL, "b"]  # a is left out with the single face
     assert lines[1].estimate.share == pytest.approx(0.75, abs=0.03)
     assert count(crowd, reference, 200, **how) == []  # type: ignore[arg-type]
+
+
+def test_folders_of_persons_count_persons() -> None:
+    crowd = Crowd("folder", 60, 0.5, "folder")
+    crowd.take([_judged(f"{room}/{person}/{n}.jpg", 0.9) for room in "ab" for person in range(3) for n in range(4)])
+    assert set(crowd.groups) == {"a", "b"} and crowd.size("a") == 3 and crowd.size(ALL) == 6
+    people = crowd.people_of(ALL)
+    assert people is not None and np.allclose(people, [[4, 4, 3.6]] * 6)
+    random = np.random.default_rng(1)
+    labels = random.random(400) < 0.5
+    reference = Reference.of(labels, np.where(labels, 0.9, 0.1) + random.normal(0, 0.03, 400), 0.5)
+    how = {"method": "probabilities", "target": "crowd", "level": 0.95, "draws": 300, "seed": 0}
+    assert count(crowd, reference, 10, **how) == []  # type: ignore[arg-type]  # 24 faces, but 6 persons
+    crowd.take([_judged(f"a/{person}/1.jpg", 0.1) for person in range(3, 20)])
+    lines = count(crowd, reference, 10, **how)  # type: ignore[arg-type]
+    assert [(line.group, line.persons) for line in lines] == [(ALL, 23)]  # a would tell of b

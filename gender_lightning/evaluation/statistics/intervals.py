@@ -1,4 +1,4 @@
-"""How sure a number is: Wilson's interval, and a bootstrap that resamples persons instead of images."""
+"""How sure a number is that is no proportion: a bootstrap that resamples persons instead of images."""
 
 from __future__ import annotations
 
@@ -6,97 +6,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-Floats = NDArray[np.float64]
+from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS, LEVEL, NOWHERE, Floats, Interval
+
 Metric = Callable[[Floats], Floats]  # totals (..., K) to metrics (..., M)
-LEVEL = 0.95
 RESAMPLES = 10_000
 MAX_GROUPS = 2_000
 _BLOCK_ITEMS = 4_000_000  # of a block of weights: bounds the memory
-
-
-class Interval(NamedTuple):
-    """Both ends of a confidence interval; nan where there is none."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
-
-NOWHERE = Interval(math.nan, math.nan)
-
-
-def wilson(hits: float, n: float, level: float = LEVEL) -> Interval:
-    """Score interval of a proportion (Wilson 1927), for independent images; sensible at 0, at 1 and for tiny n.
-
-    Args:
-        hits: Successes among `n`; both may be fractional (effective sizes).
-        n: Trials; nan at both ends where it is 0.
-        level: Coverage that is wanted, in (0, 1).
-    """
-    if not n > 0:
-        return NOWHERE
-    z = float(special.ndtri((1 + level) / 2))
-    share, weight = hits / n, z * z / n
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
-    # at the ends the formula gives 0 and 1 but for rounding
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Interval(0.0 if hits == 0 else float(low), 1.0 if hits == n else float(high))
-
-
-def clopper_pearson_low(hits: int, n: int, level: float = LEVEL) -> float:
-    """Lower bound of a proportion that holds with at least this probability (one-sided, exact; 1934)."""
-    return 0.0 if hits == 0 else float(special.betaincinv(hits, n - hits + 1, 1 - level))
-
-
-def design_effect(correct: ArrayLike, clusters: ArrayLike) -> float:
-    """By how much the images of a person, being alike, inflate the variance of a proportion; at least 1.
-
-    Ratio of the variance between clusters (sandwich, with G / (G - 1)) to the binomial one (Kish 1965); 1 where
-    nothing varies, so that nothing can be said.
-
-    Args:
-        correct: (N,), 0 or 1.
-        clusters: (N,), which images belong together, as from `clusters_of`.
-    """
-    values = np.asarray(correct, dtype=np.float64)
-    _, place = np.unique(np.asarray(clusters), return_inverse=True)
-    share, number = (float(values.mean()) if len(values) else math.nan), int(place.max(initial=-1)) + 1
-    if number < 2 or not 0 < share < 1:
-        return 1.0
-    residuals = np.bincount(place, values - share)
-    between = number / (number - 1) * float((residuals**2).sum())
-    return max(1.0, between / (len(values) * share * (1 - share)))
-
-
-def wilson_clustered(
-    correct: ArrayLike, clusters: ArrayLike, *, level: float = LEVEL, least_effect: float = 1.0
-) -> Interval:
-    """Wilson's interval at the effective sample size n / design effect (Korn and Graubard 1998).
-
-    For slices: unlike a bootstrap it says something where all images, or none, are right.
-
-    Args:
-        correct: (N,), 0 or 1.
-        clusters: (N,).
-        level: Coverage that is wanted.
-        least_effect: A design effect known from more data, for a slice too small to show its own; it never
-            makes the effective size smaller than the number of clusters.
-    """
-    values = np.asarray(correct, dtype=np.float64)
-    if not len(values):
-        return NOWHERE
-    largest = len(values) / len(np.unique(np.asarray(clusters)))
-    effect = max(design_effect(values, clusters), min(least_effect, largest))
-    return wilson(float(values.sum()) / effect, len(values) / effect, level)
 
 
 def clusters_of(identities: Any, n: int) -> NDArray[np.int64]:
@@ -135,9 +56,11 @@ class Bootstrap:
     jackknife: Floats
 
     def intervals(self, level: float = LEVEL) -> list[Interval]:
-        """BCa interval of each metric (bias-corrected and accelerated; Efron 1987).
+        """BCa interval of each metric (bias-corrected and accelerated; Efron 1987), expanded for few groups.
 
-        One point where no resample differs, as for an accuracy of 1: Wilson's interval is then the better one.
+        The expansion is Student's factor and sqrt(G / (G - 1)), which percentiles lack (Hesterberg 2015). Nowhere with
+        fewer than `FEWEST_PERSONS` groups, and where no resample differs, as for an AUROC of 1: that nothing varied
+        in the sample does not make anything certain.
         """
         return [
             _bca(float(self.estimate[m]), self.resampled[:, m], self.jackknife[:, m], level)
@@ -238,7 +161,8 @@ def _groups(clusters: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], int]:
 
 
 def _bca(estimate: float, resampled: Floats, jackknife: Floats, level: float) -> Interval:
-    if math.isnan(estimate) or not _enough(resampled):
+    groups = len(jackknife)
+    if math.isnan(estimate) or not _enough(resampled) or groups < FEWEST_PERSONS:
         return NOWHERE
     finite = resampled[np.isfinite(resampled)]
     rank = (np.count_nonzero(finite < estimate) + np.count_nonzero(finite <= estimate)) / 2 / len(finite)
@@ -247,10 +171,11 @@ def _bca(estimate: float, resampled: Floats, jackknife: Floats, level: float) ->
     steps = left_out.mean() - left_out if len(left_out) else np.zeros(1)
     spread = float((steps**2).sum()) ** 1.5
     acceleration = float((steps**3).sum()) / (6 * spread) if spread > 0 else 0.0
-    z = special.ndtri([(1 - level) / 2, (1 + level) / 2])
+    expanded = float(special.stdtrit(groups - 1, (1 + level) / 2)) * math.sqrt(groups / (groups - 1))
+    z = np.array([-expanded, expanded])
     shares = special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))
     low, high = np.quantile(finite, shares)
-    return Interval(float(low), float(high))
+    return Interval(float(low), float(high)) if low < high else NOWHERE
 
 
 def _enough(column: Floats) -> bool:

@@ -7,23 +7,31 @@ recalls known from labelled faces the bias can be taken out (adjusted classify a
     share = (said - said of women) / (said of men - said of women)
 
 where `said` is the share decided male, or the mean probability. It holds where the crowd differs from the labelled
-faces in its share of men only: `Estimate.fit` tells whether the scores look like it.
+faces in its share of men only: `goodness_of_fit` tells whether the scores look like it. A person counts once among the
+labelled faces, however many pictures there are: a crowd is made of people, and those with many pictures (famous, well
+lit) are not its average.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.statistics.proportions import LEVEL, Floats
 
-Floats = NDArray[np.float64]
 Method = Literal["probabilities", "decisions"]
 Target = Literal["population", "crowd"]
-BINS = 100  # of a histogram of probabilities
+BINS = 100  # of a histogram of probabilities, evenly wide in logits: most probabilities lie close to 0 or 1
+_LARGEST_LOGIT = 10.0
+LOGITS = _LARGEST_LOGIT * (2 * (np.arange(BINS) + 0.5) / BINS - 1)  # in the middle of each bin
+_MIDDLES = special.expit(LOGITS)
+_COLUMN: dict[Method, int] = {"decisions": 0, "probabilities": 1}  # of `ClassScores.units`
 _LEAST_DIFFERENCE = 0.1  # of what is said of men and of women, below which nothing can be told
 
 
@@ -72,13 +80,11 @@ class ClassScores:
     """What the classifier says of labelled faces of one class.
 
     Attributes:
-        tally: Of all of them.
-        units: float64 (U, 2 + BINS): decided male, sum of probabilities and histogram of each unit that is drawn as
-            one: the faces of a person, or a face where persons are unknown.
-        repeats: (U,), how many units look like this.
+        units: float64 (U, 2 + BINS): share decided male, mean probability and histogram (shares) of each unit that is
+            drawn as one: the faces of a person, or a face where persons are unknown.
+        repeats: (U,), how many units look like this; 1 for a person.
     """
 
-    tally: Tally
     units: Floats
     repeats: NDArray[np.int64]
 
@@ -92,19 +98,31 @@ class ClassScores:
         np.add.at(units, (place, 0), decided)
         np.add.at(units, (place, 1), probabilities)
         np.add.at(units, (place, 2 + bins), 1)
-        repeats = np.ones(len(order), dtype=np.int64)
-        if persons is None:
-            repeats = np.bincount(place)
-            units /= repeats[:, None]
-        return cls(Tally.of(probabilities, threshold), units, repeats)
+        faces = np.bincount(place)
+        return cls(units / faces[:, None], faces if persons is None else np.ones(len(order), dtype=np.int64))
 
-    def resampled(self, random: np.random.Generator, draws: int, columns: slice | int = slice(None)) -> Floats:
-        """Means per face of columns of `units`, (draws,) or (draws, columns), over units drawn with replacement."""
-        total = int(self.repeats.sum())
-        drawn = random.multinomial(total, self.repeats / total, size=draws)
-        faces = drawn @ self.units[:, 2:].sum(axis=1)
-        means: Floats = ((drawn @ self.units[:, columns]).T / faces).T
-        return means
+    def __len__(self) -> int:
+        """Persons; faces where persons are unknown."""
+        return int(self.repeats.sum())
+
+    @property
+    def means(self) -> Floats:
+        """(2 + BINS,), over units: each person counts once."""
+        mean: Floats = self.repeats @ self.units / len(self)
+        return mean
+
+    def mean(self, method: Method) -> float:
+        """The share decided male, or the mean probability."""
+        return float(self.means[_COLUMN[method]])
+
+    def resampled(self, random: np.random.Generator, draws: int, level: float = LEVEL) -> Floats:
+        """`means` (draws, 2 + BINS) over units drawn with replacement.
+
+        Spread by what a bootstrap of few units lacks: sqrt(U / (U - 1)) and Student's factor (Hesterberg 2015).
+        """
+        drawn = random.multinomial(len(self), self.repeats / len(self), size=draws) @ self.units / len(self)
+        spread: Floats = self.means + _expansion(len(self), level) * (drawn - self.means)
+        return spread
 
 
 @dataclass(frozen=True)
@@ -142,7 +160,7 @@ class Reference:
 
     def difference(self, method: Method) -> float:
         """Between what is said of men and of women, -1..1."""
-        return self.male.tally.mean(method) - self.female.tally.mean(method)
+        return self.male.mean(method) - self.female.mean(method)
 
 
 @dataclass(frozen=True)
@@ -168,17 +186,20 @@ def estimate(
     crowd: Tally,
     reference: Reference,
     *,
+    people: Floats | None = None,
     method: Method = "probabilities",
     target: Target = "population",
-    level: float = 0.95,
+    level: float = LEVEL,
     draws: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """The corrected share with a percentile interval from a bootstrap.
+    """The corrected share of faces with a percentile interval from a bootstrap.
 
     Args:
         crowd: At least one face.
         reference: Labelled faces. They are drawn again each time: the recalls are uncertain too.
+        people: float64 (P, 3), of each person of the crowd: faces, faces decided male, sum of probabilities. Several
+            faces of a person then tell less than as many of different ones. None: every face is another person.
         method: Correct the mean probability, or the share of decisions.
         target: `population`: the interval is for those whom the crowd is a sample of, and the crowd is drawn again
             too. `crowd`: it is for these very faces, of which only what is said is random.
@@ -188,79 +209,93 @@ def estimate(
     """
     assert len(crowd) > 0
     random = np.random.default_rng(seed)
-    column = 0 if method == "decisions" else 1
-    share = _corrected(crowd.mean(method), reference.female.tally.mean(method), reference.male.tally.mean(method))
-    female, male = (scores.resampled(random, draws, column) for scores in (reference.female, reference.male))
+    column = _COLUMN[method]
+    share = corrected(crowd.mean(method), reference.female.mean(method), reference.male.mean(method))
+    female, male = (it.resampled(random, draws, level)[:, column] for it in (reference.female, reference.male))
     if target == "population":
-        said = _redrawn(crowd, random, draws, method)
+        said = _redrawn(crowd, people, random, draws, method, level)
     else:
-        said = _simulated(crowd, reference, float(share), random, draws, method)
-    low, high = np.quantile(_corrected(said, female, male), [(1 - level) / 2, (1 + level) / 2])
+        said = _simulated(crowd, people, reference, float(share), random, draws, method)
+    low, high = np.quantile(corrected(said, female, male), [(1 - level) / 2, (1 + level) / 2])
     return Estimate(len(crowd), float(share), float(low), float(high), crowd.decided / len(crowd))
 
 
-def goodness_of_fit(crowd: Tally, reference: Reference, *, draws: int = 1000, seed: int = 0) -> float:
-    """Probability, by chance, of scores as far from any mixture of the labelled men and women as the crowd's.
-
-    A small one says that the crowd differs from the labelled faces in more than its share of men (other pictures,
-    other people), so that the correction may not hold. Parametric bootstrap of Kolmogorov's distance; the labelled
-    faces are drawn again too.
-
-    Args:
-        crowd: At least one face.
-        reference: Labelled faces.
-        draws: Of the bootstrap.
-        seed: Of the draws.
-    """
-    random = np.random.default_rng(seed)
-    women, men = (scores.tally.counts / len(scores.tally) for scores in (reference.female, reference.male))
-    of_women, of_men = (scores.tally.mean("probabilities") for scores in (reference.female, reference.male))
-    share = float(_corrected(crowd.mean("probabilities"), of_women, of_men))
-    mixture = share * men + (1 - share) * women
-    observed = np.abs(np.cumsum(crowd.counts / len(crowd) - mixture)).max()
-    centres = np.divide(crowd.sums, crowd.counts, out=(np.arange(BINS) + 0.5) / BINS, where=crowd.counts > 0)
-    drawn = random.multinomial(len(crowd), mixture / mixture.sum(), size=draws) / len(crowd)
-    female, male = (scores.resampled(random, draws, slice(2, None)) for scores in (reference.female, reference.male))
-    shares = _corrected(drawn @ centres, female @ centres, male @ centres)[:, None]
-    distances = np.abs(np.cumsum(drawn - shares * male - (1 - shares) * female, axis=1)).max(axis=1)
-    return float((1 + (distances >= observed).sum()) / (1 + draws))
+def effective_persons(people: Floats) -> int:
+    """How many persons of one face each say as much as these with several (Kish 1965), at least 1; (P, 3)."""
+    faces = people[:, 0]
+    return max(1, round(float(faces.sum() ** 2 / (faces**2).sum())))
 
 
-def _bins(probabilities: Floats) -> NDArray[np.intp]:
-    return np.clip((probabilities * BINS).astype(np.intp), 0, BINS - 1)
-
-
-def _corrected(said: Floats | float, of_women: Floats | float, of_men: Floats | float) -> Floats:
+def corrected(said: Floats | float, of_women: Floats | float, of_men: Floats | float) -> Floats:
+    """Shares of men, (...), from what is said of the crowd, of women and of men, each (...)."""
     difference = np.maximum(np.subtract(of_men, of_women), 1e-6)  # of resampled ones: those observed are far apart
     shares: Floats = np.clip(np.subtract(said, of_women) / difference, 0.0, 1.0)
     return shares
 
 
-def _redrawn(crowd: Tally, random: np.random.Generator, draws: int, method: Method) -> Floats:
-    """What is said of crowds (draws,) drawn from this one with replacement."""
+def _redrawn(
+    crowd: Tally, people: Floats | None, random: np.random.Generator, draws: int, method: Method, level: float
+) -> Floats:
+    """What is said of crowds (draws,) drawn from this one with replacement, person by person where they are known."""
+    if people is not None:
+        told, mean = people[:, 1 + _COLUMN[method]], crowd.mean(method)
+        weights = random.multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)
+        said = (weights @ told) / (weights @ people[:, 0])
+        spread: Floats = mean + _expansion(len(people), level) * (said - mean)
+        return spread
     if method == "decisions":
         return random.binomial(len(crowd), crowd.decided / len(crowd), size=draws) / len(crowd)
-    return _sums(crowd, len(crowd), random, draws) / len(crowd)
+    there = crowd.counts > 0
+    drawn: Floats = random.multinomial(len(crowd), crowd.counts[there] / len(crowd), size=draws) @ (
+        crowd.sums[there] / crowd.counts[there]
+    )
+    return drawn / len(crowd)
 
 
 def _simulated(
-    crowd: Tally, reference: Reference, share: float, random: np.random.Generator, draws: int, method: Method
+    crowd: Tally,
+    people: Floats | None,
+    reference: Reference,
+    share: float,
+    random: np.random.Generator,
+    draws: int,
+    method: Method,
 ) -> Floats:
     """What is said of crowds (draws,) with as many men as this one is estimated to have."""
-    men = round(share * len(crowd))
-    parts = ((reference.male.tally, men), (reference.female.tally, len(crowd) - men))
+    persons = len(crowd) if people is None else effective_persons(people)
+    men = round(share * persons)
     total = np.zeros(draws)
-    for tally, count in parts:
-        if method == "decisions":
-            total += random.binomial(count, tally.mean("decisions"), size=draws)
-        else:
-            total += _sums(tally, count, random, draws)
-    return total / len(crowd)
+    for scores, count in ((reference.male, men), (reference.female, persons - men)):
+        said, chances = _sayings(scores, method, one_face=people is None)
+        total += random.multinomial(count, chances, size=draws) @ said
+    return total / persons
 
 
-def _sums(tally: Tally, faces: int, random: np.random.Generator, draws: int) -> Floats:
-    """Sum of probabilities (draws,) of so many faces drawn from a tally."""
-    there = tally.counts > 0
-    means = tally.sums[there] / tally.counts[there]
-    drawn: Floats = random.multinomial(faces, tally.counts[there] / len(tally), size=draws) @ means
-    return drawn
+def _sayings(scores: ClassScores, method: Method, one_face: bool) -> tuple[Floats, Floats]:
+    """What is said of a person of the class (K,), on one face or on the mean of several, and its chances (K,)."""
+    if not one_face:
+        return scores.units[:, _COLUMN[method]], scores.repeats / len(scores)
+    if method == "decisions":
+        decided = scores.mean("decisions")
+        return np.array([0.0, 1.0]), np.array([1 - decided, decided])
+    shares = scores.means[2:]
+    # the bins' middles, moved so that their mean is that of the class
+    values = _MIDDLES + (scores.mean("probabilities") - shares @ _MIDDLES)
+    return values, shares / shares.sum()
+
+
+def _expansion(units: int, level: float) -> float:
+    """By how much draws of so few units must be spread."""
+    if units < 2:
+        return 1.0
+    tail = (1 + level) / 2
+    return float(special.stdtrit(units - 1, tail) / special.ndtri(tail)) * math.sqrt(units / (units - 1))
+
+
+def _bins(probabilities: Floats) -> NDArray[np.intp]:
+    with np.errstate(divide="ignore"):
+        logits = np.clip(special.logit(np.clip(probabilities, 0.0, 1.0)), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    bins: NDArray[np.intp] = np.minimum((logits + _LARGEST_LOGIT) / (2 * _LARGEST_LOGIT) * BINS, BINS - 1).astype(
+        np.intp
+    )
+    return bins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from gender_lightning.evaluation.statistics.intervals import LEVEL, Floats, Interval, Metric, Resampling
+from gender_lightning.evaluation.statistics.intervals import Metric, Resampling
+from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS, LEVEL, Floats, Interval
 
 SIGN_FLIPS = 20_000
-FEWEST_GROUPS = 10  # of persons in a slice or its rest, for a test
 _BLOCK = 1_000
 
 
@@ -111,10 +112,15 @@ def membership_tests(
 
     A score test whose statistic is, over the groups of `resampling`, the sum of (member - share of members)(correct
     - accuracy). Its null distribution comes from flipping the groups' signs at random (wild score bootstrap of Kline
-    and Santos 2012), so that the images of a person may depend on each other.
+    and Santos 2012), so that the images of a person may depend on each other. A slice without errors has hardly any
+    variance to flip, and would always be found better than the rest: a difference must therefore also be more than
+    Fisher's exact test explains, which takes images as independent. Where few persons have most of the errors, so must
+    it be more than Student's t does, at the degrees of freedom that the scores have (Satterthwaite 1946). The largest
+    of the three p values counts.
 
     Args:
-        correct: (N,) bool.
+        correct: (N,) bool; or the share of several models that are right, of which Fisher's test takes the sums as
+            whole images.
         members: (N, S) bool, one column per slice.
         resampling: Says which images belong together, and the seed.
         population: (N, S) bool, the images that each slice is compared within (members and rest); all by default.
@@ -122,18 +128,59 @@ def membership_tests(
 
     Returns:
         (S,), two-sided, never below 1 / (1 + flips); nan where slice or rest has images of fewer than
-        `FEWEST_GROUPS` groups, which no test that is robust to persons can judge.
+        `FEWEST_PERSONS` groups, which no test that is robust to persons can judge.
     """
     hits = np.asarray(correct, dtype=np.float64)
     inside = np.ones(members.shape, dtype=np.bool_) if population is None else population
     scores = np.full((resampling.number, members.shape[1]), np.nan)
+    others = np.full(members.shape[1], np.nan)
     for s in range(members.shape[1]):
         rows = np.flatnonzero(inside[:, s])
         groups, member = resampling.groups[rows], members[rows, s]
-        if min(len(np.unique(groups[member])), len(np.unique(groups[~member]))) >= FEWEST_GROUPS:
+        if min(len(np.unique(groups[member])), len(np.unique(groups[~member]))) >= FEWEST_PERSONS:
             deviation = (member - member.mean()) * (hits[rows] - hits[rows].mean())
             scores[:, s] = np.bincount(groups, deviation, minlength=resampling.number)
-    return np.where(np.isnan(scores[0]), np.nan, _sign_flip_p(np.nan_to_num(scores), resampling.seed, flips))
+            exact = fisher_exact(hits[rows][member].sum(), member.sum(), hits[rows].sum(), len(rows))
+            others[s] = max(exact, _student_p(scores[:, s], len(np.unique(groups))))
+    # a nan of `others` says that there was no test
+    p_values: Floats = np.maximum(_sign_flip_p(np.nan_to_num(scores), resampling.seed, flips), others)
+    return p_values
+
+
+def _student_p(scores: Floats, groups: int) -> float:
+    """Two-sided p of a sum of scores (G,), 0 in all but `groups` of them, being 0."""
+    squares = scores**2
+    total = float(squares.sum())
+    if total < 1e-18:
+        return 1.0
+    degrees = min(max(1.0, 3 * total**2 / float((squares**2).sum()) - 1), groups - 1.0)  # groups - 1 for normal scores
+    error = math.sqrt(groups / (groups - 1) * total)
+    return 2 * float(special.stdtr(degrees, -abs(float(scores.sum())) / error))
+
+
+def fisher_exact(hits: float, images: int, all_hits: float, all_images: int) -> float:
+    """Two-sided p of Fisher's exact test (1935) of whether a part is right as often as the rest of a whole.
+
+    Args:
+        hits: Right images of the part; rounded, as `all_hits`.
+        images: Images of the part.
+        all_hits: Right images of the whole.
+        all_images: Images of the whole.
+    """
+    right = round(float(all_hits))
+    least, most = max(0, images + right - all_images), min(images, right)
+    possible = np.arange(least, most + 1)
+    seen = min(max(round(float(hits)), least), most) - least
+
+    def log_choose(n: ArrayLike, k: ArrayLike) -> Floats:
+        ways: Floats = special.gammaln(np.add(n, 1)) - special.gammaln(np.add(k, 1))
+        ways = ways - special.gammaln(np.subtract(n, k) + 1)
+        return ways
+
+    chances = log_choose(right, possible) + log_choose(all_images - right, images - possible)
+    chances -= log_choose(all_images, images)
+    # of equal chances rounding must not leave one out
+    return min(1.0, float(np.exp(chances[chances <= chances[seen] + 1e-7]).sum()))
 
 
 def _sign_flip_p(scores: Floats, seed: int, flips: int) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gender_lightning.evaluation.metrics import auroc, probabilities
-from gender_lightning.evaluation.statistics.intervals import Floats
+from gender_lightning.evaluation.statistics.proportions import Floats
 
 DECISION_METRICS = (
     "accuracy", "balanced_accuracy", "recall_male", "recall_female", "precision_male", "precision_female", "f1", "mcc",

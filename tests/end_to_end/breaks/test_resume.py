@@ -166,7 +166,7 @@ def test_a_training_that_broke_off_in_its_test_only_tests(
 ) -> None:
     whole = train("whole", *BUSY)
     with monkeypatch.context() as patch:
-        patch.setattr("gender_lightning.commands.train.fit_threshold", lambda *arguments: 1 / 0)
+        patch.setattr("gender_lightning.commands.train.choose_threshold", lambda *arguments: 1 / 0)
         with pytest.raises(SystemExit):
             train("broken", *BUSY)
     broken = whole.with_name("broken")

@@ -1,4 +1,4 @@
-"""Intervals agree with statsmodels, scipy and a bootstrap by brute force, and cover what they should."""
+"""The bootstrap agrees with scipy and a bootstrap by brute force, and covers what it should."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
-from gender_lightning.evaluation.statistics.intervals import (
-    Interval,
-    Resampling,
-    clopper_pearson_low,
-    clusters_of,
-    design_effect,
-    wilson,
-    wilson_clustered,
-)
+from gender_lightning.evaluation.statistics.intervals import Resampling, clusters_of
+from gender_lightning.evaluation.statistics.proportions import wilson
 from gender_lightning.evaluation.statistics.tallies import DECISION_METRICS, decision_tally
 
 
@@ -35,23 +27,6 @@ def persons(seed: int, number: int = 60, spread: float = 1.5) -> tuple[np.ndarra
     return generator.random(len(clusters)) < ability[clusters], clusters
 
 
-@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 30), (7, 9), (30, 30), (1700, 1740)])
-@pytest.mark.parametrize("level", [0.9, 0.95])
-def test_wilson_is_statsmodels(hits: int, n: int, level: float) -> None:
-    expected = proportion_confint(hits, n, 1 - level, method="wilson")
-    assert wilson(hits, n, level) == pytest.approx(expected, abs=1e-12)
-
-
-def test_wilson_of_nothing_is_nowhere() -> None:
-    assert all(math.isnan(end) for end in wilson(0, 0))
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (590, 600), (3, 10)])
-def test_clopper_pearson_is_statsmodels(hits: int, n: int) -> None:
-    expected = proportion_confint(hits, n, 0.1, method="beta")[0]  # two-sided 90 %: one-sided 95 %
-    assert clopper_pearson_low(hits, n, 0.95) == pytest.approx(expected)
-
-
 def test_unknown_identities_stand_alone() -> None:
     column = pd.array([7, None, 3, 7, None], dtype="Int32")
     codes = clusters_of(column, 5)
@@ -59,23 +34,6 @@ def test_unknown_identities_stand_alone() -> None:
     assert len(set(codes.tolist())) == 4
     assert clusters_of(None, 3).tolist() == [0, 1, 2]
     assert clusters_of(pd.array([None] * 3, dtype="Int32"), 3).tolist() == [0, 1, 2]
-
-
-def test_design_effect_of_copies_is_their_number() -> None:
-    correct = np.random.default_rng(1).random(400) < 0.8
-    copies = np.repeat(correct, 5)
-    assert design_effect(copies, np.repeat(np.arange(400), 5)) == pytest.approx(5, rel=0.01)
-    assert design_effect(copies, np.arange(2000)) == pytest.approx(1, abs=0.01)
-    assert design_effect(np.ones(50), np.arange(50)) == 1
-
-
-def test_a_slice_borrows_the_design_effect_of_its_split() -> None:
-    alone = wilson_clustered(np.ones(40), np.repeat(np.arange(10), 4))
-    borrowed = wilson_clustered(np.ones(40), np.repeat(np.arange(10), 4), least_effect=3.0)
-    assert borrowed.low < alone.low and alone.high == borrowed.high == 1
-    assert borrowed == pytest.approx(wilson(40 / 3, 40 / 3))
-    # an image per person has no effect to borrow
-    assert wilson_clustered(np.ones(40), np.arange(40), least_effect=3.0) == pytest.approx(wilson(40, 40))
 
 
 def test_bootstrap_is_the_brute_force_one() -> None:
@@ -101,7 +59,8 @@ def test_intervals_are_scipys_bca() -> None:
     columns = np.stack([values, np.ones(80)], axis=1)
     (ours,) = Resampling(np.arange(80), resamples=20_000, seed=1).bootstrap(columns, ratio).intervals()
     theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=2).confidence_interval
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.01)
+    # ours is wider by Student's factor and sqrt(G / (G - 1)), at 80 groups 2 %
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.02)
 
 
 def test_groups_of_many_clusters_vary_as_the_clusters() -> None:
@@ -127,23 +86,20 @@ def test_what_is_undefined_has_no_interval() -> None:
     tally = decision_tally(np.zeros(20), np.zeros(20))
     boot = Resampling(np.arange(20), resamples=100).bootstrap(tally.columns, tally.metric)
     found = dict(zip(tally.names, boot.intervals(), strict=True))
-    assert found["accuracy"] == (1, 1) and found["recall_female"] == (1, 1)
-    assert all(math.isnan(end) for name in ("recall_male", "f1", "mcc") for end in found[name])
+    # that nothing varied does not make an accuracy of 1 certain
+    assert all(math.isnan(end) for name in ("accuracy", "recall_male", "f1", "mcc") for end in found[name])
 
 
-@pytest.mark.parametrize("method", ["bootstrap", "wilson_clustered"])
-def test_intervals_cover_the_truth(method: str) -> None:
+def test_the_bootstrap_covers_the_truth_and_says_nothing_of_few_persons() -> None:
     truth = np.mean([persons(seed, 4000)[0].mean() for seed in range(10_000, 10_010)])
     covered = naive = 0
-    for seed in range(300):
+    for seed in range(200):
         correct, clusters = persons(seed)
-        interval: Interval
-        if method == "bootstrap":
-            columns = np.stack([correct, np.ones(len(correct))], axis=1)
-            (interval,) = Resampling(clusters, resamples=600, seed=seed).bootstrap(columns, ratio).intervals()
-        else:
-            interval = wilson_clustered(correct, clusters)
+        columns = np.stack([correct, np.ones(len(correct))], axis=1)
+        (interval,) = Resampling(clusters, resamples=500, seed=seed).bootstrap(columns, ratio).intervals()
         covered += truth in interval
         naive += truth in wilson(correct.sum(), len(correct))
-    assert 0.90 <= covered / 300 <= 0.98
-    assert naive / 300 < 0.85  # what taking images for independent would give
+    assert 0.90 <= covered / 200 <= 0.98
+    assert naive / 200 < 0.85  # what taking images for independent would give
+    few = Resampling(np.arange(9), resamples=100).bootstrap(np.stack([np.arange(9), np.ones(9)], axis=1), ratio)
+    assert math.isnan(few.intervals()[0].low)

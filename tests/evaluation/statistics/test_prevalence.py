@@ -7,14 +7,8 @@ import pytest
 from scipy.special import expit
 
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.statistics.prevalence import (
-    Method,
-    Reference,
-    Tally,
-    Target,
-    estimate,
-    goodness_of_fit,
-)
+from gender_lightning.evaluation.statistics.fit import goodness_of_fit
+from gender_lightning.evaluation.statistics.prevalence import Method, Reference, Tally, Target, estimate
 
 SHARES = [0.1, 0.3, 0.5, 0.7, 0.9]
 
@@ -77,6 +71,83 @@ def test_other_scores_than_a_mixtures_are_noticed() -> None:
     assert np.mean(alike) > 0.25 and np.mean(np.array(alike) < 0.05) <= 0.25
     unsure = Tally.of(expit(random.normal(0, 1, 300)), 0.5)
     assert goodness_of_fit(unsure, reference, draws=200) < 0.01
+
+
+def _people(random: np.random.Generator, male: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each person the mean logit, and how many pictures there are: the more, the easier."""
+    ease = random.normal(size=len(male))
+    logits = np.where(male, 2.8 + 1.3 * ease, -3.2 - 1.3 * ease)
+    logits = np.where(random.random(len(male)) < 0.04, -0.3 * logits, logits)
+    return logits, np.clip((random.geometric(1 / 12, len(male)) * np.exp(0.5 * ease)).astype(int), 1, 40)
+
+
+def _of_people(random: np.random.Generator, number: int) -> Reference:
+    male = np.arange(number) < 0.4 * number
+    logits, pictures = _people(random, male)
+    persons = np.repeat(np.arange(number), pictures)
+    scores = expit(logits[persons] + 1.3 * random.normal(size=len(persons)))
+    return Reference.of(male[persons], scores, 0.5, persons)
+
+
+def _crowd(random: np.random.Generator, number: int, share: float, shift: float = 0.0) -> tuple[float, np.ndarray]:
+    male = random.random(number) < share
+    logits, _ = _people(random, male)
+    return float(male.mean()), expit(logits + 1.3 * random.normal(size=number) + shift)
+
+
+def _crowds(share: float, target: Target, times: int, people: int) -> tuple[float, float]:
+    """How often the interval covers the truth, and the mean error."""
+    rows = []
+    for seed in range(times):
+        random = np.random.default_rng([seed, people])
+        truth, scores = _crowd(random, 200, share)
+        truth = share if target == "population" else truth
+        found = estimate(Tally.of(scores, 0.5), _of_people(random, people), target=target, draws=400, seed=seed)
+        rows.append((found.low <= truth <= found.high, found.share - truth))
+    covered, error = np.mean(rows, axis=0)
+    return float(covered), float(error)
+
+
+def test_crowds_of_distinct_people_are_not_those_with_many_pictures() -> None:
+    covered, error = _crowds(0.2, "crowd", 60, 80)
+    assert covered >= 0.87 and abs(error) < 0.01  # were 0.72 and 0.025 while pictures were counted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("people", [80, 400])
+def test_intervals_of_crowds_of_distinct_people_cover(people: int) -> None:
+    found = [_crowds(share, "crowd", 150, people) for share in (0.05, 0.2, 0.5, 0.95)]
+    covered, error = np.transpose(found)
+    assert covered.min() >= 0.93 - 0.035 and 0.93 <= covered.mean() <= 0.98 and np.abs(error).max() < 0.008, found
+
+
+def test_a_shifted_distribution_is_flagged() -> None:
+    def flagged(shift: float) -> float:
+        found = []
+        for seed in range(25):
+            random = np.random.default_rng(seed)
+            reference = _of_people(random, 400)
+            crowd = Tally.of(_crowd(random, 400, 0.4, shift)[1], 0.5)
+            found.append(goodness_of_fit(crowd, reference, draws=200, seed=seed) < 0.05)
+        return float(np.mean(found))
+
+    assert flagged(0.7) >= 0.88 and flagged(0.0) <= 0.16
+
+
+def test_a_crowd_that_shows_people_again_tells_less() -> None:
+    random = np.random.default_rng(5)
+    reference = _of_people(random, 200)
+    _, scores = _crowd(random, 100, 0.4)
+    repeated = np.repeat(scores, 8)
+    crowd = Tally.of(repeated, 0.5)
+    people = np.stack([np.full(100, 8.0), 8.0 * (scores >= 0.5), 8 * scores], axis=1)
+    for target in ("population", "crowd"):
+        as_faces = estimate(crowd, reference, target=target)
+        as_people = estimate(crowd, reference, people=people, target=target)
+        once = estimate(Tally.of(scores, 0.5), reference, target=target)
+        assert as_people.share == pytest.approx(as_faces.share) and as_people.faces == 800
+        assert as_people.high - as_people.low > 1.15 * (as_faces.high - as_faces.low)
+        assert as_people.high - as_people.low < 1.25 * (once.high - once.low)
 
 
 def _simulate(share: float, method: Method, target: Target, times: int, seed: int) -> np.ndarray:

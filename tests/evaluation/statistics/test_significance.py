@@ -9,7 +9,13 @@ from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from gender_lightning.evaluation.statistics.intervals import Resampling
-from gender_lightning.evaluation.statistics.significance import holm, mcnemar, membership_tests, paired_differences
+from gender_lightning.evaluation.statistics.significance import (
+    fisher_exact,
+    holm,
+    mcnemar,
+    membership_tests,
+    paired_differences,
+)
 from gender_lightning.evaluation.statistics.tallies import DECISION_METRICS, decision_columns, decision_metrics
 
 
@@ -64,7 +70,7 @@ def test_a_model_does_not_differ_from_itself() -> None:
     labels, first, _, clusters = two_models(3, 0.0)
     columns = decision_columns(labels, first)
     for difference in paired_differences(Resampling(clusters, resamples=500), columns, columns, decision_metrics):
-        assert difference.estimate == 0 and difference.p == 1 and 0.0 in difference.interval
+        assert difference.estimate == 0 and difference.p == 1 and np.isnan(difference.interval.low)
 
 
 def test_no_difference_is_found_as_often_as_the_level_says() -> None:
@@ -118,3 +124,43 @@ def test_membership_within_a_population() -> None:
     everyone = membership_tests(correct, member[:, None], resampling)
     males = membership_tests(correct, member[:, None], resampling, male[:, None])
     assert everyone[0] < 0.05 and males[0] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("hits", "images", "all_hits", "all_images"), [(104, 104, 1390, 1427), (3, 9, 20, 40), (0, 0, 5, 9)]
+)
+def test_fisher_is_scipys(hits: int, images: int, all_hits: int, all_images: int) -> None:
+    rest = [all_hits - hits, all_images - images - all_hits + hits]
+    expected = stats.fisher_exact([[hits, images - hits], rest]).pvalue
+    assert fisher_exact(hits, images, all_hits, all_images) == pytest.approx(expected)
+
+
+def family_errors(people: int, accuracy: float, correlation: float, times: int) -> float:
+    """How often any of 30 traits, of persons or of images, is called worse or better although none is."""
+    found = 0
+    for seed in range(times):
+        random = np.random.default_rng([seed, people])
+        clusters = np.repeat(np.arange(people), np.clip(random.geometric(1 / 17, people), 1, 40))
+        ability = np.full(people, accuracy)
+        if correlation:
+            size = (1 - correlation) / correlation
+            ability = random.beta(accuracy * size, (1 - accuracy) * size, people)
+        correct = random.random(len(clusters)) < ability[clusters]
+        common = random.random(30) * 0.4 + 0.03
+        members = random.random((len(clusters), 30)) < np.where(
+            np.arange(30) < 15, random.random((people, 30))[clusters] < common, common
+        )
+        p = membership_tests(correct, members, Resampling(clusters, seed=seed), flips=2000)
+        found += bool(np.nanmin(np.append(holm(p), 1.0)) < 0.05)
+    return found / times
+
+
+def test_a_slice_without_errors_is_no_finding() -> None:
+    assert family_errors(100, 0.975, 0.02, 25) <= 0.16  # three standard errors above 0.05; it was 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("people", "accuracy"), [(30, 0.9), (100, 0.9), (100, 0.975), (400, 0.99)])
+def test_family_wise_errors_are_as_rare_as_they_should_be(people: int, accuracy: float) -> None:
+    found = [family_errors(people, accuracy, correlation, 60) for correlation in (0.0, 0.1, 0.3)]
+    assert max(found) <= 0.07 + 0.085 and np.mean(found) <= 0.07 + 0.04, found  # of 60: 0.028 each
