@@ -174,7 +174,7 @@ def fisher_exact(hits: float, images: int, all_hits: float, all_images: int) -> 
 
     def log_choose(n: ArrayLike, k: ArrayLike) -> Floats:
         ways: Floats = special.gammaln(np.add(n, 1)) - special.gammaln(np.add(k, 1))
-        ways = ways - special.gammaln(np.subtract(n, k) + 1)
+        ways -= special.gammaln(np.subtract(n, k) + 1)
         return ways
 
     chances = log_choose(right, possible) + log_choose(all_images - right, images - possible)
