@@ -39,7 +39,7 @@ from gender_lightning.reports.comparison_page import page
 from gender_lightning.reports.style import save
 from gender_lightning.runs import write_text
 
-_IN_TERMINAL = ("accuracy", "recall male", "recall female", "GMACs")
+_IN_TERMINAL = ("accuracy", "recall, male", "recall, female", "GMACs")
 
 
 def main(values: dict[str, Any]) -> None:

@@ -10,11 +10,6 @@ from rich.table import Table
 from gender_lightning.console import console
 from gender_lightning.evaluation.summary import Evaluation, Measure
 
-_METRICS = (
-    "accuracy", "balanced_accuracy", "recall_male", "recall_female", "precision_male", "precision_female", "f1", "mcc",
-    "auroc", "average_precision",
-)  # fmt: skip
-
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """A table of metrics, and a sentence each on subgroups, confidence and labels."""
@@ -30,9 +25,9 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table.add_column("at 0.5", justify="right")
     table.add_column(f"{evaluation.level:.0%} interval")
     table.add_column(f"at {evaluation.calibration.threshold:.3f}", justify="right")
-    for name in _METRICS:
+    for name, measure in evaluation.metrics.items():
         other = evaluation.metrics_at_threshold.get(name)
-        _add(table, name, evaluation.metrics[name], "" if other is None else f"{other.value:.4f}")
+        _add(table, name, measure, "" if other is None else f"{other.value:.4f}")
     for name in ("loss", "brier", "ece"):
         _add(table, name, getattr(evaluation.calibration, name), "")
     return table

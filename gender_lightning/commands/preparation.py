@@ -21,7 +21,7 @@ from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
-from gender_lightning.evaluation.metrics import KEYS
+from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.faces.located import Located
@@ -175,7 +175,7 @@ def _check_fit(config: TrainConfig, data: FaceDataModule) -> None:
         watched["scheduler.monitor"] = config.scheduler.monitor
         if not data.has_valid:
             problems.append("scheduler=plateau watches the valid split, which has no images. Choose another scheduler.")
-    names = [f"val/{name}" for name in KEYS]
+    names = [f"val/{name}" for name in training_metrics()]
     for field, name in watched.items():
         if name not in names:
             problems.append(f"{field}={name}: it is not measured. {suggestion(name, names)}")

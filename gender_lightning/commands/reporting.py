@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from gender_lightning.console import console, record
+from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.runs import Run
-
-_ROWS = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "f1", "auroc", "loss")
 
 
 class ConsoleHandler(logging.Handler):
@@ -42,7 +41,7 @@ def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     table.add_column("metric")
     for name in columns:
         table.add_column({"val": "valid"}.get(name, name), justify="right")
-    for metric in _ROWS:
+    for metric in training_metrics():
         table.add_row(metric, *(f"{values[metric]:.4f}" for values in columns.values()))
     return table
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gender_lightning.comparison.scores import Score
 from gender_lightning.comparison.summary import Comparison, Summary
+from gender_lightning.evaluation.metric_list import Metric, metrics_of
 
 UNKNOWN = "-"
 
@@ -44,10 +45,7 @@ class Column:
 def columns_of(comparison: Comparison) -> list[Column]:
     """The columns that any row has something to show in."""
     every = [
-        Column("accuracy", lambda it: _percent(it.scores["accuracy"])),
-        Column("recall male", lambda it: _percent(it.scores["recall_male"])),
-        Column("recall female", lambda it: _percent(it.scores["recall_female"])),
-        Column("AUROC", lambda it: _plain(it.scores["auroc"], 4)),
+        *(_metric_column(metric) for metric in metrics_of(place="table")),
         Column("ECE", lambda it: _plain(it.scores.get("ece"), 3), falling=False),
         Column("mCE", lambda it: _plain(it.corruption_error, 3), falling=False),
         Column("worst slice", _worst),
@@ -58,6 +56,16 @@ def columns_of(comparison: Comparison) -> list[Column]:
         Column("inference, images/s here", lambda it: _number(it.inference.median if it.inference else None, 0)),
     ]
     return [it for it in every if any(it.cell(row).text != UNKNOWN for row in comparison.summaries)]
+
+
+def _metric_column(metric: Metric) -> Column:
+    """Metrics of decisions as percentages, others as they are."""
+
+    def cell(summary: Summary) -> Cell:
+        score = summary.scores.get(metric.name)  # none of a ranking that has no form for histograms
+        return _percent(score) if score is not None and metric.kind == "decision" else _plain(score, 4)
+
+    return Column(metric.label, cell, falling=metric.better == "max")
 
 
 def count(it: Summary) -> str:

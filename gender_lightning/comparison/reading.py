@@ -70,6 +70,12 @@ class RunResult:
         return self.table["probability"].to_numpy(dtype=np.float64)
 
     @cached_property
+    def calibrated_logits(self) -> NDArray[np.float64]:
+        """Logit of `probability`, (N,); at most 16 either way, since the table holds float32."""
+        chance = np.clip(self.probability, 1e-7, 1 - 1e-7)
+        return np.asarray(np.log(chance) - np.log1p(-chance))
+
+    @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each image is decided rightly at 0.5, (N,)."""
         correct: NDArray[np.bool_] = (self.probability >= 0.5) == self.labels

@@ -12,17 +12,16 @@ from gender_lightning.comparison.reading import RunResult
 from gender_lightning.comparison.rows import Row
 from gender_lightning.evaluation.calibration import ece_tally
 from gender_lightning.evaluation.decisions import decision_intervals
+from gender_lightning.evaluation.metric_list import metrics_of
+from gender_lightning.evaluation.metrics import confusion_columns
 from gender_lightning.evaluation.statistics.intervals import Resampling, clusters_of
 from gender_lightning.evaluation.statistics.proportions import NOWHERE, Floats, Interval
 from gender_lightning.evaluation.statistics.tallies import (
-    DECISION_METRICS,
     Tally,
-    decision_columns,
     decision_metrics,
+    loss_tally,
     ranking_tally,
 )
-
-SCORES = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "auroc", "ece")
 
 
 @dataclass(frozen=True)
@@ -54,24 +53,28 @@ def resampling_of(run: RunResult) -> Resampling:
 
 
 def scores_of(row: Row, resampling: Resampling) -> dict[str, Score]:
-    """Each of `SCORES`, at the threshold 0.5.
+    """Each metric that is compared, and `ece`; decisions at the threshold 0.5.
 
     The interval is that of the mean of the runs' metrics over people. It does not tell what other seeds would give;
     that is the standard deviation's part.
     """
     first = row.runs[0]
     decided = np.stack([run.probability >= 0.5 for run in row.runs])
-    each = decision_metrics(np.stack([decision_columns(first.labels, one).sum(axis=0) for one in decided]))
+    each = decision_metrics(np.stack([confusion_columns(first.labels, one).sum(axis=0) for one in decided]))
     clusters = clusters_of(first.table["identity"], len(first.table))
     intervals = decision_intervals(first.labels, decided, clusters)
     found = {
-        name: Score(tuple(each[:, place].tolist()), intervals[name][1]) for place, name in enumerate(DECISION_METRICS)
+        metric.name: Score(tuple(each[:, place].tolist()), intervals[metric.name][1])
+        for place, metric in enumerate(metrics_of("decision"))
     }
     found |= _means([ranking_tally(run.labels, run.logits) for run in row.runs], resampling)
+    compared = [metric.name for metric in metrics_of(place="comparison")]
+    if any(metric.name in compared for metric in metrics_of("loss")):
+        found |= _means([loss_tally(run.labels, run.calibrated_logits) for run in row.runs], resampling)
     # no interval of its own: resampled, a calibration error that is never negative only grows
     ece = [float(it.metric(it.columns.sum(axis=0))[0]) for it in (ece_tally(r.labels, r.probability) for r in row.runs)]
     found["ece"] = Score(tuple(ece))
-    return {name: found[name] for name in SCORES}
+    return {name: found[name] for name in (*compared, "ece") if name in found}
 
 
 def _means(tallies: Sequence[Tally], resampling: Resampling) -> dict[str, Score]:
@@ -87,9 +90,3 @@ def _means(tallies: Sequence[Tally], resampling: Resampling) -> dict[str, Score]
     intervals = resampling.bootstrap(columns, mean_metrics).intervals()
     each = np.array([tally.metric(tally.columns.sum(axis=0)[None])[0] for tally in tallies])
     return {name: Score(tuple(each[:, m].tolist()), intervals[m]) for m, name in enumerate(tallies[0].names)}
-
-
-def mean_or_none(values: Sequence[float | None]) -> float | None:
-    """The mean of what is known; None where nothing is."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None

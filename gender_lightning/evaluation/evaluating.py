@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.evaluation import calibration, selective
-from gender_lightning.evaluation.decisions import PROPORTIONS, decision_intervals
-from gender_lightning.evaluation.metrics import probabilities
+from gender_lightning.evaluation.decisions import decision_intervals
+from gender_lightning.evaluation.metric_list import metrics_of
+from gender_lightning.evaluation.metrics import confusion_columns, probabilities
 from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.evaluation.rules import slice_rules
 from gender_lightning.evaluation.slices import measure_slices, worst_slice
@@ -25,7 +26,7 @@ from gender_lightning.evaluation.statistics.proportions import (
     persons_in,
     wilson,
 )
-from gender_lightning.evaluation.statistics.tallies import Tally, decision_columns, loss_tally, ranking_tally
+from gender_lightning.evaluation.statistics.tallies import Tally, loss_tally, ranking_tally
 from gender_lightning.evaluation.summary import (
     Calibration,
     Evaluation,
@@ -109,7 +110,7 @@ def evaluate_table(
         level=LEVEL,
         resamples=resamples,
         seed=seed,
-        metrics=_decision_measures(split, 0.5) | _measures(ranking_tally(split.labels, split.logits), resampling),
+        metrics=_metrics(split, subject, resampling),
         metrics_at_threshold=_decision_measures(split, subject.threshold),
         calibration=_calibration(split, subject, resampling, seed),
         selective=_selective(split, subject, valid),
@@ -136,19 +137,33 @@ def _measures(tally: Tally, resampling: Resampling) -> dict[str, Measure]:
 def _decision_measures(split: _Decided, threshold: float) -> dict[str, Measure]:
     """Metrics of a threshold, with Wilson's interval beside where they are proportions."""
     decided = split.probability >= threshold
-    cells = decision_columns(split.labels, decided).sum(axis=0)
+    cells = confusion_columns(split.labels, decided).sum(axis=0)
+    proportions = {metric.name: metric.proportion for metric in metrics_of("decision")}
     measures = {}
     for name, (value, interval) in decision_intervals(split.labels, decided, split.clusters).items():
-        hits, whole = PROPORTIONS.get(name, ((), ()))
+        hits, whole = proportions[name] or ((), ())
         beside = wilson(cells[list(hits)].sum(), cells[list(whole)].sum())  # nowhere for what is no proportion
         measures[name] = Measure(value, *interval, *beside)
     return measures
 
 
+def _metrics(split: _Decided, subject: Subject, resampling: Resampling) -> dict[str, Measure]:
+    """All metrics at 0.5 but those losses that have a place of their own in `Calibration`."""
+    losses = _measures(loss_tally(split.labels, split.logits, subject.temperature), resampling)
+    own = {name: measure for name, measure in losses.items() if name not in ("loss", "brier")}
+    ranking = _measures(ranking_tally(split.labels, split.logits), resampling)
+    exact = {
+        metric.name: Measure(float(metric.formula(split.labels.astype(np.bool_), split.logits)), *NOWHERE)
+        for metric in metrics_of("ranking")
+        if metric.name not in ranking
+    }
+    return _decision_measures(split, 0.5) | ranking | exact | own
+
+
 def _calibration(split: _Decided, subject: Subject, resampling: Resampling, seed: int) -> Calibration:
     labels, before = split.labels, probabilities(split.logits)
     after = _measures(loss_tally(labels, split.logits, subject.temperature), resampling)
-    raw = _measures(loss_tally(labels, split.logits), resampling)
+    raw = _measures(loss_tally(labels, split.logits), resampling)  # without the temperature
     chance = calibration.ece_by_chance(labels, split.probability, resampling.groups, seed=seed)
     return Calibration(
         temperature=subject.temperature,
@@ -160,7 +175,7 @@ def _calibration(split: _Decided, subject: Subject, resampling: Resampling, seed
         brier=after["brier"],
         brier_uncalibrated=raw["brier"],
         loss=after["loss"],
-        loss_uncalibrated=after["loss_uncalibrated"],
+        loss_uncalibrated=raw["loss"],
         bins=calibration.reliability_bins(labels, split.probability),
         bins_uncalibrated=calibration.reliability_bins(labels, before),
     )

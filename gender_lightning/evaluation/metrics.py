@@ -1,4 +1,4 @@
-"""Metrics of a binary classifier from its logits, and the two numbers that are fitted on valid."""
+"""What training reports of a split from its logits, and the two numbers that are fitted on valid."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-Floats = NDArray[np.float64]
-KEYS = ("accuracy", "balanced_accuracy", "recall_male", "recall_female", "f1", "auroc", "loss")
+from gender_lightning.evaluation.metric_list import Floats, log_losses, metrics_of, sigmoid
+
 TEMPERATURE_RANGE = (0.05, 20.0)
 _log = logging.getLogger(__name__)
+
+
+def training_metrics() -> tuple[str, ...]:
+    """Names of the metrics that are reported after every epoch."""
+    return tuple(metric.name for metric in metrics_of(place="training"))
 
 
 def classification_metrics(
     labels: ArrayLike | Tensor, logits: ArrayLike | Tensor, temperature: float = 1.0, threshold: float = 0.5
 ) -> dict[str, float]:
-    """All metrics of `KEYS`.
+    """All of `training_metrics`.
 
     Args:
         labels: (N,), 1 male, 0 female.
@@ -35,27 +40,24 @@ def classification_metrics(
     truth, scores = _labels(labels), _floats(logits) / temperature
     assert truth.shape == scores.shape, (truth.shape, scores.shape)
     if len(truth) == 0 or np.isnan(scores).any():
-        return dict.fromkeys(KEYS, math.nan)
-    decided = sigmoid(scores) >= threshold
-    hits, males = int((decided & truth).sum()), int(truth.sum())
-    recall_male = _ratio(hits, males)
-    recall_female = _ratio(int((~decided & ~truth).sum()), len(truth) - males)
-    return {
-        "accuracy": float((decided == truth).mean()),
-        "balanced_accuracy": (recall_male + recall_female) / 2,
-        "recall_male": recall_male,
-        "recall_female": recall_female,
-        "f1": _ratio(2 * hits, int(decided.sum()) + males) if males else math.nan,
-        "auroc": auroc(truth, scores),
-        "loss": log_loss(truth, scores),
-    }
+        return dict.fromkeys(training_metrics(), math.nan)
+    cells = confusion_columns(truth, sigmoid(scores) >= threshold).sum(axis=0)
+    found = {}
+    for metric in metrics_of(place="training"):
+        value = metric.formula(cells) if metric.kind == "decision" else metric.formula(truth, scores)
+        found[metric.name] = float(np.mean(value))
+    return found
 
 
-def sigmoid(logits: Floats) -> Floats:
-    """1 / (1 + exp(-z)), without overflow."""
-    small = np.exp(-np.abs(logits))
-    result: Floats = np.where(logits >= 0, 1.0, small) / (1 + small)
-    return result
+def confusion_columns(labels: ArrayLike, decided: ArrayLike) -> Floats:
+    """One-hot cell of the confusion matrix, (N, 4): male right, male wrong, female right, female wrong.
+
+    Args:
+        labels: (N,), 1 male, 0 female.
+        decided: (N,), the same of the decision.
+    """
+    male, said = np.asarray(labels).astype(np.bool_), np.asarray(decided).astype(np.bool_)
+    return np.stack([male & said, male & ~said, ~male & ~said, ~male & said], axis=1).astype(np.float64)
 
 
 def probabilities(logits: ArrayLike | Tensor, temperature: float = 1.0) -> Floats:
@@ -65,18 +67,7 @@ def probabilities(logits: ArrayLike | Tensor, temperature: float = 1.0) -> Float
 
 def log_loss(labels: NDArray[np.bool_], logits: Floats) -> float:
     """Mean of -log P(label), in nats; stable for any logit."""
-    return float(np.logaddexp(0.0, np.where(labels, -logits, logits)).mean())
-
-
-def auroc(labels: NDArray[np.bool_], scores: Floats) -> float:
-    """Chance that a male image scores above a female one, ties counting half (Mann and Whitney 1947)."""
-    males = int(labels.sum())
-    females = len(labels) - males
-    if not males or not females:
-        return math.nan
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return float((ranks[labels].sum() - males * (males + 1) / 2) / (males * females))
+    return float(log_losses(labels, logits).mean())
 
 
 def fit_temperature(logits: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
@@ -133,10 +124,6 @@ def fit_threshold(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor)
     balanced = recall_male + recall_female
     best = thresholds[balanced >= balanced.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
 
 
 def _floats(values: ArrayLike | Tensor) -> Floats:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gender_lightning.data.annotations import Index
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.metrics import sigmoid
+from gender_lightning.evaluation.metric_list import sigmoid
 
 if TYPE_CHECKING:
     import pandas as pd  # loaded where a table is made: a training starts without

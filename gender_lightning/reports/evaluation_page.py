@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gender_lightning.diagnostics.looks import Look, Looks
+from gender_lightning.evaluation.metric_list import label_of
 from gender_lightning.evaluation.summary import GROUPS, Evaluation, Measure, Slice
 from gender_lightning.reports.evaluation_figures import Drawn
 from gender_lightning.reports.group_figures import SIGNIFICANT
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CLASSES = ("female", "male")
-_METRICS = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "recall_male": "recall, male",
-    "recall_female": "recall, female", "precision_male": "precision, male", "precision_female": "precision, female",
-    "f1": "F1 of male", "mcc": "Matthews correlation", "auroc": "AUROC", "average_precision": "average precision",
-}  # fmt: skip
 _SUSPECTS = 30
 
 
@@ -60,7 +56,7 @@ def report_page(findings: Findings) -> str:
         "limits": limits(evaluation, findings.corruptions),
         "cards": _cards(evaluation),
         "figures": sections,
-        "metric_rows": [_metric_row(evaluation, name, shown) for name, shown in _METRICS.items()],
+        "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],
         "calibration_rows": _calibration_rows(evaluation),
         "selective_rows": _selective_rows(evaluation),
         "slice_rows": [_slice_row(it) for group in GROUPS for it in evaluation.slices if it.group == group],
@@ -76,7 +72,7 @@ def report_page(findings: Findings) -> str:
 
 def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     metrics = evaluation.metrics
-    shown = [(_METRICS[name].capitalize(), metrics[name]) for name in ("accuracy", "recall_male", "recall_female")]
+    shown = [(label_of(name).capitalize(), metrics[name]) for name in ("accuracy", "recall_male", "recall_female")]
     cards = [(name, percent(it.value), _interval(it, 100, 1)) for name, it in shown]
     auroc, ece = metrics["auroc"], evaluation.calibration.ece
     cards.append(("AUROC", number(auroc.value, 4), _interval(auroc, 1, 4)))

@@ -10,20 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gender_lightning.data.kinds import words_of
+from gender_lightning.evaluation.metric_list import label_of
 from gender_lightning.evaluation.summary import GROUPS, Evaluation, Measure, Slice
 
-_METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "recall_female": "recall, female",
-    "recall_male": "recall, male",
-    "precision_female": "precision, female",
-    "precision_male": "precision, male",
-    "f1": "F1, male",
-    "mcc": "Matthews correlation",
-    "auroc": "AUROC",
-    "average_precision": "average precision, male",
-}
 _OUT_OF_SCOPE = (
     "**Decisions about a person**: access, hiring, credit, health, police, borders, pricing, moderation. The model is "
     "wrong for some people systematically, the same people every time, who cannot contest it.",
@@ -100,9 +89,11 @@ def _metrics(evaluation: Evaluation) -> str:
     )
     rule = str(evaluation.model.get("threshold_rule") or "chosen").replace("_", " ")
     rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", f"at {threshold:.3f}, {rule} on valid"]]
-    for name, shown in _METRICS.items():
-        measure, other = evaluation.metrics[name], evaluation.metrics_at_threshold.get(name)
-        rows.append([shown, f"{measure.value:.4f}", _ends(measure), "" if other is None else f"{other.value:.4f}"])
+    for name, measure in evaluation.metrics.items():
+        other = evaluation.metrics_at_threshold.get(name)
+        rows.append(
+            [label_of(name), f"{measure.value:.4f}", _ends(measure), "" if other is None else f"{other.value:.4f}"]
+        )
     return head + "\n" + _table(rows)
 
 

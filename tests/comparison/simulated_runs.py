@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gender_lightning.data.framing import Framing
-from gender_lightning.evaluation.metrics import sigmoid
+from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.evaluation.predictions import write_predictions
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights

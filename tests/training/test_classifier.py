@@ -14,7 +14,7 @@ from gender_lightning.config.sections import Constant
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.metrics import KEYS
+from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.models.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
 from gender_lightning.training.classifier import GenderClassifier
 
@@ -105,13 +105,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def test_it_learns_and_says_so_in_the_names_of_the_vocabulary(tmp_path: Path) -> None:
     model, lightning = classifier(), trainer(tmp_path, max_epochs=6, num_sanity_val_steps=1)
     lightning.fit(model, loader(), loader(10))
-    assert {"train/loss", *(f"val/{key}" for key in KEYS)} <= lightning.callback_metrics.keys()
+    assert {"train/loss", *(f"val/{key}" for key in training_metrics())} <= lightning.callback_metrics.keys()
     assert model.metrics["valid"]["accuracy"] == 1.0
     table = model.table["valid"]
     assert table.indices.tolist() == list(range(10))
     assert np.array_equal(table.labels, np.arange(10) % 2)
     lightning.test(model, loader(6), verbose=False)
-    assert set(KEYS) == model.metrics["test"].keys()
+    assert set(training_metrics()) == model.metrics["test"].keys()
     assert len(model.table["test"]) == 6
     lightning.predict(model, loader(5), return_predictions=False)
     assert len(model.table["predict"]) == 5

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from gender_lightning.console import console
 from gender_lightning.csv_text import cell
-from gender_lightning.evaluation.metrics import KEYS
+from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.job import job_environment
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.runs import write_text
@@ -143,7 +143,9 @@ def _tested(plan: Plan, run: Path) -> dict[str, float]:
             return {}
     content = json.loads(results.read_text())
     assert isinstance(content, dict)
-    named = {f"test/{key}": content.get(f"test/{key}") for key in KEYS}  # the intervals stay in the evaluation
+    named = {
+        f"test/{key}": content.get(f"test/{key}") for key in training_metrics()
+    }  # the intervals stay in the evaluation
     return {name: value for name, value in named.items() if value is not None}
 
 

@@ -15,7 +15,7 @@ from optuna.study import Study, StudyDirection
 from gender_lightning import building
 from gender_lightning.config import SearchConfig
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.metrics import KEYS
+from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.sweeps.search.space import Space
 
 SEARCHED = "searched"
@@ -34,7 +34,7 @@ def checked(settings: SearchConfig, space: Space) -> SearchConfig:
     Raises:
         UserError: the objective is not measured, or sampler and pruner cannot be had.
     """
-    names = [f"val/{name}" for name in KEYS]
+    names = [f"val/{name}" for name in training_metrics()]
     for name in settings.metrics:
         if name.startswith("val/") and name not in names:
             raise UserError(f"search.metrics: {name} is not measured. There is: {', '.join(names)}.")

@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.evaluation.statistics.intervals import Resampling, clusters_of
 from gender_lightning.evaluation.statistics.proportions import wilson
-from gender_lightning.evaluation.statistics.tallies import DECISION_METRICS, decision_tally
+from gender_lightning.evaluation.statistics.tallies import decision_tally
+
+DECISIONS = tuple(metric.name for metric in metrics_of("decision"))
 
 
 def ratio(totals: np.ndarray) -> np.ndarray:
@@ -51,7 +54,7 @@ def test_bootstrap_is_the_brute_force_one() -> None:
     spread = np.std(np.array(brute), axis=0, ddof=1)
     np.testing.assert_allclose(boot.standard_errors(), spread, rtol=0.08)
     np.testing.assert_allclose(np.mean(boot.resampled, axis=0), np.mean(brute, axis=0), atol=0.1 * spread.max())
-    assert boot.estimate[DECISION_METRICS.index("accuracy")] == pytest.approx(correct.mean())
+    assert boot.estimate[DECISIONS.index("accuracy")] == pytest.approx(correct.mean())
 
 
 def test_intervals_are_scipys_bca() -> None:

@@ -8,6 +8,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.significance import (
     fisher_exact,
@@ -16,7 +17,9 @@ from gender_lightning.evaluation.statistics.significance import (
     membership_tests,
     paired_differences,
 )
-from gender_lightning.evaluation.statistics.tallies import DECISION_METRICS, decision_columns, decision_metrics
+from gender_lightning.evaluation.statistics.tallies import confusion_columns, decision_metrics
+
+DECISIONS = tuple(metric.name for metric in metrics_of("decision"))
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (0, 7), (12, 12), (40, 18), (300, 340)])
@@ -53,9 +56,9 @@ def two_models(seed: int, better: float) -> tuple[np.ndarray, ...]:
 
 def test_paired_difference_is_the_brute_force_one() -> None:
     labels, first, second, clusters = two_models(1, 0.05)
-    columns = decision_columns(labels, first), decision_columns(labels, second)
+    columns = confusion_columns(labels, first), confusion_columns(labels, second)
     found = paired_differences(Resampling(clusters, resamples=4000, seed=1), *columns, decision_metrics)
-    accuracy = found[DECISION_METRICS.index("accuracy")]
+    accuracy = found[DECISIONS.index("accuracy")]
     gain = (first == labels).astype(float) - (second == labels)
     assert accuracy.estimate == pytest.approx(gain.mean())
     members = [np.flatnonzero(clusters == c) for c in range(80)]
@@ -68,7 +71,7 @@ def test_paired_difference_is_the_brute_force_one() -> None:
 
 def test_a_model_does_not_differ_from_itself() -> None:
     labels, first, _, clusters = two_models(3, 0.0)
-    columns = decision_columns(labels, first)
+    columns = confusion_columns(labels, first)
     for difference in paired_differences(Resampling(clusters, resamples=500), columns, columns, decision_metrics):
         assert difference.estimate == 0 and difference.p == 1 and np.isnan(difference.interval.low)
 
@@ -77,7 +80,7 @@ def test_no_difference_is_found_as_often_as_the_level_says() -> None:
     p = []
     for seed in range(200):
         labels, first, second, clusters = two_models(seed, 0.0)
-        columns = decision_columns(labels, first), decision_columns(labels, second)
+        columns = confusion_columns(labels, first), confusion_columns(labels, second)
         p.append(paired_differences(Resampling(clusters, resamples=400, seed=seed), *columns, decision_metrics)[0].p)
     assert np.mean(np.array(p) < 0.05) <= 0.10
 
