@@ -31,6 +31,7 @@ class Crowd:
     threshold: float
     groups: dict[str, Tally] = field(default_factory=dict)
     pictures: int = 0
+    frames: int = 0  # of the pictures: those of videos and cameras
     unreadable: int = 0
     without_face: int = 0
 
@@ -38,6 +39,7 @@ class Crowd:
         """Count the faces of some pictures."""
         for picture in pictures:
             self.pictures += 1
+            self.frames += picture.item.frame is not None
             probabilities = [row["probability"] for row in picture.rows if row["probability"] is not None]
             if not probabilities:
                 self.unreadable += picture.rows[0]["status"] == "unreadable"
@@ -112,8 +114,9 @@ def count(
         return []
     kept = {ALL: everyone}
     if set(crowd.groups) != {ALL}:
+        in_order = list(crowd.groups) if crowd.by == "time" else sorted(crowd.groups)  # 10:00 would come before 2:00
         left_out = hidden({group: len(tally) for group, tally in crowd.groups.items()}, minimum)
-        kept |= {group: crowd.groups[group] for group in _in_order(crowd.groups) if group not in left_out}
+        kept |= {group: crowd.groups[group] for group in in_order if group not in left_out}
     return [
         Counted(
             group,
@@ -122,11 +125,6 @@ def count(
         )
         for group, tally in kept.items()
     ]
-
-
-def _in_order(groups: Mapping[str, Tally]) -> list[str]:
-    """As they came where that is time, which names of hours would not sort into."""
-    return list(groups) if any(" " in group and "-" in group for group in groups) else sorted(groups)
 
 
 def _clock(seconds: float) -> str:
