@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.inference.faces.face import Box, Detector, Face, Point, largest_first
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Point, largest_first
 
 
 class Turning:
@@ -30,6 +30,10 @@ class Turning:
             faces = self.detector.detect(np.ascontiguousarray(np.rot90(picture, turns)))
             tries.append([_turned_back(face, turns, height, width) for face in faces])
         return largest_first(max(tries, key=lambda faces: sum(face.score for face in faces)))
+
+    def confirm(self, picture: NDArray[np.uint8], eyes: NDArray[np.float64]) -> Face | None:
+        """As the detector does, where it can: a crop in the training framing is upright."""
+        return self.detector.confirm(picture, eyes) if isinstance(self.detector, Confirms) else None
 
 
 def _turned_back(face: Face, turns: int, height: int, width: int) -> Face:

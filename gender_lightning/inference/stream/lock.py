@@ -13,6 +13,7 @@ from gender_lightning.errors import UserError
 log = logging.getLogger(__name__)
 
 _PATIENCE = 3.0  # seconds for which the workers of a job that was killed may still hold its lock
+_PAUSE = 0.1  # seconds between two tries
 
 
 class FileLock:
@@ -48,7 +49,7 @@ class FileLock:
                         f"output={path}: another process is writing it.",
                         "Wait until it has ended, or choose another output=...",
                     ) from None
-                time.sleep(0.1)
+                time.sleep(_PAUSE)
             except OSError:
                 log.debug("There are no locks on this file system.", exc_info=True)
                 return handle
