@@ -98,10 +98,11 @@ class _Piped:
 def _shared(tensor: Tensor) -> Tensor | _Piped:
     """The tensor in shared memory, or, where that is full, wrapped for the slower way through the pipe."""
     try:
-        return tensor.share_memory_()
+        tensor.share_memory_()  # type: ignore[no-untyped-call]
     except RuntimeError as error:  # torch has no class of its own for it
         log.debug("Shared memory is full: a batch goes through the pipe (%s).", error)
         return _Piped(tensor)
+    return tensor
 
 
 def start_worker(worker: int) -> None:

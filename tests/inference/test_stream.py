@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from PIL import Image
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import resolve_hardware
-from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.faces.crops import Crop, Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.formats import read_rows
@@ -299,6 +300,24 @@ def test_the_stream_says_what_the_predictor_says(
         assert row["label"] == expected.label and row["status"] == expected.status == "crop"
         assert row["probability"] == pytest.approx(expected.probability, abs=1e-5)
         assert (row["left"], row["top"], row["width"], row["height"]) == (0, 10, 89, 89)
+
+
+class Fatal(Cropper):
+    """Ends its process at the third picture, as the kernel does where memory is short."""
+
+    def crops(self, picture: np.ndarray) -> list[Crop]:
+        self.seen = getattr(self, "seen", 0) + 1
+        if self.seen == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().crops(picture)
+
+
+def test_a_process_that_is_killed_ends_the_job(small_checkpoint: Path, pictures: Path) -> None:
+    judge = Judge(load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
+    items = Source((str(pictures),)).items()
+    stream = predict_stream(items, Fatal(Framing(32), "none"), judge, workers=1, chunk=2)
+    with pytest.raises(UserError, match="ended from outside.*resume=true"):
+        list(stream)
 
 
 def test_pictures_are_read_only_as_they_are_needed(small_checkpoint: Path, pictures: Path) -> None:
