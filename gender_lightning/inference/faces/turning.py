@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Point, largest_first
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, largest_first
 
 
 class Turning:
@@ -46,7 +46,7 @@ def _turned_back(face: Face, turns: int, height: int, width: int) -> Face:
     return Face(Box(left, top, round(abs(x2 - x1)), round(abs(y2 - y1))), (first, second), face.score)
 
 
-def _point_back(point: tuple[float, float], turns: int, height: int, width: int) -> Point:
+def _point_back(point: tuple[float, float], turns: int, height: int, width: int) -> tuple[float, float]:
     x, y = point
     if turns == 1:  # anticlockwise: the right edge has become the top one
         return width - y, x
