@@ -16,8 +16,12 @@ MOST_BYTES = 1 << 24
 _DEPTH = 50
 
 
-def read_yaml(path: Path) -> Any:
-    """The plain values of a YAML file, whose aliases and interpolations (`${...}`) are refused.
+def read_yaml(path: Path, *, interpolations: bool = False) -> Any:
+    """The plain values of a YAML file, whose aliases are refused.
+
+    Args:
+        path: The file.
+        interpolations: Whether `${...}` is let through, which nobody may resolve then; else it is refused.
 
     Raises:
         UserError: It cannot be read, is no YAML, or holds more than plain values.
@@ -38,7 +42,8 @@ def read_yaml(path: Path) -> Any:
             raise ValueError(" ".join(str(error).split())) from None
 
     content = _read(path, parse)
-    _refuse_interpolations(path, content)
+    if not interpolations:
+        _refuse_interpolations(path, content)
     return content
 
 

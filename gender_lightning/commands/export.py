@@ -16,7 +16,7 @@ from rich.table import Table
 
 from gender_lightning.benchmarks.timing import take_turns
 from gender_lightning.commands.evaluate import faces_of
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.annotations import Index
@@ -95,6 +95,7 @@ def _output(config: ExportConfig, predictor: Predictor) -> Path:
     path = Path(config.output).expanduser()
     if path.is_dir():
         raise UserError(f"output={path} is a folder. Give the file's name too: output={path / 'face'}{suffix}")
+    refuse_overwriting(path)
     if path.suffix != suffix:
         raise UserError(f"output={path}: format={config.format} writes {suffix} files. Write output={path}{suffix}")
     return path

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import PopulationConfig, parse_config
 from gender_lightning.console import console
+from gender_lightning.csv_text import cell
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
@@ -30,7 +31,6 @@ from gender_lightning.progress import progress_bar
 from gender_lightning.runs import Run, write_text
 
 _DOUBTFUL = 0.05  # probability of the scores by chance, below which the correction is called in question
-_FRAMES = 8  # at a time: they are large, and lie in memory
 
 
 def main(values: dict[str, Any]) -> None:
@@ -47,7 +47,9 @@ def population(config: PopulationConfig) -> list[Counted]:
     """
     source = Source(config.inputs, config.frame_step)
     source.check()
-    checkpoint = checkpoint_file(Path(config.checkpoint))
+    if config.output is not None:
+        refuse_overwriting(Path(config.output).expanduser())
+    checkpoint = checkpoint_file(Path(config.checkpoint).expanduser())
     network = load_network(checkpoint)
     reference = _reference(config, checkpoint, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)
@@ -56,6 +58,13 @@ def population(config: PopulationConfig) -> list[Counted]:
     )
     said = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
     console.print(said, markup=False)
+    if left_out := source.left_out_text():
+        console.print(left_out, markup=False)
+    if crowd.frames:
+        console.print(
+            f"{crowd.frames:,} of the pictures are frames of videos. What is counted there is detections, not persons: "
+            "whoever is seen in twenty frames counts twenty times, and the interval is too narrow."
+        )
     lines = count(
         crowd,
         reference,
@@ -80,12 +89,12 @@ def population(config: PopulationConfig) -> list[Counted]:
 def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) -> None:
     detector = None
     if config.faces != "none":
-        detector = load_detector(config.face_model, config.min_face)
+        detector = load_detector(config.face_model, config.min_face, rotate=config.rotate)
     cropper = Cropper.of(judge.network.spec, config.faces, detector)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
-    chunk = 1 if source.is_endless else _FRAMES if source.has_frames else config.batch_size
+    chunk = 1 if source.is_endless else config.batch_size
     total = source.count() or 0
     try:
         with progress_bar("counting") as report:
@@ -183,7 +192,7 @@ def _write(lines: list[Counted], path: Path, spec: ModelSpec) -> None:
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({**row, "group": cell(row["group"])} for row in rows)
         text = buffer.getvalue()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

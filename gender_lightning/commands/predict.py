@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,15 @@ from gender_lightning.hardware import Hardware, available_cores, resolve_hardwar
 from gender_lightning.inference.abstention import least_confidence
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.stream.annotate import Annotator
-from gender_lightning.inference.stream.items import Judged
+from gender_lightning.inference.stream.items import Item, Judged
 from gender_lightning.inference.stream.local import Judge, predict_stream
-from gender_lightning.inference.stream.parts import Output
+from gender_lightning.inference.stream.parts import Done, Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.interruption import Interruption
-from gender_lightning.models.checkpoint import load_network
+from gender_lightning.models.checkpoint import ModelSpec, load_network
 from gender_lightning.models.files import checkpoint_file
 from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
-
-_FRAMES = 8  # at a time: they are large, and lie in memory
 
 
 def main(values: dict[str, Any]) -> None:
@@ -46,8 +45,8 @@ def predict(config: PredictConfig) -> Counter[str]:
     source.check()
     total = source.count()
     if total == 0:
-        raise UserError(f"input={config.input}: there is no picture in it. Give another folder, glob or list.")
-    checkpoint = checkpoint_file(Path(config.checkpoint))
+        raise _nothing(config, source)
+    checkpoint = checkpoint_file(Path(config.checkpoint).expanduser())
     network = load_network(checkpoint)
     least = least_confidence(checkpoint, network.spec, config.min_confidence, config.target_accuracy)
     hardware = _hardware(config, checkpoint)
@@ -58,9 +57,10 @@ def predict(config: PredictConfig) -> Counter[str]:
         from gender_lightning.inference.stream.ray_engine import RayJob, check_installed
 
         check_installed()
-    output = Output(Path(config.output), _settings(config, checkpoint, least), resume=config.resume)
+    output = Output(Path(config.output).expanduser(), _settings(config, checkpoint, least), resume=config.resume)
     done = output.done()
-    rest = (item for item in source.items() if not done.take(item))
+    annotator = _annotator(config, output.path, network.spec)
+    rest = _rest(source.items(), done, annotator)
     batch_size = _batch_size(config, hardware)
     judged: Iterator[list[Judged]]
     if config.engine == "ray":
@@ -75,31 +75,54 @@ def predict(config: PredictConfig) -> Counter[str]:
             cropper,
             judge,
             workers=_workers(config, source, hardware),
-            chunk=1 if source.is_endless else _FRAMES if source.has_frames else batch_size,
+            chunk=1 if source.is_endless else batch_size,
             keep_pixels=config.annotate,
         )
-    counts = _collect(config, source, judged, output, None if total is None else total - done.pictures)
-    _report(counts, done.pictures, Path(config.output))
+    counts = _collect(source, judged, output, annotator, None if total is None else total - done.pictures)
+    _report(counts, done.pictures, source, output.path)
+    if not done.pictures and not counts["pictures"]:
+        raise _nothing(config, source)
+    if not done.pictures and counts["unreadable"] == counts["pictures"]:
+        raise UserError("None of it could be read.", f"The column note of {output.path} says why.")
     return counts
 
 
+def _rest(items: Iterable[Item], done: Done, annotator: Annotator | None) -> Iterator[Item]:
+    """What has no rows yet, and what has but is still to be drawn. A camera (no path) shows nothing twice."""
+    for item in items:
+        if not item.path or not done.take(item):
+            yield item
+        elif annotator and not annotator.has(item):
+            yield replace(item, done=True)
+
+
+def _nothing(config: PredictConfig, source: Source) -> UserError:
+    for _ in source.items():  # for what is left out
+        pass
+    told = source.left_out_text()
+    return UserError(
+        f"input={config.input}: there is no picture in it{f' ({told})' if told else ''}.",
+        "Give another folder, glob or list.",
+    )
+
+
 def _collect(
-    config: PredictConfig, source: Source, judged: Iterator[list[Judged]], output: Output, total: int | None
+    source: Source, judged: Iterator[list[Judged]], output: Output, annotator: Annotator | None, total: int | None
 ) -> Counter[str]:
     """Let it run; whatever ends it, what is done is on the disk."""
     counts: Counter[str] = Counter()
-    annotator = _annotator(config)
     complete = False
     try:
         with _progress() as bar:
             task = bar.add_task("predicting", total=total)
             try:
                 for pictures in judged:
-                    output.write(pictures)
+                    new = [picture for picture in pictures if not picture.item.done]
+                    output.write(new)
                     if annotator:
-                        annotator.take(pictures)
-                    counts.update(_counted(pictures))
-                    bar.advance(task, len(pictures))
+                        annotator.take([_with_rows(picture, output) for picture in pictures])
+                    counts.update(_counted(new))
+                    bar.advance(task, len(new))
             except KeyboardInterrupt:
                 if not source.is_endless:
                     raise
@@ -111,8 +134,14 @@ def _collect(
             output.finish()
         else:
             output.flush()
+            output.close()
             console.print("What is done is kept: the same command with resume=true goes on.")
     return counts
+
+
+def _with_rows(picture: Judged, output: Output) -> Judged:
+    """With the rows of an earlier job, where it has them from there."""
+    return Judged(picture.item, output.rows_of(picture.item)) if picture.item.done else picture
 
 
 def _counted(pictures: list[Judged]) -> Iterator[str]:
@@ -122,7 +151,7 @@ def _counted(pictures: list[Judged]) -> Iterator[str]:
             yield row["label"] or row["status"]
 
 
-def _report(counts: Counter[str], before: int, output: Path) -> None:
+def _report(counts: Counter[str], before: int, source: Source, output: Path) -> None:
     told = {name: count for name, count in counts.items() if name != "pictures"}
     names = {"no_face": "without a face", "unreadable": "unreadable"}
     said = ", ".join(f"{count:,} {names.get(name, name)}" for name, count in sorted(told.items()))
@@ -131,22 +160,22 @@ def _report(counts: Counter[str], before: int, output: Path) -> None:
     console.print(f"{many}{skipped}{': ' if said else ''}{said}", markup=False)
     if counts["unreadable"]:
         console.print("The column note says why a picture cannot be read.")
+    if left_out := source.left_out_text():
+        console.print(left_out, markup=False)
     console.print(f"written to {output.absolute()}", markup=False)
 
 
 def _cropper(config: PredictConfig, spec: Any) -> Cropper:
     detector = None
     if config.faces != "none":
-        detector = load_detector(config.face_model, config.min_face)
+        detector = load_detector(config.face_model, config.min_face, rotate=config.rotate)
     return Cropper.of(spec, config.faces, detector)
 
 
-def _annotator(config: PredictConfig) -> Annotator | None:
+def _annotator(config: PredictConfig, output: Path, spec: ModelSpec) -> Annotator | None:
     if not config.annotate:
         return None
-    output = Path(config.output)
-    names = load_network(Path(config.checkpoint)).spec.class_names
-    return Annotator(output.with_name(f"{output.stem}_annotated"), names, config.frame_step)
+    return Annotator(output.with_name(f"{output.stem}_annotated"), spec.class_names, config.frame_step)
 
 
 def _hardware(config: PredictConfig, checkpoint: Path) -> Hardware:
@@ -188,6 +217,7 @@ def _settings(config: PredictConfig, checkpoint: Path, least: float) -> dict[str
         "faces": config.faces,
         "face_model": config.face_model is not None,
         "min_face": config.min_face,
+        "rotate": config.rotate,
         "min_confidence": round(least, 9),
         "frame_step": config.frame_step,
     }

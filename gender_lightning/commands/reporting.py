@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 from rich.table import Table
 
 from gender_lightning.console import console, record
+from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.runs import Run
 
@@ -44,6 +46,16 @@ def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     for metric in training_metrics():
         table.add_row(metric, *(f"{values[metric]:.4f}" for values in columns.values()))
     return table
+
+
+def refuse_overwriting(path: Path) -> None:
+    """What somebody has asked for by name and what lies there already is kept.
+
+    Raises:
+        UserError: It is there.
+    """
+    if path.exists():
+        raise UserError(f"output={path}: it is there already.", "Remove it, or choose another output=...")
 
 
 def set_up_logging() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.predictions import read_predictions
+from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run
 
 if TYPE_CHECKING:
@@ -163,11 +164,6 @@ def _remedy(run: Run, split: str, evaluation: str | None) -> str:
 
 
 def _overrides(run: Run) -> tuple[str, ...]:
-    import yaml
-
     file = run.path / "overrides.yaml"
-    try:
-        content = yaml.safe_load(file.read_text()) if file.is_file() else []
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{file} cannot be read ({error}). Restore it, or leave this run out.") from None
+    content = read_yaml(file, interpolations=True) if file.is_file() else []
     return tuple(str(item) for item in content) if isinstance(content, list) else ()

@@ -35,6 +35,7 @@ FACE_MODEL = (
     "yunet: YuNet, fetched once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, which is installed"
 )
 MIN_FACE = "side of the smallest face to look for, px; null: 20, or 1/50 of a large picture's side"
+ROTATE = "where no face is found, the picture is tried on its sides and upside down too"
 FRAME_STEP = "use every N-th frame of a video"
 WORKERS = "processes that open pictures and find faces; 0: in this process"
 
@@ -223,6 +224,7 @@ class PredictConfig(Section):
         description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
         "null: 0.99 where valid can guarantee it"
     )
+    rotate: bool = Field(default=False, description=ROTATE)
     frame_step: Count = Field(description=FRAME_STEP)
     batch_size: Auto | Count = Field(description="faces per batch of the network")
     workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
@@ -240,6 +242,8 @@ class PredictConfig(Section):
             problems.append("min_confidence and target_accuracy exclude each other: give one of them")
         if self.faces == "none" and (self.face_model is not None or self.min_face is not None):
             problems.append("face_model and min_face have no effect with faces=none: leave them out")
+        if self.faces == "none" and self.rotate:
+            problems.append("rotate=true has no effect with faces=none: leave it out")
         if self.engine == "ray" and self.annotate:
             problems.append("annotate=true needs engine=local: draw the pictures on one machine")
         if problems:
@@ -284,6 +288,7 @@ class PopulationConfig(Section):
     faces: Literal["auto", "detect", "none"] = Field(description=FACES)
     face_model: str | None = Field(description=FACE_MODEL)
     min_face: Annotated[int, Field(ge=12)] | None = Field(description=MIN_FACE)
+    rotate: bool = Field(default=False, description=ROTATE)
     frame_step: Count = Field(description=FRAME_STEP)
     batch_size: Count = Field(description="faces per batch of the network")
     workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
@@ -294,6 +299,8 @@ class PopulationConfig(Section):
         problems = []
         if self.faces == "none" and (self.face_model is not None or self.min_face is not None):
             problems.append("face_model and min_face have no effect with faces=none: leave them out")
+        if self.faces == "none" and self.rotate:
+            problems.append("rotate=true has no effect with faces=none: leave it out")
         if self.output is not None and not self.output.endswith((".csv", ".json")):
             problems.append(f"output={self.output}: give a name that ends in .csv or .json")
         if problems:

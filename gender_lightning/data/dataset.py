@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,13 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import decode, frame_tensor
 from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.job import die_with_parent, obey_parent_alone
+
+log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
@@ -72,8 +75,34 @@ class FaceDataset(Dataset[Batch]):
 
 
 def keep_batch(batch: Any) -> Any:
-    """The collate function: what arrives is a ``Batch`` already, not a list of samples."""
-    return batch
+    """The collate function: what arrives is a named tuple already, not a list of samples.
+
+    In a worker its tensors are moved to shared memory here, where an error can still be caught. The thread that
+    otherwise does so prints a traceback and drops the batch, and the parent waits for it for ever.
+    """
+    if get_worker_info() is None:
+        return batch
+    return type(batch)(*(_shared(part) if isinstance(part, Tensor) else part for part in batch))
+
+
+class _Piped:
+    """A tensor that is sent through the pipe, byte by byte, and arrives as a tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.values = tensor.contiguous().numpy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return torch.from_numpy, (self.values,)
+
+
+def _shared(tensor: Tensor) -> Tensor | _Piped:
+    """The tensor in shared memory, or, where that is full, wrapped for the slower way through the pipe."""
+    try:
+        tensor.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:  # torch has no class of its own for it
+        log.debug("Shared memory is full: a batch goes through the pipe (%s).", error)
+        return _Piped(tensor)
+    return tensor
 
 
 def start_worker(worker: int) -> None:

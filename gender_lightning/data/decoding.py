@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
 import struct
 import zlib
 from functools import cache
+from pathlib import PurePath
 
 import numpy as np
 import simplejpeg
@@ -19,7 +22,13 @@ from gender_lightning.errors import UserError
 ORIENTATION = 0x0112  # EXIF tag
 MOST_PIXELS = 120_000_000  # 360 MB as RGB: phones take 108 megapixels, a decompression bomb claims more
 # Pillow knows thirty more, of which some are scripts for other programs (EPS is handed to Ghostscript).
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO", "HEIF")
+# The endings of these formats, which a folder is searched for: one list for training, evaluation and prediction.
+HEIF = frozenset((".heic", ".heif", ".hif"))  # of telephones; read where pillow-heif is installed
+PICTURES = HEIF | {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
+    ".pnm", ".jp2", ".tga", ".avif", ".ico",
+}  # fmt: skip
 # What Pillow's decoders raise on damaged data (UnidentifiedImageError is an OSError).
 PILLOW_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError,
@@ -67,6 +76,8 @@ def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
 
 def _undecodable(path: str, error: Exception) -> UserError:
     reason = "it is no known image format" if isinstance(error, UnidentifiedImageError) else _first_line(error)
+    if isinstance(error, UnidentifiedImageError) and (remedy := why_not(PurePath(path).suffix.lower())):
+        return UserError(f"{path} does not decode: it is a HEIC picture ({remedy}).")
     return UserError(
         f"{path} does not decode: {reason}. Replace or remove it (`gender-lightning data verify` lists all such files)."
     )
@@ -92,9 +103,23 @@ def _open(data: bytes) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those that this Pillow was built with."""
+    """Those that this Pillow was built with, and HEIF where its plugin is installed."""
+    if importlib.util.find_spec("pillow_heif") is not None:
+        importlib.import_module("pillow_heif").register_heif_opener()
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """The endings of files that can be read here, in small letters."""
+    missing = {".avif"} if "AVIF" not in _formats() else set()
+    return PICTURES - missing - (HEIF if "HEIF" not in _formats() else frozenset())
+
+
+def why_not(suffix: str) -> str:
+    """How files with this ending, which are left out, could be read; empty where they are no pictures."""
+    return "pip install 'gender-lightning[heic]' reads them" if suffix in HEIF - picture_suffixes() else ""
 
 
 def _is_turned(data: bytes) -> bool:
@@ -120,12 +145,20 @@ def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     image: Image.Image = _upright(picture)
     if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits of grey: Pillow would clip, not scale
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        grey = np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8)
+        # 16 bits are known to be so. Wider numbers are of whatever scale the program that wrote them uses.
+        white = 65535.0 if image.mode.startswith("I;16") else _white(float(values.max(initial=0)), image.mode)
+        grey = np.clip(values * (255 / white) + 0.5, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.array(image.convert("RGB"))
+
+
+def _white(largest: float, mode: str) -> float:
+    """The value that stands for white where this is the largest: 1 (of floats), 255, 65535, or the largest itself."""
+    scales = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+    return next((white for white in scales if largest <= white), largest)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -58,14 +58,10 @@ def choose_loading(
         processes = automatic_workers(cores, accelerated=device_type != "cpu")
         if memory is not None and processes > (affordable := memory // (2 * batch_bytes)):
             processes = affordable
-            log.warning(
-                "Memory for waiting batches is short (%d MB of RAM or /dev/shm), so that %d loader processes are used. "
-                "In a container give more shared memory (docker run --shm-size=4g).",
-                memory >> 20,
-                processes,
-            )
+            _warn(memory >> 20, f"so that {processes} loader processes are used")
     else:
         processes = int(workers)
+        warn_if_short(memory, processes * 2 * batch_bytes)
     ahead: int | None = None
     if processes:
         ahead = _automatic_prefetch(processes, batch_bytes, memory) if prefetch == "auto" else int(prefetch)
@@ -74,6 +70,21 @@ def choose_loading(
         prefetch=ahead,
         pin_memory=device_type == "cuda" if pin_memory == "auto" else bool(pin_memory),
         persistent_workers=processes > 0 and (persistent_workers == "auto" or bool(persistent_workers)),
+    )
+
+
+def warn_if_short(memory: int | None, wanted: int) -> None:
+    """Say so where batches that wait need more bytes than there are; None: nothing is known of the memory."""
+    if memory is not None and wanted > memory:
+        _warn(memory >> 20, "so that some batches take a slower way, through a pipe")
+
+
+def _warn(megabytes: int, consequence: str) -> None:
+    log.warning(
+        "Memory for waiting batches is short (%d MB of RAM or /dev/shm), %s. "
+        "In a container give more shared memory (docker run --shm-size=4g).",
+        megabytes,
+        consequence,
     )
 
 

@@ -42,6 +42,7 @@ class Crowd:
     groups: dict[str, Tally] = field(default_factory=dict)
     people: dict[str, dict[str, Floats]] = field(default_factory=dict)
     pictures: int = 0
+    frames: int = 0  # of the pictures: those of videos and cameras
     unreadable: int = 0
     without_face: int = 0
 
@@ -49,6 +50,7 @@ class Crowd:
         """Count the faces of some pictures."""
         for picture in pictures:
             self.pictures += 1
+            self.frames += picture.item.frame is not None
             probabilities = [row["probability"] for row in picture.rows if row["probability"] is not None]
             if not probabilities:
                 self.unreadable += picture.rows[0]["status"] == "unreadable"
@@ -154,7 +156,8 @@ def count(
     kept = {ALL: crowd.everyone}
     if set(crowd.groups) != {ALL}:
         left_out = hidden({group: crowd.size(group) for group in crowd.groups}, minimum)
-        kept |= {group: crowd.groups[group] for group in _in_order(crowd.groups) if group not in left_out}
+        in_order = list(crowd.groups) if crowd.by == "time" else sorted(crowd.groups)  # 10:00 would come before 2:00
+        kept |= {group: crowd.groups[group] for group in in_order if group not in left_out}
     lines = []
     for group, tally in kept.items():
         people = crowd.people_of(group)
@@ -164,11 +167,6 @@ def count(
         fit = goodness_of_fit(tally, reference, people=people, seed=seed)
         lines.append(Counted(group, found, fit, None if people is None else len(people)))
     return lines
-
-
-def _in_order(groups: Mapping[str, Tally]) -> list[str]:
-    """As they came where that is time, which names of hours would not sort into."""
-    return list(groups) if any(" " in group and "-" in group for group in groups) else sorted(groups)
 
 
 def _clock(seconds: float) -> str:

@@ -22,6 +22,7 @@ from gender_lightning.overrides.fields import alike_beside, is_known, nearest
 from gender_lightning.overrides.of_run import with_data_of_run
 from gender_lightning.overrides.own_folders import KEY, gathered, of_texts
 from gender_lightning.overrides.parsing import Override, parse
+from gender_lightning.overrides.paths import quoted
 from gender_lightning.overrides.schema import mistakes, schema_problems
 from gender_lightning.verbs import COMMANDS
 
@@ -31,19 +32,20 @@ _TARGET = "optimizer._target_"
 
 
 def complete(verb: str, overrides: Sequence[str]) -> list[str]:
-    """Add what a command knows by itself, and bring `--config-dir` into the form of an override.
+    """Add what a command knows by itself, bring `--config-dir` into the form of an override, quote names of files.
 
     `evaluate` and `export` start from the data section of the checkpoint's run; `train -m` with an
     `interval(...)` is a search.
     """
     overrides = gathered(overrides)
     if COMMANDS[verb].data_of_run:
-        return with_data_of_run(overrides, whole_folders=verb == "evaluate")
+        data_added = with_data_of_run(overrides, whole_folders=verb == "evaluate")
+        return [quoted(text) for text in data_added]
     ranges = any("interval(" in text for text in overrides)
     chosen = any(text.startswith("search=") for text in overrides)
     if COMMANDS[verb].swept and ranges and _is_multirun(overrides) and not chosen:
         return [*overrides, "search=default"]  # which a range without end can only mean
-    return list(overrides)
+    return [quoted(text) for text in overrides]
 
 
 def check(verb: str, arguments: Sequence[str]) -> None:
@@ -67,6 +69,9 @@ def check(verb: str, arguments: Sequence[str]) -> None:
         chosen = [it for it in overrides if not _group_problems(it, menu, own, problems)]
         for variant in _variants(chosen):
             problems += _field_problems(verb, variant, menu, own)
+    wrong = {text.partition("=")[0].lstrip("+~") for text, it in zip(texts, parsed, strict=True) if not it}
+    missing = tuple(f"{key}: a value is missing." for key in wrong)  # there is one, whose form is wrong
+    problems = [problem for problem in problems if not missing or not str(problem).startswith(missing)]
     if problems:
         unique = {str(problem): problem for problem in problems}
         raise UserErrors(

@@ -28,7 +28,7 @@ def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> li
     """
     given = {_key(text): text.partition("=")[2] for text in overrides}
     _refuse_framing(overrides)
-    run = Run.of(Path(_unquoted(given["checkpoint"]))) if "checkpoint" in given else None
+    run = Run.of(Path(_unquoted(given["checkpoint"])).expanduser()) if "checkpoint" in given else None
     section: Any = {} if run is None else run.config().get("data")
     named, trained_on = given.get("data"), section.get("name") if isinstance(section, dict) else None
     own = trained_on is not None and named in (None, trained_on)

@@ -184,6 +184,85 @@ class Camera:
         self.frames = -1
 
 
+def test_videos_that_are_broken_are_said_and_passed_by(
+    checkpoint: Path, here: Path, film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "bad.mp4").write_text("no video")
+    (here / "list.txt").write_text("bad.mp4\nfilm.mp4\nphotos/0000.jpg\nnone.mp4\n")
+    for resume in ("false", "true"):
+        counts = run(checkpoint, "input=list.txt", f"resume={resume}", "faces=none")
+        assert counts.get("pictures", 0) == (13 if resume == "false" else 0)
+    table = pd.read_csv("predictions.csv")
+    assert table["image"].tolist() == ["bad.mp4", *["film.mp4"] * 10, "photos/0000.jpg", "none.mp4"]
+    notes = table.set_index("image")["note"]
+    assert "no video that OpenCV reads" in notes["bad.mp4"] and "no such file" in notes["none.mp4"]
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_frames_that_are_missing_are_counted(checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    writer = cv2.VideoWriter("cut.avi", cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (96, 96))
+    for _ in range(20):
+        writer.write(rng.integers(0, 255, (96, 96, 3), dtype=np.uint8))
+    writer.release()
+    whole = (here / "cut.avi").read_bytes()
+    (here / "cut.avi").write_bytes(whole[: len(whole) // 4])
+    found = run(checkpoint, "input=cut.avi", "faces=none")["pictures"]
+    assert 2 <= found < 10
+    assert f"left out: {20 - found} frames missing" in capsys.readouterr().out
+
+
+def test_nothing_that_can_be_read_is_an_error(checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "photos" / "notes.doc").touch()
+    run(checkpoint, "input=photos")
+    assert "left out: 1 .doc" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"None of it could be read\. The column note"):
+        run(checkpoint, "input=photos/0003.jpg", "output=b.csv")
+    assert pd.read_csv("b.csv")["status"].tolist() == ["unreadable"]
+    (here / "films").mkdir()
+    (here / "films" / "a.mp4").touch()
+    with pytest.raises(UserError, match=r"no picture in it \(left out: 1 \.mp4"):
+        run(checkpoint, "input=films", "output=c.csv")
+
+
+def test_patterns_do_not_decode_videos_to_count_them(here: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gender_lightning.inference.stream import sources
+
+    monkeypatch.setattr(sources, "video_frames", lambda *_: pytest.fail("it was opened"))
+    assert sources.Source((str(here / "*.mp4"),)).count() is None
+
+
+def test_an_annotated_video_is_whole_after_a_resume(
+    checkpoint: Path, here: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gender_lightning.inference.stream.local import Judge
+
+    whole = Judge.__call__
+    calls: list[int] = []
+
+    def second_time_unlucky(self: Judge, prepared: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(self, prepared)  # type: ignore[arg-type]
+
+    typed = ["input=[photos,film.mp4]", "annotate=true", "faces=none", "batch_size=16"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "__call__", second_time_unlucky)
+        with pytest.raises(KeyboardInterrupt):
+            run(checkpoint, *typed)
+    drawn = here / "predictions_annotated"
+    (drawn / "photos" / "0001.jpg").unlink()  # killed before it was drawn
+    assert not (drawn / "film.mp4").exists()
+    assert run(checkpoint, *typed, "resume=true")["pictures"] == 6
+    capture = cv2.VideoCapture(str(drawn / "film.mp4"))
+    frames = [frame for read, frame in iter(capture.read, (False, None)) if read]
+    assert len(frames) == 10 and (drawn / "photos" / "0001.jpg").is_file()
+    assert len(pd.read_csv("predictions.csv")) == 22
+    shades = [float(frame[200, 90].mean()) for frame in frames]
+    assert np.all(np.diff(shades) > 10)  # in order, the earlier job's too
+
+
 def test_a_camera_is_read_until_ctrl_c(checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     counts = run(checkpoint, "input=camera", "frame_step=2", "faces=none")
@@ -203,12 +282,10 @@ def test_a_camera_is_read_until_ctrl_c(checkpoint: Path, here: Path, monkeypatch
         (["input=photos", "output=x.xlsx"], "its ending names no format"),
         (["input=photos", "target_accuracy=0.99"], "lies in no run directory"),
         (["input=photos", "face_model=photos/0000.jpg"], "SHA-256"),
-        (["input=bad.mp4"], "no video that OpenCV reads"),
     ],
 )
 def test_mistakes_leave_nothing_behind(checkpoint: Path, here: Path, typed: list[str], said: str) -> None:
     (here / "empty").mkdir()
-    (here / "bad.mp4").write_text("no video")
     before = set(here.iterdir())
     with pytest.raises(UserError, match=said):
         run(checkpoint, *typed)

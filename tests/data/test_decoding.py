@@ -10,11 +10,11 @@ import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image, ImageOps
 
-from gender_lightning.data.decoding import decode, frame
+from gender_lightning.data.decoding import FORMATS, decode, frame, picture_suffixes, why_not
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 
-from ..conftest import jpeg
+from .conftest import jpeg
 
 PICTURE = Image.open(io.BytesIO(jpeg(3, (37, 53)))).convert("RGB")
 
@@ -116,3 +116,49 @@ def test_the_lower_square_lies_halfway_to_the_lower_edge() -> None:
     np.testing.assert_array_equal(frame(np.asarray(PICTURE), Framing(37, "lower")), np.asarray(PICTURE)[12:49])
     assert Framing(37, "lower").box(218, 178) == (30, 0, 178, 178)  # of CelebA's frame: 20 px are cut above in a square
     assert Framing(37, "lower").box(100, 180) == Framing(37, "square").box(100, 180)
+
+
+@pytest.mark.parametrize(
+    ("white", "mode"), [(1.0, "F"), (255.0, "F"), (65535.0, "F"), (3e6, "F"), (255, "I"), (65535, "I")]
+)
+def test_grey_of_32_bits_has_whatever_scale_its_program_used(white: float, mode: str) -> None:
+    ramp = np.linspace(0, 1, 64).reshape(8, 8)
+    buffer = io.BytesIO()
+    Image.fromarray((ramp * white).astype(np.float32 if mode == "F" else np.int32)).save(buffer, "TIFF")
+    found = decode(buffer.getvalue(), path="deep.tif")
+    assert np.abs(found[..., 0].astype(float) - ramp * 255).max() <= 1
+
+
+def test_icons() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), (200, 10, 30)).save(buffer, "ICO")
+    assert decode(buffer.getvalue(), path="a.ico").reshape(-1, 3).mean(0).tolist() == [200, 10, 30]
+
+
+def test_every_ending_is_of_a_format_that_is_read() -> None:
+    """Pillow's own table is the oracle: a folder is not searched for what then does not decode."""
+    Image.init()
+    formats = {Image.registered_extensions().get(suffix) for suffix in picture_suffixes() - {".hif", ".jfif"}}
+    assert formats <= set(FORMATS) | {"MPO"}
+
+
+def test_heic() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = np.zeros((64, 48, 3), np.uint8)
+    picture[:32] = (220, 40, 40)
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(picture)).save(buffer, quality=95)
+    found = decode(buffer.getvalue(), path="a.heic")
+    assert found.shape == picture.shape and np.abs(found.astype(int) - picture).mean() < 5
+    assert ".heic" in picture_suffixes() and why_not(".heic") == ""
+
+
+def test_heic_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gender_lightning.data.decoding._formats", lambda: ("JPEG", "PNG", "AVIF"))
+    picture_suffixes.cache_clear()
+    try:
+        assert ".heic" not in picture_suffixes() and ".jpg" in picture_suffixes()
+        with pytest.raises(UserError, match=r"a HEIC picture \(pip install 'gender-lightning\[heic\]'"):
+            decode(b"\0\0\0\x18ftypheic" + bytes(64), path="photos/a.HEIC")
+    finally:
+        picture_suffixes.cache_clear()

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
+from gender_lightning.data.dataset import Batch, keep_batch
 from gender_lightning.data.loading import (
     Loading,
     _free_in_group,
@@ -78,3 +82,38 @@ def test_the_limit_of_a_container_counts(tmp_path: Path, limit: str, free: int |
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     (tmp_path / "memory.current").write_text("600\n")
     assert _free_in_group(tmp_path) == free
+
+
+class Squares(Dataset[Batch]):
+    """Batches of 64 KB; the second is refused room in shared memory."""
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        images = torch.full((len(rows), 3, 64, 64), rows[0], dtype=torch.uint8)
+        return Batch(images, torch.tensor(rows), torch.tensor(rows))
+
+
+def test_a_batch_for_which_shared_memory_is_full_goes_through_the_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own thread would drop the batch, and the loader would wait for it for ever."""
+    shared = Tensor.share_memory_
+
+    def full(tensor: Tensor) -> Tensor:
+        if tensor.numel() > 1000 and tensor.flatten()[0] >= 5:
+            raise RuntimeError(
+                "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"
+            )
+        return shared(tensor)
+
+    monkeypatch.setattr(Tensor, "share_memory_", full)
+    loader = DataLoader(
+        Squares(), batch_sampler=[[1, 2], [5, 6], [7]], num_workers=1, collate_fn=keep_batch, timeout=60
+    )
+    batches = [Batch(*batch) for batch in loader]
+    assert [batch.labels.tolist() for batch in batches] == [[1, 2], [5, 6], [7]]
+    assert [batch.images.unique().tolist() for batch in batches] == [[1], [5], [7]]
+    assert [batch.images.is_shared() for batch in batches] == [True, False, False]
+    batches[1].images.add_(1)  # as writable as any
+
+
+def test_workers_that_were_asked_for_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert chosen(memory=64 * MB, batch_bytes=9 * MB, workers=8).workers == 8
+    assert "through a pipe" in caplog.text and "--shm-size" in caplog.text

@@ -338,3 +338,28 @@ def test_real_faces_have_their_eyes_where_alignment_puts_them(mtcnn: Mtcnn) -> N
         eyes += [np.array(it.eyes) * (178 / picture.shape[1]) for it in found]
     assert len(eyes) >= 18
     assert np.abs(np.mean(eyes, axis=0) - CELEBA.eyes).max() < 2  # px of 178 x 218
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_picture_on_its_side(hopper: np.ndarray, turns: int) -> None:
+    plain, turning = load_detector(), load_detector(rotate=True)
+    (upright,) = plain.detect(hopper)
+    assert turning.detect(hopper) == [upright]
+    turned = np.ascontiguousarray(np.rot90(hopper, turns))
+    (face,) = turning.detect(turned)
+    expected, found = align(hopper, upright, CELEBA).astype(float), align(turned, face, CELEBA).astype(float)
+    assert np.abs(expected - found).mean() < 2  # the same face, upright
+    box = face.box
+    inside = turned[box.top : box.top + box.height, box.left : box.left + box.width]
+    own = upright.box
+    other = hopper[own.top : own.top + own.height, own.left : own.left + own.width]
+    np.testing.assert_array_equal(inside, np.rot90(other, turns))
+
+
+def test_faces_of_a_panorama(hopper: np.ndarray) -> None:
+    """A strip four faces wide and fifty faces long: its area decides how small a face is looked for."""
+    small = np.array(Image.fromarray(hopper).resize((128, 150)))
+    strip = np.full((150, 6000, 3), 128, np.uint8)
+    for place in range(5):
+        strip[:, 1000 * place + 300 : 1000 * place + 428] = small
+    assert len(load_detector().detect(strip)) == 5

@@ -75,3 +75,18 @@ def test_folders_of_persons_count_persons() -> None:
     crowd.take([_judged(f"a/{person}/1.jpg", 0.1) for person in range(3, 20)])
     lines = count(crowd, reference, 10, **how)  # type: ignore[arg-type]
     assert [(line.group, line.persons) for line in lines] == [(ALL, 23)]  # a would tell of b
+
+
+def test_only_times_keep_the_order_in_which_they_came() -> None:
+    random = np.random.default_rng(1)
+    labels = random.random(400) < 0.5
+    reference = Reference.of(labels, np.where(labels, 0.9, 0.1) + random.normal(0, 0.03, 400), 0.5)
+    how = {"method": "probabilities", "target": "crowd", "level": 0.95, "draws": 200, "seed": 0}
+    crowd = Crowd("folder", 60, 0.5)
+    crowd.take([_judged(f"{folder}/{n}.jpg", 0.9) for folder in ("b - c", "a - b") for n in range(60)])
+    assert [line.group for line in count(crowd, reference, 50, **how)] == [ALL, "a - b", "b - c"]  # type: ignore[arg-type]
+    film = Crowd("time", 60, 0.5)
+    film.take([_judged("a.mp4", 0.9, second=s) for s in (*[7200.0] * 60, *[36000.0] * 60)])
+    lines = count(film, reference, 50, **how)  # type: ignore[arg-type]
+    assert [line.group for line in lines] == [ALL, "a.mp4 2:00:00-2:01:00", "a.mp4 10:00:00-10:01:00"]
+    assert film.frames == 120 and crowd.frames == 0

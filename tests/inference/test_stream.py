@@ -7,6 +7,9 @@ import io
 import json
 import math
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +22,13 @@ from PIL import Image
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import resolve_hardware
-from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.faces.crops import Crop, Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.formats import read_rows
 from gender_lightning.inference.stream.items import COLUMNS, Item, Judged, Looked, Row, Seen, judged
 from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.lock import FileLock
 from gender_lightning.inference.stream.parts import Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import load_network
@@ -62,6 +66,8 @@ def test_a_folder_is_read_with_all_below_it(tmp_path: Path) -> None:
         ("list.csv", 'id,Path\n1,a.jpg\n2,"b,c.jpg"\n', ["a.jpg", "b,c.jpg"]),
         ("list.csv", "name,age\nx.jpg,3\n", ["x.jpg"]),
         ("list.csv", "a.jpg,1\nb.jpg,2\n", ["a.jpg", "b.jpg"]),
+        ("list.csv", "id;image\n7;a.jpg\n8;b,c.jpg\n", ["a.jpg", "b,c.jpg"]),
+        ("list.csv", "person;photo\nJ.Smith;a.jpg\nA.Ray;gone.webp\n", ["a.jpg", "gone.webp"]),
         ("list.tsv", "\ufeffimage\tage\na.jpg\t3\n", ["a.jpg"]),
         ("list.txt", "", []),
     ],
@@ -69,6 +75,39 @@ def test_a_folder_is_read_with_all_below_it(tmp_path: Path) -> None:
 def test_lists(tmp_path: Path, file: str, text: str, wanted: list[str]) -> None:
     (tmp_path / file).write_text(text, encoding="utf-8", newline="")
     assert names(str(tmp_path / file)) == [os.path.join(tmp_path, name) for name in wanted]
+
+
+def test_a_list_in_utf_16(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("nr\tpath\n1\té.jpg\n", encoding="utf-16")
+    assert names(str(tmp_path / "list.csv")) == [str(tmp_path / "é.jpg")]
+
+
+def test_a_list_without_pictures_names_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("id,age\n1,30\n2,40\n")
+    with pytest.raises(UserError, match="columns id, age"):
+        names(str(tmp_path / "list.csv"))
+
+
+def test_what_a_folder_holds_besides_is_counted(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b/1.mp4", "b/2.MP4", "notes.txt", "README", ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    source = Source((str(tmp_path),))
+    assert source.count() == 1 and not source.left_out
+    assert len(list(source.items())) == 1
+    assert source.left_out == {".mp4": 2, ".txt": 1, "without an ending": 1}
+    assert source.left_out_text().startswith("left out: 2 .mp4 (videos are read when they are named: ")
+
+
+def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.jpg").touch()
+    assert names("~/a.jpg", "~/*.jpg") == [str(tmp_path / "a.jpg")] * 2
+
+
+def test_what_comes_behind_a_camera_would_never_be_read() -> None:
+    with pytest.raises(UserError, match="Name it last"):
+        Source(("camera", "camera:7")).check()
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +146,7 @@ def test_a_table_holds_what_was_written(tmp_path: Path, ending: str) -> None:
     output.write([judged(Looked(Item("ü.jpg", ""), status="unreadable", note="it is empty"), [], [])])
     assert not path.exists()
     output.finish()
-    assert list(tmp_path.iterdir()) == [path]
+    assert set(tmp_path.iterdir()) == {path, Path(f"{path}.settings.json")}
     rows = list(read_rows(path))
     assert [row["image"] for row in rows] == ['a,b"c.jpg', 'a,b"c.jpg', "film.mp4", "ü.jpg"]
     assert [row["face"] for row in rows] == [0, 1, 0, None]
@@ -117,7 +156,7 @@ def test_a_table_holds_what_was_written(tmp_path: Path, ending: str) -> None:
     assert list(reader[ending](path).columns) == list(COLUMNS)
 
 
-@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", ".CSV", ".jsonl", ".parquet"])
 def test_a_job_goes_on_where_it_was_killed(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out{ending}"
     first = Output(path, SETTINGS, resume=True)
@@ -125,6 +164,7 @@ def test_a_job_goes_on_where_it_was_killed(tmp_path: Path, ending: str) -> None:
     first.flush()
     first.write([rows_of("lost.jpg")])  # killed before it was on the disk
     (first.folder / ".00000002.jsonl.99").write_text('{"image": "half')
+    first.close()
     second = Output(path, SETTINGS, resume=True)
     done = second.done()
     assert done.pictures == 3
@@ -149,6 +189,7 @@ def test_a_kill_between_the_last_two_steps_doubles_nothing(tmp_path: Path, monke
         with pytest.raises(KeyboardInterrupt):
             output.finish()
     assert path.is_file() and output.folder.is_dir()
+    output.close()
     again = Output(path, SETTINGS, resume=True)
     assert again.done().pictures == 1
     again.finish()
@@ -157,20 +198,84 @@ def test_a_kill_between_the_last_two_steps_doubles_nothing(tmp_path: Path, monke
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    Output(path, SETTINGS, resume=False)
+    Output(path, SETTINGS, resume=False).close()
     with pytest.raises(UserError, match="unfinished job.*resume=true"):
         Output(path, SETTINGS, resume=False)
-    with pytest.raises(UserError, match="begun with faces=auto"):
+    with pytest.raises(UserError, match="made with faces=auto, now none"):
         Output(path, {**SETTINGS, "faces": "none"}, resume=True)
     (tmp_path / "other.csv").write_text("mine")
     with pytest.raises(UserError, match="there already"):
         Output(tmp_path / "other.csv", SETTINGS, resume=False)
     with pytest.raises(UserError, match="no table of predictions"):
-        Output(tmp_path / "other.csv", SETTINGS, resume=True).done()
+        Output(tmp_path / "other.csv", SETTINGS, resume=True)
     with pytest.raises(UserError, match=r"\.csv, \.parquet, \.jsonl"):
         Output(tmp_path / "out.xlsx", SETTINGS, resume=False)
     with pytest.raises(UserError, match="cannot be written"):
         Output(tmp_path / "other.csv" / "below.csv", SETTINGS, resume=False)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_finished_table_goes_on_only_as_it_was_made(
+    tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"out{ending}"
+    output = Output(path, {"checkpoint": "a" * 64, "faces": "auto"}, resume=False)
+    output.write([rows_of("a.jpg")])
+    output.finish()
+    with pytest.raises(UserError, match=r"checkpoint=a{12}\.\.\., now b{12}\.\.\."):
+        Output(path, {"checkpoint": "b" * 64, "faces": "auto"}, resume=True)
+    again = Output(path, {"checkpoint": "a" * 64, "faces": "auto", "new_field": 1}, resume=True)
+    again.finish()
+    Path(f"{path}.settings.json").unlink()  # of an earlier version
+    Output(path, {"checkpoint": "b" * 64, "faces": "auto"}, resume=True).close()
+    assert "nothing says how it was made" in caplog.text
+
+
+def test_a_second_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gender_lightning.inference.stream.lock._PATIENCE", 0.2)
+    path = tmp_path / "out.csv"
+    first = Output(path, SETTINGS, resume=True)
+    first.write([rows_of("a.jpg")])
+    with pytest.raises(UserError, match="another process is writing it"):
+        Output(path, SETTINGS, resume=True)
+    first.finish()
+    assert not list(tmp_path.glob(".*"))
+    second = Output(path, SETTINGS, resume=True)
+    assert second.done().take(Item("a.jpg", ""))
+    second.close()
+
+
+def test_locks_taken_in_turn_by_many_exclude_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file goes away with each holder, which must let no two in."""
+    inside, most = 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(10):
+            lock = FileLock(tmp_path / "out.csv")
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.001)
+            inside -= 1
+            lock.release()
+
+    monkeypatch.setattr("gender_lightning.inference.stream.lock._PATIENCE", 60)
+    monkeypatch.setattr("gender_lightning.inference.stream.lock._PAUSE", 0.001)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_rows_of_what_is_done_are_found_in_any_order(tmp_path: Path) -> None:
+    output = Output(tmp_path / "out.csv", SETTINGS, resume=False)
+    output.write([rows_of("a.jpg", 2), rows_of("b.jpg"), rows_of("film.mp4", 1, frame=3)])
+    output.flush()
+    for name, frame, faces in (("a.jpg", None, 2), ("film.mp4", 3, 1), ("b.jpg", None, 1), ("a.jpg", None, 2)):
+        assert output.rows_of(Item(name, name, frame)) == rows_of(name, faces, frame=frame).rows
+    output.close()
 
 
 def _rows(checkpoint: Path, items: Iterator[Item], **options: int) -> list[Row]:
@@ -195,6 +300,24 @@ def test_the_stream_says_what_the_predictor_says(
         assert row["label"] == expected.label and row["status"] == expected.status == "crop"
         assert row["probability"] == pytest.approx(expected.probability, abs=1e-5)
         assert (row["left"], row["top"], row["width"], row["height"]) == (0, 10, 89, 89)
+
+
+class Fatal(Cropper):
+    """Ends its process at the third picture, as the kernel does where memory is short."""
+
+    def crops(self, picture: np.ndarray) -> list[Crop]:
+        self.seen = getattr(self, "seen", 0) + 1
+        if self.seen == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().crops(picture)
+
+
+def test_a_process_that_is_killed_ends_the_job(small_checkpoint: Path, pictures: Path) -> None:
+    judge = Judge(load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
+    items = Source((str(pictures),)).items()
+    stream = predict_stream(items, Fatal(Framing(32), "none"), judge, workers=1, chunk=2)
+    with pytest.raises(UserError, match="ended from outside.*resume=true"):
+        list(stream)
 
 
 def test_pictures_are_read_only_as_they_are_needed(small_checkpoint: Path, pictures: Path) -> None:
@@ -241,6 +364,17 @@ def test_csv_opens_in_a_spreadsheet(tmp_path: Path) -> None:
     assert header == list(COLUMNS) and row[0] == "line\nbreak.jpg"
 
 
+def test_no_name_of_a_file_is_a_formula(tmp_path: Path) -> None:
+    strange = ["=1+1.jpg", "+a.jpg", "-a.jpg", "@a.jpg", "'=a.jpg", "a=b.jpg"]
+    output = Output(tmp_path / "out.csv", SETTINGS, resume=False)
+    output.write([rows_of(name) for name in strange])
+    output.finish()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        written = [row["image"] for row in csv.DictReader(file)]
+    assert written == ["'=1+1.jpg", "'+a.jpg", "'-a.jpg", "'@a.jpg", "''=a.jpg", "a=b.jpg"]
+    assert [row["image"] for row in read_rows(tmp_path / "out.csv")] == strange
+
+
 def test_every_kind_of_file_is_read_and_said(small_checkpoint: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     small = Image.fromarray(rng.integers(40, 220, (6, 5, 3), dtype=np.uint8)).resize((89, 109))
@@ -253,12 +387,13 @@ def test_every_kind_of_file_is_read_and_said(small_checkpoint: Path, tmp_path: P
     small.convert("RGBA").save(tmp_path / "alpha.png")
     Image.fromarray(np.asarray(small.convert("L")).astype(np.uint16) * 257).save(tmp_path / "deep.png")
     (tmp_path / "empty.jpg").touch()
+    Image.new("RGB", (1, 1), "white").save(tmp_path / "point.png")
     rows = {
         Path(row["image"]).name: row
         for row in _rows(small_checkpoint, Source((str(tmp_path),)).items(), workers=0, chunk=4)
     }
     without = "no face found in it, taken for a face crop"
-    notes = {name: row["note"] for name, row in rows.items() if name != "empty.jpg"}
+    notes = {name: row["note"] for name, row in rows.items() if row["status"] != "unreadable"}
     assert all(note.endswith(without) for note in notes.values())
     assert {name: note.removesuffix(without).removesuffix("; ") for name, note in notes.items()} == {
         "alpha.png": "transparency over white", "cmyk.jpg": "CMYK", "deep.png": "16-bit", "grey.jpg": "grey",
@@ -267,4 +402,5 @@ def test_every_kind_of_file_is_read_and_said(small_checkpoint: Path, tmp_path: P
     plain = rows["plain.png"]["probability"]
     assert rows["turned.png"]["probability"] == pytest.approx(plain, abs=1e-6)
     assert rows["alpha.png"]["probability"] == pytest.approx(plain, abs=1e-6)
-    assert rows["empty.jpg"]["status"] == "unreadable"
+    assert rows["empty.jpg"]["status"] == rows["point.png"]["status"] == "unreadable"
+    assert rows["point.png"]["note"] == "it has 1 x 1 pixels only"

@@ -239,3 +239,38 @@ def test_a_text_survives_hydras_grammar(value: str) -> None:
 @pytest.mark.parametrize("value", [None, True, 3, 1e-5, [1, "a,b"], {"train": 0.8, "valid": 1}])
 def test_other_values_survive_it_too(value: object) -> None:
     assert OverridesParser.create().parse_override(f"key={hydra_value(value)}").value() == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("my photos/é", "my photos/é"),
+        ("日本/a&b#1.jpg", "日本/a&b#1.jpg"),
+        ("it's (1)=x.jpg", "it's (1)=x.jpg"),
+        (r"C:\\new dir\\", r"C:\\new dir\\"),
+        ("123", "123"),
+        ("true", "true"),
+        ("'quoted by hand.jpg'", "quoted by hand.jpg"),
+        ("photos/*.jpg", "photos/*.jpg"),
+        ("[a b.jpg,c.jpg,é]", ["a b.jpg", "c.jpg", "é"]),
+        ("['a,b.jpg',c.jpg]", ["a,b.jpg", "c.jpg"]),
+        ("~/x.jpg", "~/x.jpg"),
+        ("-", "-"),
+    ],
+)
+def test_names_of_files_are_taken_as_they_are_typed(typed: str, means: str | list[str]) -> None:
+    assert compose("predict", complete("predict", ["checkpoint=x", f"input={typed}"]))["input"] == means
+
+
+def test_a_file_with_a_comma_or_brackets_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a, b.jpg", "[1]"):
+        Path(name).touch()
+        assert compose("predict", complete("predict", ["checkpoint=x", f"input={name}"]))["input"] == name
+    (said,) = mistakes("predict", *complete("predict", ["checkpoint=x", "input=a.jpg,b.jpg"]))
+    assert "a list has brackets" in said or "takes one value" in said
+
+
+def test_a_value_of_the_wrong_form_is_not_missing_too() -> None:
+    (said,) = mistakes("predict", "checkpoint=x", "input=a=b=[")
+    assert "needs quotes" in said

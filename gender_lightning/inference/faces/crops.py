@@ -15,6 +15,7 @@ from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
 from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face
+from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
@@ -157,20 +158,26 @@ def _note(face: Face) -> str:
     return f"small face: {face.eye_distance:.0f} px between the eyes" if enlargement(face) > _BLURRED else ""
 
 
-def load_detector(model: str | os.PathLike[str] | None = None, min_face: int | None = None) -> Detector:
+def load_detector(
+    model: str | os.PathLike[str] | None = None, min_face: int | None = None, *, rotate: bool = False
+) -> Detector:
     """The detector that `face_model=` names.
 
     Args:
         model: YuNet's model file, or `yunet` to fetch it once; None: MTCNN, whose weights are installed.
         min_face: Side in pixels of the smallest face that is reported; None: the detector's own.
+        rotate: Whether a picture in which no face is found is tried upside down and on its sides too.
 
     Raises:
         UserError: The file is not YuNet's or cannot be fetched, or MTCNN's weights are not installed.
     """
+    detector: Detector
     if model is not None:
         from gender_lightning.inference.faces.yunet import Yunet, fetch
 
-        return Yunet(fetch() if model == "yunet" else Path(model).expanduser(), min_face)
-    from gender_lightning.inference.faces.mtcnn import Mtcnn
+        detector = Yunet(fetch() if model == "yunet" else Path(model).expanduser(), min_face)
+    else:
+        from gender_lightning.inference.faces.mtcnn import Mtcnn
 
-    return Mtcnn(min_face)
+        detector = Mtcnn(min_face)
+    return Turning(detector) if rotate else detector

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,8 +32,8 @@ class Mtcnn:
         """Load the weights.
 
         Args:
-            min_face: Side in pixels of the smallest face that is looked for; None: 20, or a fiftieth of the longer
-                side of a large picture.
+            min_face: Side in pixels of the smallest face that is looked for; None: 20, or of a large picture a
+                fiftieth of the side of a square of its area, so that a panorama is searched as finely as any other.
 
         Raises:
             UserError: The package that holds the weights is not installed.
@@ -69,7 +71,7 @@ class Mtcnn:
     def _propose(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (N, 4) as x1, y1, x2, y2, and their scores (N,), from all levels of the pyramid."""
         height, width = pixels.shape[1:]
-        min_face = self.min_face or max(20, max(height, width) // 50)
+        min_face = self.min_face or max(20, math.isqrt(height * width) // 50)
         scale = _WINDOW / min_face
         windows, scores = [torch.zeros(0, 4)], [torch.zeros(0)]
         while min(height, width) * scale >= _WINDOW:

@@ -7,6 +7,7 @@ face_detection_yunet_2023mar.onnx (MIT licence), fetched from OpenCV's place on 
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ FILE = "face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 REPOSITORY = "opencv/face_detection_yunet"
 _SCORE = 0.8
-_LARGEST = 1280  # px of the longer side that the network sees: faces between 10 and 300 px were trained
+# Pixels that the network sees, 1280 x 960: faces between 10 and 300 px were trained. By area, so that a panorama keeps
+# the small faces that its longer side would cost.
+_MOST_PIXELS = 1280 * 960
 
 
 class Yunet:
@@ -50,7 +53,7 @@ class Yunet:
         import cv2
 
         height, width = picture.shape[:2]
-        factor = min(1.0, _LARGEST / max(height, width))
+        factor = min(1.0, math.sqrt(_MOST_PIXELS / (height * width)))
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         if factor < 1:

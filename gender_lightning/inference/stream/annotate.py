@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gender_lightning.inference.pictures import read_picture
-from gender_lightning.inference.stream.items import Judged, Row
+from gender_lightning.inference.stream.items import Item, Judged, Row
 from gender_lightning.inference.stream.video import VideoOutput, frame_rate
 
 # Okabe and Ito's colours, which colour-blind people tell apart; grey for what is not known.
@@ -71,6 +71,10 @@ class Annotator:
         self._waiting: deque[Future[None]] = deque()
         self._videos: dict[str, VideoOutput] = {}
 
+    def has(self, item: Item) -> bool:
+        """Whether it is drawn already, by an earlier job; a video counts as a whole."""
+        return self._target(item).is_file()
+
     def take(self, pictures: list[Judged]) -> None:
         """Draw what can be read."""
         for picture in pictures:
@@ -91,7 +95,7 @@ class Annotator:
             video.close(complete=complete)
 
     def _write_picture(self, picture: Judged) -> None:
-        target = self.folder / _as_jpeg(_place(picture.item.path))
+        target = self._target(picture.item)
         target.parent.mkdir(parents=True, exist_ok=True)
         drawn = draw(read_picture(picture.item.path), picture.rows, self.class_names)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -104,9 +108,13 @@ class Annotator:
             for video in self._videos.values():  # frames come one video after the other
                 video.close(complete=True)
             rate = frame_rate(item.path) / self.frame_step if item.path else 10.0
-            name = _place(item.path or item.name.replace(":", "")).with_suffix(".mp4")
-            self._videos[item.name] = VideoOutput(self.folder / name, rate)
+            self._videos[item.name] = VideoOutput(self._target(item), rate)
         self._videos[item.name].write(draw(pixels, picture.rows, self.class_names))
+
+    def _target(self, item: Item) -> Path:
+        if item.frame is None:
+            return self.folder / _as_jpeg(_place(item.path))
+        return self.folder / _as_mp4(_place(item.path or item.name.replace(":", "")))
 
 
 def _place(path: str) -> Path:
@@ -117,3 +125,8 @@ def _place(path: str) -> Path:
 def _as_jpeg(place: Path) -> Path:
     """With a JPEG's ending; another is kept in front of it, so that a.png and a.jpg stay two."""
     return place if place.suffix.lower() in (".jpg", ".jpeg") else place.with_name(f"{place.name}.jpg")
+
+
+def _as_mp4(place: Path) -> Path:
+    """With MP4's ending, in the same way: a.mp4 and a.avi stay two."""
+    return place if place.suffix.lower() == ".mp4" else place.with_name(f"{place.name}.mp4")

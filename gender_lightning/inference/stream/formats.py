@@ -11,22 +11,24 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from gender_lightning.csv_text import cell, text_of
 from gender_lightning.errors import UserError
 from gender_lightning.inference.stream.items import COLUMNS, Row
 
 FORMATS = (".csv", ".parquet", ".jsonl")
 _AT_ONCE = 5000  # rows in memory
+_TEXTS = ("image", "note")  # what may begin like a formula of a spreadsheet
 
 
 def write_rows(path: Path, rows: Iterator[Row]) -> None:
     """Write a table under another name, flush it to the disk, and rename it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             _write_parquet(temporary, rows)
         else:
             with temporary.open("w", encoding="utf-8", newline="") as file:
-                (_write_csv if path.suffix == ".csv" else _write_json)(file, rows)
+                (_write_csv if path.suffix.lower() == ".csv" else _write_json)(file, rows)
         _flush(temporary)
         temporary.replace(path)
     finally:
@@ -42,7 +44,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     import pyarrow as pa
 
-    reader = {".parquet": _read_parquet, ".csv": _read_csv}.get(path.suffix, _read_json)
+    reader = {".parquet": _read_parquet, ".csv": _read_csv}.get(path.suffix.lower(), _read_json)
     try:
         yield from reader(path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
@@ -73,7 +75,7 @@ def _read_json(path: Path) -> Iterator[Row]:
 def _write_csv(file: IO[str], rows: Iterator[Row]) -> None:
     writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, **{name: cell(row[name]) for name in _TEXTS if row[name]}} for row in rows)
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
@@ -83,9 +85,8 @@ def _read_csv(path: Path) -> Iterator[Row]:
         if list(reader.fieldnames or ()) != list(COLUMNS):
             raise ValueError("its columns are others")
         for row in reader:
-            yield {name: kinds[kind](row[name]) if row[name] else None for name, kind in COLUMNS.items()} | {
-                "note": row["note"]
-            }
+            values = {name: kinds[kind](row[name]) if row[name] else None for name, kind in COLUMNS.items()}
+            yield values | {name: text_of(row[name]) for name in _TEXTS}
 
 
 def _write_parquet(path: Path, rows: Iterator[Row]) -> None:

@@ -29,6 +29,8 @@ class Item:
         frame: Number within a video, from 0; None for a picture.
         second: Time of the frame.
         pixels: RGB uint8 (H, W, 3) of a frame; None: read the file.
+        problem: Why it cannot be read, where that is known already; mostly empty.
+        done: It has its rows already, and is only to be drawn.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Item:
     frame: int | None = None
     second: float | None = None
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    problem: str = ""
+    done: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gender_lightning.data.dataset import keep_batch, start_worker
+from gender_lightning.data.loading import memory_for_batches, warn_if_short
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Crop, Cropper
@@ -21,6 +22,8 @@ from gender_lightning.inference.stream.items import Item, Judged, Looked, Seen, 
 from gender_lightning.models.checkpoint import Network
 
 _AHEAD = 2  # batches that each process keeps ready
+_FRAMES = 8  # of a video at a time: they are large, and lie in memory
+_LEAST_SIDE = 8  # px: less shows nobody
 
 
 class Prepared(NamedTuple):
@@ -90,11 +93,16 @@ class Preparation(Dataset[Prepared]):
         return Prepared(faces, looked)
 
     def _look(self, item: Item) -> tuple[Looked, list[Crop]]:
-        kept = item if self.keep_pixels else Item(item.name, item.path, item.frame, item.second)
+        kept = item if self.keep_pixels else replace(item, pixels=None)
+        if item.problem or item.done:
+            return Looked(kept, status="unreadable", note=item.problem), []
         try:
             opened = open_picture(item.path if item.pixels is None else item.pixels)
         except (UserError, MemoryError) as error:
             return Looked(kept, status="unreadable", note=str(error) or "not enough memory"), []
+        height, width = opened.pixels.shape[:2]
+        if min(height, width) < _LEAST_SIDE:
+            return Looked(kept, status="unreadable", note=f"it has {width} x {height} pixels only"), []
         crops = self.cropper.crops(opened.pixels)
         faces = tuple(Seen(crop.box, crop.status, crop.note) for crop in crops)
         return Looked(kept, faces, note="; ".join(opened.notes)), crops
@@ -110,7 +118,7 @@ def predict_stream(
         cropper: What of a picture the network sees.
         judge: The network.
         workers: Processes that open pictures and find faces; 0: this one.
-        chunk: Pictures at a time.
+        chunk: Pictures at a time; of the frames of a video at most 8.
         keep_pixels: Frames keep their pixels, to be drawn on.
 
     Raises:
@@ -118,6 +126,9 @@ def predict_stream(
     """
     if cropper.detects:
         _ = cropper.detector  # loaded once, before processes are started
+    if workers:
+        face_bytes = 3 * cropper.framing.image_size**2
+        warn_if_short(memory_for_batches(1), workers * _AHEAD * chunk * face_bytes)
     loader = DataLoader(
         Preparation(cropper, keep_pixels=keep_pixels),
         batch_sampler=_chunks(items, chunk),
@@ -140,6 +151,13 @@ def predict_stream(
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
+    chunk: list[Item] = []
+    frames = 0
+    for item in items:
+        chunk.append(item)
+        frames += item.pixels is not None
+        if len(chunk) == size or frames == _FRAMES:
+            yield chunk
+            chunk, frames = [], 0
+    if chunk:
         yield chunk

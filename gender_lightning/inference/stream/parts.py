@@ -1,15 +1,18 @@
 """Rows on their way to a file: whole parts beside it, joined at the end. A kill at any moment loses no part of them.
 
 While a job runs, `<output>.parts/` holds `settings.json` and numbered parts, each written under another name, flushed
-to the disk and renamed. At the end all are joined into a file that takes the output's name in one step.
+to the disk and renamed. At the end all are joined into a file that takes the output's name in one step. The settings
+stay beside it (`<output>.settings.json`), so that a later resume=true cannot mix what two models say in one table. A
+lock on `.<output>.lock`, which ends with the process, keeps a second job out.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,11 @@ from numpy.typing import NDArray
 from gender_lightning.errors import UserError
 from gender_lightning.inference.stream.formats import FORMATS, read_rows, write_rows
 from gender_lightning.inference.stream.items import Item, Judged, Row
+from gender_lightning.inference.stream.lock import FileLock
+from gender_lightning.plain_files import read_json
 from gender_lightning.runs import write_text
+
+log = logging.getLogger(__name__)
 
 _ROWS = 5000  # of a part
 _SECONDS = 5.0  # after which a part is written even if it is small
@@ -57,25 +64,43 @@ class Output:
             resume: Go on, with a finished table too; else nothing may be there.
 
         Raises:
-            UserError: An ending that is not known, a table or parts that are there already, other settings, or no
-                permission to write.
+            UserError: An ending that is not known, a table or parts that are there already, other settings, another
+                process that writes it, or no permission to write.
         """
         if path.suffix.lower() not in FORMATS:
             raise UserError(f"output={path}: its ending names no format. Use one of: {', '.join(FORMATS)}.")
         self.path = path
         self.folder = path.with_name(f"{path.name}.parts")
+        self._kept = path.with_name(f"{path.name}.settings.json")
+        self._lock: FileLock | None = None
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path)
             self._open(dict(settings), resume)
         except OSError as error:
+            self.close()
             raise UserError(f"output={path}: it cannot be written ({error.strerror}). Choose another place.") from error
+        except UserError:
+            self.close()
+            raise
         self._parts = sorted(self.folder.glob("*.jsonl"))
         self._number = int(self._parts[-1].stem) if self._parts else 0
         self._rows: list[Row] = []
+        self._again: Iterator[tuple[Row, ...]] = iter(())
         self._flushed = time.monotonic()
 
     def done(self) -> Done:
         """The pictures that have their rows already."""
         return Done([_key(row["image"], row["frame"]) for row in self._all_rows() if not row["face"]])
+
+    def rows_of(self, item: Item) -> tuple[Row, ...]:
+        """The rows of a picture that is done; fast where pictures are asked for in the order of the table."""
+        for _ in range(2):
+            for rows in self._again:
+                if (rows[0]["image"], rows[0]["frame"]) == (item.name, item.frame):
+                    return rows
+            self._again = by_picture(self._all_rows())
+        raise AssertionError(f"{item.name} is not done")
 
     def write(self, pictures: list[Judged]) -> None:
         """Take the rows of some pictures; every few seconds they are on the disk."""
@@ -101,27 +126,48 @@ class Output:
         write_rows(joined, self._all_rows())
         # Should the program be killed between the next two steps, this says that the parts are in the table.
         write_text(self.folder / "joined.json", json.dumps({"inode": joined.stat().st_ino}))
+        write_text(self._kept, (self.folder / "settings.json").read_text(encoding="utf-8"))
         joined.replace(self.path)
         shutil.rmtree(self.folder)
+        self.close()
+
+    def close(self) -> None:
+        """Let others write here; nothing may be written afterwards. The end of the process does so too."""
+        if self._lock is not None:
+            self._lock.release()
 
     def _open(self, settings: dict[str, Any], resume: bool) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._remove_joined()
         if not resume and (self.folder.exists() or self.path.exists()):
             what = "an unfinished job lies beside it" if self.folder.exists() else "it is there already"
             raise UserError(f"output={self.path}: {what}. Go on with resume=true, or choose another output=...")
         if self.path.exists():
             next(read_rows(self.path), None)  # refused here if it is something else
-        self.folder.mkdir(exist_ok=True)
+            self._compare(self._kept, settings)
         file = self.folder / "settings.json"
-        if not file.is_file():
-            write_text(file, json.dumps(settings, indent=2) + "\n")
+        if self.folder.exists() and file.is_file():
+            self._compare(file, settings)
             return
-        before = json.loads(file.read_text(encoding="utf-8"))
-        changed = [name for name in settings if before.get(name) != settings[name]]
+        self.folder.mkdir(exist_ok=True)
+        write_text(file, json.dumps(settings, indent=2) + "\n")
+
+    def _compare(self, file: Path, settings: dict[str, Any]) -> None:
+        """Refuse to go on with a table that was made in another way."""
+        if not file.is_file():
+            log.warning(
+                "%s: nothing says how it was made, since it is of an earlier version or was moved. It goes on all the "
+                "same; if it is of another checkpoint, choose another output=...",
+                self.path,
+            )
+            return
+        before = read_json(file)
+        before = before if isinstance(before, dict) else {}
+        changed = [name for name in settings if name in before and before[name] != settings[name]]
         if changed:
-            told = ", ".join(f"{name}={before.get(name)}" for name in changed)
-            raise UserError(f"output={self.path} was begun with {told}. Give the same, or choose another output=...")
+            told = ", ".join(f"{name}={_short(before.get(name))}, now {_short(settings[name])}" for name in changed)
+            raise UserError(
+                f"output={self.path} was made with {told}.", "Give what it was made with, or choose another output=..."
+            )
 
     def _remove_joined(self) -> None:
         """Remove the parts of a job that was ended after its table had its name, before they were removed."""
@@ -138,6 +184,23 @@ class Output:
             yield from read_rows(self.path)
         for part in self._parts:
             yield from read_rows(part)
+
+
+def _short(value: Any) -> str:
+    """A fingerprint by its first digits."""
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else str(value)
+
+
+def by_picture(rows: Iterable[Row]) -> Iterator[tuple[Row, ...]]:
+    """Rows put together by picture: its first face is number 0, or there is none."""
+    own: list[Row] = []
+    for row in rows:
+        if own and not row["face"]:
+            yield tuple(own)
+            own = []
+        own.append(row)
+    if own:
+        yield tuple(own)
 
 
 def _key(name: str, frame: int | None) -> int:

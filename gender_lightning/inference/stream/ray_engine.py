@@ -23,6 +23,7 @@ from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import COLUMNS, Item, Judged, Row
 from gender_lightning.inference.stream.local import Judge, Preparation
+from gender_lightning.inference.stream.parts import by_picture
 from gender_lightning.models.checkpoint import load_network
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class RayJob:
             try:
                 tables: Iterable[Any] = data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
                 for table in tables:
-                    yield list(_pictures(table.to_pylist()))
+                    yield [Judged(Item(rows[0]["image"], ""), rows) for rows in by_picture(table.to_pylist())]
             except ray.exceptions.RayError as error:
                 if isinstance(cause := getattr(error, "cause", None), UserError):
                     raise cause from None
@@ -142,18 +143,6 @@ def _blocks(items: Iterable[Item], size: int) -> Iterator[pa.Table]:
     while some := list(islice(rest, size)):
         paths = [os.fsencode(os.path.abspath(item.path)) for item in some]
         yield pa.table({"name": [item.name for item in some], "path": pa.array(paths, pa.binary())})
-
-
-def _pictures(rows: list[dict[str, Any]]) -> Iterator[Judged]:
-    """Rows one after the other, put together by picture: its first face is number 0, or there is none."""
-    own: list[Row] = []
-    for row in rows:
-        if own and not row["face"]:
-            yield Judged(Item(own[0]["image"], ""), tuple(own))
-            own = []
-        own.append(row)
-    if own:
-        yield Judged(Item(own[0]["image"], ""), tuple(own))
 
 
 @contextmanager

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from gender_lightning.data.decoding import picture_suffixes, why_not
 from gender_lightning.errors import UserError
 from gender_lightning.inference.stream.items import Item
-from gender_lightning.inference.stream.video import camera_frames, video_frames
+from gender_lightning.inference.stream.lists import listed, read_list
+from gender_lightning.inference.stream.video import VIDEOS, camera_frames, is_video, video_frames
 
-PICTURES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
-     ".pnm", ".jp2", ".tga", ".avif", ".ico")
-)  # fmt: skip
-VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"))
 LISTS = frozenset((".csv", ".tsv", ".txt", ".lst"))
-COLUMN_NAMES = ("image", "path", "file", "filename", "file_name", "image_id", "image_path")
+
+_MOST_TOLD = 6  # kinds of what is left out
 
 
 @dataclass(frozen=True)
@@ -31,20 +29,17 @@ class Source:
     Attributes:
         inputs: As typed; at least one.
         frame_step: Of a video, every so manieth frame is used.
+        left_out: How many of what (``.mp4``, ``frames missing``) the last pass over `items` has left out so far.
     """
 
     inputs: tuple[str, ...]
     frame_step: int = 1
+    left_out: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def is_endless(self) -> bool:
         """Whether it ends by Ctrl-C only."""
         return any(is_camera(text) for text in self.inputs)
-
-    @property
-    def has_frames(self) -> bool:
-        """Whether frames come out of it, which are large and travel in memory."""
-        return any(is_camera(text) or Path(text).suffix.lower() in VIDEOS for text in self.inputs)
 
     def check(self) -> None:
         """Look whether everything named is there.
@@ -54,49 +49,88 @@ class Source:
         """
         if not self.inputs:
             raise UserError("input=[] names no picture. Give files, a folder, a glob, a list, a video or a camera.")
+        if any(is_camera(text) for text in self.inputs[:-1]):
+            raise UserError("A camera never ends, so that what is named behind it is never read. Name it last.")
         for text in self.inputs:
-            known = text == "-" or is_camera(text) or os.path.exists(text)
-            if not known and next(glob.iglob(text, recursive=True), None) is None:
+            known = text == "-" or is_camera(text) or os.path.exists(_expanded(text))
+            if not known and next(glob.iglob(_expanded(text), recursive=True), None) is None:
                 what = "matches nothing" if glob.has_magic(text) else "does not exist"
                 raise UserError(f"input={text}: it {what}. Give files, a folder, a glob, a list, a video or a camera.")
 
     def count(self) -> int | None:
-        """Number of pictures, without reading them; None where it shows only at the end."""
-        if self.has_frames or "-" in self.inputs:
+        """Number of pictures, without reading them; None where it shows only at the end, as with videos."""
+        if self.is_endless or "-" in self.inputs:
             return None
-        return sum(1 for _ in self.items())
+        number = 0
+        for path in self._paths(Counter()):
+            if is_video(path):
+                return None
+            number += 1
+        return number
 
     def items(self) -> Iterator[Item]:
-        """The pictures in an order that is the same each time.
+        """The pictures in an order that is the same each time; a file that cannot be read is an item that says so.
 
         Raises:
-            UserError: A list or a video that cannot be read.
+            UserError: A list or a folder that cannot be read.
         """
+        self.left_out.clear()
+        for path in self._paths(self.left_out):
+            if is_camera(path):
+                yield from camera_frames(int(path.partition(":")[2] or 0), self.frame_step)
+            elif is_video(path):
+                yield from video_frames(path, self.frame_step, self._miss)
+            else:
+                yield _item(path)
+
+    def left_out_text(self) -> str:
+        """What the last pass has left out, and why, as a sentence; empty where that is nothing."""
+        told = [
+            f"{count:,} {name}" + (f" ({reason})" if (reason := _reason(name)) else "")
+            for name, count in self.left_out.most_common(_MOST_TOLD)
+        ]
+        rest = sum(count for _, count in self.left_out.most_common()[_MOST_TOLD:])
+        if rest:
+            told.append(f"{rest:,} others")
+        return f"left out: {', '.join(told)}" if told else ""
+
+    def _miss(self, frames: int) -> None:
+        self.left_out["frames missing"] += frames
+
+    def _paths(self, left_out: Counter[str]) -> Iterator[str]:
+        """Files that are there or that a list names, and cameras as typed."""
         for text in self.inputs:
-            yield from self._of(text)
+            path = _expanded(text)
+            if text == "-":
+                yield from listed(sys.stdin, "")
+            elif is_camera(text):
+                yield text
+            elif os.path.isdir(path):
+                yield from _walk(path, left_out)
+            elif os.path.exists(path):
+                yield from _of_file(path)
+            else:
+                for found in sorted(glob.iglob(path, recursive=True)):
+                    if os.path.isfile(found):
+                        yield from _of_file(found)
 
-    def _of(self, text: str) -> Iterator[Item]:
-        if text == "-":
-            yield from _listed(sys.stdin, "")
-        elif is_camera(text):
-            yield from camera_frames(int(text.partition(":")[2] or 0), self.frame_step)
-        elif os.path.isdir(text):
-            yield from (_item(path) for path in _walk(text))
-        elif os.path.exists(text):
-            yield from self._of_file(text)
-        else:
-            for path in sorted(glob.iglob(text, recursive=True)):
-                if os.path.isfile(path):
-                    yield from self._of_file(path)
 
-    def _of_file(self, path: str) -> Iterator[Item]:
-        suffix = Path(path).suffix.lower()
-        if suffix in VIDEOS:
-            yield from video_frames(path, self.frame_step)
-        elif suffix in LISTS:
-            yield from read_list(path)
-        else:
-            yield _item(path)
+def _reason(name: str) -> str:
+    if name in VIDEOS:
+        return f"videos are read when they are named: input='FOLDER/*{name}'"
+    return why_not(name) if name.startswith(".") else ""
+
+
+def _expanded(text: str) -> str:
+    """With the home folder in place of `~`, which a shell leaves alone behind an equals sign."""
+    return os.path.expanduser(text)
+
+
+def _of_file(path: str) -> Iterator[str]:
+    if Path(path).suffix.lower() in LISTS:
+        yield from read_list(path)
+    else:
+        yield path
 
 
 def is_camera(text: str) -> bool:
@@ -104,47 +138,11 @@ def is_camera(text: str) -> bool:
     return re.fullmatch(r"camera(:\d+)?", text) is not None
 
 
-def read_list(path: str) -> Iterator[Item]:
-    """The pictures that a list names, one a line; relative names count from the list's own folder.
+def _walk(folder: str, left_out: Counter[str]) -> Iterator[str]:
+    """Pictures below a folder, sorted; hidden files and links to folders are left out. One folder's names at a time.
 
-    A CSV or TSV has them in the column image, path, file, filename or image_id, else in its first column.
-
-    Raises:
-        UserError: The list cannot be read.
+    Files of other kinds are counted in `left_out`, by their ending.
     """
-    folder, suffix = os.path.dirname(path), Path(path).suffix.lower()
-    try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            if suffix in (".csv", ".tsv"):
-                yield from _tabulated(csv.reader(file, delimiter="\t" if suffix == ".tsv" else ","), folder)
-            else:
-                yield from _listed(file, folder)
-    except (OSError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"The list {path} cannot be read: {reason}. Mend it, or give the pictures' folder.") from error
-
-
-def _tabulated(rows: Iterator[list[str]], folder: str) -> Iterator[Item]:
-    first = next(rows, [])
-    names = [cell.strip().lower() for cell in first]
-    column = next((names.index(name) for name in COLUMN_NAMES if name in names), None)
-    if column is None:
-        column = 0
-        if first and Path(first[0].strip()).suffix:
-            yield _item(os.path.join(folder, first[0].strip()))  # no header
-    for row in rows:
-        if len(row) > column and row[column].strip():
-            yield _item(os.path.join(folder, row[column].strip()))
-
-
-def _listed(lines: Iterable[str], folder: str) -> Iterator[Item]:
-    for line in lines:
-        if name := line.strip("\r\n").strip():
-            yield _item(os.path.join(folder, name))
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Pictures below a folder, sorted; hidden files and links to folders are left out. One folder's names at a time."""
     try:
         with os.scandir(folder) as entries:
             found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
@@ -155,9 +153,11 @@ def _walk(folder: str) -> Iterator[str]:
         if name.startswith("."):
             continue
         if is_folder:
-            yield from _walk(path)
-        elif Path(name).suffix.lower() in PICTURES:
+            yield from _walk(path, left_out)
+        elif Path(name).suffix.lower() in picture_suffixes():
             yield path
+        else:
+            left_out[Path(name).suffix.lower() or "without an ending"] += 1
 
 
 def _item(path: str) -> Item:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +16,54 @@ from numpy.typing import NDArray
 from gender_lightning.errors import UserError
 from gender_lightning.inference.stream.items import Item
 
+VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"))
 _USUAL_RATE = 25.0  # frames a second, where a file does not say
+_TOLERANCE = 0.02  # of a file's own count of its frames
+# VP9 in MP4: Chromium and Firefox play it, and OpenCV's wheels can write it (H.264 they cannot). MPEG-4 part 2, which
+# no browser plays, where a system's own OpenCV has no VP9.
+_CODECS = ("vp09", "mp4v")
 
 
-def video_frames(path: str, step: int = 1) -> Iterator[Item]:
-    """Every `step`-th frame of a video file, upright.
+def is_video(path: str) -> bool:
+    """Whether its ending is that of a video."""
+    return Path(path).suffix.lower() in VIDEOS
 
-    Raises:
-        UserError: OpenCV cannot read it.
+
+def video_frames(path: str, step: int = 1, missing: Callable[[int], None] = lambda frames: None) -> Iterator[Item]:
+    """Every `step`-th frame of a video file, upright; one item that says why where there is none.
+
+    Args:
+        path: The file.
+        step: Every so manieth frame is yielded.
+        missing: Called with the number of frames that the file promises and that do not decode.
     """
     import cv2
 
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
-        raise UserError(f"{path} is no video that OpenCV reads. Convert it to MP4 (H.264).")
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
-    yield from _frames(capture, name, path, step, lambda: float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
+        why = "it cannot be opened" if os.path.isfile(path) else "there is no such file"
+        problem = f"{path} is no video that OpenCV reads ({why}). Mend it, or convert it to MP4 (H.264)."
+        yield Item(name, path, problem=problem)
+        return
+    promised = round(float(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    seen = Seen()
+    yield from _frames(capture, name, path, step, lambda: float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000, seen)
+    if not seen.decoded:
+        yield Item(name, path, problem=f"{path} holds no frame that decodes. Mend it, or leave it out.")
+    lost = promised - seen.grabbed  # a file's own count is an estimate where it comes from its duration
+    lost = lost if lost > max(1, promised * _TOLERANCE) else 0
+    if lost + seen.undecoded:
+        missing(lost + seen.undecoded)
+
+
+@dataclass
+class Seen:
+    """What became of a video's frames so far."""
+
+    grabbed: int = 0
+    decoded: int = 0
+    undecoded: int = 0
 
 
 def camera_frames(number: int, step: int = 1) -> Iterator[Item]:
@@ -46,7 +80,7 @@ def camera_frames(number: int, step: int = 1) -> Iterator[Item]:
             f"input=camera:{number}: there is no such camera, or it is in use. Try camera:0 or a video file."
         )
     start = time.monotonic()
-    yield from _frames(capture, f"camera:{number}", "", step, lambda: time.monotonic() - start)
+    yield from _frames(capture, f"camera:{number}", "", step, lambda: time.monotonic() - start, Seen())
 
 
 def frame_rate(path: str) -> float:
@@ -59,17 +93,19 @@ def frame_rate(path: str) -> float:
     return rate if 0 < rate <= 1000 else _USUAL_RATE
 
 
-def _frames(capture: Any, name: str, path: str, step: int, clock: Callable[[], float]) -> Iterator[Item]:
+def _frames(capture: Any, name: str, path: str, step: int, clock: Callable[[], float], seen: Seen) -> Iterator[Item]:
     import cv2
 
-    number = 0
     try:
         while capture.grab():
-            if number % step == 0:
+            if seen.grabbed % step == 0:
                 read, bgr = capture.retrieve()
+                seen.decoded += read
+                seen.undecoded += not read
                 if read:
-                    yield Item(name, path, number, round(clock(), 3), cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
-            number += 1
+                    pixels = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+                    yield Item(name, path, seen.grabbed, round(clock(), 3), pixels)
+            seen.grabbed += 1
     finally:
         capture.release()
 
@@ -95,11 +131,16 @@ class VideoOutput:
         if self._writer is None:
             self._size = (pixels.shape[1], pixels.shape[0])
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._temporary), code, self.rate, self._size)
-            if not self._writer.isOpened():
+            for stale in self.path.parent.glob(f".{glob.escape(self.path.stem)}.*.mp4"):
+                stale.unlink()  # of a job that was killed
+            for codec in _CODECS:
+                code = cv2.VideoWriter.fourcc(*codec)
+                self._writer = cv2.VideoWriter(str(self._temporary), code, self.rate, self._size)
+                if self._writer.isOpened():
+                    break
+            else:
                 raise UserError(
-                    f"{self.path} cannot be written: OpenCV has no MPEG-4 encoder here. Leave annotate out."
+                    f"{self.path} cannot be written: OpenCV has no encoder for MP4 here. Leave annotate out."
                 )
         if (pixels.shape[1], pixels.shape[0]) != self._size:
             pixels = np.asarray(cv2.resize(pixels, self._size), dtype=np.uint8)

@@ -1,0 +1,53 @@
+"""Faces in pictures that lie on their side, whose files do not say so."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, largest_first
+
+
+class Turning:
+    """A detector that also tries the three other quarter turns of a picture in which it finds nothing.
+
+    Of the turns the one whose faces are the surest together is taken. Such a picture takes four times as long.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+
+    def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
+        """Faces of a picture, RGB uint8 (H, W, 3), the largest first, in its own pixels.
+
+        The eyes of a turned face are in the order of the upright face, so that it is aligned upright.
+        """
+        if found := self.detector.detect(picture):
+            return found
+        height, width = picture.shape[:2]
+        tries = []
+        for turns in (1, 2, 3):
+            faces = self.detector.detect(np.ascontiguousarray(np.rot90(picture, turns)))
+            tries.append([_turned_back(face, turns, height, width) for face in faces])
+        return largest_first(max(tries, key=lambda faces: sum(face.score for face in faces)))
+
+    def confirm(self, picture: NDArray[np.uint8], eyes: NDArray[np.float64]) -> Face | None:
+        """As the detector does, where it can: a crop in the training framing is upright."""
+        return self.detector.confirm(picture, eyes) if isinstance(self.detector, Confirms) else None
+
+
+def _turned_back(face: Face, turns: int, height: int, width: int) -> Face:
+    """A face of `np.rot90(picture, turns)` in the pixels of the picture (height, width)."""
+    box = face.box
+    corners = [(box.left, box.top), (box.left + box.width, box.top + box.height)]
+    (x1, y1), (x2, y2) = (_point_back(corner, turns, height, width) for corner in corners)
+    left, top = round(min(x1, x2)), round(min(y1, y2))
+    first, second = (_point_back(eye, turns, height, width) for eye in face.eyes)
+    return Face(Box(left, top, round(abs(x2 - x1)), round(abs(y2 - y1))), (first, second), face.score)
+
+
+def _point_back(point: tuple[float, float], turns: int, height: int, width: int) -> tuple[float, float]:
+    x, y = point
+    if turns == 1:  # anticlockwise: the right edge has become the top one
+        return width - y, x
+    return (width - x, height - y) if turns == 2 else (y, height - x)

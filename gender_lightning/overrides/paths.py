@@ -1,0 +1,52 @@
+"""Names of files as people type them, in Hydra's grammar: it takes `é`, `&`, `#`, `=` or a blank only in quotes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+
+from gender_lightning.overrides.of_run import hydra_value
+
+PATHS = ("input", "checkpoint", "output", "reference", "face_model")
+# What Hydra reads as it is written, as a text.
+_PLAIN = re.compile(r"[A-Za-z_./*?-][A-Za-z0-9_./*?:-]*", re.ASCII)
+_WORDS = ("null", "true", "false", "nan", "inf", "-inf")
+_QUOTES = ("'", '"')
+
+
+def quoted(text: str) -> str:
+    """An override, with the file that it names in quotes where Hydra wants them; any other as it is.
+
+    Of a list `[a b.jpg,c.jpg]` each is quoted, unless a file has this very name. Several files without brackets are
+    left as they are, so that they are told of the brackets.
+    """
+    key, equals, value = text.partition("=")
+    if key not in PATHS or not equals or value in ("", "null", "???"):
+        return text
+    if value.startswith("[") and value.endswith("]") and not os.path.lexists(value):
+        return text if _has_quotes(value) else f"{key}=[{','.join(_quote(part) for part in value[1:-1].split(','))}]"
+    if "," in value and not _is_there(value):
+        return text
+    return f"{key}={_quote(value)}"
+
+
+def _quote(name: str) -> str:
+    name = name.strip()
+    plain = _PLAIN.fullmatch(name) and name.lower() not in _WORDS
+    return (
+        name
+        if not name or plain or (len(name) > 1 and name[0] in _QUOTES and name[0] == name[-1])
+        else hydra_value(name)
+    )
+
+
+def _has_quotes(value: str) -> bool:
+    return any(part.strip().startswith(_QUOTES) for part in value[1:-1].split(","))
+
+
+def _is_there(value: str) -> bool:
+    """Whether it is one file with a comma, a pattern, a new name without other files, or quoted already."""
+    return (
+        value[0] in _QUOTES or os.path.lexists(os.path.expanduser(value)) or bool(glob.glob(os.path.expanduser(value)))
+    )
