@@ -14,13 +14,20 @@ from gender_lightning.console import console
 from gender_lightning.errors import UserError
 from gender_lightning.runs import refuse_links
 from gender_lightning.sweeps.board import Board
-from gender_lightning.sweeps.jobs import Job, JobResult, run_job
+from gender_lightning.sweeps.jobs import Job, JobResult, fork_servers, run_job
 from gender_lightning.sweeps.pool import work_off
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot
 
 
-def run_grid(points: Sequence[tuple[str, ...]], devices: Sequence[int], slots: Sequence[Slot], directory: Path) -> int:
+def run_grid(
+    points: Sequence[tuple[str, ...]],
+    devices: Sequence[int],
+    slots: Sequence[Slot],
+    directory: Path,
+    *,
+    fork: bool = False,
+) -> int:
     """Run every point as a job of its own and print how they ended.
 
     Args:
@@ -28,6 +35,7 @@ def run_grid(points: Sequence[tuple[str, ...]], devices: Sequence[int], slots: S
         devices: How many each uses; 0 is all of its slot.
         slots: Of the workers.
         directory: Of the sweep; must not exist.
+        fork: Start the jobs from a fork server, where there can be one.
 
     Returns:
         The exit code: 0, 1 when a job failed, 130 when the sweep was interrupted.
@@ -40,10 +48,9 @@ def run_grid(points: Sequence[tuple[str, ...]], devices: Sequence[int], slots: S
     for number, point in enumerate(points):
         waiting.put(Job(number, point, directory / str(number), devices=max(1, devices[number])))
     results: list[JobResult] = []
-    children = Children()
     board = Board(f"{len(points)} jobs", total=len(points), workers=len(slots))
 
-    def work(slot: Slot) -> None:
+    def work(slot: Slot, children: Children) -> None:
         while not children.stopping.is_set():
             try:
                 job = waiting.get_nowait()
@@ -54,8 +61,9 @@ def run_grid(points: Sequence[tuple[str, ...]], devices: Sequence[int], slots: S
             results.append(result)
             board.ended(job.number, result.status, result.metrics.get("val/accuracy"), result.error)
 
-    with board.shown():
-        interrupted = work_off(slots, work, children, board.refresh)
+    with fork_servers(slots, devices, wanted=fork) as servers, board.shown():
+        children = Children(servers)
+        interrupted = work_off(slots, lambda slot: work(slot, children), children, board.refresh)
     results.sort(key=lambda result: result.job.number)
     _print(results, directory)
     if interrupted:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 
 from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink, job_environment
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.overrides.own_folders import of_texts
 from gender_lightning.runs import Run, write_text
+from gender_lightning.sweeps.forking import COMMAND, ForkServer
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot
 
+log = logging.getLogger(__name__)
 _TAIL_LINES = 15
 
 
@@ -37,7 +41,7 @@ class Job:
         directory = hydra_value(str(self.directory))
         trusted = [text for text in self.overrides if text.startswith("packages=")]
         rest = [f"resume={directory}", *trusted] if self.resume else [*self.overrides, f"run_dir={directory}"]
-        return [sys.executable, "-m", "gender_lightning", "train", *rest]
+        return [*COMMAND, "train", *rest]
 
     def info(self, slot: Slot) -> JobInfo:
         """What the process may know of the sweep."""
@@ -79,12 +83,40 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
     job.directory.mkdir(parents=True, exist_ok=True)
     if job.resume:  # else it would keep what its earlier part said, if this one dies before it says anything
         _record(job, status="running", error=None)
-    environment = {**job_environment(), **slot.environment(job.devices), JOB_VARIABLE: job.info(slot).to_json()}
+    environment = {**_environment(slot, job.devices), JOB_VARIABLE: job.info(slot).to_json()}
     begun = time.time()
     exit_code = children.run(job.command, environment, job.directory / "log.txt")
     status = _status(job, exit_code, stopped=children.stopping.is_set())
     error = _error(job, status, exit_code)
     return replace(result_of(job), status=status, error=error, start_seconds=_start_seconds(job, begun))
+
+
+@contextmanager
+def fork_servers(slots: Sequence[Slot], devices: Sequence[int], *, wanted: bool) -> Iterator[list[ForkServer]]:
+    """Fork servers for the jobs of a sweep; to be entered by the main thread.
+
+    Args:
+        slots: Of the workers.
+        devices: How many the jobs use; a job's number of threads, which a server must have too, depends on it.
+        wanted: Otherwise there are none.
+
+    Yields:
+        None where this system has no such server: each job is a fresh process then.
+    """
+    servers: list[ForkServer] = []
+    with ExitStack() as opened:
+        for slot, count in product(slots, sorted(set(devices))) if wanted else []:
+            environment = _environment(slot, max(1, count))
+            if any(server.serves(COMMAND, environment) for server in servers):
+                continue
+            try:
+                server = ForkServer(environment)
+            except OSError as error:
+                log.debug("Jobs are started as fresh processes: %s.", error)
+                break
+            servers.append(server)
+            opened.callback(server.close)
+        yield servers
 
 
 def result_of(job: Job) -> JobResult:
@@ -102,6 +134,10 @@ def plain_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
     steering = ("hydra.", "hydra/", "search=", "search.", "search/")
     own = of_texts(overrides)
     return (*own, *(text for text in overrides if not text.lstrip("+~").startswith(steering)))
+
+
+def _environment(slot: Slot, devices: int) -> dict[str, str]:
+    return {**job_environment(), **slot.environment(devices)}
 
 
 def _status(job: Job, exit_code: int, *, stopped: bool) -> str:

@@ -29,6 +29,7 @@ class ProcessSweeperConfig:
     _target_: str = "hydra_plugins.gender_lightning_sweeper.ProcessSweeper"
     workers: int = 1
     oversubscribe: bool = False
+    fork: bool = True
 
 
 ConfigStore.instance().store(
@@ -42,10 +43,12 @@ class ProcessSweeper(Sweeper):
     Args:
         workers: Jobs at a time; the machine is divided among them.
         oversubscribe: On the CPU, start them also where they have less than a core per process.
+        fork: Import the libraries once and fork each job from there, where the system can (Linux); false starts
+            every job as a fresh process, which takes some seconds more.
     """
 
-    def __init__(self, workers: int = 1, oversubscribe: bool = False) -> None:
-        self.workers, self.oversubscribe = workers, oversubscribe
+    def __init__(self, workers: int = 1, oversubscribe: bool = False, fork: bool = True) -> None:
+        self.workers, self.oversubscribe, self.fork = workers, oversubscribe, fork
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the composed configuration; called by Hydra before `sweep`."""
@@ -74,7 +77,8 @@ class ProcessSweeper(Sweeper):
 
         points = [plain_overrides(point) for point in grid([*self._own_folders(), *arguments])]
         devices = [self._devices(point) for point in points]
-        return run_grid(points, devices, self._slots(devices), Path(str(self.composed.hydra.sweep.dir)).absolute())
+        directory = Path(str(self.composed.hydra.sweep.dir)).absolute()
+        return run_grid(points, devices, self._slots(devices), directory, fork=self.fork)
 
     def _search(self, arguments: Sequence[str]) -> int:
         from gender_lightning.overrides import groups
@@ -93,7 +97,7 @@ class ProcessSweeper(Sweeper):
             devices_of=self._devices,
             directory=directory.absolute(),
         )
-        code, trials = run_search(plan, self._slots([plan.devices]))
+        code, trials = run_search(plan, self._slots([plan.devices]), fork=self.fork)
         # an unfinished search may yet find a better one, and the test split is read once
         report(plan, trials.study, groups(), test=trials.is_over() and self.composed.test, wandb=code != 130)
         return code

@@ -18,7 +18,7 @@ from gender_lightning.job import TrialLink
 from gender_lightning.runs import Run
 from gender_lightning.sweeps.board import Board
 from gender_lightning.sweeps.grid_sweep import allocate
-from gender_lightning.sweeps.jobs import Job, JobResult, result_of, run_job
+from gender_lightning.sweeps.jobs import Job, JobResult, fork_servers, result_of, run_job
 from gender_lightning.sweeps.pool import work_off
 from gender_lightning.sweeps.processes import Children, Stopped
 from gender_lightning.sweeps.search.plan import Plan
@@ -31,8 +31,13 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 
 
-def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
+def run_search(plan: Plan, slots: Sequence[Slot], *, fork: bool = False) -> tuple[int, Trials]:
     """Run trials until the study is full.
+
+    Args:
+        plan: What is searched.
+        slots: Of the workers.
+        fork: Start the trials from a fork server, where there can be one.
 
     Returns:
         The exit code (0; 1 when it stopped early; 130 when it was interrupted), and the trials.
@@ -42,10 +47,15 @@ def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
     """
     quiet()
     allocate(plan.directory, again=True)
+    with fork_servers(slots, [plan.devices], wanted=fork) as servers:
+        return _run(plan, slots, Children(servers))
+
+
+def _run(plan: Plan, slots: Sequence[Slot], children: Children) -> tuple[int, Trials]:
     storage = open_storage(storage_place(plan.settings, plan.directory))
     study = open_study(plan.settings, storage, plan.space, plan.fixed, plan.directory)
     trials = Trials(study, storage, plan.settings)
-    search = _Search(plan, trials, slots)
+    search = _Search(plan, trials, slots, children)
     stop_beating = threading.Event()
     beating = threading.Thread(target=_beat, args=(trials, stop_beating, plan.settings.heartbeat_seconds), daemon=True)
     beating.start()
@@ -77,8 +87,8 @@ def _beat(trials: Trials, stop: threading.Event, seconds: float) -> None:
 class _Search:
     """What the slots do."""
 
-    def __init__(self, plan: Plan, trials: Trials, slots: Sequence[Slot]) -> None:
-        self.plan, self.trials, self.children = plan, trials, Children()
+    def __init__(self, plan: Plan, trials: Trials, slots: Sequence[Slot], children: Children) -> None:
+        self.plan, self.trials, self.children = plan, trials, children
         self.board = Board(plan.settings.study, total=plan.settings.n_trials, workers=len(slots))
         self.reason, self.timed_out = "", False
         self._failures = 0
