@@ -19,56 +19,61 @@ import runpy
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from gender_lightning.job import settle
 
 PROGRAM = "gender_lightning"
-# By name: the command lies above this room, and only its being loaded matters. What else a training and a trial
-# import on their way is listed too: each second of it would be paid by every job.
-PRELOADED = (
-    "gender_lightning.commands.train",
-    "gender_lightning.overrides",
-    "hydra.utils",
-    "optuna",
-    "pandas",
-    "pyarrow.parquet",
-    "timm",
-)
+# By name: the command lies above this room, and only its being loaded matters. Pandas is left out, since pyarrow
+# starts a thread when it is imported; W&B, since it keeps the process id of whoever imports it.
+PRELOADED = ("gender_lightning.commands.train", "gender_lightning.overrides", "hydra.utils", "timm")
+_LEFT_OUT = "wandb"
 
 
 def main() -> None:
     """Serve until the sweep hangs up; in a job, be `python -m gender_lightning` from here on."""
     settle()
     connection = socket.socket(fileno=int(sys.argv[1]))
-    for name in PRELOADED:
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # else each job's first collections would copy the pages that all of them share
-    arguments = serve(connection)
-    if arguments is not None:
+    environment = dict(os.environ)
+    preload(sys.argv[2:])
+    request = serve(connection)
+    if request is not None:
+        become_job(request, environment)
+        arguments = [str(argument) for argument in request["arguments"]]
         sys.argv[1:] = arguments
         sys.orig_argv[1:] = ["-m", PROGRAM, *arguments]
         runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 
 
-def serve(connection: socket.socket) -> list[str] | None:
+def preload(more: Sequence[str] = ()) -> None:
+    """Import what every job would, and nothing that would not survive a fork."""
+    sys.modules[_LEFT_OUT] = None  # type: ignore[assignment]  # timm imports it where it is to be had
+    try:
+        for name in (*PRELOADED, *more):
+            importlib.import_module(name)
+    finally:
+        del sys.modules[_LEFT_OUT]
+    gc.collect()
+    gc.freeze()  # else each job's first collections would copy the pages that all of them share
+
+
+def serve(connection: socket.socket) -> dict[str, Any] | None:
     """Fork a job for each request: a line of JSON with `arguments`, `environment` and `output`.
 
     Args:
         connection: To the sweep. The answer is the job's process id, or 0 where there could be no further process.
 
     Returns:
-        In a job, the arguments of its command line; in the server None, once the sweep has hung up.
+        In a job, its request; in the server None, once the sweep has hung up.
     """
     with connection, connection.makefile("rb") as requests:
         for line in requests:
             middle = _fork()
             if middle == 0:
                 _fork_again(connection)
-                request = json.loads(line)
-                _become_job(request)
-                return [str(argument) for argument in request["arguments"]]
+                request: dict[str, Any] = json.loads(line)
+                return request
             if middle is None:
                 connection.sendall(b"0\n")
             else:
@@ -97,18 +102,27 @@ def _fork_again(connection: socket.socket) -> None:
     connection.sendall(b"%d\n" % os.getpid())  # before anything that could fail: the sweep waits for this answer
 
 
-def _become_job(request: dict[str, Any]) -> None:
-    """Give this process what a fresh one would have been started with."""
+def become_job(request: dict[str, Any], started_with: dict[str, str]) -> None:
+    """Give this process what a fresh one would have: its log, its environment, random numbers of its own.
+
+    Args:
+        request: As received by `serve`.
+        started_with: The server's environment before it imported anything. What imports add to it, they would have
+            added in the job too.
+    """
     output = os.open(request["output"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for descriptor in (1, 2):
         os.dup2(output, descriptor)
     os.close(output)
     environment = request["environment"]
-    for name in set(os.environ) - set(environment):
-        del os.environ[name]
-    os.environ.update(environment)
-    if "numpy" in sys.modules:  # the global generator; Python reseeds its own, and torch's begins at a constant
+    for name in started_with.keys() - environment.keys():
+        os.environ.pop(name, None)
+    os.environ.update({name: value for name, value in environment.items() if started_with.get(name) != value})
+    # Python has reseeded its own generator; these two hold the seed that the server drew when it imported them
+    if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.seed()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from gender_lightning.sweeps.fork_server import PROGRAM
 
 log = logging.getLogger(__name__)
 COMMAND = [sys.executable, "-m", PROGRAM]  # the beginning of a command line that a fork can run
+SERVER = [sys.executable, "-m", "gender_lightning.sweeps.fork_server"]
 # Libraries read the other variables when they are loaded, so that a job must agree with the server about them:
 # the number of threads (OMP_NUM_THREADS) above all.
 _OF_THE_JOB = (JOB_VARIABLE, PARENT_VARIABLE, VISIBLE)
@@ -59,12 +60,13 @@ class ForkServer:
 
     Args:
         environment: What its jobs have in common.
+        imports: Modules that its jobs import besides those of every training.
 
     Raises:
         OSError: There can be no such server here.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], imports: Sequence[str] = ()) -> None:
         if sys.platform != "linux":  # macOS's libraries do not survive a fork, and Windows has none
             raise OSError("jobs are forked on Linux only")
         self._common = _common(environment)
@@ -73,7 +75,7 @@ class ForkServer:
         self._connection, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gender_lightning.sweeps.fork_server", str(theirs.fileno())],
+                [*SERVER, str(theirs.fileno()), *imports],
                 env={**self._common, PARENT_VARIABLE: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -92,16 +92,19 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
 
 
 @contextmanager
-def fork_servers(slots: Sequence[Slot], devices: Sequence[int], *, wanted: bool) -> Iterator[list[ForkServer]]:
+def fork_servers(
+    slots: Sequence[Slot], devices: Sequence[int], imports: Sequence[str] = (), *, wanted: bool
+) -> Iterator[list[ForkServer]]:
     """Fork servers for the jobs of a sweep; to be entered by the main thread.
 
     Args:
         slots: Of the workers.
         devices: How many the jobs use; a job's number of threads, which a server must have too, depends on it.
+        imports: Modules that these jobs import besides those of every training.
         wanted: Otherwise there are none.
 
     Yields:
-        None where this system has no such server: each job is a fresh process then.
+        The servers; none where this system has no such server: each job is a fresh process then.
     """
     servers: list[ForkServer] = []
     with ExitStack() as opened:
@@ -110,7 +113,7 @@ def fork_servers(slots: Sequence[Slot], devices: Sequence[int], *, wanted: bool)
             if any(server.serves(COMMAND, environment) for server in servers):
                 continue
             try:
-                server = ForkServer(environment)
+                server = ForkServer(environment, imports)
             except OSError as error:
                 log.debug("Jobs are started as fresh processes: %s.", error)
                 break

@@ -47,7 +47,7 @@ def run_search(plan: Plan, slots: Sequence[Slot], *, fork: bool = False) -> tupl
     """
     quiet()
     allocate(plan.directory, again=True)
-    with fork_servers(slots, [plan.devices], wanted=fork) as servers:
+    with fork_servers(slots, [plan.devices], ["optuna"], wanted=fork) as servers:
         return _run(plan, slots, Children(servers))
 
 
