@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import VISIBLE
+from gender_lightning.hardware import MIG, VISIBLE
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,13 @@ class Slot:
 
 
 def divide(
-    workers: int, devices: int, *, gpus: Sequence[str], cores: Sequence[int], oversubscribe: bool = False
+    workers: int,
+    devices: int,
+    *,
+    gpus: Sequence[str],
+    cores: Sequence[int],
+    oversubscribe: bool = False,
+    per_device: int = 1,
 ) -> list[Slot]:
     """Divide the machine among the workers of a sweep.
 
@@ -39,29 +45,64 @@ def divide(
         gpus: Names of the GPUs that jobs use; empty where they compute on the CPU.
         cores: Numbers of the cores that this process may use.
         oversubscribe: On the CPU, jobs may share cores.
+        per_device: Jobs that share a GPU; they are spread over all GPUs first.
 
     Raises:
         UserError: They do not fit, with the arithmetic.
     """
-    there, what = (len(gpus), "GPU") if gpus else (len(cores), "CPU core")
+    _check(workers, devices, gpus, per_device)
+    there, what = (len(gpus) * per_device, "GPU") if gpus else (len(cores), "CPU core")
     needed = workers * max(devices, 1)
-    if workers < 1:
-        raise UserError(f"hydra.sweeper.workers={workers}: it should be 1 or more.")
     if needed > there and workers > 1 and (gpus or not oversubscribe):
         fits = there // max(devices, 1)
         remedy = f"Use hydra.sweeper.workers={fits}" if fits else f"Use trainer.devices={there} or fewer"
+        remedy += ", or hydra.sweeper.per_device=N, which lets N jobs share a GPU" if gpus and fits else ""
         remedy += "" if gpus else ", or hydra.sweeper.oversubscribe=true, which is slower"
+        shared = f" for {per_device} jobs each" if per_device > 1 else ""
         raise UserError(
             f"hydra.sweeper.workers={workers} with trainer.devices={max(devices, 1)} each need "
-            f"{workers} x {max(devices, 1)} = {needed} {what}s; this machine has {there}. {remedy}."
+            f"{workers} x {max(devices, 1)} = {needed} {what}s; this machine has {len(gpus or cores)}{shared}.",
+            f"{remedy}.",
+            field="hydra.sweeper.workers",
         )
     if workers == 1:  # everything, in its own order; what does not fit is the trainer's to say
         return [Slot(0)]
-    share = devices if gpus and devices else len(gpus) // workers
+    sets = _gpu_sets(workers, devices, gpus)
     return [
-        Slot(number, tuple(gpus[number * share : (number + 1) * share]), _cores(number, workers, devices, cores))
-        for number in range(workers)
+        Slot(number, sets[number % len(sets)], _cores(number, workers, devices, cores)) for number in range(workers)
     ]
+
+
+def _check(workers: int, devices: int, gpus: Sequence[str], per_device: int) -> None:
+    for name, value in (("workers", workers), ("per_device", per_device)):
+        if value < 1:
+            field = f"hydra.sweeper.{name}"
+            raise UserError(f"{field}={value}: it must be 1 or more.", field=field)
+    if workers == 1:
+        return
+    if per_device > 1 and not gpus:
+        raise UserError(
+            f"hydra.sweeper.per_device={per_device}: the jobs of this sweep use no GPU that they could share.",
+            "On a CPU, hydra.sweeper.oversubscribe=true lets jobs share cores.",
+            field="hydra.sweeper.per_device",
+        )
+    if devices > 1 and any(name.startswith(MIG) for name in gpus):
+        raise UserError(
+            f"trainer.devices={devices}: CUDA shows a process one MIG instance only.",
+            "Use trainer.devices=1, or GPUs that are not divided.",
+            field="trainer.devices",
+        )
+
+
+def _gpu_sets(workers: int, devices: int, gpus: Sequence[str]) -> list[tuple[str, ...]]:
+    """The GPUs of one job, as often as that many can be had; one empty set on a CPU."""
+    if not gpus:
+        return [()]
+    share = devices or max(1, len(gpus) // workers)
+    if gpus[0].startswith(MIG):
+        share = 1
+    sets = [tuple(gpus[first : first + share]) for first in range(0, len(gpus) - share + 1, share)]
+    return sets[:workers]
 
 
 def _cores(number: int, workers: int, devices: int, cores: Sequence[int]) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ class ProcessSweeperConfig:
     _target_: str = "hydra_plugins.gender_lightning_sweeper.ProcessSweeper"
     workers: int = 1
     oversubscribe: bool = False
+    per_device: int = 1
     fork: bool = True
 
 
@@ -43,12 +44,13 @@ class ProcessSweeper(Sweeper):
     Args:
         workers: Jobs at a time; the machine is divided among them.
         oversubscribe: On the CPU, start them also where they have less than a core per process.
+        per_device: Jobs that may share a GPU, which a small network alone does not fill.
         fork: Import the libraries once and fork each job from there, where the system can (Linux); false starts
             every job as a fresh process, which takes some seconds more.
     """
 
-    def __init__(self, workers: int = 1, oversubscribe: bool = False, fork: bool = True) -> None:
-        self.workers, self.oversubscribe, self.fork = workers, oversubscribe, fork
+    def __init__(self, workers: int = 1, oversubscribe: bool = False, per_device: int = 1, fork: bool = True) -> None:
+        self.workers, self.oversubscribe, self.per_device, self.fork = workers, oversubscribe, per_device, fork
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the composed configuration; called by Hydra before `sweep`."""
@@ -122,4 +124,11 @@ class ProcessSweeper(Sweeper):
 
     def _slots(self, devices: Sequence[int]) -> list[Slot]:
         gpus = visible_gpus() if self.workers > 1 and self.composed.trainer.accelerator in ("auto", "gpu") else []
-        return divide(self.workers, max(devices), gpus=gpus, cores=usable_cores(), oversubscribe=self.oversubscribe)
+        return divide(
+            self.workers,
+            max(devices),
+            gpus=gpus,
+            cores=usable_cores(),
+            oversubscribe=self.oversubscribe,
+            per_device=self.per_device,
+        )
