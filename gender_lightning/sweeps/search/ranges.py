@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,6 +16,7 @@ from optuna.trial import Trial
 from gender_lightning.errors import UserError
 
 Value = Any  # None, bool, int, float or str
+_SAME_STEP = 1e-8  # of a step; Optuna's own tolerance, beyond which it warns on the console
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Parameter:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         assert isinstance(it, FloatDistribution | IntDistribution)
-        on_a_step = isinstance(it, FloatDistribution) or (value - it.low) % it.step == 0
-        return on_a_step and it.low <= value <= it.high
+        steps = (value - it.low) / it.step if it.step is not None else 0.0
+        return abs(steps - round(steps)) < _SAME_STEP and it.low <= value <= it.high
 
     def corners(self) -> list[Value]:
         """Its ends, or every choice."""
@@ -87,7 +89,7 @@ class Parameter:
                 f"{self.key}: a grid sampler needs single values. Write {self.key}=choice(a,b), "
                 "or choose search/sampler=tpe."
             )
-        return [it.low + it.step * position for position in range(round((it.high - it.low) / it.step) + 1)]
+        return _steps(it.low, it.step, round((it.high - it.low) / it.step) + 1)
 
 
 def parse_parameter(name: str, text: str, when: Mapping[str, Value], parser: Any) -> Parameter:
@@ -122,11 +124,17 @@ def _distribution(parsed: Override, text: str) -> tuple[tuple[str, ...], BaseDis
             numbers = list(sweep.range())
             if all(isinstance(number, int) for number in numbers):
                 return (), IntDistribution(numbers[0], numbers[-1], log=log, step=1 if log else abs(int(sweep.step)))
-            return (), FloatDistribution(numbers[0], numbers[-1], step=abs(float(sweep.step)))
+            step = abs(float(sweep.step))
+            return (), FloatDistribution(numbers[0], _steps(numbers[0], step, len(numbers))[-1], step=step)
     except (ValueError, IndexError) as error:
         raise UserError(f"{text}: this is no range to search ({error}). Mend its ends.") from None
     texts = tuple(parsed.sweep_string_iterator())
     return texts, CategoricalDistribution([_scalar(it) for it in texts])
+
+
+def _steps(low: float, step: float, count: int) -> list[float]:
+    """So many values as a person would write them: 0.3, and not 0.1 + 2 * 0.1."""
+    return [float(Decimal(str(low)) + position * Decimal(str(step))) for position in range(count)]
 
 
 def _scalar(text: str) -> Value:
