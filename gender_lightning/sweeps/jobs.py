@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink, job_environment
 from gender_lightning.overrides.of_run import hydra_value
@@ -82,13 +83,16 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
     """
     job.directory.mkdir(parents=True, exist_ok=True)
     if job.resume:  # else it would keep what its earlier part said, if this one dies before it says anything
-        _record(job, status="running", error=None)
+        _record(job, Run(job.directory).info(), status="running", error=None)
     environment = {**_environment(slot, job.devices), JOB_VARIABLE: job.info(slot).to_json()}
     begun = time.time()
     exit_code = children.run(job.command, environment, job.directory / "log.txt")
-    status = _status(job, exit_code, stopped=children.stopping.is_set())
-    error = _error(job, status, exit_code)
-    return replace(result_of(job), status=status, error=error, start_seconds=_start_seconds(job, begun))
+    info = Run(job.directory).info()
+    status = _status(info, exit_code, stopped=children.stopping.is_set())
+    error = _tail(job, exit_code) if status in ("failed", "killed") else ""
+    if error:
+        _record(job, info, status="failed", error=info.get("error") or error)
+    return JobResult(job, status, _metrics(job, info), error, _start_seconds(info, begun))
 
 
 @contextmanager
@@ -124,7 +128,8 @@ def fork_servers(
 
 def result_of(job: Job) -> JobResult:
     """What the run directory of a job says."""
-    return JobResult(job, str(Run(job.directory).info().get("status", "")), _metrics(job))
+    info = Run(job.directory).info()
+    return JobResult(job, str(info.get("status", "")), _metrics(job, info))
 
 
 def sweep_name(directory: Path) -> str:
@@ -143,8 +148,8 @@ def _environment(slot: Slot, devices: int) -> dict[str, str]:
     return {**job_environment(), **slot.environment(devices)}
 
 
-def _status(job: Job, exit_code: int, *, stopped: bool) -> str:
-    said = str(Run(job.directory).info().get("status", ""))
+def _status(info: Mapping[str, Any], exit_code: int, *, stopped: bool) -> str:
+    said = str(info.get("status", ""))
     if said in ("interrupted", "pruned") or (exit_code == 0 and said in ("", "done")):
         return said or "done"
     if exit_code < 0:
@@ -152,32 +157,27 @@ def _status(job: Job, exit_code: int, *, stopped: bool) -> str:
     return "failed"
 
 
-def _error(job: Job, status: str, exit_code: int) -> str:
-    """The tail of what a job printed that ended badly; in its run.json too."""
-    if status not in ("failed", "killed"):
-        return ""
+def _record(job: Job, info: Mapping[str, Any], **fields: object) -> None:
+    """Write `run.json` with other fields; not `Run.update`, which leaves it to rank 0 of whatever this process is."""
+    write_text(job.directory / "run.json", json.dumps({**info, **fields}, indent=2) + "\n")
+
+
+def _tail(job: Job, exit_code: int) -> str:
+    """The last lines that a job printed, and how its process ended."""
     lines = (job.directory / "log.txt").read_text(errors="replace").splitlines()
     reason = f"ended by signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-    text = "\n".join([*(line for line in lines if line.strip()), reason][-_TAIL_LINES:])
-    _record(job, status="failed", error=Run(job.directory).info().get("error") or text)
-    return text
+    return "\n".join([*(line for line in lines if line.strip()), reason][-_TAIL_LINES:])
 
 
-def _record(job: Job, **fields: object) -> None:
-    content = {**Run(job.directory).info(), **fields}
-    write_text(job.directory / "run.json", json.dumps(content, indent=2) + "\n")
-
-
-def _metrics(job: Job) -> dict[str, float]:
+def _metrics(job: Job, info: Mapping[str, Any]) -> dict[str, float]:
     file = job.directory / "metrics.json"
     metrics = json.loads(file.read_text()) if file.is_file() else {}
-    info = Run(job.directory).info()
     costs = {name: float(info[name]) for name in ("seconds", "images_per_second") if info.get(name) is not None}
     return {**metrics, **costs}
 
 
-def _start_seconds(job: Job, begun: float) -> float | None:
-    """From then to the first step; None where it came to none."""
-    said = Run(job.directory).info().get("first_step")
+def _start_seconds(info: Mapping[str, Any], begun: float) -> float | None:
+    """The seconds from `begun` to the first training step; None where the job did not get there."""
+    said = info.get("first_step")
     seconds = datetime.fromisoformat(said).timestamp() - begun if said else -1.0
     return round(seconds, 1) if seconds > 0 else None  # a resumed run has that of its earlier part until then
