@@ -71,6 +71,7 @@ class ForkServer:
             raise OSError("jobs are forked on Linux only")
         self._common = _common(environment)
         self._lock = threading.Lock()
+        self._wanted = True  # whether it would be a surprise that it does not answer
         _adopt_orphans(True)
         self._connection, theirs = socket.socketpair()
         with theirs:
@@ -110,10 +111,14 @@ class ForkServer:
             with suppress(OSError, ValueError):  # it has died, or was closed
                 self._connection.sendall(json.dumps(request).encode() + b"\n")
                 pid = int(self._answers.readline() or 0)
+            if not pid and self._wanted:
+                self._wanted = False
+                log.warning("Jobs can no longer be forked: each is started as a fresh process, some seconds slower.")
         return Adopted(pid) if pid else None
 
     def kill(self) -> None:
         """End the server at once, but none of its jobs; whoever waits for a job hears that there will be none."""
+        self._wanted = False
         self._process.kill()
 
     def close(self) -> None:

@@ -36,8 +36,9 @@ def sweep(tmp_path: Path, *typed: str) -> subprocess.CompletedProcess[str]:
 def test_a_forked_job_trains_as_a_fresh_one(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
     """The second fork of a server, and a process of its own: the same to the last bit."""
     small = celeba_of("model=timm", "model.name=timm/test_resnet", "data.workers=1")
-    result = sweep(tmp_path, *small, "seed=1,2")
+    result = sweep(tmp_path, *small, "seed=1,2", "hydra.sweeper.fork=true")
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "fresh process" not in result.stdout + result.stderr  # the server has served
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "gender_lightning", "train", *small, "seed=2", f"run_dir={tmp_path / 'fresh'}"]
     with (tmp_path / "printed.txt").open("w") as printed:

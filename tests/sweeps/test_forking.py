@@ -122,11 +122,13 @@ def test_a_dead_server_takes_no_job_with_it_and_the_next_is_fresh(
 
 
 def test_a_server_that_cannot_import_is_done_without(
-    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(forking, "SERVER", [sys.executable, "-c", "import no_such_module"])
     server = ForkServer(environment)
-    assert Children([server]).run([*COMMAND, "--version"], environment, tmp_path / "log.txt") == 0
+    for _ in range(2):
+        assert Children([server]).run([*COMMAND, "--version"], environment, tmp_path / "log.txt") == 0
+    assert [message.levelname for message in caplog.records] == ["WARNING"]  # it is said once
     server.close()
 
 
