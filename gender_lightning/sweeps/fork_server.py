@@ -106,7 +106,7 @@ def become_job(request: dict[str, Any], started_with: dict[str, str]) -> None:
     """Give this process what a fresh one would have: its log, its environment, random numbers of its own.
 
     Args:
-        request: As received by `serve`.
+        request: The request that `serve` has returned.
         started_with: The server's environment before it imported anything. What imports add to it, they would have
             added in the job too.
     """

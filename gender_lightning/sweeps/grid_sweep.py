@@ -1,4 +1,4 @@
-"""Every point of a grid, once."""
+"""The sweep over a grid: a job for every point."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from gender_lightning.sweeps.pool import work_off
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot
 
+_PLACE = "hydra.sweep.dir"
+
 
 def run_grid(
     points: Sequence[tuple[str, ...]],
@@ -32,16 +34,16 @@ def run_grid(
 
     Args:
         points: The overrides of each job.
-        devices: How many each uses; 0 is all of its slot.
-        slots: Of the workers.
-        directory: Of the sweep; must not exist.
+        devices: The number of devices that each job uses; 0 stands for all devices of its slot.
+        slots: One for each worker.
+        directory: The directory of the sweep; it must not exist.
         fork: Start the jobs from a fork server, where there can be one.
 
     Returns:
         The exit code: 0, 1 when a job failed, 130 when the sweep was interrupted.
 
     Raises:
-        UserError: the directory exists, or cannot be made.
+        UserError: The directory exists, or cannot be made.
     """
     allocate(directory)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -75,19 +77,20 @@ def allocate(directory: Path, *, again: bool = False) -> None:
     """Make the directory of a sweep.
 
     Args:
-        directory: Which.
-        again: It may be there already: the same search goes on.
+        directory: The directory to make.
+        again: Whether it may exist, because the same search goes on.
 
     Raises:
-        UserError: it is there already, cannot be made, or has links that lead out of it.
+        UserError: It exists, cannot be made, or contains links that lead out of it.
     """
-    remedy = "Choose another with hydra.sweep.dir=..."
+    remedy = f"Choose another with {_PLACE}=..."
     try:
         directory.mkdir(parents=True, exist_ok=again)
     except FileExistsError:
-        raise UserError(f"The sweep directory {directory} exists already. {remedy}") from None
+        raise UserError(f"The sweep directory {directory} exists already.", remedy, field=_PLACE) from None
     except OSError as error:
-        raise UserError(f"The sweep directory {directory} cannot be made ({error.strerror}). {remedy}") from None
+        problem = f"The sweep directory {directory} cannot be made ({error.strerror})."
+        raise UserError(problem, remedy, field=_PLACE) from None
     refuse_links(directory)
 
 

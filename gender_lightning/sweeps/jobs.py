@@ -27,25 +27,25 @@ _TAIL_LINES = 15
 
 @dataclass(frozen=True)
 class Job:
-    """What one point of a sweep runs."""
+    """One training of a sweep: a point of a grid, or a trial of a search."""
 
     number: int
     overrides: tuple[str, ...]
     directory: Path
     devices: int = 1
-    resume: bool = False  # go on from last.ckpt
+    resume: bool = False  # continue from last.ckpt
     trial: TrialLink | None = None
 
     @property
     def command(self) -> list[str]:
-        """The same that a person would type for this run alone."""
+        """The command line that a person would type for this run alone."""
         directory = hydra_value(str(self.directory))
         trusted = [text for text in self.overrides if text.startswith("packages=")]
         rest = [f"resume={directory}", *trusted] if self.resume else [*self.overrides, f"run_dir={directory}"]
         return [*COMMAND, "train", *rest]
 
     def info(self, slot: Slot) -> JobInfo:
-        """What the process may know of the sweep."""
+        """Describe the job's place in the sweep to its process."""
         return JobInfo(
             sweep=sweep_name(self.directory.parent),
             number=self.number,
@@ -61,11 +61,11 @@ class JobResult:
     """How a job ended.
 
     Args:
-        job: Which.
-        status: As in run.json; `killed` where it had no time to say so.
-        metrics: The final ones, with what they cost: `seconds`, `images_per_second`.
-        error: The tail of what it printed, where it ended badly.
-        start_seconds: From the start of its process to its first training step.
+        job: The job.
+        status: The status in run.json; `killed` where the job had no time to write one.
+        metrics: The final metrics, and the cost of the training: `seconds`, `images_per_second`.
+        error: The last lines that the job printed, where it failed or was killed.
+        start_seconds: Seconds from the start of its process to its first training step.
     """
 
     job: Job
@@ -79,7 +79,7 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
     """Run a job to its end; what it prints goes into its log.txt.
 
     Raises:
-        Stopped: it was not started, since the sweep is being ended.
+        Stopped: The job was not started, since the sweep is being ended.
     """
     job.directory.mkdir(parents=True, exist_ok=True)
     if job.resume:  # else it would keep what its earlier part said, if this one dies before it says anything
@@ -102,10 +102,11 @@ def fork_servers(
     """Fork servers for the jobs of a sweep; to be entered by the main thread.
 
     Args:
-        slots: Of the workers.
-        devices: How many the jobs use; a job's number of threads, which a server must have too, depends on it.
+        slots: One for each worker.
+        devices: The numbers of devices that the jobs use; the number of threads of a job, which its server must have
+            too, depends on it.
         imports: Modules that these jobs import besides those of every training.
-        wanted: Otherwise there are none.
+        wanted: Whether to start any.
 
     Yields:
         The servers; none where this system has no such server: each job is a fresh process then.
@@ -127,13 +128,13 @@ def fork_servers(
 
 
 def result_of(job: Job) -> JobResult:
-    """What the run directory of a job says."""
+    """Read the result of a job from its run directory."""
     info = Run(job.directory).info()
     return JobResult(job, str(info.get("status", "")), _metrics(job, info))
 
 
 def sweep_name(directory: Path) -> str:
-    """What a sweep is called in W&B: `runs/train/resnet50` is `train_resnet50`."""
+    """The name of a sweep in W&B: `train_resnet50` for `runs/train/resnet50`."""
     return f"{directory.parent.name}_{directory.name}"
 
 

@@ -12,14 +12,14 @@ from gender_lightning.hardware import MIG, VISIBLE
 
 @dataclass(frozen=True)
 class Slot:
-    """What the jobs of one worker may use."""
+    """The part of the machine that the jobs of one worker may use."""
 
     number: int
     gpus: tuple[str, ...] = ()  # as in CUDA_VISIBLE_DEVICES; empty on a CPU
     cores: tuple[int, ...] = ()  # empty: all
 
     def environment(self, devices: int) -> dict[str, str]:
-        """The variables of a job with so many processes."""
+        """Environment variables that confine a job with this number of processes to the slot."""
         variables: dict[str, str] = {}
         if self.gpus:
             variables[VISIBLE] = ",".join(self.gpus)
@@ -40,15 +40,16 @@ def divide(
     """Divide the machine among the workers of a sweep.
 
     Args:
-        workers: Jobs at a time.
-        devices: The most that a job uses: GPUs where there are any, else processes on a core each; 0 is "auto".
+        workers: Number of jobs that run at a time.
+        devices: The largest number of devices that a job uses, GPUs where there are any, else processes with a core
+            each; 0 stands for "auto".
         gpus: Names of the GPUs that jobs use; empty where they compute on the CPU.
         cores: Numbers of the cores that this process may use.
-        oversubscribe: On the CPU, jobs may share cores.
-        per_device: Jobs that share a GPU; they are spread over all GPUs first.
+        oversubscribe: On the CPU, whether jobs may share cores.
+        per_device: Number of jobs that may share a GPU; jobs are spread over all GPUs before they share one.
 
     Raises:
-        UserError: They do not fit, with the arithmetic.
+        UserError: The jobs do not fit; the message shows the arithmetic.
     """
     _check(workers, devices, gpus, per_device)
     there, what = (len(gpus) * per_device, "GPU") if gpus else (len(cores), "CPU core")
@@ -95,7 +96,7 @@ def _check(workers: int, devices: int, gpus: Sequence[str], per_device: int) -> 
 
 
 def _gpu_sets(workers: int, devices: int, gpus: Sequence[str]) -> list[tuple[str, ...]]:
-    """The GPUs of one job, as often as that many can be had; one empty set on a CPU."""
+    """Divide the GPUs into sets of as many as a job uses; one empty set on a CPU."""
     if not gpus:
         return [()]
     share = devices or max(1, len(gpus) // workers)
@@ -106,6 +107,6 @@ def _gpu_sets(workers: int, devices: int, gpus: Sequence[str]) -> list[tuple[str
 
 
 def _cores(number: int, workers: int, devices: int, cores: Sequence[int]) -> tuple[int, ...]:
-    """A share of the cores; of too few, as many as it has processes, which others use too."""
+    """The cores of one worker; where there are too few, one per process, which other workers use too."""
     share = min(max(1, devices, len(cores) // workers), len(cores))
     return tuple(sorted(cores[(number * share + position) % len(cores)] for position in range(share)))

@@ -42,9 +42,9 @@ class ProcessSweeper(Sweeper):
     """Runs every point of a grid, or every trial of a search, as a process tree of its own.
 
     Args:
-        workers: Jobs at a time; the machine is divided among them.
-        oversubscribe: On the CPU, start them also where they have less than a core per process.
-        per_device: Jobs that may share a GPU, which a small network alone does not fill.
+        workers: Number of jobs that run at a time; the machine is divided among them.
+        oversubscribe: On the CPU, whether jobs may have less than a core per process.
+        per_device: Number of jobs that may share a GPU; a small network alone does not keep one busy.
         fork: Import the libraries once and fork each job from there, where the system can (Linux); false starts
             every job as a fresh process, which takes some seconds more.
     """
@@ -105,17 +105,17 @@ class ProcessSweeper(Sweeper):
         return code
 
     def _split(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The overrides that every trial has, and those that are searched."""
-        swept = [it.is_sweep_override() for it in parser_of(arguments).parse_overrides(list(arguments))]
+        """Divide the overrides into those that every trial has and those that are searched."""
+        swept = [override.is_sweep_override() for override in parser_of(arguments).parse_overrides(list(arguments))]
         fixed = [text for text, varies in zip(arguments, swept, strict=True) if not varies]
-        return plain_overrides(fixed), tuple(text for text, it in zip(arguments, swept, strict=True) if it)
+        return plain_overrides(fixed), tuple(text for text, varies in zip(arguments, swept, strict=True) if varies)
 
     def _own_folders(self) -> tuple[str, ...]:
         """The user's own configuration folders, which every job composes from too."""
         return of_texts(str(text) for text in self.composed.hydra.overrides.hydra)
 
     def _devices(self, point: Sequence[str]) -> int:
-        """How many devices a job uses; 0 for "auto"."""
+        """The number of devices that a job uses; 0 stands for "auto"."""
         config = self.composed
         if any(text.lstrip("+").startswith(("trainer", "experiment")) for text in point):
             config = self.config_loader.load_sweep_config(self.composed, list(point))

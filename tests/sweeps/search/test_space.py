@@ -127,8 +127,8 @@ def test_a_grid_has_ends() -> None:
     [
         ({}, "nothing to search"),
         ({"a": "0.5"}, "needs several values"),
-        ({"a": "interval(1"}, "none of Hydra's ranges"),
-        ({"a": "interval(2,1)"}, "no range to search"),
+        ({"a": "interval(1"}, "not a range in Hydra's syntax"),
+        ({"a": "interval(2,1)"}, "cannot be searched"),
         (
             {"a": Alternative(values="1,2", when={"b": 1}), "b": Alternative(values="1,2", when={"a": 1})},
             "depend on each other",
