@@ -37,10 +37,16 @@ def step_units(
 
 
 def step_rate(
-    model: ModelConfig, optimizer: OptimizerConfig, hardware: Hardware, image_size: int, batch_size: int, seconds: float
+    model: ModelConfig,
+    optimizer: OptimizerConfig,
+    criterion: Criterion,
+    hardware: Hardware,
+    image_size: int,
+    batch_size: int,
+    seconds: float,
 ) -> Callable[[], float]:
     """What measures the step as `train` does it, for so many seconds: images per second."""
-    ours = _step(model, optimizer, hardware, image_size=image_size, batch_size=batch_size)
+    ours = _step(model, optimizer, criterion, hardware, image_size=image_size, batch_size=batch_size)
     device = torch.device(hardware.device_type)
     return lambda: take_turns({"": ours}, repeats=1, seconds=seconds, device=device)[""].median
 

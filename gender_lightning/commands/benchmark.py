@@ -226,7 +226,8 @@ def _step_units(bench: Bench, model: ModelConfig) -> input_stages.Units:
 def _bare_step(bench: Bench, model: ModelConfig) -> Callable[[], float]:
     """What measures the bare step; on an accelerator in a process that has given it back when the figure is there."""
     data, seconds = bench.config.data, bench.config.train_seconds
-    measured = (model, bench.config.optimizer, bench.hardware, data.image_size, data.batch_size, seconds)
+    optimizer = bench.config.optimizer
+    measured = (model, optimizer, bench.criterion, bench.hardware, data.image_size, data.batch_size, seconds)
     if bench.where == "CPU":
         return network_stages.step_rate(*measured)
 

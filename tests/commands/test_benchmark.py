@@ -57,6 +57,7 @@ def test_this_process_opens_the_gpu_after_the_last_training(tmp_path: Path, monk
         Hardware("gpu", 1, "32-true", compile=False, channels_last=False),
         SimpleNamespace(dataset=range(100)),  # type: ignore[arg-type]
         SimpleNamespace(to=opens("augmentation")),  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
         (),
         tmp_path,
     )
