@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+MIG = "MIG-"  # the beginning of the name of a part of a GPU (multi-instance GPU)
 
 Accelerator = Literal["cpu", "gpu", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -84,11 +85,16 @@ def available_cores() -> int:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that torch can use, under the names that CUDA_VISIBLE_DEVICES gives them."""
+    """The GPUs that processes can use, under the names that CUDA_VISIBLE_DEVICES gives them.
+
+    CUDA shows a process one MIG instance, however many are named: each of them is for a process of its own.
+    """
     import torch
 
     count = torch.cuda.device_count()
     named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    if count and named and all(name.startswith(MIG) for name in named):
+        return named
     return named[:count] if named else [str(number) for number in range(count)]
 
 

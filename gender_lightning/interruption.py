@@ -1,4 +1,4 @@
-"""Signals that ask a program to end: what is worth saving is saved first, and nobody waits for long."""
+"""Signals that ask a program to end: it saves its work first, within a time limit."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Interrupted(SystemExit):
 
     @property
     def name(self) -> str:
-        """Such as SIGTERM."""
+        """The name of the signal, such as SIGTERM."""
         return signal.Signals(self.number).name
 
 
 class Interruption:
-    """What became of the signals that ask to end.
+    """The handling of signals that ask the program to end.
 
-    The first raises `Interrupted` at once, or, while somebody `defers` it, only sets `number`: who defers looks
-    there between two steps, saves, and raises. The second ends the program on the spot, and so does the first
-    after `GRACE_SECONDS`, whatever hangs by then.
+    The first signal raises `Interrupted` at once or, while `defers` is set, only sets `number`: whoever defers it
+    checks `number` between two steps, saves, and raises. A second signal ends the program on the spot, and so does
+    the first one after `GRACE_SECONDS`, whatever hangs by then.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a training knows of the sweep that started it, through its environment; empty for one that a person started."""
+"""The link of a training to the sweep that started it, through its environment; absent where a person started it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 JOB_VARIABLE = "GENDER_LIGHTNING_JOB"
 PARENT_VARIABLE = "GENDER_LIGHTNING_PARENT"
-# A job starts as a first process: what a launcher around the sweep has set would make it a rank of something else.
+# A job starts as rank 0: variables that a launcher has set for the sweep would make it a rank of another job.
 _RANK_VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
     "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "GENDER_LIGHTNING_RUN_DIR", JOB_VARIABLE,
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 @dataclass(frozen=True)
 class TrialLink:
-    """Where a trial of a search reports to, and who decides whether it goes on."""
+    """The study that a trial of a search reports to, and the pruner that decides whether it continues."""
 
     storage: str
     study: str
@@ -44,7 +44,7 @@ class JobInfo:
     trial: TrialLink | None = None
 
     def to_json(self) -> str:
-        """For the environment of the job's process."""
+        """Serialise it for the environment of the job's process."""
         return json.dumps(asdict(self))
 
 
@@ -59,7 +59,7 @@ def this_job() -> JobInfo | None:
 
 
 def job_environment() -> dict[str, str]:
-    """This process's environment without any rank of a distributed job."""
+    """The environment of this process without the variables that make it a rank of a distributed job."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -68,7 +68,7 @@ def job_environment() -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends; nothing where it cannot (macOS)."""
+    """Ask the kernel to kill this process when the thread that started it ends; does nothing on macOS."""
     if sys.platform == "linux":
         import ctypes
 
@@ -96,10 +96,10 @@ def obey_parent_alone() -> None:
 
 
 def settle() -> None:
-    """Take the cores of the slot, and die with the parent; before anything counts cores.
+    """Keep to the cores of the slot and die with the parent; to be called before anything counts cores.
 
-    Nothing for what a person has started. A sweep that is killed has no time to end its jobs, and a first rank none
-    to end the others: the kernel does it.
+    Does nothing in a process that a person has started. A sweep that is killed has no time to end its jobs, nor has
+    rank 0 to end the other ranks: the kernel does it.
     """
     parent = os.environ.get(PARENT_VARIABLE)
     if not parent:

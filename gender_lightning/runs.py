@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gender_lightning.console import record
-from gender_lightning.durable import publish
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
@@ -294,13 +294,8 @@ def rank_directory() -> Path | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
-        temporary.write_text(text, encoding="utf-8")
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as file:
+        file.write(text)
 
 
 def refuse_links(directory: Path) -> None:

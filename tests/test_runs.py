@@ -10,7 +10,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -251,12 +250,11 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     run = create(tmp_path / "run")
     run.write_metrics({"val/accuracy": 0.5})
 
-    def full(path: Path, text: str, **_: Any) -> int:
-        path.touch()
+    def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             run.write_metrics({"val/accuracy": 0.75})
     assert json.loads((run.path / "metrics.json").read_text()) == {"val/accuracy": 0.5}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from gender_lightning.benchmarks.input_stages import Units
-from gender_lightning.benchmarks.timing import Unit
+from gender_lightning.benchmarks.timing import Unit, take_turns
 from gender_lightning.config import ModelConfig, OptimizerConfig
 from gender_lightning.hardware import Hardware, Precision
 from gender_lightning.models.backbones import create_backbone, forward_train, normalisation, parameter_groups
@@ -32,6 +34,21 @@ def step_units(
         name: _step(model, optimizer, criterion, how, image_size=image_size, batch_size=batch_size)
         for name, how in (("ours", hardware), ("common", plain))
     }
+
+
+def step_rate(
+    model: ModelConfig,
+    optimizer: OptimizerConfig,
+    criterion: Criterion,
+    hardware: Hardware,
+    image_size: int,
+    batch_size: int,
+    seconds: float,
+) -> Callable[[], float]:
+    """What measures the step as `train` does it, for so many seconds: images per second."""
+    ours = _step(model, optimizer, criterion, hardware, image_size=image_size, batch_size=batch_size)
+    device = torch.device(hardware.device_type)
+    return lambda: take_turns({"": ours}, repeats=1, seconds=seconds, device=device)[""].median
 
 
 def inference_units(model: ModelConfig, hardware: Hardware, *, image_size: int, batch_size: int) -> Units:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +26,7 @@ from gender_lightning.benchmarks.summary import (
     sentences,
     table,
 )
-from gender_lightning.benchmarks.timing import Rate, Unit, one_core, take_turns
+from gender_lightning.benchmarks.timing import Rate, one_core, take_turns
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import BenchmarkConfig, ModelConfig, parse_config
 from gender_lightning.config.validation import suggestion
@@ -92,7 +94,6 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     if chosen.device_type == "cpu":
         keep_freed_memory()  # as `train` does; the common way's stages in this process gain from it too
     augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
-    augment.to(chosen.device_type)
     with TemporaryDirectory(prefix="gl_") as folder, some_faces(data.dataset("train"), MOST_FACES) as faces:
         criterion = Criterion(config.loss, data.class_counts("train"))
         bench = Bench(config, chosen, faces, augment, criterion, typed, Path(folder))
@@ -127,13 +128,19 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
 
 
 def measure(bench: Bench, models: dict[str, ModelConfig]) -> list[Measurement]:
-    """All stages that were asked for, in their order in a training; those of a network for each of the models."""
+    """All stages that were asked for, in their order in a training; those of a network for each of the models.
+
+    Whole trainings are measured first: a GPU in exclusive mode has room for them only as long as this process has
+    not opened it.
+    """
     asked = bench.config.stages
     found = [_startup(bench)] if "startup" in asked else []
+    trainings = {choice: _train(bench, choice, model) for choice, model in models.items() if "train" in asked}
+    bench.augment.to(bench.hardware.device_type)
     found += [_input(bench, stage) for stage in INPUT_STAGES if stage in asked]
     for choice, model in models.items():
         found += [_network(bench, stage, model) for stage in ("step", "inference") if stage in asked]
-        found += [_train(bench, choice, model)] if "train" in asked else []
+        found += [trainings[choice]] if "train" in asked else []
     return found
 
 
@@ -182,7 +189,7 @@ def _take_turns(bench: Bench, name: str, units: input_stages.Units) -> dict[str,
 def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
     """Real trainings of about `train_seconds` an epoch, in turns with the bare step and the textbook script."""
     repeats, batch_size = bench.config.train_repeats, bench.config.data.batch_size
-    bare_step = _step_units(bench, model)["ours"]
+    bare_step = _bare_step(bench, model)
     textbook = bench.config.common and "/" not in model.name  # it knows torchvision's networks only
     bare: list[float] = []
     ours: list[whole_runs.Training] = []
@@ -190,7 +197,7 @@ def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
     with progress_bar(f"train {model.name}") as report:
         for repeat in range(repeats):
             folder = bench.folder / f"{choice}-{repeat}"
-            bare.append(_rate(bench, bare_step, bench.config.train_seconds))
+            bare.append(bare_step())
             steps = max(4, round(bench.config.train_seconds * bare[0] / batch_size))
             steps = min(steps, max(1, len(bench.faces.dataset) // batch_size))
             ours.append(whole_runs.train_ours(_for_train(bench.typed, choice), folder / "ours", steps))
@@ -216,9 +223,23 @@ def _step_units(bench: Bench, model: ModelConfig) -> input_stages.Units:
     )
 
 
-def _rate(bench: Bench, unit: Unit, seconds: float) -> float:
-    device = torch.device(bench.hardware.device_type)
-    return take_turns({"": unit}, repeats=1, seconds=seconds, device=device)[""].median
+def _bare_step(bench: Bench, model: ModelConfig) -> Callable[[], float]:
+    """What measures the bare step; on an accelerator in a process that has given it back when the figure is there."""
+    data, seconds = bench.config.data, bench.config.train_seconds
+    optimizer = bench.config.optimizer
+    measured = (model, optimizer, bench.criterion, bench.hardware, data.image_size, data.batch_size, seconds)
+    if bench.where == "CPU":
+        return network_stages.step_rate(*measured)
+
+    def in_a_process() -> float:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(_measured, *measured).result()
+
+    return in_a_process
+
+
+def _measured(*arguments: Any) -> float:
+    return network_stages.step_rate(*arguments)()
 
 
 def _train_textbook(bench: Bench, model: ModelConfig, folder: Path, steps: int) -> float:

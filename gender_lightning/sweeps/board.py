@@ -21,7 +21,7 @@ _REFRESH_SECONDS = 1.0
 
 @dataclass
 class Row:
-    """A job or a trial."""
+    """The row of one job or trial."""
 
     number: int
     text: str
@@ -31,12 +31,12 @@ class Row:
 
 
 class Board:
-    """What runs, what has ended and how, the best so far, the time left. Safe to call from every slot.
+    """The table of running and ended jobs, the best so far and the time left. Safe to call from every slot.
 
     Args:
-        title: Over the table.
-        total: Jobs in all.
-        workers: Jobs at a time.
+        title: The title of the table.
+        total: Number of jobs in all.
+        workers: Number of jobs that run at a time.
     """
 
     def __init__(self, title: str, *, total: int, workers: int) -> None:
@@ -52,20 +52,20 @@ class Board:
         self.best: tuple[int, float] | None = None
 
     def started(self, number: int, text: str) -> None:
-        """A job has begun, with these parameters."""
+        """Add a job that has started, with its parameters."""
         with self._lock:
             self._rows[number] = Row(number, text)
             self._begun[number] = time.monotonic()
         self._say(f"{number}: started  {text}")
 
     def progress(self, number: int, value: float) -> None:
-        """The value of a running job's last epoch; nothing where the job is another sweep's."""
+        """Update the value of a running job after an epoch; ignored where the job is another sweep's."""
         with self._lock:
             if number in self._rows:
                 self._rows[number].value = value
 
     def ended(self, number: int, state: str, value: float | None, error: str = "") -> None:
-        """A job has ended."""
+        """Record how a job ended."""
         with self._lock:
             row = self._rows[number]
             row.state, row.value = state, row.value if value is None else value
@@ -89,7 +89,7 @@ class Board:
         self._live = None
 
     def refresh(self) -> None:
-        """Draw again, when the last drawing is old enough."""
+        """Redraw the table, unless it was drawn a moment ago."""
         if self._live is not None and time.monotonic() - self._drawn >= _REFRESH_SECONDS:
             self._drawn = time.monotonic()
             self._live.update(self._table(), refresh=True)

@@ -1,4 +1,4 @@
-"""All combinations of the values that a command line names."""
+"""The grid of a sweep: all combinations of the values on its command line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def grid(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     """All combinations of the values that the overrides name, the last one varying fastest.
 
     Args:
-        arguments: Overrides; of two for one field the later counts.
+        arguments: The overrides; where two set the same field, the later one counts.
 
     Raises:
-        UserError: an override is a range without end (`interval(...)`), which is for a search.
+        UserError: An override is a continuous range (`interval(...)`), which only a search can sample.
     """
     choices: dict[str, list[str]] = {}
     for override in parser_of(arguments).parse_overrides(list(arguments)):
@@ -27,5 +27,5 @@ def grid(arguments: Sequence[str]) -> list[tuple[str, ...]]:
             choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:
             remedy = f"List them: {override.key_or_group}=a,b,c."
-            raise UserError(f"{override.input_line}: a grid needs single values. {remedy}")
+            raise UserError(f"{override.input_line}: a grid needs single values.", remedy, field=key)
     return list(product(*choices.values()))

@@ -1,4 +1,4 @@
-"""Every point of a grid, once."""
+"""The sweep over a grid: a job for every point."""
 
 from __future__ import annotations
 
@@ -14,36 +14,45 @@ from gender_lightning.console import console
 from gender_lightning.errors import UserError
 from gender_lightning.runs import refuse_links
 from gender_lightning.sweeps.board import Board
-from gender_lightning.sweeps.jobs import Job, JobResult, run_job
+from gender_lightning.sweeps.jobs import Job, JobResult, fork_servers, run_job
 from gender_lightning.sweeps.pool import work_off
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot
 
+_PLACE = "hydra.sweep.dir"
 
-def run_grid(points: Sequence[tuple[str, ...]], devices: Sequence[int], slots: Sequence[Slot], directory: Path) -> int:
+
+def run_grid(
+    points: Sequence[tuple[str, ...]],
+    devices: Sequence[int],
+    slots: Sequence[Slot],
+    directory: Path,
+    *,
+    fork: bool = False,
+) -> int:
     """Run every point as a job of its own and print how they ended.
 
     Args:
         points: The overrides of each job.
-        devices: How many each uses; 0 is all of its slot.
-        slots: Of the workers.
-        directory: Of the sweep; must not exist.
+        devices: The number of devices that each job uses; 0 stands for all devices of its slot.
+        slots: One for each worker.
+        directory: The directory of the sweep; it must not exist.
+        fork: Start the jobs from a fork server, where there can be one.
 
     Returns:
         The exit code: 0, 1 when a job failed, 130 when the sweep was interrupted.
 
     Raises:
-        UserError: the directory exists, or cannot be made.
+        UserError: The directory exists, or cannot be made.
     """
     allocate(directory)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for number, point in enumerate(points):
         waiting.put(Job(number, point, directory / str(number), devices=max(1, devices[number])))
     results: list[JobResult] = []
-    children = Children()
     board = Board(f"{len(points)} jobs", total=len(points), workers=len(slots))
 
-    def work(slot: Slot) -> None:
+    def work(slot: Slot, children: Children) -> None:
         while not children.stopping.is_set():
             try:
                 job = waiting.get_nowait()
@@ -54,8 +63,9 @@ def run_grid(points: Sequence[tuple[str, ...]], devices: Sequence[int], slots: S
             results.append(result)
             board.ended(job.number, result.status, result.metrics.get("val/accuracy"), result.error)
 
-    with board.shown():
-        interrupted = work_off(slots, work, children, board.refresh)
+    with fork_servers(slots, devices, wanted=fork) as servers, board.shown():
+        children = Children(servers)
+        interrupted = work_off(slots, lambda slot: work(slot, children), children, board.refresh)
     results.sort(key=lambda result: result.job.number)
     _print(results, directory)
     if interrupted:
@@ -67,19 +77,20 @@ def allocate(directory: Path, *, again: bool = False) -> None:
     """Make the directory of a sweep.
 
     Args:
-        directory: Which.
-        again: It may be there already: the same search goes on.
+        directory: The directory to make.
+        again: Whether it may exist, because the same search goes on.
 
     Raises:
-        UserError: it is there already, cannot be made, or has links that lead out of it.
+        UserError: It exists, cannot be made, or contains links that lead out of it.
     """
-    remedy = "Choose another with hydra.sweep.dir=..."
+    remedy = f"Choose another with {_PLACE}=..."
     try:
         directory.mkdir(parents=True, exist_ok=again)
     except FileExistsError:
-        raise UserError(f"The sweep directory {directory} exists already. {remedy}") from None
+        raise UserError(f"The sweep directory {directory} exists already.", remedy, field=_PLACE) from None
     except OSError as error:
-        raise UserError(f"The sweep directory {directory} cannot be made ({error.strerror}). {remedy}") from None
+        problem = f"The sweep directory {directory} cannot be made ({error.strerror})."
+        raise UserError(problem, remedy, field=_PLACE) from None
     refuse_links(directory)
 
 

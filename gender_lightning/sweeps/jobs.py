@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from gender_lightning.job import JOB_VARIABLE, JobInfo, TrialLink, job_environment
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.overrides.own_folders import of_texts
 from gender_lightning.runs import Run, write_text
+from gender_lightning.sweeps.forking import COMMAND, ForkServer
 from gender_lightning.sweeps.processes import Children
 from gender_lightning.sweeps.slots import Slot
 
+log = logging.getLogger(__name__)
 _TAIL_LINES = 15
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one point of a sweep runs."""
+    """One training of a sweep: a point of a grid, or a trial of a search."""
 
     number: int
     overrides: tuple[str, ...]
     directory: Path
     devices: int = 1
-    resume: bool = False  # go on from last.ckpt
+    resume: bool = False  # continue from last.ckpt
     trial: TrialLink | None = None
 
     @property
     def command(self) -> list[str]:
-        """The same that a person would type for this run alone."""
+        """The command line that a person would type for this run alone."""
         directory = hydra_value(str(self.directory))
         trusted = [text for text in self.overrides if text.startswith("packages=")]
         rest = [f"resume={directory}", *trusted] if self.resume else [*self.overrides, f"run_dir={directory}"]
-        return [sys.executable, "-m", "gender_lightning", "train", *rest]
+        return [*COMMAND, "train", *rest]
 
     def info(self, slot: Slot) -> JobInfo:
-        """What the process may know of the sweep."""
+        """Describe the job's place in the sweep to its process."""
         return JobInfo(
             sweep=sweep_name(self.directory.parent),
             number=self.number,
@@ -56,11 +61,11 @@ class JobResult:
     """How a job ended.
 
     Args:
-        job: Which.
-        status: As in run.json; `killed` where it had no time to say so.
-        metrics: The final ones, with what they cost: `seconds`, `images_per_second`.
-        error: The tail of what it printed, where it ended badly.
-        start_seconds: From the start of its process to its first training step.
+        job: The job.
+        status: The status in run.json; `killed` where the job had no time to write one.
+        metrics: The final metrics, and the cost of the training: `seconds`, `images_per_second`.
+        error: The last lines that the job printed, where it failed or was killed.
+        start_seconds: Seconds from the start of its process to its first training step.
     """
 
     job: Job
@@ -74,26 +79,62 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
     """Run a job to its end; what it prints goes into its log.txt.
 
     Raises:
-        Stopped: it was not started, since the sweep is being ended.
+        Stopped: The job was not started, since the sweep is being ended.
     """
     job.directory.mkdir(parents=True, exist_ok=True)
     if job.resume:  # else it would keep what its earlier part said, if this one dies before it says anything
-        _record(job, status="running", error=None)
-    environment = {**job_environment(), **slot.environment(job.devices), JOB_VARIABLE: job.info(slot).to_json()}
+        _record(job, Run(job.directory).info(), status="running", error=None)
+    environment = {**_environment(slot, job.devices), JOB_VARIABLE: job.info(slot).to_json()}
     begun = time.time()
     exit_code = children.run(job.command, environment, job.directory / "log.txt")
-    status = _status(job, exit_code, stopped=children.stopping.is_set())
-    error = _error(job, status, exit_code)
-    return replace(result_of(job), status=status, error=error, start_seconds=_start_seconds(job, begun))
+    info = Run(job.directory).info()
+    status = _status(info, exit_code, stopped=children.stopping.is_set())
+    error = _tail(job, exit_code) if status in ("failed", "killed") else ""
+    if error:
+        _record(job, info, status="failed", error=info.get("error") or error)
+    return JobResult(job, status, _metrics(job, info), error, _start_seconds(info, begun))
+
+
+@contextmanager
+def fork_servers(
+    slots: Sequence[Slot], devices: Sequence[int], imports: Sequence[str] = (), *, wanted: bool
+) -> Iterator[list[ForkServer]]:
+    """Fork servers for the jobs of a sweep; to be entered by the main thread.
+
+    Args:
+        slots: One for each worker.
+        devices: The numbers of devices that the jobs use; the number of threads of a job, which its server must have
+            too, depends on it.
+        imports: Modules that these jobs import besides those of every training.
+        wanted: Whether to start any.
+
+    Yields:
+        The servers; none where this system has no such server: each job is a fresh process then.
+    """
+    servers: list[ForkServer] = []
+    with ExitStack() as opened:
+        for slot, count in product(slots, sorted(set(devices))) if wanted else []:
+            environment = _environment(slot, max(1, count))
+            if any(server.serves(COMMAND, environment) for server in servers):
+                continue
+            try:
+                server = ForkServer(environment, imports)
+            except OSError as error:
+                log.debug("Jobs are started as fresh processes: %s.", error)
+                break
+            servers.append(server)
+            opened.callback(server.close)
+        yield servers
 
 
 def result_of(job: Job) -> JobResult:
-    """What the run directory of a job says."""
-    return JobResult(job, str(Run(job.directory).info().get("status", "")), _metrics(job))
+    """Read the result of a job from its run directory."""
+    info = Run(job.directory).info()
+    return JobResult(job, str(info.get("status", "")), _metrics(job, info))
 
 
 def sweep_name(directory: Path) -> str:
-    """What a sweep is called in W&B: `runs/train/resnet50` is `train_resnet50`."""
+    """The name of a sweep in W&B: `train_resnet50` for `runs/train/resnet50`."""
     return f"{directory.parent.name}_{directory.name}"
 
 
@@ -104,8 +145,12 @@ def plain_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
     return (*own, *(text for text in overrides if not text.lstrip("+~").startswith(steering)))
 
 
-def _status(job: Job, exit_code: int, *, stopped: bool) -> str:
-    said = str(Run(job.directory).info().get("status", ""))
+def _environment(slot: Slot, devices: int) -> dict[str, str]:
+    return {**job_environment(), **slot.environment(devices)}
+
+
+def _status(info: Mapping[str, Any], exit_code: int, *, stopped: bool) -> str:
+    said = str(info.get("status", ""))
     if said in ("interrupted", "pruned") or (exit_code == 0 and said in ("", "done")):
         return said or "done"
     if exit_code < 0:
@@ -113,32 +158,27 @@ def _status(job: Job, exit_code: int, *, stopped: bool) -> str:
     return "failed"
 
 
-def _error(job: Job, status: str, exit_code: int) -> str:
-    """The tail of what a job printed that ended badly; in its run.json too."""
-    if status not in ("failed", "killed"):
-        return ""
+def _record(job: Job, info: Mapping[str, Any], **fields: object) -> None:
+    """Write `run.json` with other fields; not `Run.update`, which leaves it to rank 0 of whatever this process is."""
+    write_text(job.directory / "run.json", json.dumps({**info, **fields}, indent=2) + "\n")
+
+
+def _tail(job: Job, exit_code: int) -> str:
+    """The last lines that a job printed, and how its process ended."""
     lines = (job.directory / "log.txt").read_text(errors="replace").splitlines()
     reason = f"ended by signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-    text = "\n".join([*(line for line in lines if line.strip()), reason][-_TAIL_LINES:])
-    _record(job, status="failed", error=Run(job.directory).info().get("error") or text)
-    return text
+    return "\n".join([*(line for line in lines if line.strip()), reason][-_TAIL_LINES:])
 
 
-def _record(job: Job, **fields: object) -> None:
-    content = {**Run(job.directory).info(), **fields}
-    write_text(job.directory / "run.json", json.dumps(content, indent=2) + "\n")
-
-
-def _metrics(job: Job) -> dict[str, float]:
+def _metrics(job: Job, info: Mapping[str, Any]) -> dict[str, float]:
     file = job.directory / "metrics.json"
     metrics = json.loads(file.read_text()) if file.is_file() else {}
-    info = Run(job.directory).info()
     costs = {name: float(info[name]) for name in ("seconds", "images_per_second") if info.get(name) is not None}
     return {**metrics, **costs}
 
 
-def _start_seconds(job: Job, begun: float) -> float | None:
-    """From then to the first step; None where it came to none."""
-    said = Run(job.directory).info().get("first_step")
+def _start_seconds(info: Mapping[str, Any], begun: float) -> float | None:
+    """The seconds from `begun` to the first training step; None where the job did not get there."""
+    said = info.get("first_step")
     seconds = datetime.fromisoformat(said).timestamp() - begun if said else -1.0
     return round(seconds, 1) if seconds > 0 else None  # a resumed run has that of its earlier part until then

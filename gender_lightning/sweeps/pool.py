@@ -1,4 +1,4 @@
-"""One thread per slot of the machine; no job waits for another."""
+"""A pool of threads, one per slot of the machine; no job waits for another."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _TICK = 0.25
 def work_off(
     slots: Sequence[Slot], work: Callable[[Slot], None], children: Children, watch: Callable[[], None]
 ) -> bool:
-    """Let every slot work until there is nothing left to do.
+    """Let every slot work until no job is left.
 
     Args:
         slots: Each gets a thread.
-        work: Takes jobs and runs them on a slot, until there is none or the children are being stopped.
+        work: Takes jobs and runs them on a slot, until no job is left or the children are being stopped.
         children: The processes that `work` starts.
-        watch: Called a few times a second, such as to redraw a table.
+        watch: Called a few times a second, for example to redraw a table.
 
     Returns:
         Whether it was interrupted. One Ctrl-C (or SIGTERM) lets running jobs save and end, a second ends them.
 
     Raises:
-        Exception: what `work` or `watch` raised first; all slots are stopped then.
+        Exception: The first exception of `work` or `watch`; all slots are stopped then.
     """
     errors: list[Exception] = []
 
@@ -80,9 +80,9 @@ def _wait(
 
 @contextmanager
 def _counted_interrupts() -> Iterator[list[int]]:
-    """The numbers of the signals that came; a scheduler's SIGTERM means what Ctrl-C means.
+    """Collect the numbers of the signals that arrive; a scheduler's SIGTERM means the same as Ctrl-C.
 
-    They raise nothing: an exception at any place could leave a lock behind, or a second Ctrl-C cut the answer
+    The handlers raise nothing: an exception at any place could leave a lock behind, or a second Ctrl-C cut the answer
     to the first one short.
     """
     came: list[int] = []

@@ -29,6 +29,8 @@ class ProcessSweeperConfig:
     _target_: str = "hydra_plugins.gender_lightning_sweeper.ProcessSweeper"
     workers: int = 1
     oversubscribe: bool = False
+    per_device: int = 1
+    fork: bool = True
 
 
 ConfigStore.instance().store(
@@ -40,12 +42,15 @@ class ProcessSweeper(Sweeper):
     """Runs every point of a grid, or every trial of a search, as a process tree of its own.
 
     Args:
-        workers: Jobs at a time; the machine is divided among them.
-        oversubscribe: On the CPU, start them also where they have less than a core per process.
+        workers: Number of jobs that run at a time; the machine is divided among them.
+        oversubscribe: On the CPU, whether jobs may have less than a core per process.
+        per_device: Number of jobs that may share a GPU; a small network alone does not keep one busy.
+        fork: Import the libraries once and fork each job from there, where the system can (Linux); false starts
+            every job as a fresh process, which takes some seconds more.
     """
 
-    def __init__(self, workers: int = 1, oversubscribe: bool = False) -> None:
-        self.workers, self.oversubscribe = workers, oversubscribe
+    def __init__(self, workers: int = 1, oversubscribe: bool = False, per_device: int = 1, fork: bool = True) -> None:
+        self.workers, self.oversubscribe, self.per_device, self.fork = workers, oversubscribe, per_device, fork
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the composed configuration; called by Hydra before `sweep`."""
@@ -74,7 +79,8 @@ class ProcessSweeper(Sweeper):
 
         points = [plain_overrides(point) for point in grid([*self._own_folders(), *arguments])]
         devices = [self._devices(point) for point in points]
-        return run_grid(points, devices, self._slots(devices), Path(str(self.composed.hydra.sweep.dir)).absolute())
+        directory = Path(str(self.composed.hydra.sweep.dir)).absolute()
+        return run_grid(points, devices, self._slots(devices), directory, fork=self.fork)
 
     def _search(self, arguments: Sequence[str]) -> int:
         from gender_lightning.overrides import groups
@@ -93,23 +99,23 @@ class ProcessSweeper(Sweeper):
             devices_of=self._devices,
             directory=directory.absolute(),
         )
-        code, trials = run_search(plan, self._slots([plan.devices]))
+        code, trials = run_search(plan, self._slots([plan.devices]), fork=self.fork)
         # an unfinished search may yet find a better one, and the test split is read once
         report(plan, trials.study, groups(), test=trials.is_over() and self.composed.test, wandb=code != 130)
         return code
 
     def _split(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The overrides that every trial has, and those that are searched."""
-        swept = [it.is_sweep_override() for it in parser_of(arguments).parse_overrides(list(arguments))]
+        """Divide the overrides into those that every trial has and those that are searched."""
+        swept = [override.is_sweep_override() for override in parser_of(arguments).parse_overrides(list(arguments))]
         fixed = [text for text, varies in zip(arguments, swept, strict=True) if not varies]
-        return plain_overrides(fixed), tuple(text for text, it in zip(arguments, swept, strict=True) if it)
+        return plain_overrides(fixed), tuple(text for text, varies in zip(arguments, swept, strict=True) if varies)
 
     def _own_folders(self) -> tuple[str, ...]:
         """The user's own configuration folders, which every job composes from too."""
         return of_texts(str(text) for text in self.composed.hydra.overrides.hydra)
 
     def _devices(self, point: Sequence[str]) -> int:
-        """How many devices a job uses; 0 for "auto"."""
+        """The number of devices that a job uses; 0 stands for "auto"."""
         config = self.composed
         if any(text.lstrip("+").startswith(("trainer", "experiment")) for text in point):
             config = self.config_loader.load_sweep_config(self.composed, list(point))
@@ -118,4 +124,11 @@ class ProcessSweeper(Sweeper):
 
     def _slots(self, devices: Sequence[int]) -> list[Slot]:
         gpus = visible_gpus() if self.workers > 1 and self.composed.trainer.accelerator in ("auto", "gpu") else []
-        return divide(self.workers, max(devices), gpus=gpus, cores=usable_cores(), oversubscribe=self.oversubscribe)
+        return divide(
+            self.workers,
+            max(devices),
+            gpus=gpus,
+            cores=usable_cores(),
+            oversubscribe=self.oversubscribe,
+            per_device=self.per_device,
+        )

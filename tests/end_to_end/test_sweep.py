@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+
+from gender_lightning.models.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
@@ -26,6 +30,39 @@ def sweep(tmp_path: Path, *typed: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=280,
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="jobs are forked on Linux only")
+def test_a_forked_job_trains_as_a_fresh_one(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    """The second fork of a server, and a process of its own: the same to the last bit."""
+    small = celeba_of("model=timm", "model.name=timm/test_resnet", "data.workers=1")
+    result = sweep(tmp_path, *small, "seed=1,2", "hydra.sweeper.fork=true")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "fresh process" not in result.stdout + result.stderr  # the server has served
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "gender_lightning", "train", *small, "seed=2", f"run_dir={tmp_path / 'fresh'}"]
+    with (tmp_path / "printed.txt").open("w") as printed:
+        subprocess.run(command, cwd=tmp_path, env=environment, stdout=printed, stderr=subprocess.STDOUT, check=True)
+    forked, fresh = tmp_path / "sweep" / "1", tmp_path / "fresh"
+    assert (forked / "metrics.json").read_bytes() == (fresh / "metrics.json").read_bytes()
+    assert weights_of(forked).keys() == weights_of(fresh).keys()
+    assert all(torch.equal(weights_of(forked)[name], value) for name, value in weights_of(fresh).items())
+    infos = [json.loads((run / "run.json").read_text()) for run in (forked, fresh)]
+    assert list(infos[0]) == list(infos[1])
+    differing = {name for name in infos[0] if infos[0][name] != infos[1][name]}
+    assert differing <= {"created", "finished", "first_step", "seconds", "images_per_second", "command"}
+    said = [
+        re.sub(r"\d+ images/s.*|run directory.*", "", text) for text in (read(forked / "log.txt"), read(printed.name))
+    ]
+    assert said[0] == said[1]
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(run / "checkpoints" / "best.ckpt")[1]
+
+
+def read(path: str | Path) -> str:
+    return Path(path).read_text()
 
 
 @two_cores

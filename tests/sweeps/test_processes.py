@@ -57,6 +57,14 @@ def pids(place: Path) -> list[int]:
     return [int(word) for word in place.read_text().split()]
 
 
+@pytest.fixture(params=["waitid", "without"])
+def waiting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as on macOS before Python 3.13, which has no `os.waitid`."""
+    if request.param == "without":
+        monkeypatch.delattr(os, "waitid", raising=False)
+
+
+@pytest.mark.usefixtures("waiting")
 @pytest.mark.parametrize(("interrupts", "handler", "saved"), [(1, "save", True), (2, "signal.SIG_IGN", False)])
 def test_one_interrupt_lets_them_save_and_two_end_them(
     tmp_path: Path, interrupts: int, handler: str, saved: bool
@@ -96,6 +104,7 @@ def test_a_killed_sweep_takes_all_with_it(tmp_path: Path) -> None:
     until(lambda: not any(alive(number) for number in numbers))
 
 
+@pytest.mark.usefixtures("waiting")
 def test_what_is_left_of_a_job_is_swept_away(tmp_path: Path) -> None:
     code = "import subprocess, sys; open(sys.argv[1], 'w').write(str(subprocess.Popen(['sleep', '60']).pid))"
     assert (

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from gender_lightning.errors import UserError
+from gender_lightning.hardware import visible_gpus
 from gender_lightning.sweeps.slots import Slot, divide
 
 GPUS = [str(number) for number in range(8)]
+MIG = [f"MIG-{number}0f00000-0000-0000-0000-000000000000" for number in range(3)]
 
 
 def test_gpus_are_fixed_slices() -> None:
@@ -18,6 +21,36 @@ def test_gpus_are_fixed_slices() -> None:
 
 def test_names_of_visible_gpus_are_kept() -> None:
     assert [slot.gpus for slot in divide(2, 1, gpus=["GPU-a", "5"], cores=[0, 1])] == [("GPU-a",), ("5",)]
+
+
+def test_each_mig_instance_is_for_a_job_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA counts one device for a process, however many instances are named."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(MIG))
+    assert visible_gpus() == MIG
+    for devices in (0, 1):
+        assert [slot.gpus for slot in divide(3, devices, gpus=visible_gpus(), cores=range(4))] == [(n,) for n in MIG]
+    assert [slot.gpus for slot in divide(2, 0, gpus=MIG, cores=range(4))] == [(MIG[0],), (MIG[1],)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert visible_gpus() == ["5"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", MIG[0])
+    assert visible_gpus() == []
+
+
+def test_several_jobs_may_share_a_gpu_and_are_spread_first() -> None:
+    def gpus_of(workers: int, devices: int, count: int, per_device: int) -> list[tuple[str, ...]]:
+        slots = divide(workers, devices, gpus=GPUS[:count], cores=range(12), per_device=per_device)
+        return [slot.gpus for slot in slots]
+
+    assert gpus_of(4, 1, 1, 4) == [("0",)] * 4
+    assert gpus_of(4, 1, 2, 4) == [("0",), ("1",), ("0",), ("1",)]
+    assert gpus_of(4, 2, 4, 2) == [("0", "1"), ("2", "3"), ("0", "1"), ("2", "3")]
+    assert gpus_of(2, 0, 1, 2) == [("0",), ("0",)]
+    with pytest.raises(UserError, match=r"5 x 1 = 5 GPUs; this machine has 1 for 4 jobs each. Use .*workers=4"):
+        gpus_of(5, 1, 1, 4)
+    with pytest.raises(UserError, match=r"per_device=2: the jobs of this sweep use no GPU.*oversubscribe=true"):
+        divide(2, 1, gpus=[], cores=[0, 1], per_device=2)
 
 
 def test_auto_shares_all_gpus() -> None:
@@ -48,7 +81,9 @@ def test_on_the_cpu_jobs_may_share_cores() -> None:
         (4, 2, GPUS[:4], r"4 x 2 = 8 GPUs; this machine has 4. Use hydra.sweeper.workers=2."),
         (2, 8, GPUS[:4], r"2 x 8 = 16 GPUs; this machine has 4. Use trainer.devices=4 or fewer."),
         (3, 1, [], r"3 x 1 = 3 CPU cores; this machine has 2. Use hydra.sweeper.workers=2, or .*oversubscribe=true"),
-        (0, 1, [], r"it should be 1 or more"),
+        (0, 1, [], r"hydra.sweeper.workers=0: it must be 1 or more."),
+        (3, 1, GPUS[:2], r"3 x 1 = 3 GPUs; this machine has 2. Use .*workers=2, or hydra.sweeper.per_device=N"),
+        (2, 2, MIG, r"trainer.devices=2: CUDA shows a process one MIG instance only. Use trainer.devices=1"),
     ],
 )
 def test_what_does_not_fit(workers: int, devices: int, gpus: list[str], said: str) -> None:

@@ -59,8 +59,8 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     )
 
     def run(*arguments: str) -> int:
-        directory = f"hydra.sweep.dir={tmp_path / 'sweeps' / 'now'}"
-        monkeypatch.setattr(sys, "argv", ["gender-lightning", "train", *arguments, directory])
+        steering = ["hydra.sweeper.fork=false", f"hydra.sweep.dir={tmp_path / 'sweeps' / 'now'}"]
+        monkeypatch.setattr(sys, "argv", ["gender-lightning", "train", *arguments, *steering])
         try:
             main()
         except SystemExit as stop:

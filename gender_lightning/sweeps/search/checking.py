@@ -17,7 +17,7 @@ def check_space(overrides: Sequence[str]) -> None:
     """Compose the search that these overrides of `train -m` start, and check every corner of its space.
 
     Args:
-        overrides: As typed, without flags; each of them checked on its own already.
+        overrides: The overrides as typed, without flags; each has been checked on its own already.
 
     Raises:
         UserError: The space cannot be made, or some of its corners are no valid configuration; all are named.
@@ -25,8 +25,8 @@ def check_space(overrides: Sequence[str]) -> None:
     from hydra import compose as hydra_compose
 
     parsed = parser_of(overrides).parse_overrides(list(overrides))
-    fixed = [str(it.input_line) for it in parsed if not it.is_sweep_override()]
-    swept = [str(it.input_line) for it in parsed if it.is_sweep_override()]
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+    swept = [str(override.input_line) for override in parsed if override.is_sweep_override()]
     with hydra_at_conf():
         config = hydra_compose("train", fixed, return_hydra_config=True)
         plain = plain_overrides(fixed)

@@ -1,4 +1,4 @@
-"""What a search is to do, read from the configuration and the command line before anything starts."""
+"""The plan of a search, read from the configuration and the command line before anything starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gender_lightning.sweeps.search.study import checked
 
 @dataclass(frozen=True)
 class Plan:
-    """What all trials share."""
+    """The settings that all trials of a search share."""
 
     settings: SearchConfig
     space: Space
@@ -47,14 +47,14 @@ def make_plan(
     """Read the settings and the space of a search.
 
     Args:
-        config: Composed without what is searched, `hydra` included.
-        fixed: Overrides that every trial has.
-        swept: Overrides with several values.
-        devices_of: How many devices a job with these overrides uses.
-        directory: Of the sweep.
+        config: The configuration composed without the searched overrides, `hydra` included.
+        fixed: The overrides that every trial has.
+        swept: The overrides with several values.
+        devices_of: Gives the number of devices that a job with these overrides uses.
+        directory: The directory of the sweep.
 
     Raises:
-        UserError: whatever is wrong with them.
+        UserError: The settings or the space are invalid.
     """
     values = OmegaConf.to_container(config.search, resolve=True)
     assert isinstance(values, dict)
@@ -66,7 +66,7 @@ def make_plan(
 
     space = make_space(settings.space, swept, fixed, current)
     points: list[tuple[str, ...]] = [()]
-    if any(it.key.startswith(("trainer", "experiment")) for it in space.parameters):
+    if any(parameter.key.startswith(("trainer", "experiment")) for parameter in space.parameters):
         points = [space.overrides(corner) for corner in space.corners()]
     devices = max(devices_of((*fixed, *point)) for point in points)
     # one logger is a union, which pydantic validates as such only with an adapter around it

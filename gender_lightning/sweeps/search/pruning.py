@@ -1,4 +1,4 @@
-"""A trial tells its search how it does, and hears whether it shall go on."""
+"""The link of a trial to its search: it reports its progress and hears whether to continue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ReportToSearch(pl.Callback):
     training is over.
 
     Args:
-        link: The trial.
+        link: Where the trial reports to.
     """
 
     def __init__(self, link: TrialLink) -> None:
@@ -59,7 +59,8 @@ class ReportToSearch(pl.Callback):
         try:
             return bool(self._decide(epoch, value))
         except optuna.exceptions.UpdateFinishedTrialError:
-            raise UserError("This trial was taken for dead and is run by another process. It ends here.") from None
+            problem = "This trial was taken for dead, and another process runs it now."
+            raise UserError(problem, "Nothing needs to be done: this one ends here.") from None
         except (optuna.exceptions.StorageInternalError, OSError) as error:
             log.warning("The study cannot be reached (%s): this epoch is not reported.", error)
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,6 +16,8 @@ from optuna.trial import Trial
 from gender_lightning.errors import UserError
 
 Value = Any  # None, bool, int, float or str
+_SAME_STEP = 1e-8  # of a step; Optuna's own tolerance, beyond which it warns on the console
+_SYNTAX = "Write choice(a,b), range(1,5) or interval(0.1,0.9)."
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,11 @@ class Parameter:
     """One dimension.
 
     Args:
-        name: In the study.
+        name: The name of the parameter in the study.
         key: The field or group that it sets.
-        distribution: What it is drawn from.
-        texts: Of a choice: what stands behind `key=` for each.
-        when: The fields or groups it depends on, with their values.
+        distribution: The distribution that its values are drawn from.
+        texts: What stands behind `key=` for each choice; empty where it is not a choice.
+        when: The fields or groups it depends on, with the values they must have.
     """
 
     name: str
@@ -44,24 +47,24 @@ class Parameter:
 
     def draw(self, trial: Trial) -> Value:
         """Let the sampler of a trial choose."""
-        it = self.distribution
-        if isinstance(it, CategoricalDistribution):
-            return trial.suggest_categorical(self.name, it.choices)
-        if isinstance(it, IntDistribution):
-            return trial.suggest_int(self.name, it.low, it.high, step=it.step, log=it.log)
-        assert isinstance(it, FloatDistribution)
-        return trial.suggest_float(self.name, it.low, it.high, step=it.step, log=it.log)
+        drawn = self.distribution
+        if isinstance(drawn, CategoricalDistribution):
+            return trial.suggest_categorical(self.name, drawn.choices)
+        if isinstance(drawn, IntDistribution):
+            return trial.suggest_int(self.name, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
+        assert isinstance(drawn, FloatDistribution)
+        return trial.suggest_float(self.name, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
 
     def contains(self, value: Value) -> bool:
         """Whether a trial could have this value."""
-        it = self.distribution
-        if isinstance(it, CategoricalDistribution):
-            return value in it.choices
+        allowed = self.distribution
+        if isinstance(allowed, CategoricalDistribution):
+            return value in allowed.choices
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        assert isinstance(it, FloatDistribution | IntDistribution)
-        on_a_step = isinstance(it, FloatDistribution) or (value - it.low) % it.step == 0
-        return on_a_step and it.low <= value <= it.high
+        assert isinstance(allowed, FloatDistribution | IntDistribution)
+        steps = (value - allowed.low) / allowed.step if allowed.step is not None else 0.0
+        return abs(steps - round(steps)) < _SAME_STEP and allowed.low <= value <= allowed.high
 
     def corners(self) -> list[Value]:
         """Its ends, or every choice."""
@@ -74,20 +77,21 @@ class Parameter:
         """Every value.
 
         Raises:
-            UserError: an interval has no end of them.
+            UserError: A continuous interval has no finite list of values.
         """
-        it = self.distribution
-        if isinstance(it, CategoricalDistribution):
-            return list(it.choices)
-        if isinstance(it, IntDistribution):
-            return list(range(it.low, it.high + 1, it.step))
-        assert isinstance(it, FloatDistribution)
-        if it.step is None:
+        listed = self.distribution
+        if isinstance(listed, CategoricalDistribution):
+            return list(listed.choices)
+        if isinstance(listed, IntDistribution):
+            return list(range(listed.low, listed.high + 1, listed.step))
+        assert isinstance(listed, FloatDistribution)
+        if listed.step is None:
             raise UserError(
-                f"{self.key}: a grid sampler needs single values. Write {self.key}=choice(a,b), "
-                "or choose search/sampler=tpe."
+                f"{self.key}: a grid sampler needs single values.",
+                f"Write {self.key}=choice(a,b), or choose search/sampler=tpe.",
+                field=self.key,
             )
-        return [it.low + it.step * position for position in range(round((it.high - it.low) / it.step) + 1)]
+        return _steps(listed.low, listed.step, round((listed.high - listed.low) / listed.step) + 1)
 
 
 def parse_parameter(name: str, text: str, when: Mapping[str, Value], parser: Any) -> Parameter:
@@ -96,14 +100,15 @@ def parse_parameter(name: str, text: str, when: Mapping[str, Value], parser: Any
     `parser` is that of `overrides.composing.parser_of`.
 
     Raises:
-        UserError: it is none of Hydra's ranges, or has one value only.
+        UserError: It is not a range in Hydra's syntax, or has a single value.
     """
     try:
         parsed = parser.parse_override(text)
     except HydraException as error:
-        raise UserError(f"{text}: this is none of Hydra's ranges ({str(error).splitlines()[0]}). Mend it.") from None
+        problem = f"{text}: this is not a range in Hydra's syntax ({str(error).splitlines()[0]})."
+        raise UserError(problem, _SYNTAX, field=name) from None
     if not parsed.is_sweep_override():
-        raise UserError(f"{text}: a search needs several values: choice(a,b), range(1,5) or interval(0.1,0.9).")
+        raise UserError(f"{text}: a search needs several values.", _SYNTAX, field=name)
     texts, distribution = _distribution(parsed, text)
     return Parameter(name, str(parsed.get_key_element()), distribution, texts, dict(when))
 
@@ -122,11 +127,18 @@ def _distribution(parsed: Override, text: str) -> tuple[tuple[str, ...], BaseDis
             numbers = list(sweep.range())
             if all(isinstance(number, int) for number in numbers):
                 return (), IntDistribution(numbers[0], numbers[-1], log=log, step=1 if log else abs(int(sweep.step)))
-            return (), FloatDistribution(numbers[0], numbers[-1], step=abs(float(sweep.step)))
+            step = abs(float(sweep.step))
+            return (), FloatDistribution(numbers[0], _steps(numbers[0], step, len(numbers))[-1], step=step)
     except (ValueError, IndexError) as error:
-        raise UserError(f"{text}: this is no range to search ({error}). Mend its ends.") from None
+        problem = f"{text}: this range cannot be searched ({error})."
+        raise UserError(problem, "Write its smaller end first.") from None
     texts = tuple(parsed.sweep_string_iterator())
-    return texts, CategoricalDistribution([_scalar(it) for it in texts])
+    return texts, CategoricalDistribution([_scalar(choice) for choice in texts])
+
+
+def _steps(low: float, step: float, count: int) -> list[float]:
+    """So many values as a person would write them: 0.3, and not 0.1 + 2 * 0.1."""
+    return [float(Decimal(str(low)) + position * Decimal(str(step))) for position in range(count)]
 
 
 def _scalar(text: str) -> Value:

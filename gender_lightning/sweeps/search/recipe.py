@@ -1,4 +1,4 @@
-"""The best of a search as what one can type, and as an experiment that composes to the same."""
+"""The best trial of a search as a command line, and as an experiment that composes to the same configuration."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ def experiment(overrides: Sequence[str], groups: Collection[str], *, note: str) 
     """
     defaults: list[Any] = []
     fields: dict[str, Any] = {}
-    for it in OverridesParser.create().parse_overrides(list(overrides)):
-        if it.key_or_group == "experiment":
-            defaults.insert(0, _plain(it.value()))
-        elif it.key_or_group in groups:
-            defaults.append({f"override /{it.key_or_group}": _plain(it.value())})
-        elif not it.is_delete() and not it.key_or_group.startswith("hydra."):
-            _put(fields, it.key_or_group.split("."), _plain(it.value()))
-    bases = [it for it in defaults if isinstance(it, str)]
-    choices = [it for it in defaults if not isinstance(it, str)]
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        if key == "experiment":
+            defaults.insert(0, _plain(override.value()))
+        elif key in groups:
+            defaults.append({f"override /{key}": _plain(override.value())})
+        elif not override.is_delete() and not key.startswith("hydra."):
+            _put(fields, key.split("."), _plain(override.value()))
+    bases = [entry for entry in defaults if isinstance(entry, str)]
+    choices = [entry for entry in defaults if not isinstance(entry, str)]
     head = {"defaults": [*bases, "_self_", *choices]} if defaults else {}
     return f"# @package _global_\n# {note}\n{to_yaml({**head, **fields})}"
 

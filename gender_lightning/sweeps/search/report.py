@@ -1,4 +1,4 @@
-"""What a search leaves to look at: trials.csv, best.yaml, summary.json, sweep.html, and the best run tested once."""
+"""The results of a search: trials.csv, best.yaml, summary.json, sweep.html, and one test of the best run."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def report(plan: Plan, study: Study, groups: Mapping[str, Any], *, test: bool, w
     """Write the files of a search and print its best.
 
     Args:
-        plan: Of the search.
-        study: Its trials.
-        groups: The groups of `conf/`.
-        test: Test the best run on the test split, unless it was done before. Not with several objectives: which
-            run of a Pareto front is wanted is not ours to say.
-        wandb: Sum it up in W&B, where the trials are logged there.
+        plan: The settings and the space of the search.
+        study: The record of its trials.
+        groups: The configuration groups of `conf/`.
+        test: Whether to evaluate the best run on the test split, unless that was done before. Not with several
+            objectives: the choice of a run from the Pareto front is the user's.
+        wandb: Whether to log a summary to W&B, where the trials are logged there too.
     """
     directory = plan.directory
     write_text(directory / "trials.csv", trials_csv(study, list(plan.settings.objectives)))
@@ -79,7 +79,7 @@ def report(plan: Plan, study: Study, groups: Mapping[str, Any], *, test: bool, w
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
-    """The best one, or the Pareto front of several objectives; none while no trial is complete."""
+    """The best trial, or the Pareto front of several objectives; empty while no trial is complete."""
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return []
     return [study.best_trial] if len(study.directions) == 1 else study.best_trials
@@ -96,7 +96,8 @@ def trials_csv(study: Study, metrics: list[str]) -> str:
         values = [*(trial.values or []), *[""] * len(metrics)][: len(metrics)]
         seconds = "" if trial.duration is None else round(trial.duration.total_seconds(), 1)
         epochs = max(trial.intermediate_values, default="")
-        parameters = [cell(it) if isinstance(it := trial.params.get(name, ""), str) else it for name in names]
+        drawn = [trial.params.get(name, "") for name in names]
+        parameters = [cell(value) if isinstance(value, str) else value for value in drawn]
         error = cell(str(trial.user_attrs.get(ERROR, "")).strip().rpartition("\n")[2])
         start = trial.user_attrs.get(START, "")
         row = [trial.number, _run(trial), trial.state.name.lower(), *values, epochs, seconds, start, *parameters, error]
@@ -105,8 +106,9 @@ def trials_csv(study: Study, metrics: list[str]) -> str:
 
 
 def _start_seconds(study: Study) -> float | None:
-    """From the start of a trial's process to its first training step, the median of all trials."""
-    found = [it.user_attrs[START] for it in study.get_trials(deepcopy=False) if START in it.user_attrs]
+    """Seconds from the start of a trial's process to its first training step: the median of all trials."""
+    trials = study.get_trials(deepcopy=False)
+    found = [trial.user_attrs[START] for trial in trials if START in trial.user_attrs]
     return median(found) if found else None
 
 
@@ -124,7 +126,7 @@ def _entry(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _tested(plan: Plan, run: Path) -> dict[str, float]:
-    """The metrics on the test split of one run of this search; of another only when that has become the best."""
+    """Evaluate the best run on the test split, once: another run only when it has become the best."""
     output = run / "evaluation" / "test"
     results = output / "metrics.json"
     if not (run / "run.json").is_file():

@@ -17,8 +17,8 @@ class Space:
     """The parameters of a search.
 
     Args:
-        parameters: Those that others depend on first.
-        current: The value of a field or group that is not searched.
+        parameters: The dimensions, in any order.
+        current: Gives the value of a field or group that is not searched.
     """
 
     def __init__(self, parameters: Sequence[Parameter], current: Callable[[str], Value]) -> None:
@@ -34,15 +34,16 @@ class Space:
         return tuple(parameter.text(point[parameter.name]) for parameter in self.parameters if parameter.name in point)
 
     def known_good(self, wanted: Mapping[str, Value]) -> dict[str, Value]:
-        """A point from the values of fields; those that are not named keep the recipe's, where that lies in the space.
+        """A point made of the given values; fields not named keep the recipe's value where it lies in the space.
 
         Raises:
-            UserError: a field is not searched, or its value lies outside.
+            UserError: A field is not searched, or its value lies outside of its range.
         """
         keys = {parameter.key for parameter in self.parameters}
         for key in wanted:
             if key not in keys:
-                raise UserError(f"search.enqueue: {key} is not searched. Name one of: {', '.join(sorted(keys))}.")
+                problem = f"search.enqueue: {key} is not searched."
+                raise UserError(problem, f"Name one of: {', '.join(sorted(keys))}.", field="search.enqueue")
         point: dict[str, Value] = {}
         values: dict[str, Value] = {}
         for parameter in self.parameters:
@@ -51,7 +52,9 @@ class Space:
             value = wanted.get(parameter.key, self._current(parameter.key))
             own = all(self._current(key) == wished for key, wished in parameter.when.items())
             if parameter.key in wanted and not parameter.contains(value):
-                raise UserError(f"search.enqueue: {parameter.key}={value} lies outside of what is searched. Widen it.")
+                problem = f"search.enqueue: {parameter.key}={value} lies outside of the range that is searched."
+                remedy = f"Widen the range of {parameter.key}, or choose a value inside it."
+                raise UserError(problem, remedy, field="search.enqueue")
             if (parameter.key in wanted or own) and parameter.contains(value):
                 point[parameter.name] = value
             values[parameter.key] = value
@@ -69,13 +72,16 @@ class Space:
         """Every value of every parameter, for a grid sampler.
 
         Raises:
-            UserError: an interval has no end of values.
+            UserError: A continuous interval has no finite list of values.
         """
         return {parameter.name: parameter.values() for parameter in self.parameters}
 
     def describe(self) -> list[str]:
         """What makes two searches the same."""
-        return [f"{it.name}: {it.distribution} {list(it.texts)} {dict(it.when)}" for it in self.parameters]
+        return [
+            f"{parameter.name}: {parameter.distribution} {list(parameter.texts)} {dict(parameter.when)}"
+            for parameter in self.parameters
+        ]
 
     def _choices(self, key: str) -> list[Value]:
         return [value for parameter in self.parameters if parameter.key == key for value in parameter.corners()]
@@ -89,7 +95,7 @@ class Space:
         return point
 
     def _applies(self, parameter: Parameter, values: Mapping[str, Value]) -> bool:
-        searched = {it.key for it in self.parameters}
+        searched = {other.key for other in self.parameters}
         for key, wanted in parameter.when.items():
             if key in searched and key not in values:  # depends on what does not apply itself
                 return False
@@ -107,19 +113,20 @@ def make_space(
     """The space of a search.
 
     Args:
-        ranges: Of its file; what the command line says about the same field counts instead.
-        swept: Overrides of the command line with several values.
-        fixed: Overrides of the command line with one value: these fields are not searched.
-        current: The value of a field or group that is not searched.
+        ranges: The ranges in the search's file; those on the command line replace them field by field.
+        swept: The overrides on the command line that have several values.
+        fixed: The overrides on the command line that have one value: their fields are not searched.
+        current: Gives the value of a field or group that is not searched.
 
     Raises:
-        UserError: a range is none, or there is nothing to search.
+        UserError: A range cannot be parsed, or there is nothing to search.
     """
     typed = dict(_keyed(text) for text in swept)
     parser = parser_of(fixed)
     for key, text in typed.items():
         if key.startswith(("search.", "search/")):
-            raise UserError(f"{text}: a search has one value of it. Put quotes around a range: {key}='choice(a,b)'.")
+            problem = f"{text}: a search has one value of {key}."
+            raise UserError(problem, f"Put quotes around a range: {key}='choice(a,b)'.", field=key)
     left_out = {text.partition("=")[0].lstrip("+~") for text in fixed} | typed.keys()
     parameters = []
     for key, value in ranges.items():
@@ -127,14 +134,17 @@ def make_space(
             continue
         alternatives = [Alternative.model_construct(values=value, when={})] if isinstance(value, str) else value
         several = [alternatives] if isinstance(alternatives, Alternative) else alternatives
-        for it in several:
-            name = key if len(several) == 1 else f"{key} ({', '.join(f'{k}={v}' for k, v in it.when.items())})"
-            parameters.append(parse_parameter(name, f"{key}={it.values}", it.when, parser))
+        for alternative in several:
+            condition = ", ".join(f"{field}={wanted}" for field, wanted in alternative.when.items())
+            name = key if len(several) == 1 else f"{key} ({condition})"
+            parameters.append(parse_parameter(name, f"{key}={alternative.values}", alternative.when, parser))
     parameters += [parse_parameter(key, text, {}, parser) for key, text in typed.items()]
     if not parameters:
         raise UserError(
-            "There is nothing to search. Choose search=<backbone>, or give ranges: "
-            "'optimizer.lr=tag(log,interval(1e-4,1e-2))' model=choice(resnet18,resnet50)."
+            "There is nothing to search.",
+            "Choose search=<backbone>, or give ranges: "
+            "'optimizer.lr=tag(log,interval(1e-4,1e-2))' model=choice(resnet18,resnet50).",
+            field="search.space",
         )
     return Space(parameters, current)
 
@@ -147,14 +157,15 @@ def _in_order(parameters: Sequence[Parameter]) -> list[Parameter]:
     """Those that others depend on first.
 
     Raises:
-        UserError: they depend on each other in a circle.
+        UserError: They depend on each other in a circle.
     """
     left, order = list(parameters), list[Parameter]()
     while left:
         open_keys = {parameter.key for parameter in left}
         ready = [parameter for parameter in left if not (parameter.when.keys() & open_keys)]
         if not ready:
-            raise UserError(f"search.space: {', '.join(sorted(open_keys))} depend on each other. Break the circle.")
+            problem = f"search.space: {', '.join(sorted(open_keys))} depend on each other in a circle."
+            raise UserError(problem, "Remove one of their `when` conditions.", field="search.space")
         order += ready
         left = [parameter for parameter in left if parameter not in ready]
     return order

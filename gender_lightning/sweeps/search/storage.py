@@ -18,7 +18,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from gender_lightning.errors import UserError
 
-# what a storage raises that cannot be reached; PostgreSQL may be restarted while a search runs
+# What a storage raises when it cannot be reached; PostgreSQL may be restarted while a search runs
 OUTAGES = (optuna.exceptions.StorageInternalError, OSError)
 _TRIES = 5
 _OUTAGE_SECONDS = 300.0
@@ -55,7 +55,7 @@ def open_storage(place: str) -> BaseStorage:
         place: A URL (`postgresql://...`, `sqlite:///...`), or the path of a journal.
 
     Raises:
-        UserError: it cannot be reached, or its driver is not installed.
+        UserError: It cannot be reached, or its driver is not installed.
     """
     if "://" not in place:
         path = str(Path(os.path.expanduser(place)).absolute())
@@ -63,8 +63,9 @@ def open_storage(place: str) -> BaseStorage:
             return JournalStorage(JournalFileBackend(path, lock_obj=_Lock(path)))
         except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
             raise UserError(
-                f"{path} is no journal of Optuna, or a damaged one ({type(error).__name__}). "
-                "Choose another with search.study=... or search.storage=..."
+                f"{path} is not a journal of Optuna, or is damaged ({type(error).__name__}).",
+                "Choose another with search.study=... or search.storage=...",
+                field="search.storage",
             ) from error
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -75,13 +76,15 @@ def open_storage(place: str) -> BaseStorage:
             return optuna.storages.get_storage(RDBStorage(place, engine_kwargs=arguments))
         except (ImportError, ArgumentError) as error:
             raise UserError(
-                f"search.storage: there is no driver for it ({error}). Install it, or name another in the URL, "
-                "as postgresql+psycopg://user@host/database does."
+                f"search.storage: its database driver is not installed ({error}).",
+                "Install it, or name another in the URL, as postgresql+psycopg://user@host/database does.",
+                field="search.storage",
             ) from None
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             if attempt == _TRIES:
                 reason = str(error).strip().splitlines()[0]
-                raise UserError(f"search.storage cannot be used ({reason}). Check the URL and the server.") from None
+                problem = f"search.storage cannot be used ({reason})."
+                raise UserError(problem, "Check the URL and the server.", field="search.storage") from None
             time.sleep(attempt / 2)  # another sweep may be making the tables
     raise AssertionError
 

@@ -29,21 +29,23 @@ def storage_place(settings: SearchConfig, directory: Path) -> str:
 
 
 def checked(settings: SearchConfig, space: Space) -> SearchConfig:
-    """The settings as far as the space decides them.
+    """Check the settings against the space, and limit the number of trials to the points of a grid.
 
     Raises:
-        UserError: the objective is not measured, or sampler and pruner cannot be had.
+        UserError: The objective is not measured, or the sampler or the pruner is not available.
     """
     names = [f"val/{name}" for name in training_metrics()]
     for name in settings.metrics:
         if name.startswith("val/") and name not in names:
-            raise UserError(f"search.metrics: {name} is not measured. There is: {', '.join(names)}.")
+            problem = f"search.metrics: {name} is not measured."
+            raise UserError(problem, f"Choose one of: {', '.join(names)}.", field="search.metrics")
     for point in settings.enqueue:
         space.known_good(point)
     building.check(settings.pruner, building.PRUNER)
     building.resolve(settings.sampler, building.SAMPLER)
     if settings.sampler["_target_"] == _CMAES and importlib.util.find_spec("cmaes") is None:
-        raise UserError("search/sampler=cmaes needs the package cmaes. Install it, or choose search/sampler=tpe.")
+        remedy = "Install it, or choose search/sampler=tpe."
+        raise UserError("search/sampler=cmaes needs the package cmaes.", remedy, field="search/sampler")
     if settings.sampler["_target_"] != _GRID:
         return settings
     points = math.prod(len(values) for values in space.grid().values())
@@ -56,7 +58,7 @@ def open_study(
     """Make the study and queue the known-good points, or find it again.
 
     Raises:
-        UserError: a study of that name searched something else, or the directory holds another sweep.
+        UserError: A study of that name searched something else, or the directory holds another sweep.
     """
     directions = [getattr(StudyDirection, f"{mode.upper()}IMIZE") for mode in settings.objectives.values()]
     searched = {"metrics": dict(settings.objectives), "space": space.describe(), "fixed": sorted(fixed)}
@@ -71,14 +73,17 @@ def open_study(
     ) as error:
         raise UserError(
             f"The record of the study {settings.study} in {storage_place(settings, directory)} is damaged "
-            f"({type(error).__name__}). Choose another with search.study=NAME."
+            f"({type(error).__name__}).",
+            "Choose another with search.study=NAME.",
+            field="search.study",
         ) from error
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=settings.study, storage=storage)
         _compare(study.user_attrs.get(SEARCHED, searched), searched, settings.study)
     else:
         if any((directory / "0").glob("run.json")):
-            raise UserError(f"{directory} holds another sweep. Choose another with search.study=... or name=...")
+            remedy = "Choose another with search.study=... or name=..."
+            raise UserError(f"{directory} holds another sweep.", remedy, field="search.study")
         for point in settings.enqueue:
             study.enqueue_trial(space.known_good(point), skip_if_exists=True)
         study.set_user_attr(SEARCHED, searched)
@@ -93,10 +98,12 @@ def _compare(before: dict[str, Any], now: dict[str, Any], name: str) -> None:
         if before[what] == now[what]:
             continue
         old, new = _listed(before[what]), _listed(now[what])
-        changes = [f"not {it}" for it in new if it not in old] + [f"but {it}" for it in old if it not in new]
+        changes = [f"not {entry}" for entry in new if entry not in old]
+        changes += [f"but {entry}" for entry in old if entry not in new]
         raise UserError(
-            f"The study {name} searched something else ({'; '.join(changes) or 'in another order'}). "
-            "Repeat the command as it was, or begin another study with search.study=NAME."
+            f"The study {name} searched something else ({'; '.join(changes) or 'in another order'}).",
+            "Repeat the command as it was, or start another study with search.study=NAME.",
+            field="search.study",
         )
 
 

@@ -18,7 +18,7 @@ from gender_lightning.job import TrialLink
 from gender_lightning.runs import Run
 from gender_lightning.sweeps.board import Board
 from gender_lightning.sweeps.grid_sweep import allocate
-from gender_lightning.sweeps.jobs import Job, JobResult, result_of, run_job
+from gender_lightning.sweeps.jobs import Job, JobResult, fork_servers, result_of, run_job
 from gender_lightning.sweeps.pool import work_off
 from gender_lightning.sweeps.processes import Children, Stopped
 from gender_lightning.sweeps.search.plan import Plan
@@ -31,21 +31,31 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
 
 
-def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
+def run_search(plan: Plan, slots: Sequence[Slot], *, fork: bool = False) -> tuple[int, Trials]:
     """Run trials until the study is full.
+
+    Args:
+        plan: The settings and the space of the search.
+        slots: One for each worker.
+        fork: Start the trials from a fork server, where there can be one.
 
     Returns:
         The exit code (0; 1 when it stopped early; 130 when it was interrupted), and the trials.
 
     Raises:
-        UserError: the directory, the storage or the study cannot be used, or the storage is gone for good.
+        UserError: The directory, the storage or the study cannot be used, or the storage stayed unreachable.
     """
     quiet()
     allocate(plan.directory, again=True)
+    with fork_servers(slots, [plan.devices], ["optuna"], wanted=fork) as servers:
+        return _run(plan, slots, Children(servers))
+
+
+def _run(plan: Plan, slots: Sequence[Slot], children: Children) -> tuple[int, Trials]:
     storage = open_storage(storage_place(plan.settings, plan.directory))
     study = open_study(plan.settings, storage, plan.space, plan.fixed, plan.directory)
     trials = Trials(study, storage, plan.settings)
-    search = _Search(plan, trials, slots)
+    search = _Search(plan, trials, slots, children)
     stop_beating = threading.Event()
     beating = threading.Thread(target=_beat, args=(trials, stop_beating, plan.settings.heartbeat_seconds), daemon=True)
     beating.start()
@@ -54,12 +64,13 @@ def run_search(plan: Plan, slots: Sequence[Slot]) -> tuple[int, Trials]:
             interrupted = work_off(slots, search.work, search.children, search.watch)
     except OUTAGES as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"The search cannot go on ({reason}). Mend that: the same command goes on with it.") from None
+        remedy = "Restore the storage and repeat the command: it continues this search."
+        raise UserError(f"The search cannot continue ({reason}).", remedy, field="search.storage") from None
     finally:
         stop_beating.set()
         beating.join()
     if interrupted:
-        console.print("The same command goes on with this search.")
+        console.print("The same command continues this search.")
         return 130, trials
     if search.reason:
         console.print(search.reason, markup=False)
@@ -75,10 +86,10 @@ def _beat(trials: Trials, stop: threading.Event, seconds: float) -> None:
 
 
 class _Search:
-    """What the slots do."""
+    """The state that all slots share, and the work of a slot."""
 
-    def __init__(self, plan: Plan, trials: Trials, slots: Sequence[Slot]) -> None:
-        self.plan, self.trials, self.children = plan, trials, Children()
+    def __init__(self, plan: Plan, trials: Trials, slots: Sequence[Slot], children: Children) -> None:
+        self.plan, self.trials, self.children = plan, trials, children
         self.board = Board(plan.settings.study, total=plan.settings.n_trials, workers=len(slots))
         self.reason, self.timed_out = "", False
         self._failures = 0
@@ -90,7 +101,10 @@ class _Search:
         """Take trials and run them, until there are enough."""
         while not self.children.stopping.is_set() and not self.reason:
             if time.monotonic() > self._until:
-                self.timed_out, self.reason = True, "search.max_time is over. The same command goes on."
+                self.timed_out, self.reason = (
+                    True,
+                    "search.max_time has passed. The same command continues this search.",
+                )
                 return
             trial = self._patiently(self.trials.claim)
             if trial is not None:
@@ -158,7 +172,8 @@ class _Search:
         if directory.exists() and not again:
             if RETRIES not in trial.user_attrs:
                 self.trials.tell(trial, None, TrialState.FAIL, "its directory holds another run")
-                raise UserError(f"{directory} holds another run. Choose another study with search.study=...")
+                remedy = "Choose another study with search.study=..."
+                raise UserError(f"{directory} holds another run.", remedy, field="search.study")
             shutil.rmtree(directory)  # it had not finished an epoch
         settings = self.plan.settings
         link = TrialLink(
@@ -173,7 +188,7 @@ class _Search:
         return Job(number, overrides, directory, devices=devices, resume=again, trial=link)
 
     def _earlier(self, job: Job) -> JobResult | None:
-        """What the run has come to already, where only the record of it was lost."""
+        """The result of a run that had ended already, where only the study's record of it was lost."""
         ended = job.resume and Run(job.directory).info().get("status") in ("done", "pruned")
         return result_of(job) if ended else None
 

@@ -95,9 +95,9 @@ class Trials:
         """End a trial and put it at the head of the queue: it goes on from its last.ckpt.
 
         Args:
-            number: Of the trial.
-            died: Whether it died, rather than being interrupted: then it must have got further, or it is not
-                tried more than `max_retries` times.
+            number: The number of the trial in the study.
+            died: Whether it died, rather than being interrupted. A trial that dies without having completed another
+                epoch is tried again `max_retries` times at most.
 
         Returns:
             Whether it is tried again.

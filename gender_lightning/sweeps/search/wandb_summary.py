@@ -20,14 +20,14 @@ WANDB_ID = "wandb_id"
 
 
 def log_search(config: WandbLogger, study: Study, directory: Path, group: str, summary: Mapping[str, Any]) -> None:
-    """Log the table of trials, the plots and the best of a search; the same run when the search goes on.
+    """Log the table of trials, the plots and the best trial; a search that continues logs to the same W&B run.
 
     Args:
-        config: Of the trials.
-        study: The search.
-        directory: Of the sweep, with its `trials.csv`.
-        group: Of the trials in W&B.
-        summary: Of the search, as in `summary.json`.
+        config: The logger section of the trials.
+        study: The record of the search.
+        directory: The directory of the sweep, which holds `trials.csv`.
+        group: The W&B group of the trials.
+        summary: The content of `summary.json`.
     """
     # here, since they import torch, which the sweep has done without so far
     from gender_lightning.training.logs.loggers import flatten, new_id

@@ -96,6 +96,20 @@ def test_known_good_points_are_filled_from_the_recipe() -> None:
         it.known_good({"optimizer.lr": 5.0})
 
 
+@pytest.mark.filterwarnings("error")
+def test_steps_are_optunas() -> None:
+    """It warns of a value between two steps, or beyond the last one by the error of a float."""
+    stepped = space({"model.dropout": "range(0.1,0.31,0.1)"})
+    (parameter,) = stepped.parameters
+    assert parameter.values() == [0.1, 0.2, 0.3] and 0.1 + 2 * 0.1 > 0.3
+    assert [parameter.contains(value) for value in (0.1, 0.2, 0.25, 0.3, 0.30000000000000004)] == [1, 1, 0, 1, 0]
+    assert stepped.known_good({}) == {}  # the recipe's 0.0 is none of them
+    with pytest.raises(UserError, match=r"model.dropout=0.25 lies outside"):
+        stepped.known_good({"model.dropout": 0.25})
+    study = optuna.create_study(sampler=optuna.samplers.GridSampler(stepped.grid()))
+    assert {stepped.suggest(study.ask())["model.dropout"] for _ in range(3)} <= {0.1, 0.2, 0.3}
+
+
 def test_corners_hold_every_end() -> None:
     points = list(space(CONDITIONAL).corners())
     rates = {point.get("optimizer.lr (optimizer=sgd)") for point in points}
@@ -113,8 +127,8 @@ def test_a_grid_has_ends() -> None:
     [
         ({}, "nothing to search"),
         ({"a": "0.5"}, "needs several values"),
-        ({"a": "interval(1"}, "none of Hydra's ranges"),
-        ({"a": "interval(2,1)"}, "no range to search"),
+        ({"a": "interval(1"}, "not a range in Hydra's syntax"),
+        ({"a": "interval(2,1)"}, "cannot be searched"),
         (
             {"a": Alternative(values="1,2", when={"b": 1}), "b": Alternative(values="1,2", when={"a": 1})},
             "depend on each other",

@@ -31,7 +31,7 @@ def test_half_a_line_of_a_killed_writer_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="search.storage: there is no driver"):
+    with pytest.raises(UserError, match="search.storage: its database driver is not installed"):
         open_storage("nosuchbase://localhost/x")
     with pytest.raises(UserError, match="search.storage cannot be used"):
         open_storage(f"sqlite:///{tmp_path / 'nowhere' / 'study.db'}")

@@ -1,0 +1,67 @@
+"""`benchmark`: a GPU in exclusive mode has room for one process, and a whole training is a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gender_lightning.benchmarks import whole_runs
+from gender_lightning.commands import benchmark
+from gender_lightning.hardware import Hardware
+
+
+def test_this_process_opens_the_gpu_after_the_last_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def opens(name: str) -> Any:
+        def stage(*arguments: Any) -> str:
+            opened.append(name)
+            return name
+
+        return stage
+
+    def train_ours(*arguments: Any) -> Any:
+        assert opened == ["startup"]  # which is a training too
+        return SimpleNamespace(images_per_second=1.0, seconds_beside=1.0)
+
+    class Pool:
+        """What it is given happens in another process, which has ended before the next training."""
+
+        def __init__(self, workers: int, context: Any) -> None:
+            assert context.get_start_method() == "spawn"  # a forked process would have what this one has opened
+
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            return
+
+        def submit(self, *work: Any) -> Any:
+            return SimpleNamespace(result=lambda: 100.0)
+
+    monkeypatch.setattr(benchmark, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(benchmark, "_startup", opens("startup"))
+    monkeypatch.setattr(benchmark, "_input", opens("input"))
+    monkeypatch.setattr(benchmark, "_network", opens("network"))
+    monkeypatch.setattr(whole_runs, "train_ours", train_ours)
+    stages = ("startup", "augmentation", "step", "train")
+    data = SimpleNamespace(image_size=32, batch_size=8)
+    settings = SimpleNamespace(
+        stages=stages, train_repeats=2, train_seconds=0.1, common=False, data=data, optimizer=None
+    )
+    bench: Any = benchmark.Bench(
+        settings,  # type: ignore[arg-type]
+        Hardware("gpu", 1, "32-true", compile=False, channels_last=False),
+        SimpleNamespace(dataset=range(100)),  # type: ignore[arg-type]
+        SimpleNamespace(to=opens("augmentation")),  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        (),
+        tmp_path,
+    )
+    models: Any = {name: SimpleNamespace(name=name) for name in ("a", "b")}
+    found: list[Any] = list(benchmark.measure(bench, models))
+    assert opened == ["startup", "augmentation", "input", "network", "network"]
+    assert [getattr(it, "stage", it) for it in found] == ["startup", "input", "network", "train", "network", "train"]
