@@ -45,9 +45,7 @@ def test_a_gpu_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("step", ["init", "synchronize"])
 @pytest.mark.parametrize("accelerator", ["auto", "gpu"])
-def test_a_gpu_that_torch_lists_and_cannot_use(
-    monkeypatch: pytest.MonkeyPatch, accelerator: str, step: str
-) -> None:
+def test_a_gpu_that_torch_lists_and_cannot_use(monkeypatch: pytest.MonkeyPatch, accelerator: str, step: str) -> None:
     reason = "The NVIDIA driver on your system is too old (found version 11040).\nPlease update."
     stub_gpu(monkeypatch, is_available=False, **{step: RuntimeError(reason)})
     with pytest.raises(UserError, match=r"too old \(found version 11040\)\. Update the NVIDIA driver") as caught:
