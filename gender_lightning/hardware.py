@@ -67,11 +67,11 @@ def resolve_hardware(
     """Replace every `auto` by what the device gains from.
 
     Args:
-        accelerator: As configured.
-        devices: As configured.
-        precision: As configured.
-        compile: As configured.
-        channels_last: As configured.
+        accelerator: The configured value.
+        devices: The configured value.
+        precision: The configured value.
+        compile: The configured value.
+        channels_last: The configured value.
         steps: Optimizer steps of the training, as far as they are known; None where they are not. `compile=auto`
             compiles for long trainings only.
 
@@ -121,7 +121,11 @@ def _accelerator(wanted: str) -> Accelerator:
         return "gpu" if has["gpu"] else "mps" if has["mps"] else "cpu"
     if not has[wanted]:
         there = " or ".join(f"trainer={name}" for name, present in has.items() if present)
-        raise UserError(f"trainer.accelerator={wanted}: this machine has none that torch can use. Use {there}.")
+        raise UserError(
+            f"trainer.accelerator={wanted}: this machine has none that torch can use.",
+            f"Use {there}.",
+            field="trainer.accelerator",
+        )
     return wanted  # type: ignore[return-value]
 
 
@@ -223,7 +227,9 @@ def _devices(kind: Accelerator, wanted: int | str) -> int:
     if count > there:
         what = {"cpu": "CPU core", "gpu": "GPU", "mps": "device"}[kind] + ("s" if there > 1 else "")
         raise UserError(
-            f"trainer.devices={count}: this machine has {there} {what}. Use trainer.devices={there} or fewer."
+            f"trainer.devices={count}: this machine has {there} {what}.",
+            f"Use trainer.devices={there} or fewer.",
+            field="trainer.devices",
         )
     return count
 
@@ -236,9 +242,17 @@ def _precision(kind: Accelerator, wanted: str) -> Precision:
             return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         return "bf16-mixed" if kind == "cpu" and _cpu_computes_bfloat16() else "32-true"
     if wanted == "16-mixed" and kind == "cpu":
-        raise UserError("trainer.precision=16-mixed needs a GPU. Use trainer.precision=bf16-mixed or 32-true on a CPU.")
+        raise UserError(
+            "trainer.precision=16-mixed needs a GPU.",
+            "Use trainer.precision=bf16-mixed or 32-true on a CPU.",
+            field="trainer.precision",
+        )
     if wanted != "32-true" and kind == "mps":
-        raise UserError(f"trainer.precision={wanted} is not supported on Apple's GPUs. Use trainer.precision=32-true.")
+        raise UserError(
+            f"trainer.precision={wanted} is not supported on Apple's GPUs.",
+            "Use trainer.precision=32-true.",
+            field="trainer.precision",
+        )
     return wanted  # type: ignore[return-value]
 
 

@@ -52,7 +52,7 @@ class FaceDataModule(pl.LightningDataModule):
 
     Args:
         config: The ``data`` section.
-        seed: Of the order of the training batches.
+        seed: Decides the order of the training batches.
         finder: Finds the faces in the pictures; None: pictures are used as they are.
         device_type: Torch's name of the device that batches go to where there is no trainer: cpu, cuda or mps.
         makes_cache: Whether ``data.cache`` may be written; otherwise one that is there is used.

@@ -43,7 +43,7 @@ class FaceDataset(Dataset[Batch]):
     Args:
         index: The rows.
         store: Their files.
-        framing: Of the pictures.
+        framing: How a picture is cropped and resized.
         cut: Takes a picture and its id, and returns the part of it that is framed; None: the picture itself.
         cache: Where the same pictures are decoded already, if they are.
     """

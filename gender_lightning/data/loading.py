@@ -48,13 +48,13 @@ def choose_loading(
     """Replace every `auto`.
 
     Args:
-        workers: As configured.
-        prefetch: As configured.
-        pin_memory: As configured.
-        persistent_workers: As configured.
-        cores: Of this rank.
+        workers: The configured value.
+        prefetch: The configured value.
+        pin_memory: The configured value.
+        persistent_workers: The configured value.
+        cores: Those that this rank may use.
         device_type: Torch's name of the device that the batches go to.
-        batch_bytes: Of one batch of uint8 images.
+        batch_bytes: Size of one batch of uint8 images.
         memory: Bytes that waiting batches of this rank may take; None where it is unknown.
         decodes: Whether a batch has to be decoded; otherwise it is copied out of memory.
     """
@@ -90,7 +90,7 @@ def automatic_workers(cores: int, device_type: str) -> int:
     process is enough, and none where there is only one core; a GPU takes all that it gets.
 
     Args:
-        cores: Of this rank.
+        cores: Those that this rank may use.
         device_type: Torch's name of the device that the batches go to: cpu, cuda or mps.
     """
     if device_type == "cpu":

@@ -106,7 +106,7 @@ def open_cache(
         directory: Of all caches; made where it is not there.
         index: The rows of the split.
         store: Their files.
-        framing: Of the pictures.
+        framing: How a picture is cropped and resized.
         read: Decodes these rows: shape (B, 3, S, S), uint8.
         workers: Threads that decode.
         progress: Called with (images decoded, of all).
