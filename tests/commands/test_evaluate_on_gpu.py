@@ -37,7 +37,7 @@ def test_several_pinned_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     data = SyntheticData.model_validate({
         "name": "synthetic", "root": str(tmp_path / "faces"), "image_size": 16, "batch_size": 2, **loading,
         "crop": "square", "zoom": 1.0, "interpolation": "bilinear", "fraction": 1.0, "limit": None, "seed": 0,
-        "sizes": {"train": 2, "valid": 0, "test": 12},
+        "sizes": {"train": 0, "valid": 0, "test": 12},
     })  # fmt: skip
     config = EvaluateConfig.model_construct(
         checkpoint=str(tmp_path / "best.ckpt"), output=str(tmp_path / "out"), split="test", data=data
