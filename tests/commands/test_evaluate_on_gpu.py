@@ -13,6 +13,7 @@ from gender_lightning.commands import evaluate
 from gender_lightning.config import EvaluateConfig
 from gender_lightning.config.data import SyntheticData
 from gender_lightning.data import datamodule
+from gender_lightning.data.framing import Framing
 from gender_lightning.hardware import Hardware
 
 GPU = Hardware(accelerator="gpu", devices=1, precision="bf16-mixed", compile=False, channels_last=True)
@@ -21,7 +22,7 @@ GPU = Hardware(accelerator="gpu", devices=1, precision="bf16-mixed", compile=Fal
 class StubNetwork:
     """Goes wherever it is told to."""
 
-    spec = SimpleNamespace(image_size=16, crop="square", zoom=1.0, interpolation="bilinear")
+    spec = SimpleNamespace(framing=Framing(16))
 
     def to(self, *arguments: Any, **options: Any) -> StubNetwork:
         return self
@@ -31,6 +32,9 @@ def test_several_pinned_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setattr(evaluate, "load_network", lambda path: StubNetwork())
     monkeypatch.setattr(evaluate, "_hardware", lambda config, run: GPU)
+    monkeypatch.setattr(evaluate, "finder_of", lambda spec, faces: None)
+    monkeypatch.setattr(evaluate, "faces_of", lambda faces, data, run: "none")
+    monkeypatch.setattr(evaluate, "_framed_as", lambda data, spec: data)
     monkeypatch.setattr(datamodule, "available_cores", lambda: 8)
     monkeypatch.setattr(datamodule, "memory_for_batches", lambda ranks: None)
     loading = dict.fromkeys(("eval_batch_size", "workers", "prefetch", "pin_memory", "persistent_workers"), "auto")
