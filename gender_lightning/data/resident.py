@@ -37,6 +37,7 @@ class ResidentLoader:
     ) -> None:
         assert isinstance(loader.dataset, FaceDataset) and loader.batch_size is not None
         self.dataset, self.sampler, self.batch_size = loader.dataset, loader.sampler, loader.batch_size
+        self.batch_sampler = loader.batch_sampler  # Lightning looks into it for a shuffling sampler
         self._loader: DataLoader[Batch] | None = loader
         self._batches = len(loader)
         self._device, self._rank, self._ranks = device, rank, ranks if training else 1
