@@ -59,6 +59,7 @@ def test_every_epoch_is_the_loaders(
     assert resident.is_complete
     valid = ours.val_dataloader()
     assert isinstance(valid, ResidentLoader)
+    assert valid.batch_sampler.sampler is valid.sampler, "Lightning asks whether it shuffles"  # type: ignore[attr-defined]
     for _ in range(3):
         assert_equal([list(valid)], [list(theirs.val_dataloader())])  # type: ignore[arg-type]
     assert valid.is_complete
