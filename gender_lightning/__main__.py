@@ -68,6 +68,8 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         return
     actions = COMMANDS[verb].actions
     action = None
+    if " ".join(rest[:2]) in actions:  # an action of two words
+        rest = [" ".join(rest[:2]), *rest[2:]]
     if actions:
         if not rest or rest[0] not in actions:
             said = f"{rest[0]!r} is none of its actions." if rest else "an action is missing."

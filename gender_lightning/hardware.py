@@ -1,11 +1,17 @@
-"""What this machine has, what `auto` means on it, and what does not fit it. Torch is imported where it is asked."""
+"""What this machine has, what `auto` means on it, and what does not fit it. Torch is imported where it is needed."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
+import shutil
+import sysconfig
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gender_lightning.control_groups import cpu_quota
 from gender_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,6 +19,8 @@ if TYPE_CHECKING:
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 MIG = "MIG-"  # the beginning of the name of a part of a GPU (multi-instance GPU)
+# Compilation takes 30 to 90 s and saves some 10 to 30 ms a step: below this many steps it does not pay.
+FEWEST_STEPS_TO_COMPILE = 2000
 
 Accelerator = Literal["cpu", "gpu", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -55,19 +63,29 @@ def resolve_hardware(
     precision: str = "auto",
     compile: bool | str = "auto",
     channels_last: bool | str = "auto",
+    steps: int | None = None,
 ) -> Hardware:
     """Replace every `auto` by what the device gains from.
 
+    Args:
+        accelerator: The configured value.
+        devices: The configured value.
+        precision: The configured value.
+        compile: The configured value.
+        channels_last: The configured value.
+        steps: Optimizer steps of the training, as far as they are known; None where they are not. `compile=auto`
+            compiles for long trainings only.
+
     Raises:
-        UserError: the machine lacks the accelerator, has fewer devices, or the device cannot compute that precision.
+        UserError: The machine lacks the accelerator or cannot use it, has fewer devices, cannot compile, or the
+            device cannot compute in that precision.
     """
     kind = _accelerator(accelerator)
     return Hardware(
         accelerator=kind,
         devices=_devices(kind, devices),
         precision=_precision(kind, precision),
-        # Measured on two EPYC cores: 75 s of compilation and no gain. On a GPU it fuses norm and activation.
-        compile=kind == "gpu" if compile == "auto" else bool(compile),
+        compile=_compile(kind, compile, steps),
         channels_last=kind != "mps" if channels_last == "auto" else bool(channels_last),
     )
 
@@ -80,8 +98,9 @@ def usable_cores() -> list[int]:
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(usable_cores())
+    """How many cores this process may keep busy: those of its affinity mask, at most its control group's quota."""
+    cores, quota = len(usable_cores()), cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
 
 
 def visible_gpus() -> list[str]:
@@ -101,13 +120,107 @@ def visible_gpus() -> list[str]:
 def _accelerator(wanted: str) -> Accelerator:
     import torch
 
+    if wanted in ("auto", "gpu"):
+        _check_gpu()
     has = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         return "gpu" if has["gpu"] else "mps" if has["mps"] else "cpu"
     if not has[wanted]:
         there = " or ".join(f"trainer={name}" for name, present in has.items() if present)
-        raise UserError(f"trainer.accelerator={wanted}: this machine has none that torch can use. Use {there}.")
+        raise UserError(
+            f"trainer.accelerator={wanted}: this machine has none that torch can use.",
+            f"Use {there}.",
+            field="trainer.accelerator",
+        )
     return wanted  # type: ignore[return-value]
+
+
+def _check_gpu() -> None:
+    """Refuse a GPU that the driver lists and torch cannot use: a training would end at its first kernel, or on the CPU.
+
+    Raises:
+        UserError: It cannot be used; says why.
+    """
+    import torch
+
+    there = torch.cuda.device_count()  # counted by the driver's management library: works where CUDA does not
+    if there == 0:
+        return
+    device = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0) % there
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize(device)  # exclusive mode lets one process only make a context
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "CUDA does not start"
+        raise UserError(
+            f"This machine has a GPU, but torch {torch.__version__} cannot use it: {reason}.",
+            f"Update the NVIDIA driver or install a torch built for it (this one is for CUDA {torch.version.cuda}), "
+            "see with nvidia-smi whether another process holds the GPU, or compute on the CPU: accelerator=cpu "
+            "(train: trainer=cpu).",
+            field="accelerator",
+        ) from error
+    capability, built_for = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
+    if not runs_on(capability, built_for):
+        raise UserError(
+            f"This torch has no kernels for the GPU {torch.cuda.get_device_name(device)}: its compute capability is "
+            f"{capability[0]}.{capability[1]}, and torch {torch.__version__} is built for {', '.join(built_for)}.",
+            "Install a torch built for it (for older GPUs one with an older CUDA), choose another GPU with "
+            f"{VISIBLE}, or compute on the CPU: accelerator=cpu (train: trainer=cpu).",
+            field="accelerator",
+        )
+
+
+def runs_on(capability: tuple[int, int], built_for: list[str]) -> bool:
+    """Whether kernels built for these architectures run on a GPU.
+
+    Binary code (`sm_80`) runs on the same major version from its minor version on, `sm_90a` on 9.0 alone and
+    `sm_100f` within its family; PTX (`compute_90`) is compiled for any later GPU. Source: CUDA C++ Programming Guide,
+    "Application Compatibility".
+
+    Args:
+        capability: Major and minor version of the GPU.
+        built_for: As `torch.cuda.get_arch_list()` says; an empty list, or ROCm's names, forbid nothing.
+    """
+    found = [match for name in built_for if (match := re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", name))]
+    if not found:
+        return True
+    for kind, major, minor, special in (match.groups() for match in found):
+        version = (int(major), int(minor))
+        if special == "a":
+            fits = version == capability
+        elif kind == "compute" and not special:
+            fits = version <= capability
+        else:
+            fits = version[0] == capability[0] and version <= capability
+        if fits:
+            return True
+    return False
+
+
+def _compile(kind: Accelerator, wanted: bool | str, steps: int | None) -> bool:
+    """On a GPU compilation fuses norms and activations; on two EPYC cores it took 75 s and gained nothing."""
+    if wanted != "auto":
+        if wanted and kind == "gpu" and (lacking := what_compilation_lacks()):
+            raise UserError(
+                f"trainer.compile=true needs {lacking}, which this machine does not have.",
+                "Install it, or train with trainer.compile=false.",
+                field="trainer.compile",
+            )
+        return bool(wanted)
+    long_enough = steps is None or steps >= FEWEST_STEPS_TO_COMPILE
+    return kind == "gpu" and long_enough and what_compilation_lacks() is None
+
+
+def what_compilation_lacks() -> str | None:
+    """What `torch.compile` needs for a GPU and does not find here: Triton builds a launcher in C as it goes."""
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton"
+    named = os.environ.get("CC")
+    if not any(shutil.which(compiler) for compiler in ([named] if named else ["gcc", "clang"])):
+        return f"the C compiler {named} that CC names" if named else "a C compiler (gcc or clang)"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return "Python's headers (Python.h: the package python3-dev or python3-devel)"
+    return None
 
 
 def _devices(kind: Accelerator, wanted: int | str) -> int:
@@ -120,7 +233,9 @@ def _devices(kind: Accelerator, wanted: int | str) -> int:
     if count > there:
         what = {"cpu": "CPU core", "gpu": "GPU", "mps": "device"}[kind] + ("s" if there > 1 else "")
         raise UserError(
-            f"trainer.devices={count}: this machine has {there} {what}. Use trainer.devices={there} or fewer."
+            f"trainer.devices={count}: this machine has {there} {what}.",
+            f"Use trainer.devices={there} or fewer.",
+            field="trainer.devices",
         )
     return count
 
@@ -133,9 +248,17 @@ def _precision(kind: Accelerator, wanted: str) -> Precision:
             return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         return "bf16-mixed" if kind == "cpu" and _cpu_computes_bfloat16() else "32-true"
     if wanted == "16-mixed" and kind == "cpu":
-        raise UserError("trainer.precision=16-mixed needs a GPU. Use trainer.precision=bf16-mixed or 32-true on a CPU.")
+        raise UserError(
+            "trainer.precision=16-mixed needs a GPU.",
+            "Use trainer.precision=bf16-mixed or 32-true on a CPU.",
+            field="trainer.precision",
+        )
     if wanted != "32-true" and kind == "mps":
-        raise UserError(f"trainer.precision={wanted} is not supported on Apple's GPUs. Use trainer.precision=32-true.")
+        raise UserError(
+            f"trainer.precision={wanted} is not supported on Apple's GPUs.",
+            "Use trainer.precision=32-true.",
+            field="trainer.precision",
+        )
     return wanted  # type: ignore[return-value]
 
 

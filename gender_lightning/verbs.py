@@ -174,6 +174,7 @@ _COMMANDS = (
             "prepare": "what is there, what is missing, where to get it; compares MD5 sums",
             "verify": "decodes every image and lists the unreadable ones",
             "summary": "counts per split and class, identities, sizes, a contact sheet",
+            "cache clear": "remove the decoded pictures that data.cache=DIR has kept",
         },
     ),
 )

@@ -87,10 +87,10 @@ def main(values: dict[str, Any]) -> None:
 
 def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tuple[str, ...], output: Path) -> None:
     """Measure every stage, print and draw the result, write `benchmark.json`."""
-    data = FaceDataModule(config.data)
+    chosen = hardware_of(config.trainer)
+    data = FaceDataModule(config.data, device_type=chosen.device_type)
     data.prepare_data()
     data.setup()
-    chosen = hardware_of(config.trainer)
     if chosen.device_type == "cpu":
         keep_freed_memory()  # as `train` does; the common way's stages in this process gain from it too
     augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
@@ -101,8 +101,7 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     images = len(data.index("train"))
     training, epochs = kept_while_training(measurements), kept_by_training(measurements, images)
     wanted = config.data.workers
-    accelerated = chosen.device_type != "cpu"
-    workers = automatic_workers(available_cores(), accelerated=accelerated) if wanted == "auto" else wanted
+    workers = automatic_workers(available_cores(), chosen.device_type) if wanted == "auto" else wanted
     said = sentences(training, epochs, images, advice(measurements, workers=workers, cores=available_cores()))
     output.mkdir(parents=True)
     content = {

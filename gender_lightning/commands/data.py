@@ -1,4 +1,4 @@
-"""`gender-lightning data prepare | verify | summary`: get, check and look at a data set."""
+"""`gender-lightning data prepare | verify | summary | cache clear`: get, check and look at a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
-from gender_lightning.data import catalogue, inspection
+from gender_lightning.data import catalogue, inspection, pixel_cache
 from gender_lightning.data.framing import Framing
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.selection import check_identities_disjoint
@@ -31,16 +31,25 @@ def main(values: dict[str, Any], action: str) -> None:
 
 
 def data(action: str, config: DataCommandConfig) -> None:
-    """Carry out ``prepare``, ``verify`` or ``summary``.
+    """Carry out ``prepare``, ``verify``, ``summary`` or ``cache clear``.
 
     Raises:
         UserError: The data are missing or malformed, a download failed, or images do not decode.
     """
-    actions = {"prepare": _prepare, "verify": _verify, "summary": _summary}
+    actions = {"prepare": _prepare, "verify": _verify, "summary": _summary, "cache clear": _clear_cache}
     if action not in actions:
         raise UserError(f"There is no `data {action}`. Use one of: {', '.join(actions)}.")
-    make_data(config.data)
+    if action != "cache clear":
+        make_data(config.data)
     actions[action](config)
+
+
+def _clear_cache(config: DataCommandConfig) -> None:
+    if config.data.cache is None:
+        raise UserError("It is not said which cache to clear.", "Name its folder: data.cache=DIR.", field="data.cache")
+    folder = Path(os.path.expanduser(config.data.cache))
+    files, size = pixel_cache.clear(folder)
+    console.print(f"{files:,} files of decoded pictures ({size / 1e6:,.0f} MB) removed from {escape(str(folder))}.")
 
 
 def _prepare(config: DataCommandConfig) -> None:

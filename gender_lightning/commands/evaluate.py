@@ -81,8 +81,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     with counting_bar("evaluating", steps) as advance:
         table = predict(setting, advance)
         disturbed = disturb(
-            setting.network, dataset, setting.hardware, mode=config.corruptions, reference=reference,
-            batch_size=setting.data.evaluation_batch_size, seed=config.seed, advance=advance,
+            setting.network, setting.data, config.split, setting.hardware, mode=config.corruptions,
+            reference=reference, seed=config.seed, advance=advance,
         )  # fmt: skip
         looks = look(setting.network, dataset, table, advance) if config.images else None
         evaluation = measure(setting, table)
@@ -103,12 +103,15 @@ def prepare(config: EvaluateConfig) -> Setting:
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)
+    hardware = _hardware(config, run)
     finder = finder_of(network.spec, faces_of(config.faces, config.data, run))
-    data = FaceDataModule(_framed_as(config.data, network.spec), finder=finder)
+    # makes_cache: the run may be of somebody else, so that what it says is not written to
+    data = FaceDataModule(
+        _framed_as(config.data, network.spec), finder=finder, device_type=hardware.device_type, makes_cache=False
+    )
     _refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
-    hardware = _hardware(config, run)
     # here, not under inference mode: weights that are converted there have no gradients, which heat maps need
     network = network.to(hardware.device_type).to(memory_format=hardware.memory_format)
     return Setting(config, run, output, network, data, hardware)

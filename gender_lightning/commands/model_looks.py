@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gender_lightning.data.dataset import Batch, FaceDataset
+from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.diagnostics.corruption_results import (
     FILE,
     check_comparable,
@@ -79,12 +79,12 @@ def passes(mode: Mode, images: int) -> int:
 
 def disturb(
     network: Network,
-    dataset: FaceDataset,
+    data: FaceDataModule,
+    split: str,
     hardware: Hardware,
     *,
     mode: Mode,
     reference: pd.DataFrame | None,
-    batch_size: int,
     seed: int,
     advance: Callable[[int], object],
 ) -> Disturbed | None:
@@ -95,15 +95,8 @@ def disturb(
     """
     if mode == "none":
         return None
-    rows = chosen_rows(mode, len(dataset))
-
-    def batches() -> Iterator[Batch]:
-        for start in range(0, len(rows), batch_size):
-            yield dataset.__getitems__(rows[start : start + batch_size].tolist())
-
-    table = corruption_table(
-        network, batches(), hardware, mode=mode, framing=dataset.framing, seed=seed, advance=advance
-    )
+    batches = data.loader(split, rows=chosen_rows(mode, len(data.dataset(split))))
+    table = corruption_table(network, batches, hardware, mode=mode, framing=data.framing, seed=seed, advance=advance)
     if reference is not None:
         check_comparable(table, reference)
     return Disturbed(table, reference)

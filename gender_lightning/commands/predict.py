@@ -204,7 +204,7 @@ def _workers(config: PredictConfig, source: Source, hardware: Hardware) -> int:
     if source.is_endless:
         return 0  # a frame that waits in a queue is an old one
     if config.faces == "none":
-        return automatic_workers(available_cores(), accelerated=hardware.device_type != "cpu")
+        return automatic_workers(available_cores(), hardware.device_type)
     return min(available_cores(), MOST_WORKERS)  # finding faces takes longer than the network
 
 

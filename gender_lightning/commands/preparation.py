@@ -31,7 +31,7 @@ from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
-from gender_lightning.training.trainer import hardware_of
+from gender_lightning.training.trainer import hardware_of, planned_steps
 
 _PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: it says where to write
 log = logging.getLogger(__name__)
@@ -104,13 +104,16 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     transforms = [building.build(section, building.AUGMENTATION, allowed=config.packages) for section in extra]
     _check_optimizer(config)
     finder = None if config.faces == "none" else Located(Cropper(Framing.of(config.data), config.faces))
-    data = FaceDataModule(config.data, seed=config.seed, finder=finder)
+    data = FaceDataModule(config.data, seed=config.seed, finder=finder, makes_cache=_may_make_cache(config))
     if skipped is not None:
         data.skip_as_before(skipped)
     if is_first_process():
         data.prepare_data()
     data.setup()
     _check_fit(config, data)
+    # once more, now that the length of the training is known, which decides whether compilation pays
+    steps = planned_steps(config.trainer, len(data.index("train")), config.data.batch_size, hardware.devices)
+    hardware = hardware_of(config.trainer, steps)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     model = GenderClassifier(
         config.model,
@@ -191,6 +194,8 @@ def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[T
         values: What config.yaml holds.
     """
     data: dict[str, Any] = {"root": _absolute(config.data.root)}
+    if config.data.cache is not None:
+        data["cache"] = _absolute(config.data.cache)
     pretrained = config.model.pretrained
     model: dict[str, Any] = {"pretrained": _absolute(pretrained) if isinstance(pretrained, str) else pretrained}
     config = config.model_copy(
@@ -222,6 +227,11 @@ def _refuse_other_places(config: TrainConfig, run: Run) -> None:
                     problems.append(f"{field}={value}: a resumed run writes into its own directory. Type it again.")
     if problems:
         raise UserErrors(problems)
+
+
+def _may_make_cache(config: TrainConfig) -> bool:
+    """Whether this command line names `data.cache`: a resumed run, which may be of somebody else, only reads it."""
+    return config.resume is None or any(text.startswith("data.cache=") for text in _typed_overrides())
 
 
 def _record_skipped(run: Run, parts: Parts) -> None:

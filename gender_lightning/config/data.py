@@ -54,6 +54,13 @@ class _Data(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         description="seed of the subset, of a random split and of drawn faces"
     )
+    resident: bool | Auto = Field(
+        default="auto",
+        description="keep the pictures in the device's memory after the first epoch; auto: on a GPU with room for them",
+    )
+    cache: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="folder for decoded pictures, which all later runs share"
+    )
     on_error: Literal["raise", "skip"] = Field(
         default="raise",
         description="images that do not decode: raise stops, skip leaves them out and lists them in skipped.csv",

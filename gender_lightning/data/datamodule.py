@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,12 +17,15 @@ from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_
 from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
+from gender_lightning.data.pixel_cache import open_cache
 from gender_lightning.data.reading import make_data, open_data
+from gender_lightning.data.resident import ResidentLoader, bytes_of, stays
 from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler
 from gender_lightning.data.selection import check_classes, class_counts
 from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
+from gender_lightning.progress import progress_bar
 
 if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig
@@ -48,20 +52,32 @@ class FaceDataModule(pl.LightningDataModule):
 
     Args:
         config: The ``data`` section.
-        seed: Of the order of the training batches.
+        seed: Decides the order of the training batches.
         finder: Finds the faces in the pictures; None: pictures are used as they are.
+        device_type: Torch's name of the device that batches go to where there is no trainer: cpu, cuda or mps.
+        makes_cache: Whether ``data.cache`` may be written; otherwise one that is there is used.
     """
 
-    def __init__(self, config: DataConfig, *, seed: int = 1, finder: Finder | None = None) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        *,
+        seed: int = 1,
+        finder: Finder | None = None,
+        device_type: str = "cpu",
+        makes_cache: bool = True,
+    ) -> None:
         super().__init__()
         self._finder = finder
         self.config = config
         self.seed = seed
+        self.device_type = device_type
+        self.makes_cache = makes_cache
         self.framing = Framing.of(config)
         self.skipped: list[Skipped] = []
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
-        self._loaders: dict[str, DataLoader[Batch]] = {}
+        self._stays: bool | None = None
         self._place = (0, 0)  # epoch, and batches of it that are done, from which a training goes on
 
     def prepare_data(self) -> None:
@@ -102,6 +118,8 @@ class FaceDataModule(pl.LightningDataModule):
             if len(part):
                 check_classes(part, split)
             self._datasets[split] = FaceDataset(part, store, self.framing, self._finder)
+        for split in ("train", "valid") if only is None else ():  # the others once they are asked for
+            self._use_cache(self._datasets[split])
 
     def state_dict(self) -> dict[str, Any]:
         """Where in the order the training is; on every rank the same."""
@@ -136,11 +154,12 @@ class FaceDataModule(pl.LightningDataModule):
         """(female, male) images of a split."""
         return class_counts(self.index(split), split)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Batch] | ResidentLoader:
         """Batches in an order that is a function of (seed, epoch)."""
-        return self.loader("train", training=True)
+        loader = self.loader("train", training=True)
+        return self._resident(loader, training=True) if self._is_resident() else loader
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+    def val_dataloader(self) -> DataLoader[Batch] | ResidentLoader | list[DataLoader[Batch]]:
         """Each image of valid once; no loader at all where there is no such split.
 
         Workers that stay are started here, before the training: one that is forked later shares gigabytes of
@@ -152,7 +171,7 @@ class FaceDataModule(pl.LightningDataModule):
         loader = self.loader("valid")
         if loader.persistent_workers:
             iter(loader)
-        return loader
+        return self._resident(loader, training=False) if self._is_resident() else loader
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Each image of test once."""
@@ -162,13 +181,14 @@ class FaceDataModule(pl.LightningDataModule):
         """Each image of test once."""
         return self.loader("test")
 
-    def loader(self, split: str, *, training: bool = False) -> DataLoader[Batch]:
+    def loader(self, split: str, *, training: bool = False, rows: NDArray[np.int64] | None = None) -> DataLoader[Batch]:
         """Batches of a split.
 
         Args:
             split: ``train``, ``valid`` or ``test``.
             training: Shuffled training batches; otherwise each image once and in order (under DDP, repeats
                 fill up the last ranks).
+            rows: Int64, shape (M,): these rows alone, in this order, on every rank.
 
         Raises:
             UserError: The split has no images.
@@ -176,20 +196,21 @@ class FaceDataModule(pl.LightningDataModule):
         dataset = self.dataset(split)
         if not len(dataset):
             raise UserError(
-                f"The {split} split has no images. Check data.root and data.sizes, or choose another split."
+                f"The {split} split has no images.", "Check data.root and data.sizes, or choose another split."
             )
+        self._use_cache(dataset)
         rank, ranks = self._ranks()
-        batch_size = self.config.batch_size
-        sampler: Sampler[int]
+        batch_size = self.config.batch_size if training else self.evaluation_batch_size
+        sampler: Sampler[int] | list[int]
         if training:
             epoch, done = self._place
             sampler = TrainingSampler(
                 len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, done=done
             )
         else:
-            batch_size = self.evaluation_batch_size
-            sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks)
-        loading = self.loading(batch_size, worth_a_process=len(dataset) > batch_size)
+            sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks) if rows is None else rows.tolist()
+        images = len(dataset) if rows is None else len(rows)
+        loading = self.loading(batch_size, worth_a_process=images > batch_size, decodes=dataset.cache is None)
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -202,7 +223,7 @@ class FaceDataModule(pl.LightningDataModule):
             worker_init_fn=start_worker if loading.workers else None,
         )
 
-    def loading(self, batch_size: int, *, worth_a_process: bool = True) -> Loading:
+    def loading(self, batch_size: int, *, worth_a_process: bool = True, decodes: bool = True) -> Loading:
         """How batches of this size are loaded on this rank; one alone is not worth the start of a process."""
         _, ranks = self._ranks()
         local_ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or ranks // self._nodes)
@@ -215,7 +236,38 @@ class FaceDataModule(pl.LightningDataModule):
             device_type=self._device.type,
             batch_bytes=batch_size * 3 * self.framing.image_size**2,
             memory=memory_for_batches(local_ranks),
+            decodes=decodes,
         )
+
+    def _use_cache(self, dataset: FaceDataset) -> None:
+        if self._finder is not None:  # what it finds is no part of a cache's name: the pictures would be others
+            return
+        if self.config.cache is None or dataset.cache is not None or not len(dataset):
+            return
+        directory = Path(os.path.expanduser(self.config.cache))
+        with progress_bar("Filling data.cache") as report:
+            dataset.cache = open_cache(
+                directory, dataset.index, dataset.store, self.framing, dataset.decode,
+                workers=available_cores(), progress=report, make=self.makes_cache,
+            )  # fmt: skip
+
+    def _resident(self, loader: DataLoader[Batch], *, training: bool) -> ResidentLoader:
+        rank, ranks = self._ranks()
+        return ResidentLoader(loader, self._device, rank=rank, ranks=ranks, training=training)
+
+    def _is_resident(self) -> bool:
+        """Whether train and valid stay on the device after their first epoch; decided once, and alike on all ranks.
+
+        Raises:
+            UserError: They were asked to, and there is not enough memory.
+        """
+        if self._stays is None:
+            needed = bytes_of(self.dataset("train")) + bytes_of(self.dataset("valid"))
+            epochs = None if self.trainer is None else self.trainer.max_epochs
+            fits = stays(self.config.resident, needed, self._device, epochs=epochs)
+            alike = None if self.trainer is None else self.trainer.strategy.reduce_boolean_decision
+            self._stays = fits if alike is None else alike(fits, all=True)
+        return self._stays
 
     @property
     def evaluation_batch_size(self) -> int:
@@ -239,4 +291,4 @@ class FaceDataModule(pl.LightningDataModule):
 
     @property
     def _device(self) -> torch.device:
-        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        return torch.device(self.device_type) if self.trainer is None else self.trainer.strategy.root_device

@@ -16,6 +16,7 @@ from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import decode, frame_tensor
 from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import ImageStore
+from gender_lightning.data.pixel_cache import PixelCache
 from gender_lightning.job import die_with_parent, obey_parent_alone
 
 log = logging.getLogger(__name__)
@@ -40,19 +41,46 @@ Cut = Callable[[NDArray[np.uint8], bytes], NDArray[np.uint8]]
 
 
 class FaceDataset(Dataset[Batch]):
-    """The pictures of an index, decoded and framed on request."""
+    """The pictures of an index, decoded and framed on request.
 
-    def __init__(self, index: Index, store: ImageStore, framing: Framing, cut: Cut | None = None) -> None:
+    Args:
+        index: The rows.
+        store: Their files.
+        framing: How a picture is cropped and resized.
+        cut: Takes a picture and its id, and returns the part of it that is framed; None: the picture itself.
+        cache: Where the same pictures are decoded already, if they are.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        store: ImageStore,
+        framing: Framing,
+        cut: Cut | None = None,
+        cache: PixelCache | None = None,
+    ) -> None:
         self.cut = cut
         self.index = index
         self.store = store
         self.framing = framing
+        self.cache = cache
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         """Fetch a whole batch into one tensor: nothing is stacked or collated afterwards.
+
+        Raises:
+            UserError: A picture does not decode; names its path.
+        """
+        images = self.decode(rows) if self.cache is None else self.cache.read(rows)
+        indices = np.asarray(rows, dtype=np.int64)
+        labels = self.index.labels[indices].astype(np.int64)
+        return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices))
+
+    def decode(self, rows: Sequence[int]) -> Tensor:
+        """Decode and frame pictures from their files: shape (B, 3, S, S), uint8.
 
         Raises:
             UserError: A picture does not decode; names its path.
@@ -65,9 +93,7 @@ class FaceDataset(Dataset[Batch]):
             if self.cut is not None:
                 image = self.cut(image, bytes(image_id))
             images[place] = frame_tensor(image, self.framing)
-        indices = np.asarray(rows, dtype=np.int64)
-        labels = self.index.labels[indices].astype(np.int64)
-        return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices))
+        return images
 
     def __getitem__(self, row: int) -> Batch:
         """A batch of one."""

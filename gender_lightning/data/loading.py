@@ -10,6 +10,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 MOST_WORKERS = 16  # per rank: beyond, a decoder's worker waits
+MOST_SPAWNED = 2  # on Apple's systems, where each worker is a new Python with torch of its own (some 300 MB)
+MOST_COPYING = 2  # where batches are copied out of `data.cache`: one process copies gigabytes a second
 MOST_AHEAD = 4  # batches per worker: enough to ride out a slow disk
 _SHARED = Path("/dev/shm")  # workers hand their batches over in here; 64 MB in a container that was not told more
 
@@ -41,21 +43,25 @@ def choose_loading(
     device_type: str,
     batch_bytes: int,
     memory: int | None,
+    decodes: bool = True,
 ) -> Loading:
     """Replace every `auto`.
 
     Args:
-        workers: As configured.
-        prefetch: As configured.
-        pin_memory: As configured.
-        persistent_workers: As configured.
-        cores: Of this rank.
+        workers: The configured value.
+        prefetch: The configured value.
+        pin_memory: The configured value.
+        persistent_workers: The configured value.
+        cores: Those that this rank may use.
         device_type: Torch's name of the device that the batches go to.
-        batch_bytes: Of one batch of uint8 images.
+        batch_bytes: Size of one batch of uint8 images.
         memory: Bytes that waiting batches of this rank may take; None where it is unknown.
+        decodes: Whether a batch has to be decoded; otherwise it is copied out of memory.
     """
     if workers == "auto":
-        processes = automatic_workers(cores, accelerated=device_type != "cpu")
+        processes = automatic_workers(cores, device_type)
+        if not decodes:
+            processes = 0 if device_type == "cpu" else min(processes, MOST_COPYING)
         if memory is not None and processes > (affordable := memory // (2 * batch_bytes)):
             processes = affordable
             _warn(memory >> 20, f"so that {processes} loader processes are used")
@@ -88,15 +94,19 @@ def _warn(megabytes: int, consequence: str) -> None:
     )
 
 
-def automatic_workers(cores: int, *, accelerated: bool) -> int:
+def automatic_workers(cores: int, device_type: str) -> int:
     """Loader processes for a rank with so many cores.
 
     A core decodes and resizes some thousand faces a second. A network on the CPU takes far fewer, so that one
-    process is enough, and none where there is only one core; an accelerator takes all that it gets.
+    process is enough, and none where there is only one core; a GPU takes all that it gets.
+
+    Args:
+        cores: Those that this rank may use.
+        device_type: Torch's name of the device that the batches go to: cpu, cuda or mps.
     """
-    if accelerated:
-        return min(max(1, cores - 1), MOST_WORKERS)
-    return 1 if cores > 1 else 0
+    if device_type == "cpu":
+        return 1 if cores > 1 else 0
+    return min(max(1, cores - 1), MOST_SPAWNED if device_type == "mps" else MOST_WORKERS)
 
 
 def _automatic_prefetch(workers: int, batch_bytes: int, memory: int | None) -> int:

@@ -18,7 +18,7 @@ class TrainingSampler(Sampler[int]):
     Args:
         length: Number of rows.
         batch_size: Per rank.
-        seed: Of the order.
+        seed: The seed of the order.
         rank: This process.
         ranks: Number of processes.
         epoch: The first one to be asked for, since a loader's processes fetch before `set_epoch` is called.
@@ -46,7 +46,7 @@ class TrainingSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Of a whole epoch, also where part of it is done."""
+        """Rows of a whole epoch, even where part of it is done already."""
         steps = self.length // (self.batch_size * self.ranks)
         return steps * self.batch_size if steps else -(-self.length // self.ranks)
 

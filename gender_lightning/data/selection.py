@@ -30,8 +30,8 @@ def with_images(index: Index, store: ImageStore) -> Index:
     if missing == len(index):
         first = store.describe(index.image_ids[0])
         raise UserError(
-            f"None of the {len(index):,} label rows has an image ({first} is missing, for one). "
-            "Take labels and images from the same copy of CelebA."
+            f"None of the {len(index):,} label rows has an image ({first} is missing, for one).",
+            "Take labels and images from the same copy of CelebA.",
         )
     log.warning("%s of %s label rows have no image and are left out.", f"{missing:,}", f"{len(index):,}")
     return index.select(np.flatnonzero(there))
@@ -62,7 +62,7 @@ def random_split(
         sizes: Of ``train``, ``valid``, ``test``: images, or fractions of all.
         by: ``images``: every split has the class proportions of the whole, and a person can be in several;
             ``identities``: no person is in two splits.
-        seed: Of the split.
+        seed: Decides which images go to which split.
 
     Raises:
         UserError: There are not as many images, or no identities to split by.
@@ -102,8 +102,8 @@ def check_classes(index: Index, split: str) -> None:
     female, male = class_counts(index, split)
     if not female or not male:
         raise UserError(
-            f"The {split} split has {female} female and {male} male images: both classes are needed. "
-            "Raise data.limit or data.fraction, or check the labels (`gender-lightning data summary`)."
+            f"The {split} split has {female} female and {male} male images: both classes are needed.",
+            "Raise data.limit or data.fraction, or check the labels (`gender-lightning data summary`).",
         )
 
 
@@ -149,7 +149,9 @@ def _counts(sizes: Mapping[str, int | float], total: int) -> list[int]:
     wanted = int(sum(values))
     if wanted > total:
         raise UserError(
-            f"data.sizes asks for {wanted:,} images and there are {total:,}. Ask for fewer, or for fractions (0.8)."
+            f"data.sizes asks for {wanted:,} images and there are {total:,}.",
+            "Ask for fewer, or for fractions (0.8).",
+            field="data.sizes",
         )
     return [int(value) for value in values]
 
@@ -169,8 +171,9 @@ def _split_images(index: Index, counts: list[int], seed: int) -> Iterator[NDArra
 def _split_identities(index: Index, sizes: Mapping[str, int | float], seed: int) -> Iterator[NDArray[np.intp]]:
     if index.identities is None:
         raise UserError(
-            "data.split=identities needs identity_CelebA.txt, which is missing. "
-            "Put it beside the other label files, or use data.split=images."
+            "data.split=identities needs identity_CelebA.txt, which is missing.",
+            "Put it beside the other label files, or use data.split=images.",
+            field="data.split",
         )
     counts = _counts(sizes, len(index))
     exact = not any(isinstance(value, float) for value in sizes.values())
@@ -185,7 +188,9 @@ def _split_identities(index: Index, sizes: Mapping[str, int | float], seed: int)
         end = int(edges[np.searchsorted(edges, min(target, len(order)))]) if count else begin
         if exact and end - begin < count:
             raise UserError(
-                "data.sizes leaves no room for whole identities. Ask for fewer images, or for fractions (0.8)."
+                "data.sizes leaves no room for whole identities.",
+                "Ask for fewer images, or for fractions (0.8).",
+                field="data.sizes",
             )
         # Exact sizes leave out the rest of the last person, who is then in no other split either.
         yield order[begin : begin + count if exact else end]

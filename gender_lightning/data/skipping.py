@@ -49,7 +49,7 @@ def find_unreadable(index: Index, store: ImageStore) -> list[Skipped]:
             f"{len(skipped):,}",
             f"{len(index):,}",
             SKIPPED,
-            ", ".join(f"{split} {n}" for split in SPLITS if (n := sum(it.split == split for it in skipped))),
+            ", ".join(f"{split} {n}" for split in SPLITS if (n := sum(image.split == split for image in skipped))),
         )
     return skipped
 
@@ -63,7 +63,9 @@ def refuse_many(skipped: Sequence[Skipped], images: int) -> None:
     if len(skipped) > MOST * images:
         raise UserError(
             f"{len(skipped):,} of {images:,} images do not decode, more than the {MOST:.0%} that "
-            f"data.on_error=skip leaves out. The first: {skipped[0].reason}"
+            f"data.on_error=skip leaves out.",
+            f"The first: {skipped[0].reason}",
+            field="data.on_error",
         )
 
 
@@ -75,9 +77,9 @@ def without(index: Index, skipped: Sequence[Skipped]) -> Index:
     """
     if not skipped:
         return index
-    left = np.flatnonzero(~np.isin(index.image_ids, np.array([it.image_id.encode() for it in skipped])))
+    left = np.flatnonzero(~np.isin(index.image_ids, np.array([image.image_id.encode() for image in skipped])))
     if not len(left):
-        raise UserError(f"None of the {len(index):,} images is left. The first: {skipped[0].reason}")
+        raise UserError(f"None of the {len(index):,} images is left.", f"The first: {skipped[0].reason}")
     return index.select(left)
 
 
@@ -86,7 +88,7 @@ def write_skipped(path: Path, skipped: Sequence[Skipped]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # reasons have line ends
     writer.writerow(COLUMNS)
-    writer.writerows([cell(it.image_id), it.split, cell(it.reason)] for it in skipped)
+    writer.writerows([cell(image.image_id), image.split, cell(image.reason)] for image in skipped)
     write_text(path, text.getvalue())
 
 
@@ -105,4 +107,4 @@ def read_skipped(path: Path) -> list[Skipped]:
             raise ValueError("it has other columns")
         return [Skipped(text_of(image_id), split, text_of(reason)) for image_id, split, reason in rows[1:]]
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error}). Restore it, or start the run anew.") from None
+        raise UserError(f"{path} is damaged ({error}).", "Restore it, or start a new run.") from None

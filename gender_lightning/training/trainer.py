@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -24,15 +25,38 @@ from gender_lightning.training.trainer_habits import leave_signals_alone, resume
 log = logging.getLogger(__name__)
 
 
-def hardware_of(config: TrainerConfig) -> Hardware:
-    """The trainer section with every `auto` resolved; a `UserError` where it does not fit the machine."""
+def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
+    """The trainer section with every `auto` resolved; a `UserError` where it does not fit the machine.
+
+    Args:
+        config: The section.
+        steps: Optimizer steps of the training, where they are known (`planned_steps`).
+    """
     return resolve_hardware(
         accelerator=config.accelerator,
         devices=config.devices,
         precision=config.precision,
         compile=config.compile,
         channels_last=config.channels_last,
+        steps=steps,
     )
+
+
+def planned_steps(config: TrainerConfig, images: int, batch_size: int, devices: int) -> int:
+    """Optimizer steps that the training will take at most.
+
+    Args:
+        config: The section.
+        images: Of the train split.
+        batch_size: Per device.
+        devices: Of each node.
+    """
+    batches = max(1, images // (batch_size * devices * config.num_nodes))
+    limit = config.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else math.ceil(batches * limit)
+    per_epoch = math.ceil(batches / config.accumulate_grad_batches)
+    by_epochs = config.max_epochs * per_epoch
+    return by_epochs if config.max_steps < 0 else min(by_epochs, config.max_steps)
 
 
 def make_trainer(

@@ -69,7 +69,7 @@ class Augment(nn.Module):
             settings: What is done, and how strongly.
             mean: Per channel, of pixels in 0..1.
             std: Per channel.
-            seed: Of the run.
+            seed: The seed of the run.
             channels_last: Memory format of the result.
             extra: Further transforms, each from float32 (B, 3, S, S) in 0..1 to the same shape, applied to the
                 whole batch before the normalisation. They draw from torch's own generator, which the training
@@ -116,8 +116,10 @@ class Augment(nn.Module):
             changed = transform(levels / 255)
             if not isinstance(changed, Tensor) or changed.shape != levels.shape:
                 raise UserError(
-                    f"augmentation.extra: {type(transform).__name__} makes something else than images of the same "
-                    "size. Take one that changes pixels only."
+                    f"augmentation.extra: {type(transform).__name__} does not return images of the size that "
+                    "it was given.",
+                    "Choose a transform that changes pixel values only.",
+                    field="augmentation.extra",
                 )
             levels = changed * 255
         return levels

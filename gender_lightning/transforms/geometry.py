@@ -83,5 +83,17 @@ def warp(
     # TF32 or bfloat16 can creep into coordinates.
     for axis, (along_x, along_y, length) in enumerate(((a, b, width), (c, d, height))):
         torch.add((along_x * (2 / length) * x)[:, None], (along_y * (2 / length) * y)[..., None], out=grid[:, axis])
-    grid = grid.permute(0, 2, 3, 1)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode=fill, align_corners=False)
+    if fill == "border" and images.device.type == "mps":  # whose grid_sample refuses it
+        grid, fill = inside(grid), "zeros"
+    return F.grid_sample(images, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode=fill, align_corners=False)
+
+
+def inside(grid: Tensor) -> Tensor:
+    """Move coordinates beyond the centres of the outermost pixels there: sampled so, the edge is repeated.
+
+    Args:
+        grid: float32 (B, 2, H, W), x and y as ``grid_sample`` counts them (-1 to 1, edge to edge) in an image of the
+            same size.
+    """
+    limits = grid.new_tensor([1 - 1 / grid.shape[3], 1 - 1 / grid.shape[2]])[:, None, None]
+    return torch.minimum(torch.maximum(grid, -limits), limits)

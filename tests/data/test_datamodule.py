@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -75,6 +76,13 @@ def test_each_epoch_has_its_order(celeba: Write) -> None:
     assert orders[0] == orders[2] != orders[1] and sorted(orders[1]) == list(range(12))
 
 
+def test_chosen_rows_come_in_their_order(celeba: Write) -> None:
+    data = module(celeba(), eval_batch_size=2)
+    batches = list(data.loader("test", rows=np.array([4, 0, 3])))
+    assert [batch.indices.tolist() for batch in batches] == [[4, 0], [3]]
+    assert torch.equal(batches[1].images, data.dataset("test").decode([3]))
+
+
 def test_a_partial_copy_goes_on_and_says_so(celeba: Write, caplog: pytest.LogCaptureFixture) -> None:
     root = celeba()
     (root / "img_align_celeba" / "000002.jpg").unlink()
@@ -118,7 +126,6 @@ def assert_same(ours: DataLoader[Batch], other: DataLoader[Batch]) -> None:
 
 def test_a_forked_worker_starts_where_the_parent_has_threads_of_opencv() -> None:
     import cv2
-    import numpy as np
 
     from gender_lightning.data.dataset import start_worker
 

@@ -42,8 +42,15 @@ def test_without_a_worker_nothing_is_fetched_ahead() -> None:
 
 
 def test_automatic_workers() -> None:
-    assert [automatic_workers(cores, accelerated=False) for cores in (0, 1, 2, 64)] == [0, 0, 1, 1]
-    assert [automatic_workers(cores, accelerated=True) for cores in (0, 1, 8, 64)] == [1, 1, 7, 16]
+    assert [automatic_workers(cores, "cpu") for cores in (0, 1, 2, 64)] == [0, 0, 1, 1]
+    assert [automatic_workers(cores, "cuda") for cores in (0, 1, 8, 64)] == [1, 1, 7, 16]
+    assert [automatic_workers(cores, "mps") for cores in (0, 1, 2, 8, 64)] == [1, 1, 1, 2, 2]
+
+
+def test_where_nothing_is_decoded_two_processes_copy_and_a_cpu_needs_none() -> None:
+    assert chosen(decodes=False).workers == 2
+    assert chosen(decodes=False, device_type="cpu").workers == 0
+    assert chosen(decodes=False, workers=5).workers == 5
 
 
 @pytest.mark.parametrize(("memory", "prefetch"), [(1000, 4), (35, 4), (28, 3), (14, 1)])

@@ -8,7 +8,7 @@ import torchvision.transforms.v2.functional as F
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
-from gender_lightning.transforms.geometry import flip, shrink, warp
+from gender_lightning.transforms.geometry import flip, inside, shrink, warp
 
 BILINEAR = InterpolationMode.BILINEAR
 TOLERANCE = 0.05  # of 255 levels: float32 coordinates, rounded in another order
@@ -65,3 +65,13 @@ def test_shrinking_is_torchvisions_antialiased_resize(faces: Tensor) -> None:
     theirs = F.resize(images, [24, 24], BILINEAR, antialias=True)
     assert (shrink(images, 24).int() - theirs.int()).abs().max() <= 1
     assert shrink(images, 32) is images
+
+
+def test_coordinates_moved_inside_repeat_the_edge(faces: Tensor) -> None:
+    """What stands for fill=border on Apple's GPUs, whose grid_sample has no border."""
+    grid = torch.rand(6, 2, 37, 32, generator=torch.Generator().manual_seed(4)) * 4 - 2
+    options = {"mode": "bilinear", "align_corners": False}
+    sample = torch.nn.functional.grid_sample
+    border = sample(faces, grid.permute(0, 2, 3, 1), padding_mode="border", **options)
+    ours = sample(faces, inside(grid).permute(0, 2, 3, 1), padding_mode="zeros", **options)
+    assert (ours - border).abs().max() < TOLERANCE
