@@ -135,6 +135,11 @@ class Run:
         os.environ[_RANK_VARIABLE] = str(run.path)
         return run
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the run's record belongs to this user, as far as the file system tells; True where it does not."""
+        return not hasattr(os, "getuid") or (self.path / "run.json").stat().st_uid == os.getuid()
+
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """Read back a run that is there.

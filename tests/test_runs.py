@@ -44,6 +44,17 @@ def test_a_new_run_holds_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.
     ]  # fmt: skip
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner here")
+def test_somebody_elses_run_is_known_by_the_owner_of_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create(tmp_path / "run")
+    assert run.is_own
+    owner = os.getuid()
+    monkeypatch.setattr("os.getuid", lambda: owner + 1)
+    assert not run.is_own
+
+
 def test_of_many_with_one_name_one_wins(tmp_path: Path) -> None:
     start = threading.Barrier(8)
 

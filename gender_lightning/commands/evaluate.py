@@ -90,7 +90,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         evaluation = replace(evaluation, further=evaluation.further | disturbed.numbers())
     write(setting, table, evaluation)
     write_report(setting.output, evaluation, table, disturbed, looks)
-    if config.wandb and setting.run is not None:
+    if setting.run is not None and (setting.run.is_own if config.wandb == "auto" else config.wandb):
         log_evaluation(setting.run, evaluation, table, setting.output)
     print_evaluation(evaluation)
     console.print(f"written to {setting.output.absolute()}", markup=False)
@@ -99,7 +99,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
 def prepare(config: EvaluateConfig) -> Setting:
     """Load the network and read the data: what can be wrong is wrong before anything is computed."""
-    checkpoint = Path(config.checkpoint)
+    checkpoint = Path(config.checkpoint).expanduser()
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)

@@ -49,7 +49,7 @@ def population(config: PopulationConfig) -> list[Counted]:
     source.check()
     if config.output is not None:
         refuse_overwriting(Path(config.output).expanduser())
-    checkpoint = checkpoint_file(Path(config.checkpoint).expanduser())
+    checkpoint = checkpoint_file(Path(config.checkpoint))
     network = load_network(checkpoint)
     reference = _reference(config, checkpoint, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)

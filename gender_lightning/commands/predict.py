@@ -46,7 +46,7 @@ def predict(config: PredictConfig) -> Counter[str]:
     total = source.count()
     if total == 0:
         raise _nothing(config, source)
-    checkpoint = checkpoint_file(Path(config.checkpoint).expanduser())
+    checkpoint = checkpoint_file(Path(config.checkpoint))
     network = load_network(checkpoint)
     least = least_confidence(checkpoint, network.spec, config.min_confidence, config.target_accuracy)
     hardware = _hardware(config, checkpoint)

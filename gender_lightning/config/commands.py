@@ -151,7 +151,9 @@ class EvaluateConfig(Section):
         description="corruptions.csv of another evaluation, or its folder: corruption errors relative to it"
     )
     images: bool = Field(description="show faces of the data in report.html; false gives a page to pass on")
-    wandb: bool = Field(description="log the numbers to the run's W&B too, where it has one")
+    wandb: bool | Auto = Field(
+        description="log the numbers to the run's W&B too, where it has one; auto: where the run's files are yours"
+    )
     data: DataConfig
     accelerator: Accelerator = Field(description=ACCELERATOR)
 

@@ -25,11 +25,12 @@ KEY = "gender_lightning"  # where our files keep what is needed to use their wei
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The file that ``path`` means: itself, or best.ckpt of a run directory.
+    """The file that ``path`` means: itself, or best.ckpt of a run directory; `~` is the home folder.
 
     Raises:
         UserError: A directory without checkpoints/best.ckpt.
     """
+    path = path.expanduser()
     if not path.is_dir():
         return path
     best = path / "checkpoints" / "best.ckpt"

@@ -24,6 +24,7 @@ from gender_lightning.models.checkpoint import (
     save_weights,
     update_spec,
 )
+from gender_lightning.models.files import checkpoint_file
 
 SPEC = ModelSpec(
     "resnet18",
@@ -183,3 +184,10 @@ def test_the_file_is_flat_and_one_written_before_placements_reads(best: Path) ->
     for placement in ([218, 178, 69.5, 111.5, 107.5], [218, 178, 107.5, 111.5, 69.5, 111.5], [9, 9, 1, 1, 60, 1], 3):
         with pytest.raises(UserError, match="placement"):
             ModelSpec.from_dict({**flat, "placement": placement})
+
+
+def test_the_home_folder_may_be_named_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert checkpoint_file(Path("~/run")) == tmp_path / "run" / "checkpoints" / "best.ckpt"
