@@ -182,12 +182,15 @@ def _complete(arguments: list[str]) -> None:
     verb = words[1] if len(words) > 2 else None
     command, prefix = verb if verb in COMMANDS else None, words[-1]
     if any(argument.startswith("query=") for argument in arguments):
-        actions = COMMANDS[command].actions if command else {}
-        if verb is None or (actions and len(words) == 3):
-            candidates = COMMANDS if verb is None else actions
+        actions = [action.split() for action in COMMANDS[command].actions] if command else []
+        typed = words[2:-1]
+        begun = [action for action in actions if action[: len(typed)] == typed and len(action) > len(typed)]
+        if verb is None or begun:
+            candidates = COMMANDS if verb is None else dict.fromkeys(action[len(typed)] for action in begun)
             sys.stdout.write("\n".join(word for word in candidates if word.startswith(prefix)) + "\n")
             return
-        os.environ["COMP_LINE"] = " ".join(words[:1] + words[2 + bool(actions) :])
+        chosen = next((len(action) for action in actions if typed[: len(action)] == action), 0)
+        os.environ["COMP_LINE"] = " ".join(words[:1] + words[2 + chosen :])
     offered = io.StringIO()
     with contextlib.redirect_stdout(offered):
         _run_hydra(command or "train", arguments, lambda config: None)

@@ -112,7 +112,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     data.setup()
     _check_fit(config, data)
     # once more, now that the length of the training is known, which decides whether compilation pays
-    steps = planned_steps(config.trainer, len(data.index("train")), config.data.batch_size, hardware.devices)
+    steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
     hardware = hardware_of(config.trainer, steps)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     model = GenderClassifier(

@@ -39,7 +39,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     for number, face in enumerate(synthetic_faces(3, seed=8)[0]):
         Image.fromarray(face).save(folder / f"face{number}.jpg")
-    Image.fromarray(np.zeros((400, 300, 3), np.uint8)).save(folder / "black.png")
+    Image.fromarray(np.zeros((800, 600, 3), np.uint8)).save(folder / "black.png")
     (folder / "hostile.png").write_bytes(b"\x89PNG\r\n\x1a\n<script>alert(1)</script>")
     (folder / "large.png").write_bytes(b"\x00" * 2_500_000)
     return folder
