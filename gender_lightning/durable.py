@@ -3,8 +3,40 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Write a file that is there whole or not at all, in place of what has its name.
+
+    Args:
+        path: The file; its directory must exist.
+        mode: `w` for text in UTF-8, whose line ends are left as they are, or `wb` for bytes.
+
+    Yields:
+        A temporary file in the same directory, which gets its name at the end, unless the block has raised.
+
+    Raises:
+        OSError: The disk is full or broken; `path` is what it was.
+
+    Example:
+        >>> with writing(Path("metrics.json")) as file:
+        ...     file.write("{}")
+    """
+    assert mode in ("w", "wb")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
+    try:
+        temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
+        with open(temporary, mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
+            yield file
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def publish(temporary: Path, path: Path) -> None:

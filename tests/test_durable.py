@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gender_lightning.durable import keep_as, publish
+from gender_lightning.durable import keep_as, publish, writing
 
 
 def test_the_bytes_are_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +39,25 @@ def test_what_cannot_be_synced_is_not_published(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OSError, match="Input/output"):
         publish(tmp_path / "fresh", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "old"
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with writing(path) as file:
+        file.write("\u00e9\r\n")
+        assert not path.exists()
+    assert path.read_bytes() == b"\xc3\xa9\r\n"
+    with writing(path, "wb") as file:
+        file.write(b"\0")
+    assert path.read_bytes() == b"\0" and os.listdir(tmp_path) == ["file"]
+
+
+def test_what_breaks_off_leaves_the_former_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / f".file.{os.getpid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ZeroDivisionError), writing(tmp_path / "file") as file:
+        file.write("half" + str(1 / 0))
+    assert (tmp_path / "file").read_text() == "old" and os.listdir(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("links", [True, False])

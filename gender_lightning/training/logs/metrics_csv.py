@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from gender_lightning.durable import publish
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.training.callbacks.throughput import Throughput
 
@@ -106,17 +105,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    """Replaces the file; its header is the union of all rows' columns."""
+    """Replace the file; its header is the union of all rows' columns."""
     names = dict.fromkeys(name for row in rows for name in row)
     middle = sorted(name for name in names if name not in (*FIRST_COLUMNS, *LAST_COLUMNS))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*FIRST_COLUMNS, *middle, *LAST_COLUMNS], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
-    try:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as file:
+        writer = csv.DictWriter(file, [*FIRST_COLUMNS, *middle, *LAST_COLUMNS], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
