@@ -1,9 +1,9 @@
-"""Third-party objects from `_target_` sections: the one place that imports what a config names.
+"""Third-party objects from `_target_` sections: the only place that imports what a configuration names.
 
-A config may be of somebody else (the config.yaml of a run directory, an experiment), so a section names one kind
-of object and nothing else: a class from the modules of its kind, derived from the kind's base. Being in an admitted
-package is not enough: torch alone has classes that start programs. Arguments are compared with the signature
-first, so that a typo is told before a run starts instead of in its middle.
+A configuration may come from somebody else (the config.yaml of a run directory, an experiment), so a section can only
+name one kind of object: a class from the modules of its kind, derived from the kind's base class. Being in an allowed
+package is not enough: torch alone has classes that start programs. Arguments are checked against the signature
+first, so that a typo is reported before a run starts rather than in the middle of it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from gender_lightning.errors import UserError
 
 @dataclass(frozen=True)
 class Kind:
-    """What may be built at a place.
+    """A kind of object that a section may build.
 
     Attributes:
-        noun: For messages.
-        base: Dotted path of the class that the target must be derived from.
-        modules: Where a target's path may begin; nothing else is imported.
-        example: For messages.
+        noun: Its name in messages, with the article.
+        base: Dotted path of the base class of all targets.
+        modules: Modules that a target may come from; nothing else is imported.
+        example: Dotted path of an example, for messages.
     """
 
     noun: str
@@ -56,30 +56,30 @@ _BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_
 
 
 def build(section: Mapping[str, Any], kind: Kind, *args: Any, allowed: Collection[str] = (), **runtime: Any) -> Any:
-    """Builds the object that a section describes.
+    """Build the object that a section describes.
 
     Args:
-        section: `_target_` (a dotted path to a class) and its keyword arguments; an argument that is itself a
-            section, alone or in a list, is built first; it must be of the same kind.
-        kind: What it must be.
+        section: `_target_` (the dotted path of a class) and its keyword arguments. An argument that is itself a
+            section, alone or in a list, is built first and must be of the same kind.
+        kind: The kind of object to build.
         *args: Positional arguments that only the program knows, such as parameter groups.
-        allowed: Modules admitted besides the kind's.
+        allowed: Modules allowed in addition to the kind's.
         **runtime: Keyword arguments that only the program knows.
 
     Returns:
         The instance.
 
     Raises:
-        UserError: For a module that is not admitted, a class that does not exist or is not of the kind, an
-            unknown, doubled or missing argument, or arguments that the class itself refuses.
+        UserError: The module is not allowed, the class does not exist or is of another kind, an argument is
+            unknown, given twice or missing, or the class itself rejects its arguments.
     """
     check(section, kind, positional=len(args), runtime=runtime, allowed=allowed)
     target = resolve(section, kind, allowed=allowed)
     arguments = {key: _build_value(value, kind, allowed) for key, value in section.items() if key != TARGET}
     try:
         return target(*args, **arguments, **runtime)
-    except Exception as error:  # foreign code with the user's arguments: whatever it throws is about them
-        raise UserError(f"{section[TARGET]} refuses its arguments: {error}. Change them in its section.") from error
+    except Exception as error:  # third-party code with the user's arguments: whatever it raises is about them
+        raise UserError(f"{section[TARGET]} refuses its arguments: {error}.", "Change them in its section.") from error
 
 
 def check(
@@ -90,17 +90,17 @@ def check(
     runtime: Collection[str] = (),
     allowed: Collection[str] = (),
 ) -> None:
-    """Checks a section against the signature of its class, without building anything.
+    """Check a section against the signature of its class without building anything.
 
     Args:
-        section: As for `build`.
-        kind: As for `build`.
+        section: The section, see `build`.
+        kind: The kind of object it must describe.
         positional: Number of positional arguments that `build` will add.
         runtime: Names of the keyword arguments that `build` will add.
-        allowed: Modules admitted besides the kind's.
+        allowed: Modules allowed in addition to the kind's.
 
     Raises:
-        UserError: As `build`, except for what only the class itself can refuse.
+        UserError: For the same reasons as `build`, except arguments that only the class itself can reject.
     """
     target = resolve(section, kind, allowed=allowed)
     name = section[TARGET]
@@ -111,54 +111,54 @@ def check(
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for key in keys:
         if key in by_place or key in runtime:
-            raise UserError(f"{name}: '{key}' is given by the program itself. Remove it from the section.")
+            raise UserError(f"{name}: '{key}' is given by the program itself.", "Remove it from the section.")
         if key not in known and (key.startswith("_") or not open_ended):
-            raise UserError(f"{name} has no argument '{key}'. {_suggest(key, known)}")
+            raise UserError(f"{name} has no argument '{key}'.", _suggest(key, known))
     given = {*keys, *runtime, *by_place}
     missing = [n for n in known if parameters[n].default is inspect.Parameter.empty and n not in given]
     if missing:
-        raise UserError(f"{name} needs the argument {_listed(missing)}. Add it to the section.")
+        raise UserError(f"{name} needs the argument {_listed(missing)}.", "Add it to the section.")
     for value in section.values():
         _check_value(value, kind, allowed)
 
 
 def accepts(section: Mapping[str, Any], kind: Kind, argument: str, *, allowed: Collection[str] = ()) -> bool:
-    """Whether the section's class names this argument in its signature."""
+    """Whether the class of the section has a parameter of this name."""
     return argument in signature(resolve(section, kind, allowed=allowed))
 
 
 def resolve(section: Mapping[str, Any], kind: Kind, *, allowed: Collection[str] = ()) -> type:
-    """Imports the class that a section names.
+    """Import the class that a section names.
 
     Raises:
-        UserError: If `_target_` is missing, not in a module of the kind, no class, or of another kind.
+        UserError: `_target_` is missing, in another module, not a class, or a class of another kind.
     """
     path = section.get(TARGET)
     if not isinstance(path, str) or "." not in path:
-        raise UserError(f"{TARGET} must be the dotted path of a class, not {path!r}. Example: {kind.example}.")
+        raise UserError(f"{TARGET} must be the dotted path of a class, not {path!r}.", f"Example: {kind.example}.")
     _admit(path, path, kind, allowed)
     found = _import(path)
     if not inspect.isclass(found):
-        raise UserError(f"{path} is not a class. {TARGET} takes classes only, such as {kind.example}.")
-    # torch.optim.something may itself have imported a class of quite another module
+        raise UserError(f"{path} is not a class.", f"{TARGET} takes classes only, such as {kind.example}.")
+    # torch.optim.something may itself have imported a class from a different module
     _admit(f"{found.__module__}.{found.__qualname__}", path, kind, allowed)
     if not any(_is_in(path, module) for module in allowed) and not issubclass(found, _import(kind.base)):
-        raise UserError(f"{path} is not {kind.noun}. Name a class such as {kind.example}.")
+        raise UserError(f"{path} is not {kind.noun}.", f"Name a class such as {kind.example}.")
     return found
 
 
 def import_packages(names: Sequence[str]) -> None:
-    """Imports the user's own packages, so that what they register (a network of timm's, say) is known.
+    """Import the user's own packages, so that what they register (a network in timm, say) is known.
 
     Raises:
-        UserError: If one cannot be imported.
+        UserError: A package cannot be imported.
     """
     for name in names:
         try:
             importlib.import_module(name)
         except ImportError as error:
             raise UserError(
-                f"packages: {name} cannot be imported ({error}). Install it, or put its folder into PYTHONPATH."
+                f"packages: {name} cannot be imported ({error}).", "Install it, or put its folder into PYTHONPATH."
             ) from error
 
 
@@ -169,10 +169,10 @@ def signature(target: type) -> Mapping[str, inspect.Parameter]:
 
 def _admit(place: str, path: str, kind: Kind, allowed: Collection[str]) -> None:
     modules = (*kind.modules, *allowed)
-    # a name with an underscore is not for others: optuna's own __main__ would run when it is imported
+    # names with an underscore are private: optuna's own __main__ would run when imported
     private = any(part.startswith("_") for part in path.split("."))
     if private or not any(_is_in(place, module) for module in modules):
-        raise UserError(f"{path} is not {kind.noun} of {_listed(modules)}. Example: {kind.example}.")
+        raise UserError(f"{path} is not {kind.noun} of {_listed(modules)}.", f"Example: {kind.example}.")
 
 
 def _is_in(path: str, module: str) -> bool:
@@ -187,10 +187,10 @@ def _import(path: str) -> Any:
             found: Any = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise UserError(f"{path} needs the package {error.name}. Install it, or choose another.") from error
+                raise UserError(f"{path} needs the package {error.name}.", "Install it, or choose another.") from error
             continue
         return _attribute(found, parts[end:], path)
-    raise UserError(f"The package {parts[0]} is not installed, so {path} cannot be used. Install it first.")
+    raise UserError(f"The package {parts[0]} is not installed, so {path} cannot be used.", "Install it first.")
 
 
 def _attribute(found: Any, names: list[str], path: str) -> Any:
@@ -198,7 +198,7 @@ def _attribute(found: Any, names: list[str], path: str) -> Any:
         if not hasattr(found, name):
             offered = [n for n, value in vars(found).items() if inspect.isclass(value) or inspect.ismodule(value)]
             where = getattr(found, "__name__", str(found))
-            raise UserError(f"{path} does not exist: {where} has no '{name}'. {_suggest(name, offered)}")
+            raise UserError(f"{path} does not exist: {where} has no '{name}'.", _suggest(name, offered))
         found = getattr(found, name)
     return found
 

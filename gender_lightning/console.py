@@ -1,4 +1,4 @@
-"""The one terminal that commands print to, and the log that keeps what it has shown."""
+"""The console that all commands print to, and a logger for what it has already shown."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import logging
 from rich.console import Console
 
 console = Console(highlight=False, soft_wrap=True)
-# For a run's log.txt alone: the console handler leaves out what the console has shown already.
+# Reaches only a run's log.txt: the console handler skips what the console has already shown.
 record = logging.getLogger("gender_lightning.record")

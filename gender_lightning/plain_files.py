@@ -1,6 +1,6 @@
-"""YAML and JSON that may be of somebody else: read as plain values, or refused in one sentence.
+"""YAML and JSON files that may come from somebody else, read as plain values or rejected with a clear message.
 
-Neither can run anything, but both can blow up: YAML by aliases of aliases, both by depth.
+Neither can run code, but both can exhaust memory or the stack: YAML by nested aliases, both by depth.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _DEPTH = 50
 
 
 def read_yaml(path: Path, *, interpolations: bool = False) -> Any:
-    """The plain values of a YAML file, whose aliases are refused.
+    """Read the plain values of a YAML file; aliases are rejected.
 
     Args:
         path: The file.
-        interpolations: Whether `${...}` is let through, which nobody may resolve then; else it is refused.
+        interpolations: Whether `${...}` is let through as text, never to be resolved; otherwise it is rejected.
 
     Raises:
-        UserError: It cannot be read, is no YAML, or holds more than plain values.
+        UserError: It cannot be read, is not YAML, or contains more than plain values.
     """
     import yaml
 
@@ -48,10 +48,10 @@ def read_yaml(path: Path, *, interpolations: bool = False) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The plain values of a JSON file.
+    """Read the plain values of a JSON file.
 
     Raises:
-        UserError: It cannot be read, or is no JSON.
+        UserError: It cannot be read, or is not JSON.
     """
     return _read(path, json.loads)
 
@@ -59,7 +59,7 @@ def read_json(path: Path) -> Any:
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
         if not path.is_file():
-            raise OSError(None, "there is no such file" if not path.exists() else "it is no file")
+            raise OSError(None, "there is no such file" if not path.exists() else "it is not a file")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
@@ -72,7 +72,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
             "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
         )
         what = "cannot be read" if isinstance(error, OSError) else "is damaged"
-        raise UserError(f"{path} {what} ({reason}). Restore it, or start the run anew.") from None
+        raise UserError(f"{path} {what} ({reason}).", "Restore it, or start a new run.") from None
 
 
 def _check_depth(content: Any) -> None:
@@ -89,10 +89,10 @@ def _items(node: dict[Any, Any] | list[Any]) -> list[Any]:
 
 
 def _refuse_interpolations(path: Path, content: Any) -> None:
-    """What we write is resolved. OmegaConf would look `${oc.env:...}` up on this machine."""
+    """Reject interpolations: our own files have none, and OmegaConf would look up `${oc.env:...}` on this machine."""
     if isinstance(content, str) and ("${" in content or "\0" in content):
         raise UserError(
-            f"{path} holds {content[:80]!r}, which stands for something else. Write the value itself in its place."
+            f"{path} holds {content[:80]!r}, which stands for something else.", "Write the value itself in its place."
         )
     if isinstance(content, dict):
         for key, value in content.items():

@@ -1,4 +1,4 @@
-"""Progress bars as the plain callables that parts take."""
+"""Progress bars as plain callables, the form in which parts report progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gender_lightning.console import console
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on the terminal, from the first report on; nothing is shown when nothing is done."""
+    """Show a progress bar from the first report on; yields a function that takes (done, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console)
     task = bar.add_task(description, total=None)
@@ -29,7 +29,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def counting_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar of `total` steps that goes away at its end; yields what is called with the steps just done."""
+    """Show a transient bar of `total` steps; yields a function that takes the number of steps just completed."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(description, total=total)

@@ -1,4 +1,4 @@
-"""On what a figure was made: versions, hardware, the state of the source."""
+"""Where results come from: package versions, hardware, and the state of the source tree."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 
 def package_versions() -> dict[str, str | None]:
-    """Versions of the packages that results depend on; None for one that is not installed."""
+    """Versions of the packages that results depend on; None for a package that is not installed."""
     return {name: _version(name) for name in _PACKAGES}
 
 
 def hardware() -> dict[str, Any]:
-    """Name and number of the CPU cores this process may use, the GPUs, and the system."""
+    """CPU model, number of cores this process may use, GPUs, and operating system."""
     cpu = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -35,7 +35,7 @@ def hardware() -> dict[str, Any]:
 
 
 def _gpus() -> list[str]:
-    """Names of the GPUs; without loading torch for it, which a caller that uses them has done."""
+    """Names of the GPUs, without importing torch: a caller that uses them has already done so."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []
@@ -43,7 +43,7 @@ def _gpus() -> list[str]:
 
 
 def git_state() -> dict[str, Any]:
-    """Revision and dirtiness of the source tree; nothing for an installed wheel."""
+    """Revision of the source tree and whether it has local changes; empty for an installed wheel."""
     source = Path(__file__).parent.parent
     if not (source / ".git").exists():
         return {}

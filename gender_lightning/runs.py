@@ -1,4 +1,4 @@
-"""The run directory: allocated once, before anything can fail; found again by its path."""
+"""The run directory: created once, before anything can fail, and opened again by its path."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from gender_lightning.job import this_job
 from gender_lightning.plain_files import read_json, read_yaml
 from gender_lightning.provenance import git_state, hardware, package_versions
 
-# Rank 0 tells the ranks that Lightning starts from the same command line which directory is theirs.
+# Through this variable rank 0 passes the run directory to the ranks that Lightning starts.
 _RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
-# What is read back from run.json, which may be of somebody else.
+# Types of the fields read from run.json, which may come from somebody else.
 _KINDS: dict[str, Any] = {
     "status": str,
     "seconds": (int, float),
@@ -38,19 +38,19 @@ _KINDS: dict[str, Any] = {
     "first_step": str,
     "error": str,
 }
-_PATIENCE = 5.0  # s, in which the loader processes of a training that was killed are gone too
+_PATIENCE = 5.0  # seconds for the loader processes of a killed training to exit
 _FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
 
 
 @functools.lru_cache(maxsize=4)
 def _parsed(file: Path, stamp: tuple[int, ...] | None) -> Any:
-    """A YAML file, read once per command: several parts of it want to know what is in there."""
+    """Read a YAML file once per command, since several parts of a command need its content."""
     return read_yaml(file)
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
-    """What differs when a file has been written again; None where there is none."""
+    """Modification time, size and inode, which change when a file is rewritten; None if it does not exist."""
     try:
         status = file.stat()
     except OSError:
@@ -59,11 +59,11 @@ def _stamp(file: Path) -> tuple[int, ...] | None:
 
 
 class Pruned(Exception):
-    """The search has decided that this trial need not go on."""
+    """The search has stopped this trial early."""
 
 
 class Run:
-    """One training with its directory (`config.yaml`, `run.json`, `metrics.json`, `checkpoints/` ...)."""
+    """A training and its directory (`config.yaml`, `run.json`, `metrics.json`, `checkpoints/` ...)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,10 +79,10 @@ class Run:
 
     @classmethod
     def create(cls, run_dir: str, config: Mapping[str, Any], overrides: Sequence[str]) -> Run:
-        """Allocate the directory on the first process; further ranks attach to it.
+        """Create the directory on the first process; further ranks attach to it.
 
         Raises:
-            UserError: the directory exists, or cannot be made.
+            UserError: The directory exists, or cannot be created.
         """
         if attached := _attached(run_dir):
             return attached
@@ -93,11 +93,11 @@ class Run:
         except OSError as error:
             if path.exists():
                 raise UserError(
-                    f"The run directory {path} exists already. Choose another with run_dir=..., "
-                    f"or go on with that run by resume={path}."
+                    f"The run directory {path} exists already.",
+                    f"Choose another with run_dir=..., or continue that run with resume={path}.",
                 ) from None
             raise UserError(
-                f"The run directory {path} cannot be made ({error.strerror}). Choose another with run_dir=..."
+                f"The run directory {path} cannot be created ({error.strerror}).", "Choose another with run_dir=..."
             ) from None
         run = cls(path)
         run.checkpoints.mkdir(exist_ok=True)
@@ -110,13 +110,13 @@ class Run:
 
     @classmethod
     def resume(cls, path: str) -> Run:
-        """Go on with an earlier run in its own directory; from its start where it has no checkpoint yet.
+        """Resume an earlier run in its own directory, from the beginning if it has no checkpoint yet.
 
         Args:
-            path: The run directory, whose last.ckpt is gone on from, or a checkpoint in it.
+            path: The run directory, to continue from its last.ckpt, or a checkpoint in it.
 
         Raises:
-            UserError: there is no run, no such checkpoint, or it was finished.
+            UserError: There is no such run or checkpoint, or the run has finished.
         """
         named = Path(path).expanduser().absolute()
         directory = named.parent.parent if named.suffix == ".ckpt" else named
@@ -124,11 +124,11 @@ class Run:
         if is_first_process():
             refuse_links(run.path)
         if is_first_process() and run.info().get("status") == "done":
-            raise UserError(f"The run in {run.path} is done already. Start a new one with run_dir=...")
+            raise UserError(f"The run in {run.path} is done already.", "Start a new one with run_dir=...")
         run.resumed = True
         if named.suffix == ".ckpt":
             if not named.is_file():
-                raise UserError(f"{named} does not exist. Give the run directory, {run.path}.")
+                raise UserError(f"{named} does not exist.", f"Give the run directory, {run.path}.")
             run.resume_from = named
         else:
             run.resume_from = next((file for file in (run.last, run.previous) if file.is_file()), None)
@@ -142,46 +142,48 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Read back a run that is there.
+        """Open an existing run.
 
         Raises:
-            UserError: `path` is no run directory.
+            UserError: `path` is not a run directory.
         """
         directory = Path(path).absolute()
         if not (directory / "run.json").is_file():
             raise UserError(
-                f"{directory} is no run directory: it has no run.json. "
-                "Give the directory that `train` printed at its end."
+                f"{directory} is not a run directory: it has no run.json.",
+                "Give the directory that `train` printed at its end.",
             )
         return cls(directory)
 
     @classmethod
     def of(cls, checkpoint: Path) -> Run | None:
-        """The run that a checkpoint lies in, or that it is; None for a file elsewhere."""
+        """The run that contains a checkpoint, or whose directory was given; None for a file outside of any run."""
         candidates = (checkpoint, *checkpoint.absolute().parents[:2])
         return next((cls.open(path) for path in candidates if (path / "run.json").is_file()), None)
 
     def info(self) -> dict[str, Any]:
-        """`run.json`; empty before the first `update`."""
+        """The content of `run.json`; empty before the first `update`."""
         file = self.path / "run.json"
         if not file.is_file():
             return {}
         content = read_json(file)
         if not isinstance(content, dict):
-            raise UserError(f"{file} is no record of a run. Restore it, or start the run anew.")
+            raise UserError(f"{file} is not the record of a run.", "Restore it, or start a new run.")
         for name, kind in _KINDS.items():
             if content.get(name) is not None and not isinstance(content[name], kind):
-                raise UserError(f"{file} is damaged ({name} is {content[name]!r:.60}). Restore it, or start anew.")
+                raise UserError(
+                    f"{file} is damaged ({name} is {content[name]!r:.60}).", "Restore it, or start a new run."
+                )
         if not re.fullmatch(r"[\w-]{0,64}", content.get("wandb_id") or ""):  # it becomes a part of file names
-            raise UserError(f"{file} is damaged (wandb_id is none of W&B's). Restore it, or start anew.")
+            raise UserError(f"{file} is damaged (wandb_id is not a W&B run id).", "Restore it, or start a new run.")
         return content
 
     def config(self) -> dict[str, Any]:
-        """`config.yaml` as plain dicts and scalars."""
+        """The content of `config.yaml` as plain dicts and scalars."""
         file = self.path / "config.yaml"
         content = _parsed(file, _stamp(file))
         if not isinstance(content, dict):
-            raise UserError(f"{file} holds no configuration. Restore it, or start the run anew.")
+            raise UserError(f"{file} holds no configuration.", "Restore it, or start a new run.")
         return copy.deepcopy(content)
 
     def update(self, **fields: Any) -> None:
@@ -196,10 +198,10 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep a second training out of the directory meanwhile; on the first process only.
+        """Lock the directory against a second training; on the first process only.
 
         Raises:
-            UserError: Another process trains in it.
+            UserError: Another process is training in it.
         """
         if not is_first_process():
             yield
@@ -208,19 +210,21 @@ class Run:
         try:
             while not _lock(handle):
                 if time.monotonic() > until:
-                    raise UserError(f"Another process is training in {self.path}. Wait for its end, or stop it first.")
+                    raise UserError(
+                        f"Another process is training in {self.path}.", "Wait for it to end, or stop it first."
+                    )
                 time.sleep(0.1)
             yield
         finally:
-            _lock(handle, fcntl.LOCK_UN)  # closing is not enough: loader processes that were forked have it open too
+            _lock(handle, fcntl.LOCK_UN)  # closing is not enough: forked loader processes hold it open too
             os.close(handle)
 
     @contextmanager
     def recording(self, signals: Sequence[str] = ASKED) -> Iterator[None]:
-        """Keep `status` and `seconds` in `run.json` true on every way out.
+        """Keep `status` and `seconds` in `run.json` up to date however the training ends.
 
         Args:
-            signals: Those that ask to end; see `Interruption`.
+            signals: The signals that request an end; see `Interruption`.
         """
         info = self.info()
         started, before = time.monotonic(), float(info.get("seconds", 0.0))
@@ -228,12 +232,12 @@ class Run:
         self.update(status="running", error=None, **resumed)
 
         def ended(status: str, error: str | None = None) -> None:
-            if not self.path.is_dir():  # the directory may be what vanished
+            if not self.path.is_dir():  # the directory itself may have vanished
                 return
             seconds = round(before + time.monotonic() - started, 1)
             try:
                 self.update(status=status, error=error, finished=_now(), seconds=seconds)
-            except OSError as fault:  # the disk may be what is full
+            except OSError as fault:  # the disk may be full
                 log.warning("%s cannot be written: %s.", self.path / "run.json", fault.strerror)
 
         self.ended = ended
@@ -255,7 +259,7 @@ class Run:
 
     @contextmanager
     def log_file(self) -> Iterator[None]:
-        """Copy everything that is logged into `log.txt`, the traceback of what ends the run included."""
+        """Copy all log messages to `log.txt`, including the traceback of an error that ends the run."""
         if not is_first_process() or _prints_to(self.path / "log.txt"):
             yield
             return
@@ -275,13 +279,13 @@ class Run:
 
 
 def _lock(handle: int, wanted: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
-    """Whether the lock of this directory is ours now; as good as ours where the file system knows of none."""
+    """Try to lock a directory; True also on a file system without locks."""
     try:
         fcntl.flock(handle, wanted)
     except BlockingIOError:
         return False
     except OSError:
-        log.debug("There are no locks on this file system.", exc_info=True)
+        log.debug("This file system has no locks.", exc_info=True)
     return True
 
 
@@ -292,61 +296,63 @@ def is_first_process() -> bool:
 
 
 def rank_directory() -> Path | None:
-    """The run directory that the first process has told this further rank; None on the first, and with torchrun."""
+    """The run directory passed by the first process to further ranks; None on the first, and with torchrun."""
     told = os.environ.get(_RANK_VARIABLE)
     return Path(told) if told and not is_first_process() else None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a text file atomically."""
     with writing(path) as file:
         file.write(text)
 
 
 def refuse_links(directory: Path) -> None:
-    """Refuse to write into a directory of somebody else whose links lead out of it.
+    """Refuse to write into a directory that has links leading out of it, since it may come from somebody else.
 
-    W&B's own folder is left out: W&B replaces links, and does not write through them.
+    The W&B folder is not checked: W&B replaces links instead of writing through them.
 
     Raises:
-        UserError: `directory` has such a link.
+        UserError: The directory has such a link.
     """
     real = directory.resolve()
     for folder in (directory, *(directory / name for name in _FOLDERS)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.is_symlink() and not path.resolve().is_relative_to(real):
-                raise UserError(f"{path} is a link that leads out of the directory. Put there what it stands for.")
+                raise UserError(
+                    f"{path} is a link that leads out of the directory.", "Replace it by the file it points to."
+                )
 
 
 def to_yaml(content: object) -> str:
-    """Plain YAML, keys in their own order."""
+    """Serialise as plain YAML, keeping the order of the keys."""
     import yaml
 
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _allocated(path: Path) -> bool:
-    """Whether the sweep that started this process has made the directory for it."""
+    """Whether the sweep that started this process has already created the directory."""
     job = this_job()
     return job is not None and Path(job.directory) == path and not (path / "config.yaml").exists()
 
 
 def _prints_to(path: Path) -> bool:
-    """Whether standard output goes into that file already, as a sweep arranges it."""
+    """Whether standard output is already redirected to that file, as in the jobs of a sweep."""
     try:
         return os.path.samestat(os.fstat(1), path.stat())
-    except OSError:  # there is no such file, or no standard output
+    except OSError:  # no such file, or no standard output
         return False
 
 
 def _attached(run_dir: str) -> Run | None:
-    """The run of this rank, when it is not the first."""
+    """The run of this rank if it is not the first."""
     if _RANK_VARIABLE in os.environ:
         return None if is_first_process() else Run(Path(os.environ[_RANK_VARIABLE]))
     started_outside = not is_first_process() or os.environ.get("WORLD_SIZE", "1") not in ("", "1")
-    # By torchrun or srun: the default name holds the time, which differs between ranks.
+    # Started by torchrun or srun: the default name contains the time, which differs between ranks.
     if started_outside and not any(argument.startswith(("run_dir=", "resume=")) for argument in sys.argv):
-        raise UserError("Processes started by torchrun or srun need one directory to share. Give run_dir=...")
+        raise UserError("Processes started by torchrun or srun need one directory to share.", "Give run_dir=...")
     return None if is_first_process() else Run(Path(run_dir).absolute())
 
 

@@ -72,14 +72,14 @@ def test_of_many_with_one_name_one_wins(tmp_path: Path) -> None:
 
 def test_an_existing_directory_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    with pytest.raises(UserError, match=r"exists already. Choose another with run_dir=..., or go on with that run by"):
+    with pytest.raises(UserError, match=r"exists already. Choose another with run_dir=..., or continue that run with"):
         create(tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot be made \((Not a directory|File exists)\). Choose another with"):
+    with pytest.raises(UserError, match=r"cannot be created \((Not a directory|File exists)\). Choose another with"):
         create(tmp_path / "file" / "run")
 
 
@@ -187,7 +187,7 @@ def test_two_do_not_train_in_one_directory(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_what_cannot_go_on_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no run directory: it has no run.json"):
+    with pytest.raises(UserError, match="is not a run directory: it has no run.json"):
         Run.resume(str(tmp_path))
     run = create(tmp_path / "run")
     with pytest.raises(UserError, match=r"lost.ckpt does not exist. Give the run directory"):

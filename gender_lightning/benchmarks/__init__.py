@@ -1,1 +1,1 @@
-"""Measuring our speed beside the common way, on the user's own machine and data."""
+"""Benchmarks against the common way of doing the same work, on the user's own machine and data."""

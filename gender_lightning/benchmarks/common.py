@@ -1,7 +1,7 @@
-"""The common way: PIL and torchvision's v1 transforms, image by image, in the loader's workers.
+"""The common way, our baseline: PIL and torchvision's v1 transforms, image by image, in the loader workers.
 
-It is what most training scripts do, written as their authors would, and nothing of ours is used: the yardstick
-must not profit from what it measures.
+This is what most training scripts do, written the way their authors would. It uses none of our code, so that the
+baseline does not benefit from what is measured against it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from gender_lightning.transforms.settings import AugmentationSettings
 
 
 def resize_transforms(size: int, crop: str) -> list[Any]:
-    """Resize, and cut the square out of the middle where the framing is a square."""
-    if crop != "none":  # a lower square costs the same
+    """Resize, then take a centre crop where the framing is a square."""
+    if crop != "none":  # the lower square costs the same
         return [transforms.Resize(size), transforms.CenterCrop(size)]
     return [transforms.Resize((size, size))]
 
 
 def augmentation_transforms(settings: AugmentationSettings) -> list[Any]:
-    """The same list of augmentations in torchvision's classes, for PIL images; erasing and mixing are not in it."""
+    """The configured augmentations as torchvision classes for PIL images, without erasing and mixing."""
     steps: list[Any] = []
     bilinear = transforms.InterpolationMode.BILINEAR
     scaled = tuple(settings.random_scale) != (1.0, 1.0)
@@ -52,7 +52,7 @@ def augmentation_transforms(settings: AugmentationSettings) -> list[Any]:
 
 
 def tensor_transforms(settings: AugmentationSettings) -> list[Any]:
-    """To a normalised tensor, and erasing, which torchvision does on tensors."""
+    """Conversion to a normalised tensor, and random erasing, which torchvision applies to tensors."""
     steps: list[Any] = [transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
     if settings.random_erasing > 0:
         steps.append(transforms.RandomErasing(settings.random_erasing))
@@ -60,14 +60,14 @@ def tensor_transforms(settings: AugmentationSettings) -> list[Any]:
 
 
 def common_transform(settings: AugmentationSettings, size: int, crop: str) -> Any:
-    """All of it, in the usual order."""
+    """The whole preprocessing in the usual order."""
     return transforms.Compose(
         [*resize_transforms(size, crop), *augmentation_transforms(settings), *tensor_transforms(settings)]
     )
 
 
 class CommonDataset(Dataset[tuple[Tensor, Tensor]]):
-    """One image at a time, as float32 (3, S, S), and its label as float32 ()."""
+    """A dataset of single images, float32 (3, S, S), and labels, float32 ()."""
 
     def __init__(self, paths: Sequence[str], labels: Sequence[int], transform: Any) -> None:
         self.paths = list(paths)

@@ -1,4 +1,4 @@
-"""The pictures that a benchmark reads: the same for our way and the common one."""
+"""The pictures that a benchmark reads, the same for our way and the common one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gender_lightning.data.images import ZipStore
 
 
 @dataclass(frozen=True)
-class Faces:
-    """Some training images.
+class BenchmarkFaces:
+    """Training images to measure on.
 
     Attributes:
-        dataset: Of the training split, as `train` reads it.
-        rows: Which of its rows; int.
-        paths: Their files, as the common way reads them.
-        labels: 1 male, 0 female.
+        dataset: The training split, as `train` reads it.
+        rows: The rows of the dataset that are used.
+        paths: The files of these rows, for the common way.
+        labels: The labels of these rows: 1 male, 0 female.
     """
 
     dataset: FaceDataset
@@ -32,25 +32,25 @@ class Faces:
 
 
 @contextmanager
-def some_faces(dataset: FaceDataset, most: int) -> Iterator[Faces]:
-    """Evenly spread rows of the split, in a fixed shuffled order; out of a zip, unpacked for the common way."""
+def some_faces(dataset: FaceDataset, most: int) -> Iterator[BenchmarkFaces]:
+    """Select up to `most` evenly spread rows in a fixed random order; a zip is unpacked for the common way."""
     count = min(most, len(dataset))
     rows = np.linspace(0, len(dataset) - 1, count).astype(int)
     rows = np.random.default_rng(0).permutation(rows).tolist()
     ids = [dataset.index.image_ids[row] for row in rows]
     labels = [int(dataset.index.labels[row]) for row in rows]
     if not isinstance(dataset.store, ZipStore):
-        yield Faces(dataset, rows, [dataset.store.describe(image_id) for image_id in ids], labels)
+        yield BenchmarkFaces(dataset, rows, [dataset.store.describe(image_id) for image_id in ids], labels)
         return
     with TemporaryDirectory(prefix="gender_lightning_") as folder:
         paths = [Path(folder) / f"{number:06d}.jpg" for number in range(count)]
         for path, image_id in zip(paths, ids, strict=True):
             path.write_bytes(dataset.store.read(image_id))
-        yield Faces(dataset, rows, [str(path) for path in paths], labels)
+        yield BenchmarkFaces(dataset, rows, [str(path) for path in paths], labels)
 
 
 def batches(count: int, size: int) -> Iterator[list[int]]:
-    """Positions 0 .. count - 1 in turn, in batches of `size`, for ever."""
+    """Yield the positions 0 .. count - 1 in batches of `size`, cycling endlessly."""
     start = 0
     while True:
         yield [(start + offset) % count for offset in range(size)]

@@ -1,6 +1,6 @@
-"""From files to what a network sees, stage by stage: our way and the common one as units of work.
+"""The stages from files to network input, our way and the common one, as units of work to be timed.
 
-Both run on one core, as in a loader's worker; only our augmentation runs where the network does.
+Both run on one core, as in a loader worker; only our augmentation runs on the device of the network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gender_lightning.benchmarks.common import (
     resize_transforms,
     tensor_transforms,
 )
-from gender_lightning.benchmarks.faces import Faces, batches
+from gender_lightning.benchmarks.faces import BenchmarkFaces, batches
 from gender_lightning.benchmarks.timing import Unit
 from gender_lightning.data.decoding import decode
 from gender_lightning.transforms import Augment
@@ -27,8 +27,8 @@ from gender_lightning.transforms import Augment
 Units = dict[str, Unit]  # "ours" and "common"
 
 
-def decode_units(faces: Faces, batch_size: int) -> Units:
-    """Bytes to pixels."""
+def decode_units(faces: BenchmarkFaces, batch_size: int) -> Units:
+    """Decode files to pixels."""
     store, ids = faces.dataset.store, faces.dataset.index.image_ids
     turns, common_turns = batches(len(faces.rows), batch_size), batches(len(faces.rows), batch_size)
 
@@ -46,8 +46,8 @@ def decode_units(faces: Faces, batch_size: int) -> Units:
     return {"ours": ours, "common": common}
 
 
-def loader_units(faces: Faces, batch_size: int, augment: Augment) -> Units:
-    """What a loader's worker does: ours decodes and resizes; the common one augments and normalises there too."""
+def loader_units(faces: BenchmarkFaces, batch_size: int, augment: Augment) -> Units:
+    """Do the work of a loader worker: ours decodes and resizes; the common one also augments and normalises."""
     turns = batches(len(faces.rows), batch_size)
 
     def ours() -> int:
@@ -57,8 +57,8 @@ def loader_units(faces: Faces, batch_size: int, augment: Augment) -> Units:
     return {"ours": ours, "common": _common_worker(faces, batch_size, augment)}
 
 
-def pipeline_units(faces: Faces, batch_size: int, augment: Augment) -> Units:
-    """From files to augmented, normalised batches with everything on the CPU."""
+def pipeline_units(faces: BenchmarkFaces, batch_size: int, augment: Augment) -> Units:
+    """Turn files into augmented, normalised batches, all on the CPU."""
     turns = batches(len(faces.rows), batch_size)
     on_cpu = Augment(augment.settings, seed=augment.seed, channels_last=True)
 
@@ -70,8 +70,8 @@ def pipeline_units(faces: Faces, batch_size: int, augment: Augment) -> Units:
     return {"ours": ours, "common": _common_worker(faces, batch_size, augment)}
 
 
-def augmentation_units(faces: Faces, batch_size: int, augment: Augment, device: torch.device) -> Units:
-    """Pictures that are decoded and resized already to normalised batches."""
+def augmentation_units(faces: BenchmarkFaces, batch_size: int, augment: Augment, device: torch.device) -> Units:
+    """Turn pictures that are already decoded and resized into augmented, normalised batches."""
     framing = faces.dataset.framing
     first = next(batches(len(faces.rows), batch_size))
     batch = faces.dataset.__getitems__([faces.rows[position] for position in first])
@@ -93,7 +93,7 @@ def augmentation_units(faces: Faces, batch_size: int, augment: Augment, device: 
     return {"ours": ours, "common": common}
 
 
-def _common_worker(faces: Faces, batch_size: int, augment: Augment) -> Callable[[], int]:
+def _common_worker(faces: BenchmarkFaces, batch_size: int, augment: Augment) -> Callable[[], int]:
     framing = faces.dataset.framing
     transform = common_transform(augment.settings, framing.image_size, framing.crop)
     dataset = CommonDataset(faces.paths, faces.labels, transform)

@@ -1,4 +1,4 @@
-"""The bare training step and inference, on tensors that lie on the device already."""
+"""The bare training step and inference, on tensors that are already on the device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def step_units(
     image_size: int,
     batch_size: int,
 ) -> Units:
-    """Forward, backward and optimizer step; as `train` does them, and in float32 with contiguous weights."""
+    """Forward, backward and optimizer step, as in `train`; common: in float32 with contiguous weights."""
     plain = Hardware(hardware.accelerator, 1, PLAIN, compile=False, channels_last=False)
     return {
         name: _step(model, optimizer, criterion, how, image_size=image_size, batch_size=batch_size)
@@ -52,7 +52,7 @@ def step_rate(
 
 
 def inference_units(model: ModelConfig, hardware: Hardware, *, image_size: int, batch_size: int) -> Units:
-    """From uint8 images to logits; common: normalised in the loader, float32, `no_grad`."""
+    """Inference from uint8 images to logits; common: normalised in the loader, float32, `no_grad`."""
     device = torch.device(hardware.device_type)
     ours, common = _network(model, hardware, image_size).eval(), _network(model, None, image_size).to(device).eval()
     normalize = Normalize(*normalisation(model.name, model.pretrained)).to(device)
@@ -108,7 +108,7 @@ def _step(
 
 
 def _network(model: ModelConfig, hardware: Hardware | None, image_size: int) -> nn.Module:
-    """The bare backbone, on its device in its layout, compiled where that is chosen; weights do not matter here."""
+    """The bare backbone on its device, in its memory format, compiled if configured; its weights are irrelevant."""
     net = create_backbone(model.name, dropout=model.dropout, image_size=image_size, arguments=model.arguments)
     if hardware is None:
         return net

@@ -1,4 +1,4 @@
-"""What the figures say: ratios, what real training keeps of the bare step, and what holds back the rest."""
+"""Interpretation of the measurements: ratios, how much of the bare step's speed training keeps, and the bottleneck."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Where = Literal["per core", "CPU", "GPU", "MPS"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One stage, ours and where it was asked for the common way.
+    """The measurement of one stage, for our way and optionally the common way.
 
     Attributes:
-        stage: Its name on the command line.
-        backbone: Of which network; None for stages before it.
-        where: On one core, or on the device with all it has.
-        ours: Images per second; for `startup` seconds.
-        common: The same of the common way.
-        seconds_beside: `train` only: seconds of an epoch beside its steps (checkpoints, one batch of validation).
-        bare: `train` only: images per second of the bare step, each measured right before the real training.
+        stage: The name of the stage on the command line.
+        backbone: The network; None for stages of the input pipeline.
+        where: One core, or the whole device.
+        ours: Images per second; seconds for `startup`.
+        common: The same for the common way; None if it was not measured.
+        seconds_beside: `train` only: seconds per epoch outside its steps (checkpoints, one batch of validation).
+        bare: `train` only: images per second of the bare step, measured right before each real training.
     """
 
     stage: str
@@ -38,36 +38,38 @@ class Measurement:
 
     @property
     def ratio(self) -> float | None:
-        """Ours over common: above 1 is faster, for `startup` slower."""
+        """Ours over common: above 1 we are faster (for `startup`: slower)."""
         return None if self.common is None else self.ours.median / self.common.median
 
     @property
     def is_time(self) -> bool:
-        """Whether the figures are seconds."""
+        """Whether the values are seconds."""
         return self.stage == "startup"
 
     def to_dict(self) -> dict[str, Any]:
-        """For `benchmark.json`."""
+        """Convert to an entry of `benchmark.json`."""
         medians = {"ours": self.ours.median, "common": None if self.common is None else self.common.median}
         return {**asdict(self), "unit": "s" if self.is_time else "images/s", "median": medians, "ratio": self.ratio}
 
 
 def kept_while_training(measurements: Sequence[Measurement]) -> dict[str, float]:
-    """For each backbone the share of the bare step's images/s that real training keeps while it trains.
+    """The fraction of the bare step's images/s that real training reaches during its steps, by backbone.
 
-    The median over pairs: a bare step, and the real training right after it.
+    The median over pairs of a bare step and the real training right after it.
     """
     return {
-        str(it.backbone): statistics.median(a / b for a, b in zip(it.ours.samples, it.bare.samples, strict=True))
-        for it in measurements
-        if it.bare is not None
+        str(training.backbone): statistics.median(
+            real / bare for real, bare in zip(training.ours.samples, training.bare.samples, strict=True)
+        )
+        for training in measurements
+        if training.bare is not None
     }
 
 
 def kept_by_training(measurements: Sequence[Measurement], images: int) -> dict[str, float]:
-    """The same share over a whole epoch of so many images: what it needs beside its steps counts too."""
+    """The same fraction over a whole epoch of `images` images, including the time outside its steps."""
     shares = {}
-    for training in (it for it in measurements if it.stage == "train"):
+    for training in (measurement for measurement in measurements if measurement.stage == "train"):
         assert training.seconds_beside is not None
         steps = images / training.ours.median
         while_training = kept_while_training([training])[str(training.backbone)]
@@ -76,15 +78,15 @@ def kept_by_training(measurements: Sequence[Measurement], images: int) -> dict[s
 
 
 def advice(measurements: Sequence[Measurement], *, workers: int, cores: int) -> list[str]:
-    """For each backbone one sentence: which stage holds back the rest, and what to turn.
+    """Name the bottleneck and what to change, in one sentence per backbone.
 
     Args:
-        measurements: Of `loader`, `augmentation` and `step` at least; without one of them nothing is said.
-        workers: Loader processes that a training would start; 0 loads in the training process.
-        cores: Of this machine.
+        measurements: Measurements that include `loader`, `augmentation` and `step`; otherwise there is no advice.
+        workers: Number of loader processes that a training would start; 0 loads in the training process.
+        cores: Number of CPU cores of this machine.
     """
     loader, augmentation = _find(measurements, "loader", None), _find(measurements, "augmentation", None)
-    steps = [it for it in measurements if it.stage == "step"]
+    steps = [measurement for measurement in measurements if measurement.stage == "step"]
     if loader is None or augmentation is None:
         return []
     return [_advice(loader.ours.median, augmentation, step, workers, cores) for step in steps]
@@ -93,7 +95,7 @@ def advice(measurements: Sequence[Measurement], *, workers: int, cores: int) -> 
 def _advice(loader: float, augmentation: Measurement, step: Measurement, workers: int, cores: int) -> str:
     name = step.backbone
     smaller = "a smaller data.image_size or a lighter model makes it faster"
-    if step.where == "CPU":  # everything shares the same cores: what counts is the time of a core per image
+    if step.where == "CPU":  # all stages share the same cores: what counts is core time per image
         costs = {
             "loader": 1 / loader,
             "augmentation": 1 / augmentation.ours.median,
@@ -102,7 +104,7 @@ def _advice(loader: float, augmentation: Measurement, step: Measurement, workers
         most = max(costs, key=lambda stage: costs[stage])
         share = costs[most] / sum(costs.values())
         remedies = {
-            "loader": "keep the pictures smaller on the disk, or take a GPU and more cores",
+            "loader": "store smaller pictures, or use a GPU and more cores",
             "augmentation": "choose a lighter augmentation (augmentation=light)",
             "step": f"{smaller}, and a GPU is many times as fast",
         }
@@ -112,8 +114,8 @@ def _advice(loader: float, augmentation: Measurement, step: Measurement, workers
     if supply < device:
         return (
             f"{name}: the loader holds the {step.where} back: {workers} workers bring {supply:,.0f} images/s, it could "
-            f"take {device:,.0f}. Raise data.workers (this machine has {cores} cores), or keep pictures smaller on the "
-            "disk."
+            f"take {device:,.0f}. Raise data.workers (this machine has {cores} cores), or store smaller "
+            "pictures."
         )
     return (
         f"{name}: the step holds back the rest: {workers} workers could bring {supply:,.0f} images/s, the {step.where} "
@@ -122,24 +124,24 @@ def _advice(loader: float, augmentation: Measurement, step: Measurement, workers
 
 
 def table(measurements: Sequence[Measurement]) -> Table:
-    """One row per stage and backbone."""
+    """Build a table with one row per stage and backbone."""
     result = Table(caption="images/s, medians of n")
     for heading in ("stage", "backbone", "where", "n"):
         result.add_column(heading)
     for heading in ("ours", "common way", "ratio"):
         result.add_column(heading, justify="right")
-    for it in measurements:
-        common = "" if it.common is None else _figure(it.common, it)
-        ratio = "" if it.ratio is None else f"{it.ratio:.2f}"
-        cells = (it.stage, it.backbone or "", it.where, str(len(it.ours.samples)), _figure(it.ours, it), common, ratio)
-        result.add_row(*cells)
+    for row in measurements:
+        common = "" if row.common is None else _figure(row.common, row)
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        where = (row.stage, row.backbone or "", row.where, str(len(row.ours.samples)))
+        result.add_row(*where, _figure(row.ours, row), common, ratio)
     return result
 
 
 def sentences(
     training: Mapping[str, float], epochs: Mapping[str, float], images: int, advices: Sequence[str]
 ) -> list[str]:
-    """What is printed below the table; see `kept_while_training` and `kept_by_training`."""
+    """The sentences below the table, from `kept_while_training`, `kept_by_training` and `advice`."""
     kept = [
         f"{name}: real training keeps {training[name]:.1%} of the bare step's images/s, and {share:.1%} over epochs of "
         f"{images:,} images with checkpoints and a batch of validation."
@@ -155,4 +157,4 @@ def _figure(rate: Rate, of: Measurement) -> str:
 
 
 def _find(measurements: Sequence[Measurement], stage: str, backbone: str | None) -> Measurement | None:
-    return next((it for it in measurements if it.stage == stage and it.backbone == backbone), None)
+    return next((found for found in measurements if found.stage == stage and found.backbone == backbone), None)

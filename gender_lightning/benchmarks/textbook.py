@@ -1,10 +1,10 @@
-"""The yardstick: a training script as tutorials write it. Nothing of gender_lightning is imported.
+"""The baseline: a training script as found in tutorials, which imports nothing from gender_lightning.
 
-PIL, torchvision's v1 transforms in the workers, float32, Lightning's defaults. It runs by itself:
+It uses PIL, torchvision's v1 transforms in the workers, float32 and Lightning's defaults, and runs on its own:
 
     python -m gender_lightning.benchmarks.textbook FILES.csv RESULT.json --backbone resnet50 --image-size 112
 
-FILES.csv holds `path,label` lines. RESULT.json gets the images/s of each epoch, validation and checkpoints left out.
+FILES.csv has `path,label` lines. RESULT.json receives the images/s of each epoch, without validation and checkpoints.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 
-class Faces(Dataset[tuple[Tensor, Tensor]]):
-    """Rows of a CSV file."""
+class CsvDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Images and labels listed in a CSV file."""
 
     def __init__(self, file: Path, transform: Any) -> None:
         with file.open(newline="") as rows:
@@ -54,7 +54,7 @@ class Classifier(pl.LightningModule):
         self.lr = lr
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Loss of a batch of images (B, 3, S, S) and labels (B,)."""
+        """Compute the loss of a batch of images (B, 3, S, S) and labels (B,)."""
         images, labels = batch
         output = self.net(images)
         logits = (output if isinstance(output, Tensor) else output.logits).squeeze(1)  # GoogLeNet returns a tuple
@@ -64,12 +64,12 @@ class Classifier(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
+        """Create an Adam optimizer."""
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
 class Clock(pl.Callback):
-    """The only thing that a tutorial would not have."""
+    """Measures images per second; the only part that a tutorial would not have."""
 
     def __init__(self) -> None:
         self.images_per_second: list[float] = []
@@ -77,24 +77,24 @@ class Clock(pl.Callback):
         self.start = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts."""
+        """Start the clock."""
         self.images, self.start = 0, time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts."""
+        """Count the images of a batch."""
         self.images += len(batch[0])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stops, when the device has finished."""
+        """Stop the clock once the device has finished."""
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize()
         self.images_per_second.append(self.images / (time.perf_counter() - self.start))
 
 
 def main() -> None:
-    """Train, and write down how fast."""
+    """Train, and write the speed to a file."""
     parser = argparse.ArgumentParser()
     parser.add_argument("files", type=Path)
     parser.add_argument("result", type=Path)
@@ -119,7 +119,7 @@ def main() -> None:
         ]
     )
     loader = DataLoader(
-        Faces(arguments.files, transform),
+        CsvDataset(arguments.files, transform),
         batch_size=arguments.batch_size,
         shuffle=True,
         drop_last=True,

@@ -1,4 +1,4 @@
-"""Rates of pieces of work that take turns, so that a machine that slows down slows all of them."""
+"""Timing of units of work in alternation, so that a machine that slows down affects all of them alike."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 import torch
 
-Unit = Callable[[], int]  # does one piece of work, returns how many images it was
+Unit = Callable[[], int]  # does one unit of work and returns its number of images
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Repeated measurements of one thing.
+    """Repeated measurements of one quantity.
 
     Attributes:
-        samples: One figure per repeat.
+        samples: One value per repeat.
     """
 
     samples: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The figure to quote."""
+        """The median, the value to quote."""
         return statistics.median(self.samples)
 
 
@@ -37,17 +37,20 @@ def take_turns(
     device: torch.device,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Rate]:
-    """Images per second of each unit.
+    """Measure the images per second of each unit.
 
-    One piece of each is done first, unmeasured: caches fill, kernels are chosen, code is compiled. Then they
-    take turns, every other repeat in reverse order.
+    Each unit runs once without being measured, as a warm-up: caches fill, kernels are selected, code is compiled. Then
+    the units alternate, in reverse order on every other repeat.
 
     Args:
         units: What to measure, by name.
-        repeats: Measurements of each.
-        seconds: A measurement repeats its unit until so much time has passed.
-        device: Waited for before the clock is read.
-        report: Told (done, total) measurements.
+        repeats: Number of measurements per unit.
+        seconds: Minimum duration of one measurement, during which its unit is repeated.
+        device: Device to synchronise with before the clock is read.
+        report: Called with the numbers of finished and of all measurements.
+
+    Returns:
+        The rates by name.
     """
     names = list(units)
     samples: dict[str, list[float]] = {name: [] for name in names}
@@ -81,7 +84,7 @@ def _wait(device: torch.device) -> None:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Torch computes on one core, as in a loader's worker."""
+    """Limit torch to one core, as in a loader worker."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Real trainings as processes of their own: `gender-lightning train`, and the textbook script beside it."""
+"""Real trainings in separate processes: `gender-lightning train`, and the textbook script as the baseline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from gender_lightning.benchmarks.faces import Faces
+from gender_lightning.benchmarks.faces import BenchmarkFaces
 from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.errors import UserError
 from gender_lightning.job import job_environment
@@ -28,8 +28,8 @@ class Training:
     """One measured epoch of a real training.
 
     Attributes:
-        images_per_second: While it trains; validation and checkpoints left out.
-        seconds_beside: Of the epoch: a validation of one batch, both checkpoints, and what is around them.
+        images_per_second: Training speed, without validation and checkpoints.
+        seconds_beside: Seconds of the epoch outside of training: a validation of one batch, both checkpoints, overhead.
     """
 
     images_per_second: float
@@ -37,10 +37,10 @@ class Training:
 
 
 def train_ours(overrides: Sequence[str], folder: Path, steps: int) -> Training:
-    """A training of two epochs of so many steps, with W&B's offline log, of which the second counts.
+    """Train for two epochs of `steps` steps, logging to W&B offline, and measure the second epoch.
 
     Raises:
-        UserError: The training failed; holds its last line.
+        UserError: The training failed; the message contains its last line of output.
     """
     run_dir = _run(
         overrides, folder, "trainer.max_epochs=2", f"trainer.limit_train_batches={steps}", "scheduler.warmup_epochs=0"
@@ -52,19 +52,26 @@ def train_ours(overrides: Sequence[str], folder: Path, steps: int) -> Training:
 
 
 def train_textbook(
-    faces: Faces, folder: Path, *, backbone: str, image_size: int, batch_size: int, steps: int, accelerator: str
+    faces: BenchmarkFaces,
+    folder: Path,
+    *,
+    backbone: str,
+    image_size: int,
+    batch_size: int,
+    steps: int,
+    accelerator: str,
 ) -> float:
-    """Images per second of the second of two epochs of the textbook script.
+    """Run the textbook script for two epochs and return the images per second of the second.
 
     Raises:
-        UserError: The script failed; holds its last line.
+        UserError: The script failed; the message contains its last line of output.
     """
     folder.mkdir(parents=True)
     files, result = folder / "files.csv", folder / "result.json"
     with files.open("w", newline="") as file:
         writer = csv.writer(file)
         rows = list(zip(faces.paths, faces.labels, strict=True))
-        while len(rows) < batch_size * steps:  # an epoch needs so many rows, whichever pictures they are
+        while len(rows) < batch_size * steps:  # repeat pictures until there are enough rows for an epoch
             rows += rows
         writer.writerows(rows[: batch_size * steps])
     arguments = [
@@ -76,13 +83,13 @@ def train_textbook(
 
 
 def measure_startup(overrides: Sequence[str], folder: Path, repeats: int, report: Report) -> dict[str, Rate]:
-    """Seconds from typing `gender-lightning train` to the first training step, and of importing the libraries.
+    """Measure the seconds from typing `gender-lightning train` to its first step, and for importing the libraries.
 
     Raises:
-        UserError: The training failed; holds its last line.
+        UserError: The training failed; the message contains its last line of output.
     """
     ours, imports = [], []
-    for repeat in range(repeats + 1):  # the first fills the disk's cache
+    for repeat in range(repeats + 1):  # the first fills the disk cache
         start = time.perf_counter()
         _process([sys.executable, "-c", IMPORTS])
         imports.append(time.perf_counter() - start)
@@ -94,7 +101,7 @@ def measure_startup(overrides: Sequence[str], folder: Path, repeats: int, report
 
 
 def _run(overrides: Sequence[str], folder: Path, *more: str) -> Path:
-    """One `gender-lightning train` in a new directory below `folder`."""
+    """Run `gender-lightning train` in a new directory below `folder`."""
     run_dir = folder / "run"
     folder.mkdir(parents=True, exist_ok=True)
     fixed = ["trainer.devices=1", "test=false", "logger=wandb", "logger.mode=offline", "trainer.limit_val_batches=1"]
@@ -107,4 +114,4 @@ def _process(command: list[str]) -> None:
     done = subprocess.run(command, env=job_environment(), capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
-        raise UserError(f"A training of the benchmark failed: {said[-1]} Run it by itself: {' '.join(command[1:])}")
+        raise UserError(f"A training of the benchmark failed: {said[-1]}", f"Run it by itself: {' '.join(command[1:])}")

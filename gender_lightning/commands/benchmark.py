@@ -16,7 +16,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 
 from gender_lightning.benchmarks import input_stages, network_stages, whole_runs
-from gender_lightning.benchmarks.faces import Faces, some_faces
+from gender_lightning.benchmarks.faces import BenchmarkFaces, some_faces
 from gender_lightning.benchmarks.summary import (
     Measurement,
     Where,
@@ -59,7 +59,7 @@ class Bench:
 
     config: BenchmarkConfig
     hardware: Hardware
-    faces: Faces
+    faces: BenchmarkFaces
     augment: Augment
     criterion: Criterion
     typed: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""A page on this computer that shows what a checkpoint says of pictures, and where it looks."""
+"""A local web page that shows the predictions of a checkpoint and where the network looks."""

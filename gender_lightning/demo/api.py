@@ -1,4 +1,4 @@
-"""What programs ask the page for: the answers of its two tabs as JSON."""
+"""The API of the page for programs: the results of its two tabs as JSON."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ One request is answered at a time; the others wait. Pictures are removed as soon
 
 
 def usage(address: str, spec: ModelSpec, most: int, seconds: float) -> str:
-    """How a program asks, in Markdown."""
+    """Instructions for programs, in Markdown."""
     return _USAGE.format(address=address, male=spec.class_names[1], most=most, seconds=seconds)
 
 
 def add_endpoints(predictor: Predictor, most: int, max_seconds: float, **queue: Any) -> None:
-    """Add `/predict` and `/predict_many` to the page that is being built; ``queue`` is how they wait for the network.
+    """Add `/predict` and `/predict_many` to the page under construction; ``queue`` limits their concurrency.
 
-    Nobody sees the components: they have Gradio check that a file was uploaded, and is not just any of this computer.
+    The components are invisible: through them Gradio checks that a file was uploaded and is not a local path.
     """
     one = as_uploaded(gr.File(visible=False, label="A picture"))
     many = as_uploaded(gr.File(visible=False, label="Pictures", file_count="multiple"))
@@ -71,10 +71,10 @@ def add_endpoints(predictor: Predictor, most: int, max_seconds: float, **queue: 
 
 
 def predict(predictor: Predictor, picture: str | None) -> Answer:
-    """The faces of an uploaded picture, which is gone afterwards.
+    """Predict the faces of an uploaded picture, which is deleted afterwards.
 
     Raises:
-        gr.Error: It cannot be read; says why.
+        gr.Error: The picture cannot be read; the message says why.
     """
     if picture is None:
         raise _refusal('No picture was given. Give handle_file("photo.jpg").')
@@ -88,10 +88,10 @@ def predict(predictor: Predictor, picture: str | None) -> Answer:
 
 
 def predict_many(predictor: Predictor, most: int, max_seconds: float, pictures: Sequence[str] | None) -> Answer:
-    """Counts and rows of uploaded pictures, which are gone afterwards.
+    """Count the faces of uploaded pictures, which are deleted afterwards.
 
     Raises:
-        gr.Error: There are none, or too many.
+        gr.Error: No pictures were given, or too many.
     """
     with removed(pictures or []):
         if not pictures or len(pictures) > most:

@@ -1,4 +1,4 @@
-"""Many pictures at once: a row per face, and a row for everything that is not counted."""
+"""Prediction for many pictures: one row per face, and one for everything that is not counted."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ _REASONS = {
     OUT_OF_TIME: "left out because {note}",
     SMALLER: f"beyond the {MOST_FACES} largest of a picture",
 }
-_NAMED = 3  # files of each kind that a summary names
+_NAMED = 3  # files named in a summary, per kind
 
 
 class Row(NamedTuple):
     """A face, or something that is not counted.
 
     Attributes:
-        file: Name without folders.
-        label: Of a face; else why it is not counted: ``unreadable``, ``no face``, ``left out`` or ``smaller faces``.
-        probability: Of male; None for what is not counted.
-        note: What a reader should know.
-        faces: How many are not counted of ``smaller faces``.
-        picture: Number of the file, from 1: several may have the same name.
+        file: File name without folders.
+        label: The label of a face, or why nothing is counted: ``unreadable``, ``no face``, ``left out`` or
+            ``smaller faces``.
+        probability: Probability of male; None for rows that are not counted.
+        note: Remarks for the reader.
+        faces: Number of faces that a row of ``smaller faces`` stands for.
+        picture: Number of the file, from 1, since several may have the same name.
     """
 
     file: str
@@ -45,13 +46,13 @@ class Row(NamedTuple):
 def look_at_many(
     paths: Sequence[str], predictor: Predictor, max_seconds: float, advance: Callable[[int], object] = lambda number: 0
 ) -> list[Row]:
-    """Look at pictures until the time is up.
+    """Predict pictures until the time is up.
 
     Args:
-        paths: Files.
-        predictor: The checkpoint's.
-        max_seconds: After which no further picture is begun.
-        advance: Told the number of each picture, from 1, before it is looked at.
+        paths: Picture files.
+        predictor: The predictor to use.
+        max_seconds: Time in seconds after which no further picture is started.
+        advance: Called with the number of each picture, from 1, before it is processed.
     """
     rows: list[Row] = []
     until = time.monotonic() + max_seconds
@@ -83,7 +84,7 @@ def _rows(path: str, number: int, predictor: Predictor) -> Iterator[Row]:
 
 
 def said_of(error: UserError | MemoryError, picture: Picture) -> str:
-    """An error's message without the place of Gradio's cache, nor the advice that is for data sets."""
+    """The message of an error, without the path of Gradio's cache and the advice meant for data sets."""
     text = str(error) or "The picture needs more memory than there is."
     if isinstance(picture, str):
         text = text.replace(picture, Path(picture).name)
@@ -91,14 +92,14 @@ def said_of(error: UserError | MemoryError, picture: Picture) -> str:
 
 
 def counted(rows: Sequence[Row]) -> str:
-    """How many faces of how many pictures are counted, as a sentence."""
+    """State in a sentence how many faces in how many pictures are counted."""
     faces = [row for row in rows if row.probability is not None]
     pictures, of_all = len({row.picture for row in faces}), len({row.picture for row in rows})
     return f"Counted: {_number(len(faces), 'face')} in {pictures} of {_number(of_all, 'picture')}."
 
 
 def not_counted(rows: Sequence[Row]) -> list[str]:
-    """What is not counted and why: a phrase for each reason, with the first names; empty where everything is."""
+    """List what is not counted and why, one phrase with the first file names per reason; empty if all are counted."""
     phrases = []
     for kind, what in _REASONS.items():
         of_kind = [row for row in rows if row.probability is None and row.label == kind]

@@ -1,4 +1,4 @@
-"""Faces to try the page with, drawn by our own code when it starts: no photograph travels with the project."""
+"""Example faces for the page, drawn at startup by our own code: the project contains no photographs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SEED = 4
 
 
 def drawn_faces(count: int) -> list[NDArray[np.uint8]]:
-    """So many drawn faces, RGB uint8 (218, 178, 3), of either class in turn."""
+    """Draw `count` faces, RGB uint8 (218, 178, 3), alternating between the classes."""
     images, labels = synthetic_faces(8 * count, _SEED)
     rows = [int(np.flatnonzero(labels == place % 2)[place // 2]) for place in range(count)]
     return [images[row] for row in rows]

@@ -1,4 +1,4 @@
-"""What the page shows of a picture: every face, what is said of it, and where the network looked."""
+"""Everything the page shows for a picture: each face, its prediction, and where the network looked."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from gender_lightning.inference.pictures import Picture, open_picture
 from gender_lightning.inference.predictor import UNCERTAIN, Prediction, Predictor
 
 Pixels = NDArray[np.uint8]  # RGB (H, W, 3)
-MOST_PIXELS = 50_000_000  # of a picture: a large camera's; more would keep the page waiting
-MOST_FACES = 24  # shown of a crowd, the largest
+MOST_PIXELS = 50_000_000  # per picture, as of a large camera; more would keep the page waiting
+MOST_FACES = 24  # per picture, the largest ones
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Look:
-    """A face as the page shows it.
+    """A face as shown on the page.
 
     Attributes:
-        prediction: Label, probability, box in the picture.
-        crop: What the network was shown, (S, S, 3).
-        heat: The same under a map of what speaks for the more probable class; None where there is no map.
+        prediction: Label, probability, and box in the picture.
+        crop: The network's input, (S, S, 3).
+        heat: The input overlaid with the heat map of the more probable class; None if there is no map.
     """
 
     prediction: Prediction
@@ -35,13 +35,13 @@ class Look:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether no label is given."""
+        """Whether the model abstains from a label."""
         return self.prediction.label == UNCERTAIN
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A picture with its faces, the largest first."""
+class PictureResult:
+    """The result for one picture: its faces, largest first, and the number of faces left out."""
 
     picture: Pixels
     looks: tuple[Look, ...]
@@ -49,26 +49,26 @@ class Seen:
     notes: tuple[str, ...]
 
 
-def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> Seen:
-    """Open a picture, find its faces, judge them, and say where the network looked.
+def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> PictureResult:
+    """Open a picture, detect its faces, predict them, and compute their heat maps.
 
-    Threads may share the predictor: the hooks of a heat map are on the network while no other uses it.
+    Threads may share the predictor: a heat map's hooks are on the network only while no other thread uses it.
 
     Args:
         picture: A file, an image or an array.
-        predictor: The checkpoint's.
-        heat: Whether maps are wanted, which take as long as a step of training.
+        predictor: The predictor to use.
+        heat: Whether to compute heat maps, which take as long as a training step.
 
     Raises:
-        UserError: The picture cannot be used; says why.
+        UserError: The picture cannot be used; the message says why.
     """
     opened = open_picture(picture)
     if opened.pixels.shape[0] * opened.pixels.shape[1] > MOST_PIXELS:
-        raise UserError(f"The picture has more than {MOST_PIXELS // 10**6} million pixels. Shrink it first.")
+        raise UserError(f"The picture has more than {MOST_PIXELS // 10**6} million pixels.", "Shrink it first.")
     found = predictor.cropper.crops(opened.pixels)
     crops = found[:MOST_FACES]
     if not crops:
-        return Seen(opened.pixels, (), 0, opened.notes)
+        return PictureResult(opened.pixels, (), 0, opened.notes)
     faces = np.stack([crop.pixels for crop in crops])
     probabilities = predictor.probabilities(faces)
     maps = _heat(predictor, faces, probabilities) if heat else [None] * len(crops)
@@ -76,7 +76,7 @@ def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> See
         Look(predictor.judge(crop, probability), crop.pixels, shown)
         for crop, probability, shown in zip(crops, probabilities, maps, strict=True)
     )
-    return Seen(opened.pixels, looks, len(found) - len(crops), opened.notes)
+    return PictureResult(opened.pixels, looks, len(found) - len(crops), opened.notes)
 
 
 def _heat(predictor: Predictor, faces: Pixels, probabilities: list[float]) -> list[Pixels | None]:
@@ -86,15 +86,15 @@ def _heat(predictor: Predictor, faces: Pixels, probabilities: list[float]) -> li
     male = torch.tensor([value >= predictor.spec.threshold for value in probabilities])
     try:
         maps = heat_maps(predictor.network, images, male)
-    except ValueError as error:  # a network without a feature map: the page does without
+    except ValueError as error:  # a network without a feature map: the page shows no heat maps
         _log.info("no heat map: %s", error)
         return [None] * len(faces)
-    # An empty map, where no place speaks for the class by itself, would be a grey picture.
+    # An empty map, where no place supports the class by itself, would be a grey picture.
     return [_overlay(face, heat) if heat.any() else None for face, heat in zip(faces, maps, strict=True)]
 
 
 def _overlay(face: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """The face in grey, the map in the colours of inferno, stronger where the map is."""
+    """Overlay a heat map in inferno colours on a grey face, more opaque where the map is larger."""
     import matplotlib
 
     colours = np.asarray(matplotlib.colormaps["inferno"](heat))[..., :3] * 255

@@ -1,4 +1,4 @@
-"""HTML of the page's results. Pictures are in it as data: nothing is written to a disk, nothing is fetched."""
+"""HTML of the results. Pictures are embedded as data URIs: nothing is written to disk or loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from gender_lightning.demo.batch import Row, counted, not_counted
-from gender_lightning.demo.looking import Look, Seen
+from gender_lightning.demo.looking import Look, PictureResult
 from gender_lightning.inference.predictor import UNCERTAIN
 from gender_lightning.models.checkpoint import ModelSpec
 
-_WIDEST = 1280  # px of a picture as shown
-_COLOURS = {0: "#c2570c", 1: "#1d6fb8", UNCERTAIN: "#5b6470"}  # as the bar's in page.css
-_TILE = 160  # px of a face as shown
+_WIDEST = 1280  # px, maximum side of a displayed picture
+_COLOURS = {0: "#c2570c", 1: "#1d6fb8", UNCERTAIN: "#5b6470"}  # the colours of the bar in page.css
+_TILE = 160  # px, side of a displayed face
 
 
 def data_uri(pixels: NDArray[np.uint8], quality: int = 88) -> str:
-    """RGB uint8 (H, W, 3) as a data address that an image element takes."""
+    """Encode RGB uint8 (H, W, 3) as a JPEG data URI for an image element."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def message(text: str) -> str:
-    """A sentence in place of a result, read out by a screen reader."""
+    """A message in place of a result, announced by screen readers."""
     return f'<div class="gl-message" role="alert">{escape(text)}</div>'
 
 
-def result(seen: Seen, spec: ModelSpec, min_confidence: float) -> str:
-    """A picture with its boxes, and a card for each face."""
+def result(seen: PictureResult, spec: ModelSpec, min_confidence: float) -> str:
+    """A picture with face boxes, and a card for each face."""
     if not seen.looks:
         return _figure(seen.picture, "The picture; no face was found in it") + message(
             "No face was found. The face should be upright, in view, and at least about 40 pixels wide."
@@ -58,10 +58,10 @@ def _figure(pixels: NDArray[np.uint8], alt: str) -> str:
     return f'<figure class="gl-picture"><img src="{data_uri(np.asarray(image))}" alt="{escape(alt)}"></figure>'
 
 
-def _with_boxes(seen: Seen, spec: ModelSpec) -> NDArray[np.uint8]:
-    """Boxes with the numbers of the cards, drawn at the size at which the picture is shown."""
+def _with_boxes(seen: PictureResult, spec: ModelSpec) -> NDArray[np.uint8]:
+    """Draw boxes with the card numbers, at the display size of the picture."""
     image = Image.fromarray(seen.picture)
-    if max(image.size) < 480:  # lines and figures need pixels
+    if max(image.size) < 480:  # lines and digits need pixels
         scale = 480 / max(image.size)
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
     image.thumbnail((_WIDEST, _WIDEST))
@@ -108,7 +108,7 @@ def _card(number: int, look: Look, spec: ModelSpec, min_confidence: float) -> st
 
 
 def bar(probability: float, spec: ModelSpec, min_confidence: float) -> str:
-    """The probability as a bar from the one class to the other, with the zone where no label is given."""
+    """The probability as a bar between the two classes, with the zone of abstention."""
     female, male = (escape(name) for name in spec.class_names)
     low, high = 100 * (1 - min_confidence), 100 * min_confidence
     zone = ""
@@ -124,7 +124,7 @@ def bar(probability: float, spec: ModelSpec, min_confidence: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Never 100 % or 0 %: no classifier is."""
+    """Format as a percentage, never as 100 % or 0 %: no classifier is that sure."""
     if share > 0.9995:
         return "&gt; 99.9 %"
     return "&lt; 0.1 %" if share < 0.0005 else f"{100 * share:.1f} %"
@@ -135,7 +135,7 @@ def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def batch_result(rows: Sequence[Row], spec: ModelSpec) -> str:
-    """Counts, what is not counted and why, a table and a link to the same as CSV."""
+    """Counts, what is not counted and why, a table, and a link to download the table as CSV."""
     counts = Counter(row.label for row in rows if row.probability is not None)
     names = (*spec.class_names, UNCERTAIN)
     tiles = "".join(f"<div><dt>{escape(name)}</dt><dd>{counts[name]}</dd></div>" for name in names)
@@ -156,7 +156,7 @@ def batch_result(rows: Sequence[Row], spec: ModelSpec) -> str:
 
 
 def to_csv(rows: Sequence[Row], spec: ModelSpec) -> str:
-    """A line per face or thing not counted; a name that a spreadsheet takes for a formula begins with an apostrophe."""
+    """The rows as CSV; names that a spreadsheet would read as formulas are prefixed with an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["file", "label", f"probability_{spec.class_names[1]}", "note"])

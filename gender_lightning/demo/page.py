@@ -1,4 +1,4 @@
-"""The page: Gradio's parts, and what happens when somebody gives a picture."""
+"""The page: its Gradio components and event handlers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from gender_lightning.errors import UserError
 from gender_lightning.inference.pictures import Picture
 from gender_lightning.inference.predictor import Predictor
 
-MOST_FILES = 500  # of a batch
+MOST_FILES = 500  # per batch
 _WAITING = '<div class="gl-empty">Give a picture, or take one of the drawn faces.</div>'
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
-# Gradio counts how many run at once for each listener; those of one id count together.
+# Gradio limits concurrency per listener; listeners with the same id share one limit.
 _ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
 
 
 def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], max_seconds: float) -> gr.Blocks:
-    """The page of a checkpoint, with its model card in Markdown and example faces; a batch may take so long."""
+    """Build the page of a checkpoint, with its model card in Markdown, example faces and a time limit per batch."""
     spec = predictor.spec
     female, male = spec.class_names
     page = gr.Blocks(title="gender-lightning", analytics_enabled=False)
@@ -83,7 +83,7 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
 
 
 def style(faces: Sequence[NDArray[np.uint8]]) -> str:
-    """The page's style sheet, with the examples as backgrounds of their buttons."""
+    """The style sheet, with the example faces as backgrounds of their buttons."""
     sheet = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     for place, face in enumerate(faces, 1):
         sheet += f"\n#example-{place} {{ background-image: url({markup.data_uri(face, 75)}); }}"
@@ -91,12 +91,12 @@ def style(faces: Sequence[NDArray[np.uint8]]) -> str:
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's plainest, in the system's own fonts: the default ones would be fetched."""
+    """Gradio's plainest theme with system fonts: the default fonts would be loaded from the network."""
     return gr.themes.Base(primary_hue="blue", font=_FONT, font_mono=["ui-monospace", "Consolas", "monospace"])
 
 
 def show(predictor: Predictor, picture: Picture) -> str:
-    """The result of a picture, or a sentence why there is none."""
+    """The result for a picture, or a message why there is none."""
     try:
         return markup.result(look_at(picture, predictor), predictor.spec, predictor.min_confidence)
     except (UserError, MemoryError) as error:
@@ -104,7 +104,7 @@ def show(predictor: Predictor, picture: Picture) -> str:
 
 
 def show_upload(predictor: Predictor, path: str | None) -> tuple[str, None]:
-    """The same of an uploaded file, which is gone afterwards; the place for the next one is free again."""
+    """The same for an uploaded file, which is deleted afterwards; the upload field is cleared."""
     if path is None:
         return _WAITING, None
     with removed([path]):
@@ -117,7 +117,7 @@ def show_batch(
     paths: list[str] | None,
     progress: Callable[..., Any] = gr.Progress(),  # noqa: B008
 ) -> tuple[str, None]:
-    """Counts and a table of uploaded files, which are gone afterwards; what time is up for is named as left out."""
+    """Counts and a table for uploaded files, which are deleted afterwards; those beyond the time limit are left out."""
     if not paths:
         return "", None
     with removed(paths):

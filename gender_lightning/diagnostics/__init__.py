@@ -1,1 +1,1 @@
-"""What needs a network to be run on pictures: heat maps, galleries, disturbed pictures."""
+"""Diagnostics that run a network on pictures: heat maps, galleries, robustness to corruptions."""

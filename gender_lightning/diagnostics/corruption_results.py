@@ -1,4 +1,4 @@
-"""A network's errors under every corruption, and what they come to in one number."""
+"""Errors of a network under each corruption, and their summary in one number."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("corruption", "group", "severity", "n", "accuracy", "recall_male", "recall_female", "error", "parameters")
-CLEAN = "none"  # the undisturbed pictures, severity 0
+CLEAN = "none"  # the clean pictures, severity 0
 FILE = "corruptions.csv"
 QUICK_SEVERITIES, QUICK_IMAGES = (3,), 1000
-_AT_ONCE = 64  # images: random numbers of 224 px take megabytes each
+_AT_ONCE = 64  # images per batch: at 224 px the random numbers of each take megabytes
 
 
 def conditions(mode: str) -> list[tuple[str, int]]:
-    """What `quick` (every corruption at severity 3) and `full` (at all five) look at, the clean pictures first."""
+    """The (corruption, severity) pairs of `quick` (severity 3 only) or `full` (all five), the clean pictures first."""
     severities = {"quick": QUICK_SEVERITIES, "full": SEVERITIES}[mode]
     return [(CLEAN, 0), *((name, severity) for name in CORRUPTIONS for severity in severities)]
 
 
 def chosen_rows(mode: str, images: int) -> NDArray[np.int64]:
-    """Rows of the split that are looked at: all, or for `quick` at most 1,000, evenly spread."""
+    """The rows of the split to use: all of them, or at most 1,000 evenly spread ones for `quick`."""
     if mode == "full" or images <= QUICK_IMAGES:
         return np.arange(images)
     return np.unique(np.linspace(0, images - 1, QUICK_IMAGES).round().astype(np.int64))
@@ -54,20 +54,20 @@ def corruption_table(
     seed: int = 0,
     advance: Callable[[int], object] = lambda images: None,
 ) -> pd.DataFrame:
-    """Errors at each corruption and severity.
+    """Measure the error rate at each corruption and severity.
 
     Args:
         network: In evaluation mode; moved to the device.
-        batches: Each image once; its index keys its random numbers.
+        batches: Batches with each image once; the index of an image is the key of its random numbers.
         hardware: Device, precision and memory format.
         mode: ``quick`` or ``full``.
-        framing: Of the pictures.
-        seed: Of the corruptions.
-        advance: Told how many disturbed images were predicted since the last call.
+        framing: Framing of the pictures, which places mask and sunglasses.
+        seed: Random seed of the corruptions.
+        advance: Called with the number of corrupted images predicted since the last call.
 
     Returns:
-        `COLUMNS`, a row for each of `conditions`; accuracy and recalls at 0.5, error = 1 - accuracy, recalls nan
-        where a class is absent.
+        A table with `COLUMNS` and one row per condition: accuracy and recalls at a threshold of 0.5, error =
+        1 - accuracy; the recall of an absent class is nan.
     """
     import pandas as pd
 
@@ -88,7 +88,7 @@ def corruption_table(
                 advance(len(rows))
     truth = torch.cat(labels)
     parameters = Scale.of(framing.image_size).name
-    table = [_row(*it, truth, torch.cat(found), parameters) for it, found in zip(wanted, logits, strict=True)]
+    table = [_row(*pair, truth, torch.cat(found), parameters) for pair, found in zip(wanted, logits, strict=True)]
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
@@ -102,16 +102,16 @@ def _row(name: str, severity: int, labels: torch.Tensor, logits: torch.Tensor, p
 
 
 def mean_corruption_error(table: pd.DataFrame, reference: pd.DataFrame | None = None, *, faces: bool = False) -> float:
-    """Hendrycks and Dietterich's mCE: the mean over corruptions of their error, averaged over the severities.
+    """Mean corruption error (mCE, Hendrycks and Dietterich 2019): the mean error over severities and corruptions.
 
     Args:
-        table: Of `corruption_table`.
-        reference: Another network's, at the same conditions: each corruption's summed error is divided by the
-            reference's before the mean, so that hard ones do not outweigh the others (1 = as good as the reference).
-        faces: Over faces' own corruptions in place of ImageNet-C's fifteen.
+        table: The result of `corruption_table`.
+        reference: The table of a reference network under the same conditions. The error of each corruption is divided
+            by that of the reference, so that hard corruptions do not dominate (1 = as good as the reference).
+        faces: Average over the face-specific corruptions instead of the fifteen of ImageNet-C.
 
     Returns:
-        A fraction; nan where the reference makes no error at all under some corruption.
+        A fraction; nan if the reference makes no error under some corruption.
     """
     groups = ("face",) if faces else ("noise", "blur", "weather", "digital")
     errors = _summed(table, groups)
@@ -127,10 +127,10 @@ def _summed(table: pd.DataFrame, groups: Sequence[str]) -> pd.Series[float]:
 
 
 def read_corruptions(path: Path) -> pd.DataFrame:
-    """A `corruptions.csv`, by its own path, or that of the directory that `evaluate` wrote it to.
+    """Read a `corruptions.csv`, given its path or that of its directory.
 
     Raises:
-        UserError: There is none, or it is another file.
+        UserError: There is no such file, or it is a different kind of file.
     """
     import pandas as pd
 
@@ -139,43 +139,44 @@ def read_corruptions(path: Path) -> pd.DataFrame:
         inside = sorted(path.glob(f"evaluation/*/{FILE}"))
         hint = f" Did you mean {inside[0]}?" if inside else ""
         raise UserError(
-            f"reference={path}: there is no {FILE}.{hint} Make one with gender-lightning evaluate "
-            "checkpoint=REFERENCE corruptions=full."
+            f"reference={path}: there is no {FILE}.{hint}",
+            "Make one with gender-lightning evaluate checkpoint=REFERENCE corruptions=full.",
+            field="reference",
         )
     try:
         table = pd.read_csv(file, keep_default_na=False, na_values=["nan", "NaN"])
     except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no table ({error}). Give the {FILE} that evaluate wrote.") from error
+        raise UserError(f"{file} is not a table ({error}).", f"Give the {FILE} that evaluate wrote.") from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
-        raise UserError(f"{file} lacks the columns {', '.join(missing)}. Give the {FILE} that evaluate wrote.")
+        raise UserError(f"{file} lacks the columns {', '.join(missing)}.", f"Give the {FILE} that evaluate wrote.")
     return table
 
 
 def check_comparable(table: pd.DataFrame, reference: pd.DataFrame) -> None:
-    """Refuse a reference that was measured otherwise.
+    """Reject a reference that was measured under other conditions.
 
     Raises:
-        UserError: Other corruptions, severities, parameters or numbers of images.
+        UserError: The corruptions, severities, parameters or numbers of images differ.
     """
     for column, what in (("corruption", "corruptions"), ("severity", "severities"), ("parameters", "parameters")):
-        ours, theirs = (sorted(set(it[column].astype(str))) for it in (table, reference))
+        ours, theirs = (sorted(set(each[column].astype(str))) for each in (table, reference))
         if ours != theirs:
             only = ", ".join(sorted(set(ours) ^ set(theirs))) or "none"
             raise UserError(
-                f"The reference was measured at other {what} (not in both: {only}). "
-                "Evaluate it at the same image size and with the same corruptions=..."
+                f"The reference was measured with other {what} (not in both: {only}).",
+                "Evaluate it at the same image size and with the same corruptions=...",
             )
     if int(table["n"].iloc[0]) != int(reference["n"].iloc[0]):
         raise UserError(
-            f"The reference was measured on {reference['n'].iloc[0]} images, this run on {table['n'].iloc[0]}. "
-            "Evaluate both on the same data and split."
+            f"The reference was measured on {reference['n'].iloc[0]} images, this run on {table['n'].iloc[0]}.",
+            "Evaluate both on the same data and split.",
         )
 
 
 def conditions_text(table: pd.DataFrame) -> str:
-    """What the numbers of a table stand for, in a sentence."""
-    severities = sorted({int(it) for it in table["severity"] if it > 0})
+    """Describe the conditions of a table: number of images, severities and parameter set."""
+    severities = sorted({int(severity) for severity in table["severity"] if severity > 0})
     parameters = next((text for text in table["parameters"] if text), "")
     which = f"severity {severities[0]}" if len(severities) == 1 else f"severities {severities[0]} to {severities[-1]}"
     return f"{int(table['n'].iloc[0]):,} images, {which}, parameters of {parameters}"

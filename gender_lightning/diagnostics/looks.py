@@ -1,4 +1,4 @@
-"""The faces behind the numbers: the telling images with their heat maps, each class's mean map, the mistakes."""
+"""The faces behind the numbers: telling images with heat maps, the mean map of each class, and the mistakes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Look:
-    """One image that is shown.
+    """One image in the report.
 
     Attributes:
         image_id: File name.
         label: 1 male.
-        said: 1 where the model says male, at 0.5.
-        probability: Of male.
-        loss: Nats.
+        said: 1 if the model decides male, at a threshold of 0.5.
+        probability: Probability of male.
+        loss: Cross-entropy in nats.
         face: uint8 (S, S, 3), as the network sees it.
-        heat: float32 (S, S) in 0..1 of what speaks for what the model said; None in the gallery of mistakes.
+        heat: Evidence for the decision, float32 (S, S) in 0..1; None in the gallery of mistakes.
     """
 
     image_id: str
@@ -49,17 +49,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Looks:
-    """Everything that is shown of one evaluation.
+    """All images shown in the report of one evaluation.
 
     Attributes:
-        telling: By kind: surest right, surest wrong, least sure.
-        mistakes: The first ones by loss.
-        mistakes_in_all: Their number.
-        means: By class name: the mean face, uint8 (S, S, 3), and the mean heat map of what speaks for the class.
-        mean_images: How many images of each class, at most, went into a mean.
-        cells: Side of the layer that the maps come from.
+        telling: The images of each kind: surest right, surest wrong, least sure.
+        mistakes: The mistakes with the largest loss.
+        mistakes_in_all: The number of all mistakes.
+        means: The mean face, uint8 (S, S, 3), and the mean heat map for each class name.
+        mean_images: Maximum number of images of each class in a mean.
+        cells: Side length of the feature map that the heat maps come from.
         method: Grad-CAM or LayerCAM.
-        why_not: Why there are no maps; empty where there are.
+        why_not: The reason why there are no maps; empty if there are maps.
     """
 
     telling: dict[str, list[Look]]
@@ -75,13 +75,13 @@ class Looks:
 def look(
     network: Network, dataset: FaceDataset, table: pd.DataFrame, advance: Callable[[int], object] = lambda images: None
 ) -> Looks:
-    """Pick the images, read them, and see where the network looks.
+    """Select and read the images, and compute their heat maps.
 
     Args:
-        network: In evaluation mode, on the device where it shall compute; in float32.
+        network: In evaluation mode and float32, on the device to use.
         dataset: The split.
-        table: Its predictions, in the same order.
-        advance: Told how many maps have been drawn since the last call, at most `maps_at_most` in all.
+        table: The predictions for the split, in the same order.
+        advance: Called with the number of maps computed since the last call; their sum is at most `maps_at_most`.
     """
     chosen, wrong = gallery.telling(table, TELLING), gallery.mistakes(table)
     mistakes = _looks(dataset, wrong.head(MISTAKES), None)

@@ -1,10 +1,10 @@
 """Where a network looks: Grad-CAM (Selvaraju et al. 2017) by the library `grad-cam`, for CNNs and transformers.
 
 Grad-CAM is meant for the last feature map. Where that is too coarse to show anything (2 x 2 cells of a ResNet at 64
-px), an earlier one is taken, at which Grad-CAM is often empty for the surest images; there it is LayerCAM (Jiang et al.
+px), an earlier one is used, at which Grad-CAM is often empty for the surest images; there it is LayerCAM (Jiang et al.
 2021), which weighs each cell by its own positive gradient.
 
-A map says which places of a feature map speak for the decision; it is coarse (often 4 x 4 to 14 x 14 cells), and
+A map shows which places of a feature map support the decision; it is coarse (often 4 x 4 to 14 x 14 cells), and
 shows what the network used, not why.
 """
 
@@ -32,13 +32,13 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network whose output still has a picture's layout.
+    """A module whose output is a feature map.
 
     Attributes:
-        path: Of the module.
-        to_channels_first: Brings its output to (B, C, H, W).
-        side: H and W.
-        last: Whether no later feature map has been passed over.
+        path: Dotted path of the module.
+        to_channels_first: Converts its output to (B, C, H, W).
+        side: Height and width of the feature map.
+        last: Whether it is the last feature map of the network.
     """
 
     path: str
@@ -48,22 +48,22 @@ class Layer:
 
     @property
     def method(self) -> str:
-        """How maps are made from it."""
+        """The method to compute heat maps from it."""
         return "Grad-CAM" if self.last else "LayerCAM"
 
 
 def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
-    """What speaks for the one class or the other, image by image.
+    """Compute where the evidence for a class lies in each image.
 
-    The checkpoint's own view, without its test-time flip, in float32. Threads may share the network: they take turns.
+    In float32 and without the test-time flip of the checkpoint. Threads may share the network: they take turns.
 
     Args:
         network: In evaluation mode.
         images: uint8 (N, 3, S, S).
-        male: bool (N,): for which class.
+        male: bool (N,), whether to explain male or female.
 
     Returns:
-        float32 (N, S, S) in 0..1, each stretched to its own maximum; all 0 where nothing speaks for the class.
+        float32 (N, S, S) in 0..1, each scaled to its own maximum; all 0 where nothing supports the class.
     """
     with alone_with(network):
         maps = _heat_maps(network, images, male)
@@ -90,18 +90,18 @@ def _heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
 
 
 def find_layer(network: Network, images: Tensor) -> Layer:
-    """The last feature map of at least 4 x 4 cells that the logit depends on, else the finest of all.
+    """Find the last feature map of at least 4 x 4 cells that the logit depends on, else the finest one.
 
-    Found by looking: one forward and backward pass, in which every module's output is noted. Feature maps are
-    (B, C, H, W), (B, H, W, C) or tokens (B, prefix + H * W, C), square, at least 2 x 2. Tokens whose gradient is zero
-    all over do not count: behind the last attention only the class token matters.
+    One forward and backward pass records the output of every module. Feature maps are
+    (B, C, H, W), (B, H, W, C) or tokens (B, prefix + H * W, C), square, at least 2 x 2. Tokens with zero gradient
+    everywhere do not count: after the last attention only the class token matters.
 
     Args:
         network: In evaluation mode.
         images: uint8 (B, 3, S, S).
 
     Raises:
-        ValueError: The network has no such layer.
+        ValueError: The network has no feature map.
     """
     seen: dict[str, tuple[int, Tensor, Layer]] = {}
     with alone_with(network), ExitStack() as hooks:
@@ -112,21 +112,21 @@ def find_layer(network: Network, images: Tensor) -> Layer:
         with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
             network.net(network.normalize(images).requires_grad_()).sum().backward()
         network.zero_grad(set_to_none=True)
-    useful = [it for it in seen.values() if _speaks(it[1], it[2])]
+    useful = [(order, layer) for order, output, layer in seen.values() if _contributes(output, layer)]
     if not useful:
         raise ValueError(f"{network.spec.backbone} has no layer with a picture's layout")
-    fine = [it for it in useful if it[2].side >= _FINE_ENOUGH]
+    fine = [(order, layer) for order, layer in useful if layer.side >= _FINE_ENOUGH]
     if not fine:
-        return replace(max(useful, key=lambda it: (it[2].side, it[0]))[2], last=False)
-    order, _, layer = max(fine, key=lambda it: it[0])
-    return replace(layer, last=order == max(it[0] for it in useful))
+        return replace(max(useful, key=lambda found: (found[1].side, found[0]))[1], last=False)
+    last, layer = max(fine, key=lambda found: found[0])
+    return replace(layer, last=last == max(order for order, _ in useful))
 
 
 def _note(
     seen: dict[str, tuple[int, Tensor, Layer]], path: str, batch: int, module: nn.Module, inputs: Any, output: Any
 ) -> None:
     layer = _layout(path, output, batch)
-    # VGG's pooling repeats the cells of small pictures, which makes nothing finer
+    # VGG's pooling repeats the cells of small pictures, which adds no detail
     if layer is not None and output.requires_grad and not _enlarges(inputs, output):
         output.retain_grad()
         seen[path] = (len(seen), output, layer)  # blocks end after their parts: the outermost counts last
@@ -151,7 +151,7 @@ def _layout(path: str, output: Any, batch: int) -> Layer | None:
     return None
 
 
-def _speaks(output: Tensor, layer: Layer) -> bool:
+def _contributes(output: Tensor, layer: Layer) -> bool:
     return output.grad is not None and bool(layer.to_channels_first(output.grad).abs().sum() > 0)
 
 
@@ -169,14 +169,14 @@ def _from_tokens(output: Tensor, side: int) -> Tensor:
 
 
 def mean_maps(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Maps]:
-    """The mean over images of each class of what speaks for that class.
+    """Average the heat maps for each class over its images.
 
     Args:
         network: In evaluation mode.
         batches: (uint8 (B, 3, S, S), labels (B,)).
 
     Returns:
-        By class name: float32 (S, S) in 0..1; a class without images is absent.
+        The mean map of each class name, float32 (S, S) in 0..1; classes without images are absent.
     """
     sums: dict[int, Maps] = {}
     counts = {0: 0, 1: 0}

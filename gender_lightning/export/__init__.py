@@ -1,1 +1,1 @@
-"""A checkpoint as one file for other runtimes: pixels of any size in, calibrated probabilities out."""
+"""Export of a checkpoint to one file for other runtimes: pictures of any size in, calibrated probabilities out."""

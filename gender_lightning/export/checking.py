@@ -1,4 +1,4 @@
-"""Whether an exported file says the same as the checkpoint that it was made of, on real pictures."""
+"""Comparison of an exported file with its checkpoint on real pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-4  # of a probability
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two ways to the same probabilities are apart, at one size of batch."""
+    """Absolute differences between the probabilities of file and checkpoint, at one batch size."""
 
     batch_size: int
     images: int

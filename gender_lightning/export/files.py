@@ -1,4 +1,4 @@
-"""Exported files: written, and opened again as a plain function from pixels to probabilities."""
+"""Writing exported files, and opening them as functions from pixels to probabilities."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of one ONNX file, a little below what i
 
 
 def require_onnx() -> ModuleType:
-    """onnxruntime, where it and what writes ONNX are installed.
+    """Return onnxruntime, provided that it and the packages that write ONNX are installed.
 
     Raises:
-        UserError: the extra is missing.
+        UserError: The extra `export` is not installed.
     """
     try:
         import onnx  # noqa: F401
@@ -37,7 +37,8 @@ def require_onnx() -> ModuleType:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"format=onnx needs {error.name}, which is not installed: pip install 'gender-lightning[export]'."
+            f"format=onnx needs {error.name}, which is not installed: pip install 'gender-lightning[export]'.",
+            field="format",
         ) from error
     module: ModuleType = onnxruntime
     return module
@@ -47,11 +48,11 @@ def write_onnx(program: ExportedProgram, path: Path, metadata: Mapping[str, str]
     """Translate a captured graph to ONNX and write it as one file.
 
     Raises:
-        UserError: An operator has no translation, or the weights are more than one file can hold.
+        UserError: An operator has no translation, or the weights exceed the size limit of a file.
     """
     size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     if size > _PROTOBUF_LIMIT:
-        raise UserError(f"The weights have {size / 1e9:.1f} GB, an ONNX file holds 2. Use format=torch_export.")
+        raise UserError(f"The weights have {size / 1e9:.1f} GB, an ONNX file holds 2.", "Use format=torch_export.")
     try:
         with _quiet():
             written = torch.onnx.export(
@@ -60,7 +61,7 @@ def write_onnx(program: ExportedProgram, path: Path, metadata: Mapping[str, str]
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(
-            f"This backbone cannot be exported to ONNX: {reason}. Use format=torch_export, or another backbone."
+            f"This backbone cannot be exported to ONNX: {reason}.", "Use format=torch_export, or another backbone."
         ) from error
     assert written is not None
     written.model.metadata_props.update(metadata)
@@ -70,7 +71,7 @@ def write_onnx(program: ExportedProgram, path: Path, metadata: Mapping[str, str]
 
 
 def _name_open_sides(graph: Any) -> None:
-    """Replace torch's numbered symbols (s34) by words, which every viewer and runtime shows."""
+    """Replace torch's numbered symbols (s34) by names, which viewers and runtimes show."""
     import onnx_ir as ir
 
     graph.inputs[0].shape = ir.Shape(["batch", 3, "height", "width"])
@@ -78,7 +79,7 @@ def _name_open_sides(graph: Any) -> None:
 
 
 def open_onnx(path: Path, threads: int) -> Function:
-    """An ONNX file on onnxruntime's CPU provider."""
+    """Open an ONNX file with onnxruntime's CPU provider."""
     onnxruntime = require_onnx()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -93,7 +94,7 @@ def open_onnx(path: Path, threads: int) -> Function:
 
 
 def read_onnx_metadata(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file, without its weights being set up for inference."""
+    """Read the metadata of an ONNX file without preparing it for inference."""
     import onnx
 
     model = onnx.load(str(path), load_external_data=False)
@@ -101,7 +102,7 @@ def read_onnx_metadata(path: Path) -> dict[str, str]:
 
 
 def add_onnx_metadata(path: Path, metadata: Mapping[str, str]) -> None:
-    """Add metadata to an ONNX file, in place, keeping what it has under other names."""
+    """Add metadata to an ONNX file in place, keeping existing entries of other names."""
     import onnx
 
     model = onnx.load(str(path))
@@ -118,7 +119,7 @@ def write_torch_export(program: ExportedProgram, path: Path, metadata: Mapping[s
 
 
 def open_torch_export(path: Path) -> Function:
-    """A .pt2 file in PyTorch, on the CPU."""
+    """Open a .pt2 file with PyTorch on the CPU."""
     with _quiet():
         model = torch.export.load(path).module()
 
@@ -131,7 +132,7 @@ def open_torch_export(path: Path) -> Function:
 
 
 def read_torch_export_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a .pt2 file."""
+    """Read the metadata of a .pt2 file."""
     import json
 
     extra = {_EXTRA_FILE: ""}
@@ -143,7 +144,7 @@ def read_torch_export_metadata(path: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch from telling its own developers' news to those who export."""
+    """Suppress log messages and warnings that are meant for torch's own developers."""
     names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     try:

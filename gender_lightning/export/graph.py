@@ -1,4 +1,4 @@
-"""What is exported: one module from pixels to probabilities, and its graph."""
+"""The exported module, from pixels to probabilities, and its graph."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class ExportableClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """RGB uint8 (B, 3, H, W) to probabilities float32 (B,) of class male."""
         net, spec, normalize = self.network.net, self.network.spec, self.network.normalize
-        # Not `normalize` itself: it works in place on levels, which a graph cannot.
+        # Not `normalize` itself: it works in place, which a graph cannot.
         faces = self.framing(images) * (normalize.scale / 255) + normalize.shift
         if spec.test_time_flip:
-            # One pass over both, where the checkpoint takes two: the graph holds the network once.
+            # One pass over both, where the checkpoint makes two: the graph contains the network once.
             logits = net(torch.cat([faces, faces.flip(-1)])).unflatten(0, (2, -1)).mean(dim=0)
         else:
             logits = net(faces)
@@ -39,10 +39,10 @@ class ExportableClassifier(nn.Module):
 
 
 def capture(network: Network, framing: Framing) -> ExportedProgram:
-    """The graph of a network, with batch, height and width left open.
+    """Capture the graph of a network, with dynamic batch size, height and width.
 
     Raises:
-        UserError: The backbone cannot be captured; says why.
+        UserError: The backbone cannot be captured; the message says why.
     """
     model = ExportableClassifier(network, framing).eval()
     example = torch.zeros(_EXAMPLE, dtype=torch.uint8)
@@ -50,9 +50,9 @@ def capture(network: Network, framing: Framing) -> ExportedProgram:
     try:
         with torch.no_grad():
             return torch.export.export(model, (example,), dynamic_shapes={INPUT: open_sides}, strict=False)
-    except Exception as error:  # torch raises a dozen kinds, from its own and from Python's family
+    except Exception as error:  # torch raises a dozen types, its own and Python's
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{network.spec.backbone} cannot be exported: torch.export does not capture its graph ({reason}). "
-            "Use the checkpoint itself through gender_lightning.load, or train another backbone."
+            f"{network.spec.backbone} cannot be exported: torch.export does not capture its graph ({reason}).",
+            "Use the checkpoint itself through gender_lightning.load, or train another backbone.",
         ) from error

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from gender_lightning.data.framing import Framing
 
-_PRECISIONS = 22  # torch tries so many powers of two, and takes the largest whose weights fit 16 bits
+_PRECISIONS = 22  # number of powers of two that torch tries; it uses the largest whose weights fit 16 bits
 _LARGEST_WEIGHT = 2**15
 
 
 class GraphFraming(nn.Module):
-    """As `data.decoding.frame_tensor`, which is the reference: the same pixels, for a whole batch.
+    """The framing of `data.decoding.frame_tensor`, with identical pixels, for a whole batch.
 
     It follows torch's resize of uint8 (aten/src/ATen/native/cpu/UpSampleKernel.cpp): the filter is widened by the
     scale when shrinking, weights are rounded to 16 bits, and the result of either pass, across and then down, is
@@ -33,10 +33,10 @@ class GraphFraming(nn.Module):
         """Crop, zoom and resize.
 
         Args:
-            images: uint8 (B, 3, H, W), of any height and width from 1 on.
+            images: uint8 (B, 3, H, W), of any height and width of at least 1.
 
         Returns:
-            float32 (B, 3, S, S), whole levels 0..255.
+            Framed images, float32 (B, 3, S, S), whole levels 0..255.
         """
         rows, columns = images.shape[-2:]
         height = torch.full((), rows, dtype=torch.float64)

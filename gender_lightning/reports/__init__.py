@@ -1,1 +1,1 @@
-"""Figures and pages: what a person looks at."""
+"""Figures and HTML pages of evaluations, comparisons and benchmarks."""

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 FIGURES = ("accuracy_cost", "recalls", "slices")
 MOST_NAMED = 12  # points with their names beside them
-MOST_MODELS = len(CYCLE)  # that colours and markers tell apart
+MOST_MODELS = len(CYCLE)  # as many as colours and markers tell apart
 MOST_SLICES = 18
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure with its file's name, what a reader sees below it, and what who cannot see it hears."""
+    """A figure with its file name, its caption, and its alternative text for screen readers."""
 
     name: str
     figure: Figure
@@ -31,20 +31,20 @@ class Drawn:
 
 
 def draw_all(comparison: Comparison) -> list[Drawn]:
-    """Every figure that there are data for."""
+    """Draw every figure for which there is data."""
     found = [_cost(comparison), _recalls(comparison), _slices(comparison)]
-    return [it for it in found if it is not None]
+    return [figure for figure in found if figure is not None]
 
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Places of those that no other is at least as cheap and as accurate as, and better in one; by rising cost.
+    """Indices of the Pareto-optimal points, by rising cost: no other point is both cheaper and more accurate.
 
     Args:
-        costs: The less the better.
-        accuracies: The more the better.
+        costs: Lower is better.
+        accuracies: Higher is better; as many as `costs`.
     """
     front: list[int] = []
-    for place in sorted(range(len(costs)), key=lambda it: (costs[it], -accuracies[it])):
+    for place in sorted(range(len(costs)), key=lambda index: (costs[index], -accuracies[index])):
         if not front or accuracies[place] > accuracies[front[-1]]:
             front.append(place)
     return front
@@ -52,29 +52,29 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 @styled
 def _cost(comparison: Comparison) -> Drawn | None:
-    rows = [it for it in comparison.summaries if it.cost is not None]
-    costs = [it.cost.gmacs for it in rows if it.cost is not None]
+    rows = [summary for summary in comparison.summaries if summary.cost is not None]
+    costs = [row.cost.gmacs for row in rows if row.cost is not None]
     if len(rows) < 2:
         return None
-    accuracies = [it.scores["accuracy"].mean for it in rows]
+    accuracies = [row.scores["accuracy"].mean for row in rows]
     front = pareto_front(costs, accuracies)
     figure, axes = canvas(3.3)
     axes.plot(
-        [costs[it] for it in front], [100 * accuracies[it] for it in front], "--", color=COLORS["grey"], lw=1.2,
-        label="Pareto front", drawstyle="steps-post",
+        [costs[place] for place in front], [100 * accuracies[place] for place in front], "--", color=COLORS["grey"],
+        lw=1.2, label="Pareto front", drawstyle="steps-post",
     )  # fmt: skip
-    for place, (it, cost) in enumerate(zip(rows, costs, strict=True)):
+    for place, (row, cost) in enumerate(zip(rows, costs, strict=True)):
         color = COLORS["blue" if place in front else "muted"]
-        y, below, above = _spread(it.scores["accuracy"])
+        y, below, above = _spread(row.scores["accuracy"])
         axes.errorbar(cost, y, [[below], [above]], fmt="o", color=color, elinewidth=1, capsize=2)
     axes.set_xscale("log")
     axes.set_xlabel("GMACs per image (logarithmic)")
     axes.set_ylabel("accuracy, %")
     axes.margins(x=0.12, y=0.12)
     named = set(range(len(rows)) if len(rows) <= MOST_NAMED else front)
-    _name_points(axes, [(costs[it], 100 * accuracies[it], rows[it].row.label) for it in sorted(named)])
+    _name_points(axes, [(costs[place], 100 * accuracies[place], rows[place].row.label) for place in sorted(named)])
     axes.legend(loc="lower right")
-    names = ", ".join(rows[it].row.label for it in front)
+    names = ", ".join(rows[place].row.label for place in front)
     return Drawn(
         FIGURES[0],
         figure,
@@ -82,7 +82,7 @@ def _cost(comparison: Comparison) -> Drawn | None:
         f"Pareto front, where no other is both cheaper and more accurate: {names}.",
         "Accuracy against cost: "
         + "; ".join(
-            f"{it.row.label} {y:.3f} at {x:.3g} GMACs" for it, x, y in zip(rows, costs, accuracies, strict=True)
+            f"{row.row.label} {y:.3f} at {x:.3g} GMACs" for row, x, y in zip(rows, costs, accuracies, strict=True)
         ),
     )
 
@@ -92,18 +92,18 @@ def _recalls(comparison: Comparison) -> Drawn:
     rows = comparison.by_accuracy()
     figure, axes = canvas(1.1 + 0.34 * len(rows))
     for name, color, marker, shift in (("female", FEMALE, "s", -0.13), ("male", MALE, "o", 0.13)):
-        spreads = [_spread(it.scores[f"recall_{name}"]) for it in rows]
+        spreads = [_spread(row.scores[f"recall_{name}"]) for row in rows]
         axes.errorbar(
             [middle for middle, _, _ in spreads],
             [place + shift for place in range(len(rows))],
             xerr=[[below for _, below, _ in spreads], [above for _, _, above in spreads]],
             fmt=marker, color=COLORS[color], elinewidth=1, capsize=2, label=name,
         )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [it.row.label for it in rows])
+    axes.set_yticks(range(len(rows)), [row.row.label for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("recall, %")
     figure.legend(loc="outside upper left", ncols=2)
-    lower = [it for it in rows if it.scores["recall_male"].mean < it.scores["recall_female"].mean]
+    lower = [row for row in rows if row.scores["recall_male"].mean < row.scores["recall_female"].mean]
     said = "Males are recognised less often than females by"
     models = "every model" if len(lower) == len(rows) else f"{len(lower)} of {len(rows)} models"
     return Drawn(
@@ -112,29 +112,29 @@ def _recalls(comparison: Comparison) -> Drawn:
         f"Recall of either class at 0.5 with its 95 % interval. {said} {models}.",
         "Recalls: "
         + "; ".join(
-            f"{it.row.label} male {it.scores['recall_male'].mean:.3f}, female {it.scores['recall_female'].mean:.3f}"
-            for it in rows
+            f"{row.row.label} male {row.scores['recall_male'].mean:.3f}, female {row.scores['recall_female'].mean:.3f}"
+            for row in rows
         ),
     )
 
 
 @styled
 def _slices(comparison: Comparison) -> Drawn | None:
-    rows = [it for it in comparison.by_accuracy() if it.slices][:MOST_MODELS]
+    rows = [summary for summary in comparison.by_accuracy() if summary.slices][:MOST_MODELS]
     if not rows:
         return None
     shown = _hardest(rows)
     figure, axes = canvas(1.1 + 0.23 * len(shown) + 0.16 * len(rows))
-    for place, it in enumerate(rows):
-        accuracy = {slice_.name: 100 * slice_.accuracy for slice_ in it.slices}
+    for place, row in enumerate(rows):
+        accuracy = {slice_.name: 100 * slice_.accuracy for slice_ in row.slices}
         axes.plot(
             [accuracy[slice_.name] for slice_ in shown], range(len(shown)), MARKERS[place], color=COLORS[CYCLE[place]],
-            label=it.row.label, alpha=0.85,
+            label=row.row.label, alpha=0.85,
         )  # fmt: skip
-    axes.set_yticks(range(len(shown)), [f"{it.name} ({it.n:,})" for it in shown])
+    axes.set_yticks(range(len(shown)), [f"{slice_.name} ({slice_.n:,})" for slice_ in shown])
     axes.invert_yaxis()
     axes.set_xlabel("accuracy, %")
-    figure.legend(loc="outside upper left", ncols=2 if max(len(it.row.label) for it in rows) < 24 else 1)
+    figure.legend(loc="outside upper left", ncols=2 if max(len(row.row.label) for row in rows) < 24 else 1)
     more = "" if len(rows) == len(comparison.summaries) else f" The {len(rows)} most accurate models are shown."
     return Drawn(
         FIGURES[2],
@@ -142,22 +142,22 @@ def _slices(comparison: Comparison) -> Drawn | None:
         f"The {len(shown)} slices with the lowest mean accuracy over the models, with their images in brackets; small "
         f"slices are left out here and stand in the table.{more}",
         "Accuracy by slice, the hardest first: "
-        + "; ".join(f"{it.name} {_mean_on(rows, it.name):.3f} on average" for it in shown[:6]),
+        + "; ".join(f"{slice_.name} {_mean_on(rows, slice_.name):.3f} on average" for slice_ in shown[:6]),
     )
 
 
 def _hardest(rows: Sequence[Summary]) -> list[SliceScore]:
-    large = [it for it in rows[0].slices if not it.small] or list(rows[0].slices)
-    return sorted(large, key=lambda it: _mean_on(rows, it.name))[:MOST_SLICES]
+    large = [slice_ for slice_ in rows[0].slices if not slice_.small] or list(rows[0].slices)
+    return sorted(large, key=lambda slice_: _mean_on(rows, slice_.name))[:MOST_SLICES]
 
 
 def _mean_on(rows: Sequence[Summary], name: str) -> float:
-    values = [it.accuracy for row in rows for it in row.slices if it.name == name]
+    values = [slice_.accuracy for row in rows for slice_ in row.slices if slice_.name == name]
     return sum(values) / len(values)
 
 
 def _spread(score: Score) -> tuple[float, float, float]:
-    """In percent: the mean, and how far the interval reaches below and above it."""
+    """The mean, and how far the interval reaches below and above it, all in percent."""
     low, high = score.interval
     if low != low:
         return 100 * score.mean, 0.0, 0.0
@@ -165,15 +165,15 @@ def _spread(score: Score) -> tuple[float, float, float]:
 
 
 def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Names beside points, moved apart where they would lie on each other.
+    """Label points without overlaps.
 
-    Tried in turn are places around the point; the first that is free of other names and points is taken.
+    Positions around the point are tried in turn; the first that covers no other label or point is used.
     """
     from matplotlib.transforms import Bbox
 
     figure = axes.figure
     figure.draw_without_rendering()  # type: ignore[union-attr]
-    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in (axes.transData.transform(it[:2]) for it in points)]
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in (axes.transData.transform(point[:2]) for point in points)]
     inside = axes.get_window_extent()
     places = [(6, 4, "left"), (-6, 4, "right"), (6, -11, "left"), (-6, -11, "right")]
     places += [(side, up, how) for up in (15, -22, 26, -33, 37) for side, how in ((6, "left"), (-6, "right"))]

@@ -15,14 +15,14 @@ from gender_lightning.reports.style import svg
 
 
 def page(comparison: Comparison, figures: Sequence[Drawn]) -> str:
-    """The page as text; nothing in it is fetched from elsewhere."""
+    """Render the page as HTML text that loads nothing from the network."""
     columns = columns_of(comparison)
     order = comparison.by_accuracy()
     head: list[Any] = [{"name": "model", "text": True}, {"name": "runs", "text": True}]
     head += [{"name": column.name, "first": "falling" if column.falling else "rising"} for column in columns]
     rows = [
-        [_named(it.row.label), {"show": count(it), "text": True}, *(_cell(column.cell(it)) for column in columns)]
-        for it in order
+        [_named(row.row.label), {"show": count(row), "text": True}, *(_cell(column.cell(row)) for column in columns)]
+        for row in order
     ]
     packages = comparison.provenance.get("packages", {})
     return render(
@@ -37,7 +37,8 @@ def page(comparison: Comparison, figures: Sequence[Drawn]) -> str:
             "rows": rows,
             "legend": " ".join(legend(comparison)),
             "figures": [
-                {"svg": inline_figure(svg(it.figure, it.name), it.alt), "caption": it.caption} for it in figures
+                {"svg": inline_figure(svg(drawn.figure, drawn.name), drawn.alt), "caption": drawn.caption}
+                for drawn in figures
             ],
             "pair_note": _pair_note(comparison),
             "pair_head": [
@@ -45,7 +46,7 @@ def page(comparison: Comparison, figures: Sequence[Drawn]) -> str:
                 *PAIR_HEAD[1:-1],
                 {"name": PAIR_HEAD[-1], "text": True},
             ],
-            "pairs": [_pair_row(comparison, it) for it in by_evidence(comparison.pairs)],
+            "pairs": [_pair_row(comparison, pair) for pair in by_evidence(comparison.pairs)],
             **_slices(comparison),
             "run_head": [{"name": "run", "text": True}, {"name": "model", "text": True}, "seed", "accuracy", "minutes"],
             "runs": _runs(comparison),
@@ -96,8 +97,8 @@ def _pair_note(comparison: Comparison) -> str:
 
 
 def _slices(comparison: Comparison) -> dict[str, Any]:
-    """Slices down, models across, hardest first; shaded by how far below the model's own accuracy."""
-    models = [it for it in comparison.by_accuracy() if it.slices]
+    """Rows of slices, hardest first, and columns of models, shaded by how far below the model's own accuracy."""
+    models = [model for model in comparison.by_accuracy() if model.slices]
     if not models:
         return {"slice_head": [], "slices": []}
     head: list[Any] = [{"name": "slice", "text": True}, {"name": "of", "text": True}, {"name": "images"}]
@@ -105,27 +106,27 @@ def _slices(comparison: Comparison) -> dict[str, Any]:
     for place, first in enumerate(models[0].slices):
         cells: list[Any] = [{"show": first.name, "text": True, "tag": "few images" if first.small else ""}]
         cells += [{"show": first.heading, "text": True}, {"show": f"{first.n:,}", "value": first.n}]
-        for it in models:
-            accuracy = it.slices[place].accuracy
-            below = max(0.0, it.scores["accuracy"].mean - accuracy)
+        for model in models:
+            accuracy = model.slices[place].accuracy
+            below = max(0.0, model.scores["accuracy"].mean - accuracy)
             shade = min(45, round(300 * below))
             style = f"background: color-mix(in srgb, var(--orange) {shade}%, transparent)" if shade else ""
             cells.append({"show": percent(accuracy), "value": accuracy, "style": style})
-        mean = sum(it.slices[place].accuracy for it in models) / len(models)
+        mean = sum(model.slices[place].accuracy for model in models) / len(models)
         rows.append((mean, {"cells": cells, "class": "faint" if first.small else ""}))
     return {
-        "slice_head": head + [it.row.label for it in models],
+        "slice_head": head + [model.row.label for model in models],
         "slices": [row for _, row in sorted(rows, key=lambda pair: pair[0])],
     }
 
 
 def _runs(comparison: Comparison) -> list[list[Any]]:
     rows = []
-    for it in comparison.by_accuracy():
-        for place, run in enumerate(it.row.runs):
-            accuracy = it.scores["accuracy"].values[place]
+    for summary in comparison.by_accuracy():
+        for place, run in enumerate(summary.row.runs):
+            accuracy = summary.scores["accuracy"].values[place]
             seconds = run.info.get("seconds")
             minutes = {"show": "-" if seconds is None else f"{seconds / 60:.1f}", "value": seconds}
             shown = {"show": percent(accuracy), "value": accuracy}
-            rows.append([_named(run.name), _named(it.row.label), str(run.seed), shown, minutes])
+            rows.append([_named(run.name), _named(summary.row.label), str(run.seed), shown, minutes])
     return rows

@@ -1,4 +1,4 @@
-"""All figures of an evaluation: written as files, and as parts of its page with a caption and an alternative text."""
+"""All figures of an evaluation, saved as files or embedded in its page with a caption and alternative text."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Drawn:
     """One figure.
 
     Attributes:
-        name: Of its files.
-        section: Of the page: good, sure, slices or corruptions.
-        figure: Matplotlib's.
+        name: File name without its suffix.
+        section: The part of the page it belongs to: good, sure, slices or corruptions.
+        figure: The matplotlib figure.
         caption: How to read it.
-        alt: What it shows, for who does not see it.
+        alt: Alternative text: what the figure shows.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Drawn:
     alt: str
 
     def inline(self) -> Markup:
-        """As part of a page."""
+        """The figure as inline SVG."""
         return inline_figure(svg(self.figure, self.name), self.alt)
 
 
 def draw_all(evaluation: Evaluation, table: pd.DataFrame, corruptions: pd.DataFrame | None) -> list[Drawn]:
-    """Every figure that there are data for.
+    """Draw every figure for which there is data.
 
     Args:
         evaluation: The numbers.
-        table: The predictions, with measured properties as columns.
-        corruptions: Of `corruption_table`, where they were measured.
+        table: The predictions table, with measured image properties as columns.
+        corruptions: The result of `corruption_table`; None where corruptions were not measured.
     """
     found = [*_overall(evaluation, table), *_trust(evaluation), *_groups(evaluation, table)]
     if corruptions is not None:
@@ -60,9 +60,9 @@ def draw_all(evaluation: Evaluation, table: pd.DataFrame, corruptions: pd.DataFr
 
 
 def save_all(drawn: list[Drawn], directory: Path) -> None:
-    """Write each as SVG and PNG below `directory`/figures."""
-    for it in drawn:
-        save(it.figure, directory / DIRECTORY, it.name)
+    """Save each figure as SVG and PNG in `directory`/figures."""
+    for item in drawn:
+        save(item.figure, directory / DIRECTORY, item.name)
 
 
 def _overall(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
@@ -96,7 +96,7 @@ def _trust(evaluation: Evaluation) -> Iterator[Drawn]:
         f"Reliability diagram; the expected calibration error is {calibration.ece.value:.4f}.",
     )  # fmt: skip
     if selective.coverage:
-        text = "; ".join(f"{percent(it.accuracy)} right on {percent(it.coverage)}" for it in selective.reached)
+        text = "; ".join(f"{percent(point.accuracy)} right on {percent(point.coverage)}" for point in selective.reached)
         yield Drawn(
             "risk_coverage", "sure", figures.risk_coverage(selective),
             "The surest images first: how many of those decided are wrong, as more and more are decided.",

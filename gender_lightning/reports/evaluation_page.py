@@ -1,4 +1,4 @@
-"""`report.html`: one evaluation on one page that needs nothing else."""
+"""`report.html`: one evaluation on one self-contained page."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SUSPECTS = 30
 
 @dataclass(frozen=True)
 class Findings:
-    """What a page is made of.
+    """The contents of an evaluation page.
 
     Attributes:
         evaluation: The numbers.
         drawn: The figures.
-        suspects: Of `suspects_table`.
-        corruptions: Of `corruption_table`; None where they were not measured.
-        corruption_errors: Name and value of mean corruption errors, with how they were measured.
-        looks: The faces; None where pictures are left out.
+        suspects: The result of `suspects_table`.
+        corruptions: The result of `corruption_table`; None where corruptions were not measured.
+        corruption_errors: Name, value and measuring conditions of each mean corruption error.
+        looks: The faces with their heat maps; None where pictures are left out.
     """
 
     evaluation: Evaluation
@@ -44,11 +44,11 @@ class Findings:
 
 
 def report_page(findings: Findings) -> str:
-    """The page's text."""
+    """Render the page as HTML text."""
     evaluation = findings.evaluation
     sections: dict[str, list[Any]] = {name: [] for name in ("good", "sure", "slices", "corruptions")}
-    for it in findings.drawn:
-        sections[it.section].append({"svg": it.inline(), "caption": it.caption})
+    for drawn in findings.drawn:
+        sections[drawn.section].append({"svg": drawn.inline(), "caption": drawn.caption})
     values = {
         "evaluation": evaluation,
         "name": evaluation.run or evaluation.checkpoint,
@@ -59,7 +59,7 @@ def report_page(findings: Findings) -> str:
         "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],
         "calibration_rows": _calibration_rows(evaluation),
         "selective_rows": _selective_rows(evaluation),
-        "slice_rows": [_slice_row(it) for group in GROUPS for it in evaluation.slices if it.group == group],
+        "slice_rows": [_slice_row(slice_) for group in GROUPS for slice_ in evaluation.slices if slice_.group == group],
         "corruption_head": _corruption_head(findings.corruptions),
         "corruption_rows": _corruption_rows(findings.corruptions),
         "corruption_errors": findings.corruption_errors,
@@ -73,13 +73,13 @@ def report_page(findings: Findings) -> str:
 def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     metrics = evaluation.metrics
     shown = [(label_of(name).capitalize(), metrics[name]) for name in ("accuracy", "recall_male", "recall_female")]
-    cards = [(name, percent(it.value), _interval(it, 100, 1)) for name, it in shown]
+    cards = [(name, percent(measure.value), _interval(measure, 100, 1)) for name, measure in shown]
     auroc, ece = metrics["auroc"], evaluation.calibration.ece
     cards.append(("AUROC", number(auroc.value, 4), _interval(auroc, 1, 4)))
     chance = number(evaluation.calibration.ece_by_chance, 3)
     cards.append(("Calibration error", number(ece.value, 3), f"{chance} by chance alone"))
-    for it in evaluation.selective.reached[:1]:
-        cards.append((f"Decided at {it.accuracy:.0%} right", percent(it.coverage), "if it may abstain"))
+    for point in evaluation.selective.reached[:1]:
+        cards.append((f"Decided at {point.accuracy:.0%} right", percent(point.coverage), "if it may abstain"))
     return cards
 
 
@@ -109,10 +109,10 @@ def _metric_row(evaluation: Evaluation, name: str, shown: str) -> list[Any]:
 
 
 def _calibration_rows(evaluation: Evaluation) -> list[list[str]]:
-    it = evaluation.calibration
+    found = evaluation.calibration
     pairs = (
-        ("ECE", it.ece_uncalibrated, it.ece), ("Brier score", it.brier_uncalibrated, it.brier),
-        ("log-loss, nats", it.loss_uncalibrated, it.loss),
+        ("ECE", found.ece_uncalibrated, found.ece), ("Brier score", found.brier_uncalibrated, found.brier),
+        ("log-loss, nats", found.loss_uncalibrated, found.loss),
     )  # fmt: skip
     return [[name, *(f"{number(m.value, 4)} ({_interval(m, 1, 4)})" for m in both)] for name, *both in pairs]
 
@@ -120,30 +120,31 @@ def _calibration_rows(evaluation: Evaluation) -> list[list[str]]:
 def _selective_rows(evaluation: Evaluation) -> list[list[str]]:
     return [
         [
-            percent(it.target_accuracy, 1), percent(1 - it.error_rate, 0), number(it.min_confidence, 4),
-            percent(it.coverage), percent(it.coverage_male), percent(it.coverage_female), with_interval(it.accuracy),
+            percent(rule.target_accuracy, 1), percent(1 - rule.error_rate, 0), number(rule.min_confidence, 4),
+            percent(rule.coverage), percent(rule.coverage_male), percent(rule.coverage_female),
+            with_interval(rule.accuracy),
         ]
-        for it in evaluation.selective.guaranteed
+        for rule in evaluation.selective.guaranteed
     ]  # fmt: skip
 
 
-def _slice_row(it: Slice) -> dict[str, Any]:
-    sure = it.p_holm < SIGNIFICANT
-    difference = it.difference
+def _slice_row(row: Slice) -> dict[str, Any]:
+    sure = row.p_holm < SIGNIFICANT
+    difference = row.difference
     cells = [
-        {"show": it.name, "tag": "small" if it.small else None},
-        {"show": it.group, "value": GROUPS.index(it.group), "text": True},
-        {"show": f"{it.images:,}", "value": it.images},
-        _measured(it.accuracy),
-        {"show": _interval(it.accuracy, 100, 1), "value": it.accuracy.low},
-        _measured(it.recall_male),
-        _measured(it.recall_female),
+        {"show": row.name, "tag": "small" if row.small else None},
+        {"show": row.group, "value": GROUPS.index(row.group), "text": True},
+        {"show": f"{row.images:,}", "value": row.images},
+        _measured(row.accuracy),
+        {"show": _interval(row.accuracy, 100, 1), "value": row.accuracy.low},
+        _measured(row.recall_male),
+        _measured(row.recall_female),
         {"show": number(100 * difference.value, 1), "value": difference.value},
         {"show": _interval(difference, 100, 1), "value": difference.low},
-        {"show": _p(it.p_holm), "value": it.p_holm},
+        {"show": _p(row.p_holm), "value": row.p_holm},
     ]
     marked = "mark" if sure and difference.value < 0 else ""
-    return {"cells": cells, "class": "faint" if it.small else marked}
+    return {"cells": cells, "class": "faint" if row.small else marked}
 
 
 def _measured(measure: Measure) -> dict[str, Any]:
@@ -157,8 +158,8 @@ def _p(value: float) -> str:
 def _corruption_head(table: pd.DataFrame | None) -> list[Any]:
     if table is None:
         return []
-    severities = sorted({int(it) for it in table["severity"] if it > 0})
-    names = [f"severity {it}" for it in severities]
+    severities = sorted({int(severity) for severity in table["severity"] if severity > 0})
+    names = [f"severity {severity}" for severity in severities]
     return ["corruption", {"name": "group", "text": True}, *names, "mean error", "recall, male", "recall, female"]
 
 
@@ -167,24 +168,26 @@ def _corruption_rows(table: pd.DataFrame | None) -> list[list[Any]]:
         return []
     rows = []
     for name, found in table[table["severity"] > 0].groupby("corruption", sort=False):
-        accuracy = [{"show": percent(it), "value": it, "style": _heat(it)} for it in found["accuracy"].tolist()]
+        accuracy = [
+            {"show": percent(value), "value": value, "style": _heat(value)} for value in found["accuracy"].tolist()
+        ]
         means = {column: float(found[column].mean()) for column in ("error", "recall_male", "recall_female")}
-        last = [{"show": percent(it), "value": it} for it in means.values()]
+        last = [{"show": percent(value), "value": value} for value in means.values()]
         group = {"show": str(found["group"].iloc[0]), "text": True}
         rows.append([str(name).replace("_", " "), group, *accuracy, *last])
     return rows
 
 
 def _heat(accuracy: float) -> str:
-    """The worse, the more orange; a percentage of a colour of the page, so that it follows light and dark."""
+    """Shade low accuracies orange, mixed from a page colour so that it follows the light and dark themes."""
     share = max(0.0, min(1.0, (1 - accuracy) / 0.5))
     return f"background: color-mix(in srgb, var(--orange) {round(55 * share)}%, transparent)"
 
 
 def _shown(looks: Looks) -> dict[str, Any]:
     return {
-        "telling": {kind: [_tile(it) for it in found] for kind, found in looks.telling.items()},
-        "mistakes": [_tile(it) for it in looks.mistakes],
+        "telling": {kind: [_tile(look) for look in found] for kind, found in looks.telling.items()},
+        "mistakes": [_tile(look) for look in looks.mistakes],
         "mistakes_in_all": looks.mistakes_in_all,
         "means": {
             name: {"face": face_uri(face), "map": face_uri(overlaid(face, heat))}
@@ -197,13 +200,13 @@ def _shown(looks: Looks) -> dict[str, Any]:
     }
 
 
-def _tile(it: Look) -> dict[str, Any]:
-    label, said = _CLASSES[it.label], _CLASSES[it.said]
-    confidence = it.probability if it.said else 1 - it.probability
+def _tile(look: Look) -> dict[str, Any]:
+    label, said = _CLASSES[look.label], _CLASSES[look.said]
+    confidence = look.probability if look.said else 1 - look.probability
     return {
-        "id": it.image_id, "label": label, "said": said, "loss": number(it.loss, 2), "sure": percent(confidence),
-        "face": face_uri(it.face), "map": None if it.heat is None else face_uri(overlaid(it.face, it.heat)),
-        "alt": f"{it.image_id}: labelled {label}, called {said}",
+        "id": look.image_id, "label": label, "said": said, "loss": number(look.loss, 2), "sure": percent(confidence),
+        "face": face_uri(look.face), "map": None if look.heat is None else face_uri(overlaid(look.face, look.heat)),
+        "alt": f"{look.image_id}: labelled {label}, called {said}",
     }  # fmt: skip
 
 

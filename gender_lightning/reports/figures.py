@@ -1,4 +1,4 @@
-"""Figures of one evaluation: curves, calibration, abstaining, confusion. Each returns a matplotlib figure."""
+"""Figures of one evaluation: curves, calibration, abstention, confusion. Each function returns a matplotlib figure."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_POINTS = 300  # of a curve: more are not seen and make the page heavy
+_POINTS = 300  # per curve: more cannot be seen and make the page heavy
 
 
 @styled
 def roc(labels: ArrayLike, scores: ArrayLike, area: float) -> Figure:
-    """True over false positive rate, with the point of the decision at 0.5.
+    """Plot the ROC curve, with the operating point at a threshold of 0.5.
 
     Args:
         labels: (N,), 1 male; both classes must occur.
         scores: (N,), probabilities of male.
-        area: Under the curve, for the label.
+        area: Area under the curve, shown in the legend.
     """
     curve = roc_curve(labels, scores)
     figure, axes = canvas()
@@ -41,7 +41,7 @@ def roc(labels: ArrayLike, scores: ArrayLike, area: float) -> Figure:
 
 @styled
 def precision_recall(labels: ArrayLike, scores: ArrayLike, average: float) -> Figure:
-    """Precision over recall of the class male; arguments as for `roc`, `average` the average precision."""
+    """Plot precision over recall of the class male; arguments as for `roc`, with the average precision as `average`."""
     truth = np.asarray(labels)
     figure, axes = canvas()
     axes.axhline(truth.mean(), color=COLORS["grey"], linestyle=":", linewidth=1.2, label="by chance")
@@ -65,12 +65,12 @@ def _curve(axes: Axes, curve: Curve, label: str) -> None:
 
 @styled
 def confusion(labels: ArrayLike, decided: ArrayLike, names: tuple[str, str]) -> Figure:
-    """Counts by label and decision, shaded by the share of the row.
+    """Plot the confusion matrix: counts by label and decision, shaded by the share within each row.
 
     Args:
         labels: (N,), 1 male.
-        decided: (N,), the same of the decision.
-        names: Of the classes.
+        decided: (N,), the decisions, coded alike.
+        names: Class names, label 0 first.
     """
     counts = confusion_matrix(labels, decided)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -99,7 +99,7 @@ def _square(column: int, row: int, color: str, alpha: float) -> Any:
 
 @styled
 def reliability(calibration: Calibration) -> Figure:
-    """Share of males among images of equal predicted probability, before and after the temperature."""
+    """Plot a reliability diagram: share of males over predicted probability, before and after temperature scaling."""
     figure, axes = canvas(3.5)
     axes.plot([0, 1], [0, 1], color=COLORS["grey"], linestyle=":", linewidth=1.2, label="perfect")
     before, after = calibration.ece_uncalibrated.value, calibration.ece.value
@@ -113,20 +113,20 @@ def reliability(calibration: Calibration) -> Figure:
 
 
 def _bins(axes: Axes, bins: list[Bin], color: str, marker: str, label: str, *, bars: bool) -> None:
-    x, y = [it.predicted for it in bins], [it.observed for it in bins]
+    x, y = [each.predicted for each in bins], [each.observed for each in bins]
     axes.plot(x, y, marker, color=COLORS[color], label=label, clip_on=False, fillstyle="full" if bars else "none")
     if bars:
-        low, high = ([abs(it.observed - end) for it, end in zip(bins, ends, strict=True)] for ends in _ends(bins))
+        low, high = ([abs(each.observed - end) for each, end in zip(bins, ends, strict=True)] for ends in _ends(bins))
         axes.errorbar(x, y, yerr=[low, high], fmt="none", ecolor=COLORS[color], elinewidth=1, alpha=0.6)
 
 
 def _ends(bins: list[Bin]) -> tuple[list[float], list[float]]:
-    return [it.low for it in bins], [it.high for it in bins]
+    return [each.low for each in bins], [each.high for each in bins]
 
 
 @styled
 def risk_coverage(selective: Selective) -> Figure:
-    """Error among the images that are decided, over their share, the surest first."""
+    """Plot the error rate among the decided images over coverage, the most confident images first."""
     figure, axes = canvas()
     coverage, risk = np.asarray(selective.coverage), np.asarray(selective.risk)
     axes.plot(coverage, risk, color=COLORS["blue"], label=f"model, AURC {selective.aurc:.4f}")
@@ -153,11 +153,11 @@ def _percent_axes(axes: Axes) -> None:
 
 @styled
 def histograms(values: Mapping[str, ArrayLike], wrong: ArrayLike) -> Figure:
-    """Each measured property of the images, those that were decided wrongly in front.
+    """Plot a histogram of each measured image property, with the misclassified images in front.
 
     Args:
-        values: (N,) by the property's name; nan where it could not be measured.
-        wrong: bool (N,).
+        values: One (N,) array per property name; nan where it could not be measured.
+        wrong: bool (N,), whether each image was misclassified.
     """
     from matplotlib.figure import Figure
 

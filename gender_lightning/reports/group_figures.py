@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIGNIFICANT = 0.05
-_MOST = 30  # slices in a figure
+_MOST = 30  # slices per figure
 
 
 def forest_rows(slices: Sequence[Slice], most: int = _MOST) -> list[Slice]:
-    """The slices that a forest plot shows: those that are not small and differ most from their rest, worst first."""
-    usable = [it for it in slices if not it.small and not math.isnan(it.difference.value)]
-    chosen = sorted(usable, key=lambda it: -abs(it.difference.value))[:most]
-    return sorted(chosen, key=lambda it: it.difference.value)
+    """The slices to show in a forest plot: the large ones that differ most from the rest, worst first."""
+    usable = [slice_ for slice_ in slices if not slice_.small and not math.isnan(slice_.difference.value)]
+    chosen = sorted(usable, key=lambda slice_: -abs(slice_.difference.value))[:most]
+    return sorted(chosen, key=lambda slice_: slice_.difference.value)
 
 
 @styled
 def forest(slices: Sequence[Slice]) -> Figure:
-    """Difference of each slice's accuracy from its rest in points, with its interval; `forest_rows` says which."""
+    """Plot how far each slice of `forest_rows` is from the rest in accuracy, in percentage points with intervals."""
     rows = forest_rows(slices)
     figure, axes = canvas(1.0 + 0.21 * max(len(rows), 2))
     axes.axvline(0, color=COLORS["muted"], linewidth=1)
-    for position, it in enumerate(rows):
-        sure = it.p_holm < SIGNIFICANT
-        color = COLORS["orange" if it.difference.value < 0 else "green"] if sure else COLORS["grey"]
-        low, high = 100 * it.difference.low, 100 * it.difference.high
+    for position, row in enumerate(rows):
+        sure = row.p_holm < SIGNIFICANT
+        color = COLORS["orange" if row.difference.value < 0 else "green"] if sure else COLORS["grey"]
+        low, high = 100 * row.difference.low, 100 * row.difference.high
         axes.plot([low, high], [position, position], color=color, linewidth=1.6 if sure else 1.1)
-        axes.plot(100 * it.difference.value, position, "D" if sure else "o", color=color, markersize=5 if sure else 4)
-    axes.set_yticks(range(len(rows)), [f"{it.name}  ({it.images:,})" for it in rows], fontsize=7.5)
+        axes.plot(100 * row.difference.value, position, "D" if sure else "o", color=color, markersize=5 if sure else 4)
+    axes.set_yticks(range(len(rows)), [f"{row.name}  ({row.images:,})" for row in rows], fontsize=7.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("accuracy less that of the rest, points")
@@ -48,11 +48,11 @@ def forest(slices: Sequence[Slice]) -> Figure:
 
 @styled
 def corruption_curves(table: pd.DataFrame, group: str) -> Figure:
-    """Accuracy over severity for each corruption of a group, from the clean pictures at 0.
+    """Plot accuracy over severity for each corruption of a group; severity 0 is the clean pictures.
 
     Args:
-        table: Of `corruption_table`.
-        group: One of its groups but ``clean``.
+        table: The result of `corruption_table`.
+        group: Any of its groups except ``clean``.
     """
     from matplotlib.ticker import PercentFormatter
 

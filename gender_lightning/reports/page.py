@@ -1,9 +1,9 @@
-"""Self-contained HTML pages: Jinja2 templates with every value escaped, and what may go into them unescaped.
+"""Self-contained HTML pages: Jinja2 templates that escape every value, and the few things inserted unescaped.
 
-A page of its own is a template in `templates/` that begins with ``{% extends "base.html.j2" %}`` and fills the
+To add a page, write a template in `templates/` that begins with ``{% extends "base.html.j2" %}`` and fills the
 blocks ``title``, ``lead`` (under the heading) and ``content``; `templates/parts.html.j2` has macros for figures,
-sortable tables, cards and picture tiles. `render` gives the text. Nothing is fetched: style and script are in the
-page, figures are inline SVG, pictures are ``data:`` addresses.
+sortable tables, cards and picture tiles. `render` returns the text. Nothing is loaded from the
+network: style and script are in the page, figures are inline SVG, pictures are ``data:`` URIs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNKNOWN = "\N{EN DASH}"
 
 @functools.cache
 def environment() -> Environment:
-    """Templates of this package; undefined names are errors, and everything is escaped unless marked safe."""
+    """The Jinja2 environment: undefined names are errors, and everything is escaped unless marked safe."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     created = Environment(
@@ -46,10 +46,10 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def inline_figure(svg: str, alt: str) -> Markup:
-    """An SVG of `style.svg` as part of a page: its colours follow the page, `alt` is read to who cannot see it.
+    """Embed an SVG from `style.svg` in a page: its colours follow the page's theme, screen readers read `alt`.
 
     Args:
-        svg: The file's text.
+        svg: The SVG file as text.
         alt: What the figure shows, in a sentence or two.
     """
     from markupsafe import Markup, escape
@@ -63,15 +63,15 @@ def inline_figure(svg: str, alt: str) -> Markup:
 
 
 def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
-    """Bytes as an address that a page carries in itself."""
+    """Encode bytes as a ``data:`` URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as a percentage with a thin space, ``94.3 %``; an en dash where it is unknown."""
+    """Format a fraction as a percentage with a thin space, ``94.3 %``; None and nan become an en dash."""
     return _UNKNOWN if value is None or value != value else f"{100 * value:.{digits}f}\u202f%"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with so many decimals; an en dash where it is unknown."""
+    """Format a number with `digits` decimals; None and nan become an en dash."""
     return _UNKNOWN if value is None or value != value else f"{value:,.{digits}f}"

@@ -1,4 +1,4 @@
-"""Faces as pictures that a page carries in itself."""
+"""Faces as pictures embedded in a page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 
 from gender_lightning.reports.page import data_uri
 
-_SIDE = 160  # px at most: a tile is not wider, and a page of forty faces stays below a megabyte
+_SIDE = 160  # px at most: no tile is wider, and a page of forty faces stays below a megabyte
 _STRENGTH = 0.6
 
 
 def face_uri(face: NDArray[np.uint8]) -> str:
-    """An RGB picture, uint8 (S, S, 3), as a JPEG in a ``data:`` address."""
+    """Encode an RGB picture, uint8 (S, S, 3), as a JPEG in a ``data:`` URI."""
     picture = Image.fromarray(face)
     picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
@@ -25,14 +25,14 @@ def face_uri(face: NDArray[np.uint8]) -> str:
 
 
 def overlaid(face: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A face greyed, with what `saliency.heat_maps` found laid over it in a colour map that prints and reads in grey.
+    """Overlay a heat map of `saliency.heat_maps` on a greyed face, in a colour map that also works in greyscale.
 
     Args:
-        face: uint8 (S, S, 3).
-        heat: (S, S) in 0..1.
+        face: RGB picture, uint8 (S, S, 3).
+        heat: Heat map, float32 (S, S) in 0..1.
 
     Returns:
-        uint8 (S, S, 3).
+        RGB picture, uint8 (S, S, 3).
     """
     from matplotlib import colormaps
 

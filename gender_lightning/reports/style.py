@@ -1,10 +1,10 @@
-"""One look for every figure: colours, sizes, and how a figure becomes files or part of a page.
+"""The common style of all figures: colours, sizes, and conversion to files or parts of a page.
 
-Write a figure as a function that returns a matplotlib `Figure`, decorate it with `styled`, take colours from
-`COLORS` by their names, and start with `canvas`. `save` writes it as SVG and PNG; `svg` gives the text that
-`page.inline_figure` puts into a page, where the colours follow the page's light or dark.
+To add a figure, write a function that returns a matplotlib `Figure`, decorate it with `styled`, take colours from
+`COLORS` by name, and start with `canvas`. `save` writes it as SVG and PNG; `svg` returns the text that
+`page.inline_figure` embeds in a page, where the colours follow its light or dark theme.
 
-Figures are `WIDTH` inches wide so that their text is still readable when a phone shows them over its whole width.
+Figures are `WIDTH` inches wide so that their text stays readable at the full width of a phone.
 Lines differ in marker and dash as well as in colour.
 """
 
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from gender_lightning.durable import writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ R = TypeVar("R")
 
 WIDTH = 4.4  # inches: 317 units of an SVG, about the CSS pixels of a phone
 DPI = 200
-# On white: Okabe and Ito's hues, which people with any colour vision tell apart, darkened to 3 : 1 against paper.
+# On white: the hues of Okabe and Ito, distinguishable with any colour vision, darkened to a contrast of 3 : 1.
 COLORS = {
     "ink": "#1b2430",
     "muted": "#5b6673",
@@ -42,7 +43,7 @@ COLORS = {
     "grey": "#818b96",
     "band": "#cfe0ec",
 }
-# The same names on a dark page; `templates/base.html.j2` takes both from here.
+# The same names for dark pages; `templates/base.html.j2` reads both from here.
 DARK = {
     "ink": "#e7ecf1",
     "muted": "#a3aeba",
@@ -65,7 +66,7 @@ _FONTS = ["DejaVu Sans"]
 
 
 def rc() -> dict[str, Any]:
-    """Matplotlib's settings for all figures."""
+    """The matplotlib settings for all figures."""
     from cycler import cycler
 
     ink, muted = COLORS["ink"], COLORS["muted"]
@@ -84,7 +85,7 @@ def rc() -> dict[str, Any]:
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the common style, leaving matplotlib's own settings as they were."""
+    """Decorate a drawing function to use the common style without changing matplotlib's global settings."""
 
     @functools.wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,7 +98,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def canvas(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """An empty figure of that size in inches with one pair of axes; no pyplot: nothing global, no display."""
+    """Create an empty figure with one pair of axes, sizes in inches, without pyplot and its global state."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -106,11 +107,11 @@ def canvas(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 @styled
 def svg(figure: Figure, name: str) -> str:
-    """The figure as the text of an SVG file, the same for the same figure.
+    """Render a figure as the text of an SVG file, deterministically.
 
     Args:
-        figure: What `canvas` began.
-        name: Of the figure; its element ids begin with it, so that a page can hold several.
+        figure: The figure.
+        name: Prefix of its element ids, so that one page can hold several figures.
     """
     import matplotlib as mpl
 
@@ -126,15 +127,14 @@ def svg(figure: Figure, name: str) -> str:
 
 @styled
 def save(figure: Figure, directory: Path, name: str) -> list[Path]:
-    """Write `<directory>/<name>.svg` and `.png`, on white, each whole or not at all."""
+    """Write `<directory>/<name>.svg` and `.png` on a white background, each atomically; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     written = []
     for suffix, content in (("svg", svg(figure, name).encode()), ("png", buffer.getvalue())):
         path = directory / f"{name}.{suffix}"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with writing(path, "wb") as file:
+            file.write(content)
         written.append(path)
     return written

@@ -1,4 +1,4 @@
-"""What a report says in words: the verdict in three sentences, and what its numbers cannot say."""
+"""The prose of a report: a verdict in three sentences, and the limits of its numbers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def verdict(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> list[str]:
-    """Three sentences: how good it is, where it fails, how far its confidence can be trusted."""
+    """Summarise in three sentences how good the model is, where it fails, and how far to trust its confidence."""
     return [_how_good(evaluation), _where_it_fails(evaluation, corruptions), _how_sure(evaluation)]
 
 
 def limits(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> list[str]:
-    """What a reader must not conclude, the most important first."""
+    """List what a reader must not conclude, most important first."""
     found = []
     if evaluation.trained_on:
-        found.append("The model learned from these very images: nothing here says how good it is on others.")
+        found.append("The model was trained on these very images: nothing here says how good it is on others.")
     found += evaluation.remarks
     found.append(
         "The label is perceived gender in two classes, as annotators saw it in a picture. It is not how the persons "
@@ -31,7 +31,7 @@ def limits(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> l
         f"The numbers hold for pictures like these ({evaluation.data}, {evaluation.split} split). Other cameras, "
         "countries or framings can change all of them."
     )
-    small = sum(it.small for it in evaluation.slices)
+    small = sum(slice_.small for slice_ in evaluation.slices)
     if small:
         found.append(f"{small} of {len(evaluation.slices)} slices are too small to judge; they are listed, and marked.")
     if evaluation.slices:
@@ -45,7 +45,7 @@ def limits(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> l
 
 
 def with_interval(measure: Measure, digits: int = 1) -> str:
-    """``94.3 % (92.9 to 95.5)``."""
+    """Format a measure with its interval: ``94.3 % (92.9 to 95.5)``."""
     if math.isnan(measure.value):
         return percent(math.nan)
     if math.isnan(measure.low):
@@ -77,9 +77,9 @@ def _where_it_fails(evaluation: Evaluation, corruptions: pd.DataFrame | None) ->
             f"of {worst.rest}{chance}"
         )
     if corruptions is not None and (corruptions["severity"] > 0).any():
-        disturbed = corruptions[corruptions["severity"] > 0].groupby("corruption")["accuracy"].mean()
-        name = str(disturbed.idxmin()).replace("_", " ")
-        parts.append(f"of all disturbances {name} hurts most ({percent(float(disturbed.min()))} right on average)")
+        accuracies = corruptions[corruptions["severity"] > 0].groupby("corruption")["accuracy"].mean()
+        name = str(accuracies.idxmin()).replace("_", " ")
+        parts.append(f"of all corruptions {name} hurts most ({percent(float(accuracies.min()))} right on average)")
     if not parts:
         return "There are too few images to say where it fails."
     text = "; ".join(parts)
@@ -94,7 +94,7 @@ def _how_sure(evaluation: Evaluation) -> str:
     chance = calibration.ece_by_chance_high
     usual = "no more than chance explains" if ece <= chance else "more than chance explains"
     text = f"Its probabilities are off by {100 * ece:.1f} points on average, {usual}"
-    reached = next((it for it in evaluation.selective.reached if it.coverage > 0), None)
+    reached = next((point for point in evaluation.selective.reached if point.coverage > 0), None)
     if reached is None:
         return text + ", and no confidence of its own picks out images it gets 99\u202f% right."
     return (

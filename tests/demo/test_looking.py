@@ -8,14 +8,14 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from gender_lightning.demo.looking import Seen, look_at
+from gender_lightning.demo.looking import PictureResult, look_at
 from gender_lightning.inference.predictor import Predictor
 from gender_lightning.synthetic.faces import synthetic_faces
 
 pytest.importorskip("pytorch_grad_cam", reason="needs grad-cam")
 
 
-def shown(seen: Seen) -> list[tuple[float, bytes | None]]:
+def shown(seen: PictureResult) -> list[tuple[float, bytes | None]]:
     return [(look.prediction.probability, None if look.heat is None else look.heat.tobytes()) for look in seen.looks]
 
 

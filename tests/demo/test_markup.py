@@ -12,7 +12,7 @@ import pytest
 from gender_lightning.data.framing import Framing
 from gender_lightning.demo import markup
 from gender_lightning.demo.batch import Row
-from gender_lightning.demo.looking import Look, Seen
+from gender_lightning.demo.looking import Look, PictureResult
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import UNCERTAIN, Prediction
 from gender_lightning.models.checkpoint import ModelSpec
@@ -20,10 +20,10 @@ from gender_lightning.models.checkpoint import ModelSpec
 SPEC = ModelSpec("resnet18", Framing(32))
 
 
-def _seen(*predictions: Prediction) -> Seen:
+def _seen(*predictions: Prediction) -> PictureResult:
     crop = np.full((32, 32, 3), 128, np.uint8)
     looks = tuple(Look(prediction, crop, None if prediction.note else crop) for prediction in predictions)
-    return Seen(np.zeros((100, 80, 3), np.uint8), looks, 0, ())
+    return PictureResult(np.zeros((100, 80, 3), np.uint8), looks, 0, ())
 
 
 def test_a_card_per_face_with_label_bar_and_map() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.diagnostics.gallery import judged, mistakes, telling
+from gender_lightning.diagnostics.gallery import mistakes, telling, with_decisions
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def table() -> pd.DataFrame:
 
 
 def test_the_loss_is_that_of_the_label_and_finite(table: pd.DataFrame) -> None:
-    found = judged(table)
+    found = with_decisions(table)
     expected = [-np.log(0.99), -np.log(0.98), -np.log(0.3), -np.log(0.8), 25 * np.log(2), -np.log(0.5)]
     assert found["loss"].to_numpy() == pytest.approx(expected, rel=1e-5)
     assert found["said"].tolist() == [1, 0, 0, 0, 1, 1] and found["row"].tolist() == list(range(6))

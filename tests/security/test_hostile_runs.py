@@ -214,7 +214,7 @@ def test_a_planted_temporary_link_is_not_written_through(tmp_path: Path) -> None
     victim.write_text("mine")
     run = tmp_path / "run"
     run.mkdir()
-    for name in (f".run.json.{os.getpid()}", ".test.parquet.tmp", ".metrics.csv.tmp"):
+    for name in (f".run.json.{os.getpid()}", ".test.parquet.tmp", f".metrics.csv.{os.getpid()}"):
         (run / name).symlink_to(victim)
     write_text(run / "run.json", "{}")
     write_predictions(pd.DataFrame({"a": [1]}), run / "test.parquet")
@@ -234,7 +234,7 @@ def test_results_of_an_evaluation_do_not_leave_through_a_link(run: Run, tmp_path
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("wandb_id", "../../../evil", "wandb_id is none of W&B's"),
+        ("wandb_id", "../../../evil", "wandb_id is not a W&B run id"),
         ("status", ["done"], "status is"),
         ("seconds", "long", "seconds is"),
     ],

@@ -1,1 +1,1 @@
-"""How well a network stands what happens to pictures: ImageNet-C's fifteen corruptions and faces' own."""
+"""Image corruptions to measure robustness: the fifteen of ImageNet-C and seven specific to faces."""

@@ -11,14 +11,16 @@ from gender_lightning.evaluation.corruptions.severity import Scale
 
 
 def defocus_blur(images: Tensor, c: tuple[float, float], scale: Scale, draws: Draws) -> Tensor:
-    """Averages over a disk of radius c[0] whose edge is smoothed by c[1]."""
+    """Average over a disk of radius c[0] whose edge is smoothed by c[1]."""
     return filters.filter_2d(images, filters.disk(c[0] * scale.factor, c[1]))
 
 
 def glass_blur(images: Tensor, c: tuple[float, int, int], scale: Scale, draws: Draws) -> Tensor:
-    """Blurs by c[0], takes each pixel from up to c[1] pixels away, c[2] times over, blurs again."""
+    """Blur by c[0], move pixels by up to c[1] pixels, c[2] times, and blur again."""
     sigma, reach = c[0] * scale.factor, max(1, round(c[1] * scale.factor))
-    blurred = torch.floor(filters.gaussian_blur(images, sigma).clamp(0, 1) * 255 + 1e-3) / 255  # as np.uint8 cuts
+    blurred = (
+        torch.floor(filters.gaussian_blur(images, sigma).clamp(0, 1) * 255 + 1e-3) / 255
+    )  # truncated as by np.uint8
     inner = images.shape[-1] - 2 * reach
     if inner > 0:
         moves = draws.integers(c[2], inner, inner, 2, low=-reach, high=reach)
@@ -27,17 +29,17 @@ def glass_blur(images: Tensor, c: tuple[float, int, int], scale: Scale, draws: D
 
 
 def shuffled(images: Tensor, moves: Tensor, reach: int) -> Tensor:
-    """Each pixel, from the lower right to the upper left, takes the value that lies at its move.
+    """Replace each pixel, from the lower right to the upper left, by the value at its displacement.
 
-    The published code swaps two NumPy views, which copies one of them: so it is here. It goes pixel by pixel, and
-    a pixel sees what those before it have taken. All pixels of a slanted front are out of each other's reach and
-    are done at once, in an order that changes nothing.
+    The published code swaps two NumPy views, which really copies one of them; this is reproduced here. It goes pixel
+    by pixel, and each pixel sees the values copied before it. All pixels of a slanted front are out of each other's
+    reach and are processed at once, which does not change the result.
 
     Args:
         images: (B, C, S, S).
-        moves: int64 (B, R, N, N, 2), N = S - 2 * reach: for each of R rounds and each pixel in that order, (dx, dy)
-            in -reach .. reach - 1.
-        reach: The farthest move in pixels.
+        moves: int64 (B, R, N, N, 2), N = S - 2 * reach: the displacement (dx, dy) in -reach .. reach - 1 for each of R
+            rounds and each pixel in that order.
+        reach: The largest displacement in pixels.
     """
     batch, size, inner = len(images), images.shape[-1], moves.shape[2]
     offset = (moves[..., 1] * size + moves[..., 0]).reshape(batch, moves.shape[1], inner * inner)
@@ -56,13 +58,13 @@ def shuffled(images: Tensor, moves: Tensor, reach: int) -> Tensor:
 
 
 def motion_blur(images: Tensor, c: tuple[float, float], scale: Scale, draws: Draws) -> Tensor:
-    """Blurs along a line of radius c[0] and sigma c[1], up to 45 degrees off the horizontal."""
+    """Blur along a line of radius c[0] and sigma c[1], up to 45 degrees off the horizontal."""
     angles = draws.uniform(low=-45, high=45)
     return filters.motion_blur(images, c[0] * scale.factor, c[1] * scale.factor, angles)
 
 
 def zoom_blur(images: Tensor, c: tuple[int, float], scale: Scale, draws: Draws) -> Tensor:
-    """The mean of the picture and of c[0] enlargements, from 1 in steps of c[1]."""
+    """Average the picture with c[0] enlargements, by factors from 1 in steps of c[1]."""
     total = images.clone()
     for step in range(c[0]):
         total += filters.clipped_zoom(images, 1 + step * c[1])

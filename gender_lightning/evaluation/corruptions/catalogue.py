@@ -1,4 +1,4 @@
-"""All corruptions by name, and the one function that applies them."""
+"""The catalogue of all corruptions, and the function that applies them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Function = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of disturbance.
+    """One kind of corruption.
 
     Attributes:
-        name: As in corruptions.csv.
+        name: The name used in corruptions.csv.
         group: ``noise``, ``blur``, ``weather``, ``digital`` (ImageNet-C's fifteen) or ``face``.
         function: See `Function`.
-        number: Part of the key of its random numbers: fixed for ever.
+        number: Part of the key of its random numbers, which must never change.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Corruption:
 
     @property
     def needs_place(self) -> bool:
-        """Whether it is drawn at a place in the face."""
+        """Whether it is drawn at a certain place in the face."""
         return self.function in (faces.sunglasses, faces.mask)
 
 
@@ -61,19 +61,19 @@ GROUPS = tuple(_GROUPS)
 def corrupt(
     name: str, severity: int, images: Tensor, indices: Tensor, *, seed: int = 0, framing: Framing | None = None
 ) -> Tensor:
-    """Disturb a batch; each image the same way in whatever batch it comes.
+    """Corrupt a batch; the result for an image does not depend on the batch it is in.
 
     Args:
-        name: Of `CORRUPTIONS`.
+        name: A key of `CORRUPTIONS`.
         severity: 1 (mild) to 5.
-        images: (B, 3, S, S), RGB, uint8, or floating point in 0..1, which is rounded to 255 levels first, as
-            pictures have them.
-        indices: int64 (B,), which image each row is: the key of its random numbers, on the images' device.
-        seed: Another one gives other random numbers.
-        framing: Of the pictures, so that mask and sunglasses sit on the face; CelebA's centred square where None.
+        images: (B, 3, S, S), RGB, uint8, or floating point in 0..1, which is first rounded to the
+            levels of 8-bit pictures.
+        indices: int64 (B,), the index of each image, which is the key of its random numbers; on the images' device.
+        seed: Random seed.
+        framing: Framing of the pictures, which places mask and sunglasses; None means CelebA's centred square.
 
     Returns:
-        As `images`: of its dtype and range, with whole levels, cut as the published code cuts them.
+        A tensor with the shape, dtype and range of `images`, truncated to whole levels as in the published code.
     """
     assert severity in SEVERITIES and images.shape[-1] == images.shape[-2]
     corruption, size = CORRUPTIONS[name], images.shape[-1]
@@ -82,7 +82,7 @@ def corrupt(
     own = corruption.group == "face"
     parameters: Any = FACES[name][severity - 1] if own else scale.parameters(name, severity)
     more = {"place": faces.FacePlace.of(framing or Framing(size))} if corruption.needs_place else {}
-    disturbed = corruption.function(whole.clamp(0, 255) / 255, parameters, scale, draws, **more)
-    # a hair above, or 37 / 255 * 255 would become 36
-    levels = torch.floor(disturbed.clamp(0, 1) * 255 + 1e-3)
+    corrupted = corruption.function(whole.clamp(0, 255) / 255, parameters, scale, draws, **more)
+    # a little more, or 37 / 255 * 255 would become 36
+    levels = torch.floor(corrupted.clamp(0, 1) * 255 + 1e-3)
     return levels.to(torch.uint8) if images.dtype == torch.uint8 else (levels / 255).to(images.dtype)

@@ -17,13 +17,13 @@ from gender_lightning.evaluation.corruptions.severity import Scale
 
 
 def contrast(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Pulls each channel towards its mean: c of the distance is left."""
+    """Scale the distance of each channel from its mean by c."""
     mean = images.mean((2, 3), keepdim=True)
     return (images - mean) * c + mean
 
 
 def elastic_transform(images: Tensor, c: tuple[float, float, float], scale: Scale, draws: Draws) -> Tensor:
-    """A random affine map, then a smooth random displacement; all three lengths as fractions of the side.
+    """Apply a random affine map, then a smooth random displacement; all three lengths are fractions of the side.
 
     Three points of a square move by up to c[2]; each pixel by c[0] * noise in -1..1, blurred by c[1].
     """
@@ -36,12 +36,12 @@ def elastic_transform(images: Tensor, c: tuple[float, float, float], scale: Scal
 
 
 def _affine(images: Tensor, moves: Tensor) -> Tensor:
-    """cv2.warpAffine by the map that moves three corners of a square by `moves`, pixels (B, 3, 2) as (x, y)."""
+    """Apply cv2.warpAffine with the map that moves three corners of a square by `moves`, pixels (B, 3, 2) as (x, y)."""
     size = images.shape[-1]
     middle, half = size // 2, size // 3
     high, low = float(middle + half), float(middle - half)
     points = torch.tensor([[high, high], [high, low], [low, low]], dtype=torch.float64)
-    # three equations with three unknowns for each image: the host is as fast, and knows float64
+    # three equations with three unknowns per image: the host is as fast, and supports float64
     targets = points + moves.double().cpu()
     square = torch.cat((targets, torch.ones(len(moves), 3, 1, dtype=torch.float64)), -1)
     back = torch.linalg.solve(square, points.expand(len(moves), 3, 2)).float().to(images.device)
@@ -52,7 +52,7 @@ def _affine(images: Tensor, moves: Tensor) -> Tensor:
 
 
 def pixelate(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Shrinks to c of the side by whole-pixel means and enlarges by repetition (Pillow's BOX, both ways)."""
+    """Shrink to c of the side and enlarge again, both with Pillow's BOX filter."""
     size = images.shape[-1]
     small = max(1, int(size * c))
     down, up = box_matrix(size, small).to(images.device), box_matrix(small, size).to(images.device)
@@ -75,9 +75,9 @@ def box_matrix(size: int, wanted: int) -> Tensor:
 
 
 def jpeg_compression(images: Tensor, c: int, scale: Scale, draws: Draws) -> Tensor:
-    """Encodes at quality c and decodes; on the host.
+    """Encode as JPEG of quality c and decode, on the host.
 
-    By Pillow, as published: simplejpeg is a little faster, but its encoder takes the fast, less exact cosine
+    With Pillow, as published: simplejpeg is a little faster, but its encoder uses the fast, less exact cosine
     transform at these qualities.
     """
     levels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
@@ -92,7 +92,7 @@ def _through_jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]
 
 
 def low_resolution(images: Tensor, c: int, scale: Scale, draws: Draws) -> Tensor:
-    """A face far from the camera: 1 / c of the side, antialiased, enlarged bicubically."""
+    """Simulate a face far from the camera: shrink to 1 / c of the side with antialiasing, enlarge bicubically."""
     size = images.shape[-1]
     small = max(2, math.ceil(size / c))
     shrunk = torch.nn.functional.interpolate(images, (small, small), mode="bilinear", antialias=True)

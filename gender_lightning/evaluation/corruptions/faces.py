@@ -1,7 +1,7 @@
-"""What happens to pictures of faces: light from a side, a mask, sunglasses, a detector that is a little off.
+"""Corruptions specific to faces: side light, masks, sunglasses, imprecise detection.
 
 Mask and sunglasses are drawn where an aligned face has mouth and eyes (`FacePlace`), not where a detector finds
-them: they fit data that are aligned as CelebA is, and approximately fit others.
+them: they fit data aligned like CelebA, and other data approximately.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from gender_lightning.transforms.geometry import warp
 
 _LENSES = ((0.03, 0.03, 0.04), (0.12, 0.07, 0.04), (0.05, 0.09, 0.07))
 _CLOTHS = ((0.55, 0.74, 0.84), (0.94, 0.94, 0.93), (0.10, 0.10, 0.12), (0.62, 0.72, 0.66))
-_MIDDLE, _EYES, _EYE_APART, _CHIN = 89.0, 111.0, 20.0, 184.0  # of CelebA's aligned 178 x 218 px
+_MIDDLE, _EYES, _EYE_APART, _CHIN = 89.0, 111.0, 20.0, 184.0  # px in CelebA's aligned 178 x 218 pictures
 
 
 @dataclass(frozen=True)
 class FacePlace:
-    """Where an aligned face lies, in fractions of the framed picture's width and height.
+    """Position of an aligned face, in fractions of the framed picture's width and height.
 
     Attributes:
-        middle: Of the face, from the left.
+        middle: Middle of the face, from the left.
         eyes: Height of the eyes, from the top.
         chin: Height of the chin.
-        apart: Half of the distance between the eyes.
-        aspect: Height over width that a square in the original has now (1, unless the framing stretches).
+        apart: Half the distance between the eyes.
+        aspect: Height over width of what was a square in the original (1 unless the framing stretches).
     """
 
     middle: float
@@ -41,7 +41,7 @@ class FacePlace:
 
     @classmethod
     def of(cls, framing: Framing) -> FacePlace:
-        """That of CelebA's aligned pictures under a framing."""
+        """The position of faces in CelebA's aligned pictures under a framing."""
         top, left, height, width = framing.box(218, 178)
         return cls(
             (_MIDDLE - left) / width, (_EYES - top) / height, (_CHIN - top) / height, _EYE_APART / width, width / height
@@ -49,7 +49,7 @@ class FacePlace:
 
 
 def side_light(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Light that falls off towards one side, in linear light: from all of it to 1 - c, up to 30 degrees slanted."""
+    """Darken towards one side, in linear light, down to 1 - c, in a direction up to 30 degrees off the horizontal."""
     side = torch.where(draws.uniform() < 0.5, -1.0, 1.0)
     slant = torch.deg2rad(draws.uniform(low=-30, high=30))
     line = torch.linspace(-1, 1, images.shape[-1], device=images.device)
@@ -59,7 +59,7 @@ def side_light(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
 
 
 def sunglasses(images: Tensor, c: tuple[float, float], scale: Scale, draws: Draws, place: FacePlace) -> Tensor:
-    """Two dark lenses and a bridge: c[0] is a lens' half width (at the framing of a plain square), c[1] its opacity."""
+    """Draw two dark lenses and a bridge: c[0] is half the width of a lens (in the square framing), c[1] its opacity."""
     x, y = _grid(images, place)
     half = c[0] * place.apart / 0.112  # the eyes are 0.112 from the middle in the square crop
     lens = ((x.abs() - place.apart) / half).abs() ** 3 + (y / (0.72 * half)).abs() ** 3
@@ -70,7 +70,7 @@ def sunglasses(images: Tensor, c: tuple[float, float], scale: Scale, draws: Draw
 
 
 def mask(images: Tensor, c: float, scale: Scale, draws: Draws, place: FacePlace) -> Tensor:
-    """A cloth over the lower face: c of the way from chin to eyes, in one of four colours, with pleats."""
+    """Draw a pleated mask over the lower face, c of the way from chin to eyes, in one of four colours."""
     x, y = _grid(images, place)
     chin = (place.chin - place.eyes) * place.aspect**-1
     height = c * chin
@@ -83,19 +83,19 @@ def mask(images: Tensor, c: float, scale: Scale, draws: Draws, place: FacePlace)
 
 
 def rotation(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Turns by c degrees, either way; what was beyond the edge is mirrored."""
+    """Rotate by c degrees in either direction, mirroring at the edges."""
     sign = torch.where(draws.uniform() < 0.5, -1.0, 1.0)
     return _moved(images, rotation=c * sign)
 
 
 def crop_shift(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """A frame that is off by c of the side, in any direction."""
+    """Shift the frame by c of the side in a random direction."""
     angle = draws.uniform() * (2 * torch.pi)
     return _moved(images, translation=torch.stack((torch.cos(angle), torch.sin(angle)), 1) * c)
 
 
 def crop_scale(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """A frame that is too narrow or too wide by the factor c, each as likely."""
+    """Make the frame too narrow or too wide by the factor c, with equal probability."""
     factor = torch.full((len(images),), float(c), device=images.device)
     return _moved(images, scale=torch.where(draws.uniform() < 0.5, factor, 1 / factor))
 
@@ -120,12 +120,12 @@ def _grid(images: Tensor, place: FacePlace) -> tuple[Tensor, Tensor]:
 
 
 def _inside(level: Tensor, images: Tensor, size: float) -> Tensor:
-    """1 within the curve level = 1, 0 outside, over about a pixel; `size` is the curve's half width."""
+    """1 inside the curve level = 1 and 0 outside, smoothed over about a pixel; `size` is half the curve's width."""
     sharp = 2.0 * images.shape[-1] * size
     return ((1 - level) * sharp + 0.5).clamp(0, 1)
 
 
 def _choice(images: Tensor, colors: tuple[tuple[float, ...], ...], draws: Draws) -> Tensor:
-    """One of the colours for each image, float32 (B, 3, 1, 1)."""
+    """Choose one of the colours for each image, float32 (B, 3, 1, 1)."""
     table = images.new_tensor(colors)
     return table[draws.integers(low=0, high=len(colors))][:, :, None, None]

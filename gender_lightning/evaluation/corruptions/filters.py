@@ -1,4 +1,4 @@
-"""What several corruptions are made of: blurs, zooms and shifts of a batch, as the published code has them."""
+"""Building blocks of several corruptions: blurs, zooms and shifts of a batch, equivalent to the published code."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 def gaussian_matrix(size: int, sigma: float, truncate: float, boundary: str, device: torch.device) -> Tensor:
     """A one-dimensional Gaussian blur of `size` pixels as a matrix, float32 (size, size): blurred = matrix @ pixels.
 
-    scipy.ndimage.gaussian_filter1d of the same mode; a matrix, because a wide kernel reaches beyond the border
-    several times over.
+    Equivalent to scipy.ndimage.gaussian_filter1d of the same mode; a matrix, since a wide kernel extends several times
+    beyond the border.
 
     Args:
-        size: Pixels.
-        sigma: In pixels; 0 changes nothing.
-        truncate: The kernel ends after so many sigmas.
+        size: Length of the line in pixels.
+        sigma: Standard deviation in pixels; 0 gives the identity.
+        truncate: Radius of the kernel in standard deviations.
         boundary: ``nearest`` repeats the last pixel, ``reflect`` mirrors about its outer edge.
-        device: Where the matrix lies.
+        device: Device of the matrix.
     """
     if sigma <= 0:
         return torch.eye(size, device=device)
@@ -40,7 +40,7 @@ def gaussian_matrix(size: int, sigma: float, truncate: float, boundary: str, dev
 
 
 def gaussian_blur(images: Tensor, sigma: float, truncate: float = 4.0, boundary: str = "nearest") -> Tensor:
-    """skimage.filters.gaussian of each channel of a square batch, float32 (..., S, S)."""
+    """Apply skimage.filters.gaussian to each channel of square images, float32 (..., S, S)."""
     matrix = gaussian_matrix(images.shape[-1], sigma, truncate, boundary, images.device)
     return matrix @ images @ matrix.T
 
@@ -59,10 +59,10 @@ def disk(radius: float, alias_blur: float) -> Tensor:
 
 
 def filter_2d(images: Tensor, kernel: Tensor) -> Tensor:
-    """cv2.filter2D with its mirrored border (the last pixel not repeated): float32 (B, C, S, S)."""
+    """Apply cv2.filter2D with its mirrored border (the last pixel is not repeated), float32 (B, C, S, S)."""
     reach = kernel.shape[-1] // 2
     size = images.shape[-1]
-    if size > 1:  # a kernel may be wider than a tiny picture, which F.pad refuses
+    if size > 1:  # a kernel may be wider than a tiny picture, which F.pad rejects
         place = torch.arange(-reach, size + reach, device=images.device).remainder(2 * (size - 1))
         place = torch.where(place >= size, 2 * (size - 1) - place, place)
     else:
@@ -73,13 +73,13 @@ def filter_2d(images: Tensor, kernel: Tensor) -> Tensor:
 
 
 def motion_blur(images: Tensor, radius: float, sigma: float, angles: Tensor) -> Tensor:
-    """ImageMagick's MotionBlurImage: a half Gaussian along a line, to one side, borders repeated.
+    """Apply ImageMagick's MotionBlurImage: half a Gaussian along a line, with replicated borders.
 
     Args:
         images: float32 (B, C, S, S).
-        radius: In pixels; the line has 2 * ceil(radius) + 1 of them.
-        sigma: In pixels.
-        angles: float32 (B,), degrees.
+        radius: Radius in pixels; the line has 2 * ceil(radius) + 1 pixels.
+        sigma: Standard deviation in pixels.
+        angles: float32 (B,), direction of each line in degrees.
     """
     size, steps = images.shape[-1], 2 * math.ceil(radius) + 1
     along = torch.arange(steps, device=images.device)
@@ -101,7 +101,7 @@ def motion_blur(images: Tensor, radius: float, sigma: float, angles: Tensor) -> 
 
 
 def clipped_zoom(images: Tensor, factor: float) -> Tensor:
-    """The middle of each picture enlarged by `factor` >= 1 to its old size, bilinear: float32 (B, C, S, S)."""
+    """Enlarge the centre of each picture by `factor` >= 1 to the full size, bilinearly, float32 (B, C, S, S)."""
     size = images.shape[-1]
     kept = math.ceil(size / factor)
     top = (size - kept) // 2
@@ -114,7 +114,7 @@ def clipped_zoom(images: Tensor, factor: float) -> Tensor:
 
 
 def remap(images: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
-    """Bilinear samples at pixel positions.
+    """Sample images bilinearly at pixel positions.
 
     Args:
         images: float32 (B, C, S, S).
@@ -130,7 +130,7 @@ def remap(images: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
 
 
 def plasma(draws: Tensor, decay: float) -> Tensor:
-    """Clouds by the diamond-square algorithm on a torus, each scaled to 0..1.
+    """Generate clouds with the diamond-square algorithm on a torus, each scaled to 0..1.
 
     Args:
         draws: float32 (B, M * M), uniform in -1..1, M a power of two: one number for each pixel, used in the

@@ -10,17 +10,17 @@ from gender_lightning.evaluation.corruptions.severity import Scale
 
 
 def gaussian_noise(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Adds normal noise of deviation c to each channel of each pixel."""
+    """Add normal noise of standard deviation c to each channel of each pixel."""
     return images + c * draws.normal(*images.shape[1:])
 
 
 def shot_noise(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Counts photons: Poisson numbers of mean c * pixel, over c."""
+    """Add photon noise: Poisson numbers of mean c * pixel, divided by c."""
     return draws.poisson((images * 255).round(), c) / c
 
 
 def impulse_noise(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Sets a share c of all channel values to 0 or 1, each as likely (skimage's random_noise, ``s&p``)."""
+    """Set a fraction c of all channel values to 0 or 1 with equal probability (skimage's random_noise, ``s&p``)."""
     flipped = draws.uniform(*images.shape[1:]) <= c
     salted = draws.uniform(*images.shape[1:]) <= 0.5
     return torch.where(flipped, salted.to(images.dtype), images)

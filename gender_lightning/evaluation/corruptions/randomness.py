@@ -1,4 +1,4 @@
-"""Random numbers of a batch, one stream for each image: what an image gets does not depend on its batch."""
+"""Random numbers with one stream per image, so that they do not depend on the batch an image is in."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gender_lightning.transforms.randomness import step_key, uniforms
 class Draws:
     """Random fields for the images of a batch, keyed by (seed, corruption, image).
 
-    Each call goes on in every image's own stream, so calls in the same order give the same numbers. The severity
-    is no part of the key: five severities of a corruption differ in strength alone.
+    Each call advances the stream of every image, so calls in the same order give the same numbers. The severity
+    is not part of the key: the five severities of a corruption differ only in strength.
 
     Args:
-        seed: Of the evaluation.
-        corruption: A number of its own for each corruption.
-        indices: int64 (B,), which image each row is.
+        seed: Seed of the evaluation.
+        corruption: Number of the corruption.
+        indices: int64 (B,), the index of each image.
     """
 
     def __init__(self, seed: int, corruption: int, indices: Tensor) -> None:
@@ -31,20 +31,20 @@ class Draws:
         return len(self._indices)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """float32 (B, *shape), uniform in [low, high)."""
+        """Uniform numbers in [low, high), float32 (B, *shape)."""
         count = math.prod(shape)
         values = uniforms(self._key, self._indices, count, self._used).reshape(len(self), *shape)
         self._used += count
         return values if (low, high) == (0.0, 1.0) else low + (high - low) * values
 
     def normal(self, *shape: int) -> Tensor:
-        """float32 (B, *shape), of mean 0 and deviation 1, by the inverse of the distribution function."""
+        """Standard normal numbers, float32 (B, *shape), by inversion of the distribution function."""
         # half a step (2**-25) away from 0 and 1, where the inverse is infinite
         centred = (self.uniform(*shape) - (0.5 - 2.0**-25)) * 2
         return torch.erfinv(centred) * math.sqrt(2)
 
     def integers(self, *shape: int, low: int, high: int) -> Tensor:
-        """int64 (B, *shape), uniform in low .. high - 1, as numpy's randint."""
+        """Uniform integers in low .. high - 1, int64 (B, *shape), as numpy's randint."""
         return low + (self.uniform(*shape) * (high - low)).long().clamp_(max=high - low - 1)
 
     def poisson(self, levels: Tensor, rate: float) -> Tensor:
@@ -56,7 +56,7 @@ class Draws:
         """
         uniform = self.uniform(*levels.shape[1:])
         # One table row per level; row v holds v + P(X <= k), so that a single sorted search serves all levels.
-        # float64 keeps what float32 would lose in v + ...; Apple's GPUs have none, so there the host searches.
+        # float64 keeps what float32 would lose in v + ...; Apple's GPUs lack it, so the host searches instead.
         device = torch.device("cpu") if levels.device.type == "mps" else levels.device
         mean = torch.arange(256, dtype=torch.float64, device=device)[:, None] / 255 * rate
         count = torch.arange(int(rate + 10 * math.sqrt(rate) + 20), dtype=torch.float64, device=device)

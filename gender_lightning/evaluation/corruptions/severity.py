@@ -1,12 +1,12 @@
-"""How strong each of the five severities is, at any image size.
+"""Parameters of the five severities at any image size.
 
 Hendrycks and Dietterich (2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations")
 published three sets of parameters, each tuned to its image size: ImageNet-C (224 px), Tiny-ImageNet-C (64 px) and
-CIFAR-10-C (32 px). They differ in more than scale, since a small picture carries less redundancy. An image size takes
+CIFAR-10-C (32 px). They differ in more than scale, since a small picture carries less redundancy. An image size uses
 the set that is nearest in ratio: the published one at those three sizes, and lengths in pixels (radii, widths,
-displacements) scaled by size / published size between them. What is relative already (contrast, noise per pixel,
-JPEG quality, zoom factors) stays. So a 128 px network is tested with ImageNet-C's parameters at 128 / 224 of their
-lengths. Errors under different sets cannot be compared; `parameters` in corruptions.csv says which set it was.
+displacements) scaled by size / published size between them. Relative parameters (contrast, noise per pixel, JPEG
+quality, zoom factors) are used as they are. So a 128 px network is tested with ImageNet-C's parameters at 128 / 224
+of their lengths. Errors under different sets cannot be compared; `parameters` in corruptions.csv names the set.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ PUBLISHED: dict[int, dict[str, list[Any]]] = {
     },
 }  # fmt: skip
 _NAMES = {224: "imagenet-c", 64: "tiny-imagenet-c", 32: "cifar-10-c"}
-# A face's own, at every size: fractions of the side unless the function says otherwise.
+# Face-specific corruptions, at every size: fractions of the side unless the function states another unit.
 FACES: dict[str, list[Any]] = {
     "side_light": [0.5, 0.7, 0.85, 0.94, 0.98],
     "sunglasses": [(0.07, 0.6), (0.08, 0.8), (0.09, 0.95), (0.1, 1.0), (0.112, 1.0)],
@@ -97,8 +97,8 @@ class Scale:
     """The parameter set of an image size.
 
     Attributes:
-        published: The size in pixels that the set was published for.
-        factor: Image size / published size; lengths in pixels are multiplied by it.
+        published: The image size in pixels that the set was published for.
+        factor: Image size / published size, the factor for lengths in pixels.
     """
 
     published: int
@@ -112,10 +112,10 @@ class Scale:
 
     @property
     def name(self) -> str:
-        """As in corruptions.csv: ``tiny-imagenet-c``, or ``imagenet-c x 0.57`` between the published sizes."""
+        """The name used in corruptions.csv: ``tiny-imagenet-c``, or ``imagenet-c x 0.57`` between published sizes."""
         return _NAMES[self.published] + ("" if self.factor == 1 else f" x {self.factor:.2f}")
 
     def parameters(self, corruption: str, severity: int) -> Any:
-        """What was published, not scaled yet."""
+        """The published parameters, not scaled."""
         assert severity in SEVERITIES
         return PUBLISHED[self.published][corruption][severity - 1]

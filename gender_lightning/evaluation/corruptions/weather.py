@@ -13,9 +13,9 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def snow(images: Tensor, c: tuple[float, ...], scale: Scale, draws: Draws) -> Tensor:
-    """Flakes: normal noise (mean c[0], deviation c[1]), enlarged by c[2], cut off below c[3], blurred along a line.
+    """Add flakes: normal noise (mean c[0], deviation c[1]), enlarged by c[2], cut off below c[3], motion-blurred.
 
-    The line has radius c[4] and sigma c[5]; the scene is whitened by 1 - c[6].
+    The blur has radius c[4] and sigma c[5]; the scene is whitened by 1 - c[6].
     """
     mean, deviation, zoom, least, radius, sigma, kept = c
     size, factor = images.shape[-1], scale.factor
@@ -34,8 +34,8 @@ def snow(images: Tensor, c: tuple[float, ...], scale: Scale, draws: Draws) -> Te
 def frost(images: Tensor, c: tuple[float, float], scale: Scale, draws: Draws) -> Tensor:
     """c[0] * picture + c[1] * frost.
 
-    ImageNet-C cuts its frost out of six photographs, which are not ours to pass on: here it is drawn, bluish white
-    crystals on a dark pane, of about the photographs' brightness. The formula is the published one.
+    ImageNet-C crops its frost from six photographs, which we may not redistribute: here it is drawn, bluish white
+    crystals on a dark pane of about the same brightness. The formula is the published one.
     """
     return c[0] * images + c[1] * frost_texture(images.shape[-1], draws)
 
@@ -65,7 +65,7 @@ def clouds(size: int, decay: float, draws: Draws) -> Tensor:
 
 
 def brightness(images: Tensor, c: float, scale: Scale, draws: Draws) -> Tensor:
-    """Adds c to the value of hue, saturation, value: the channels keep their ratio, black turns grey."""
+    """Add c to the V of HSV: the channels keep their ratio, black turns grey."""
     value = images.amax(1, keepdim=True)
     brighter = (value + c).clamp(max=1)
     return torch.where(value > 0, images * (brighter / value.clamp_min(1e-6)), brighter)

@@ -1,4 +1,4 @@
-"""Keeps `best.ckpt`, the weights to use, and `last.ckpt`, the training to go on with."""
+"""Saving of `best.ckpt`, the weights to use, and `last.ckpt`, the state to resume from."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from gender_lightning.training.checkpoint_files import rotate
 from gender_lightning.training.ranks import OtherRankFailed
 
 TIE_BREAKER = "val/loss"
-_LOOK_EVERY = 8  # batches of a validation with several ranks, which have to agree
+_LOOK_EVERY = 8  # validation batches between checks for a signal with several ranks, which have to agree
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Rhythm:
-    """When last.ckpt is written inside an epoch; at the end of each it always is.
+    """When to write last.ckpt within an epoch, in addition to the end of each epoch.
 
     Attributes:
-        steps: After so many optimizer steps, counted over the whole training.
-        minutes: When so much time has passed since it was written.
+        steps: Interval in optimizer steps, counted over the whole training; None for never.
+        minutes: Interval in minutes since the last save; None for never.
     """
 
     steps: int | None = None
@@ -40,25 +40,25 @@ class Rhythm:
 
 
 class Checkpoints(pl.callbacks.Checkpoint):
-    """Saves at the end of each epoch, when validation, schedulers and all other callbacks are done, and inside it.
+    """Saves at the end of each epoch, after validation, schedulers and all other callbacks, and within epochs.
 
     Lightning runs callbacks of this base class after all others, whatever their order in the list. The best
-    epoch is that of the best monitored metric; of equal ones that of the lower `val/loss`, then the later.
-    Without a validation the last epoch is the best. All files appear whole or not at all; `previous.ckpt` is what
-    `last.ckpt` was before.
+    epoch has the best monitored metric; ties are broken by the lower `val/loss`, then by the later epoch.
+    Without a validation the last epoch is the best. All files are written atomically; `previous.ckpt` is the
+    former `last.ckpt`.
 
-    While a fit runs, a signal that asks to end is answered here: after the optimizer step or the batch of
-    validation that is under way, last.ckpt is written and `Interrupted` raised, on all ranks at the same place.
+    During a fit, this callback handles signals that request an end: after the current optimizer step or validation
+    batch it writes last.ckpt and raises `Interrupted`, at the same point on all ranks.
 
     Args:
-        directory: Where the files go; created when needed.
+        directory: Directory of the files; created if needed.
         monitor: A metric that validation logs.
-        mode: Whether the metric shall be high or low.
+        mode: Whether the metric is to be maximised or minimised.
         ema: The callback whose average was validated, if there is one.
-        rhythm: When to save inside an epoch.
-        interruption: The signals of this program.
-        finite: Asked before a file is written whether the losses so far were finite.
-        resumed_from: The checkpoint that the training goes on from, if it does.
+        rhythm: When to save within an epoch.
+        interruption: The signal handling of this program.
+        finite: Tells before each save whether all losses so far were finite.
+        resumed_from: The checkpoint from which the training is resumed, if it is.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._rhythm = rhythm or Rhythm()
         self._interruption = interruption or Interruption()
         self._finite = finite
-        self._spares_previous = resumed_from == self.previous_path  # what is called last is the damaged one
+        self._spares_previous = resumed_from == self.previous_path  # last.ckpt is the damaged one
         self._best_loss = math.nan
         self._validated = False
         self._seen_step = 0
@@ -92,24 +92,24 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._unvalidated = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Creates the directory, so that a place that cannot be written to is told at once."""
+        """Create the directory, so that a directory that is not writable is reported at once."""
         if stage == "fit" and trainer.is_global_zero:
             self.best_path.parent.mkdir(parents=True, exist_ok=True)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes over what happens at a signal."""
+        """Take over the handling of signals."""
         self._seen_step, self._saved = trainer.global_step, time.monotonic()
         self._interruption.defers = True
         validation = trainer.fit_loop.epoch_loop.val_loop
         if validation.restarted_mid_evaluation:
-            validation.batch_progress.total.reset()  # of what `on_save_checkpoint` had to count for Lightning
+            validation.batch_progress.total.reset()  # the counts that `on_save_checkpoint` had to set for Lightning
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves after an optimizer step where it is time to; in the middle of an accumulation it is not."""
+        """Save after an optimizer step if a save is due, but never in the middle of a gradient accumulation."""
         stepped, self._seen_step = trainer.global_step > self._seen_step, trainer.global_step
-        if not stepped or trainer.is_last_batch:  # what comes after the last batch belongs to the epoch too
+        if not stepped or trainer.is_last_batch:  # the end of the epoch follows the last batch
             return
         number, due = self._agreed(trainer, self._is_due(trainer))
         if number or due:
@@ -118,23 +118,23 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._stop(trainer, number)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks for a signal once more before a validation."""
+        """Check for a signal before a validation."""
         self._look_in_validation(trainer, pl_module)
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Looks for a signal."""
+        """Check for a signal."""
         if trainer.world_size == 1 or (batch_idx + 1) % _LOOK_EVERY == 0:
             self._look_in_validation(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes that this epoch has a score."""
+        """Record that this epoch has a score."""
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes best.ckpt where this epoch is the best, and last.ckpt always."""
+        """Write best.ckpt if this epoch is the best, and last.ckpt in any case."""
         self._check_losses(trainer)
         if self._is_best(trainer) and trainer.is_global_zero:
             self._save_best(pl_module)
@@ -145,7 +145,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._stop(trainer, number)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Waits until rank 0 has written, since every rank may read now; the last look for a signal."""
+        """Wait until rank 0 has written, since every rank may read now, and check for a signal a last time."""
         self._interruption.defers = False
         trainer.strategy.barrier("checkpoints")
         number, _ = self._agreed(trainer)
@@ -153,13 +153,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._stop(trainer, number)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Nobody looks for signals any more."""
+        """Stop deferring signals, since they are no longer checked."""
         self._interruption.defers = False
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Has the validation begin again where it was broken off: Lightning would go on in its middle."""
+        """Make an interrupted validation start over on resume; Lightning would continue in the middle of it."""
         if self._unvalidated:
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
             for counts in (progress["total"], progress["current"]):
@@ -167,11 +167,11 @@ class Checkpoints(pl.callbacks.Checkpoint):
             progress["is_last_batch"] = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Score, tie-breaking loss and epoch of best.ckpt."""
+        """Return score, tie-breaking loss and epoch of best.ckpt."""
         return {"best_score": self.best_score, "best_loss": self._best_loss, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with the score to beat."""
+        """Restore the score to beat."""
         self.best_score = state_dict["best_score"]
         self._best_loss = state_dict["best_loss"]
         self.best_epoch = state_dict["best_epoch"]
@@ -193,7 +193,11 @@ class Checkpoints(pl.callbacks.Checkpoint):
         metrics = trainer.callback_metrics
         if self.monitor not in metrics:
             known = ", ".join(sorted(name for name in metrics if name.startswith("val/")))
-            raise UserError(f"callbacks.checkpoint.monitor={self.monitor} is not measured. Choose one of {known}.")
+            raise UserError(
+                f"callbacks.checkpoint.monitor={self.monitor} is not measured.",
+                f"Choose one of {known}.",
+                field="callbacks.checkpoint.monitor",
+            )
         return float(metrics[self.monitor]), float(metrics.get(TIE_BREAKER, math.nan))
 
     def _beats(self, score: float, loss: float) -> bool:
@@ -218,7 +222,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         if not number:
             return
         if self._ema is not None:
-            self._ema.on_validation_end(trainer, pl_module)  # the network's own weights are the training's
+            self._ema.on_validation_end(trainer, pl_module)  # restores the network's own weights
         self._unvalidated = True
         self._save_last(trainer)
         self._stop(trainer, number)
@@ -230,7 +234,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return minutes is not None and time.monotonic() - self._saved >= 60 * minutes
 
     def _agreed(self, trainer: pl.Trainer, due: bool = False) -> tuple[int, bool]:
-        """The number of a signal that any rank has got, and whether it is time to save for any."""
+        """The number of a signal received by any rank, and whether a save is due on any rank."""
         if trainer.world_size == 1:
             return self._interruption.number, due
         both = torch.tensor([self._interruption.number, int(due)], device=trainer.strategy.root_device)
@@ -242,13 +246,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
         stop = Interrupted(number)
         if trainer.is_global_zero:
             log.info(
-                "%s: stopped in epoch %d after step %d. Go on by train resume=%s",
+                "%s: stopped in epoch %d after step %d. Continue with train resume=%s",
                 stop.name, trainer.current_epoch + 1, trainer.global_step, self.last_path.parent.parent,
             )  # fmt: skip
         raise stop
 
     def _check_losses(self, trainer: pl.Trainer) -> None:
-        """Ends all ranks where one has met a loss that is not finite: its gradient has gone to all."""
+        """Stop all ranks if one has had a non-finite loss, since its gradient has reached all of them."""
         found = None if self._finite is None else self._finite.find()
         if trainer.world_size > 1:
             bad = torch.tensor(float(found is not None), device=trainer.strategy.root_device)

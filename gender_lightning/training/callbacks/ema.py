@@ -12,26 +12,26 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class AveragedWeights:
-    """The moving average of a network's parameters and buffers. A Part: knows nothing of Lightning.
+    """The moving average of a network's parameters and buffers, independent of Lightning.
 
     Every floating-point entry of the state is averaged, BatchNorm's statistics included; others, such as
     counters, are not kept. The decay warms up as min(decay, (1 + t) / (10 + t)) after t updates, as in
-    TensorFlow's ExponentialMovingAverage, so that the random start is soon forgotten.
+    TensorFlow's ExponentialMovingAverage, so that the random initial weights are soon forgotten.
 
     Args:
-        net: The network; its weights now are the start of the average.
-        decay: In [0, 1).
+        net: The network, whose current weights are the initial average.
+        decay: Decay per update, in [0, 1).
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        # at least float32: in bfloat16 a thousandth of a difference would be rounded away
+        # at least float32: bfloat16 would round small updates away
         self.average = {name: value.detach().clone().to(_wide(value)) for name, value in _floats(net).items()}
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
-        """Takes the weights after one optimizer step into the average."""
+        """Update the average with the weights after an optimizer step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = [value.detach().to(_wide(value)) for value in _floats(net).values()]
@@ -39,10 +39,10 @@ class AveragedWeights:
 
     @torch.no_grad()
     def copy_to(self, net: nn.Module) -> dict[str, Tensor]:
-        """Puts the average into the network, in place.
+        """Copy the average into the network in place.
 
         Returns:
-            A copy of the weights that were there, for `restore`.
+            A copy of the former weights, for `restore`.
         """
         weights = _floats(net)
         former = {name: value.detach().clone() for name, value in weights.items()}
@@ -58,14 +58,14 @@ class AveragedWeights:
 
     @torch.no_grad()
     def load(self, average: Mapping[str, Tensor], updates: int) -> None:
-        """Takes over a stored average of the same network."""
+        """Load a stored average of the same network."""
         assert average.keys() == self.average.keys()
         for name, value in average.items():
             self.average[name].copy_(value)
         self.updates = updates
 
     def share(self, net: nn.Module) -> None:
-        """Gives every rank rank 0's averaged buffers: BatchNorm sees other images on each rank."""
+        """Broadcast the averaged buffers of rank 0, since BatchNorm sees different images on each rank."""
         buffers = [self.average[name] for name, _ in net.named_buffers() if name in self.average]
         if buffers:
             flat = torch.cat([buffer.reshape(-1) for buffer in buffers])
@@ -77,7 +77,7 @@ class AveragedWeights:
 
 @torch.no_grad()
 def restore(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copies weights into a network in place, which keeps compiled graphs and optimizers attached."""
+    """Copy weights into a network in place, which keeps compiled graphs and optimizers attached."""
     for name, value in _floats(net).items():
         value.copy_(weights[name])
 
@@ -91,14 +91,14 @@ def _wide(value: Tensor) -> torch.dtype:
 
 
 class Ema(pl.Callback):
-    """Averages `module.net` after every optimizer step, and lets validation see the average.
+    """Averages `module.net` after every optimizer step, and validates with the average.
 
-    While a fit validates, the network holds the average, and its own weights again afterwards. When the fit
-    ends the average stays in the network. Outside of a fit nothing is swapped: `best.ckpt` already holds
+    During the validations of a fit the network holds the average, and its own weights afterwards. At the end of
+    the fit the average stays in the network. Outside of a fit nothing is swapped: `best.ckpt` already holds
     averaged weights. `last.ckpt` keeps the network's own weights as its state and the average here.
 
     Args:
-        decay: Per optimizer step, in (0, 1).
+        decay: Decay per optimizer step, in (0, 1).
     """
 
     def __init__(self, decay: float) -> None:
@@ -114,7 +114,7 @@ class Ema(pl.Callback):
         return dict(net.state_dict()) if self.weights is None else self.weights.net_state(net)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the average, or goes on with the stored one: only now does the net lie on its device."""
+        """Create the average or restore the stored one, now that the network is on its device."""
         self.weights = AveragedWeights(_net(pl_module), self.decay)
         self._seen_step = trainer.global_step
         if self._loaded is not None:
@@ -124,42 +124,42 @@ class Ema(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Updates the average where this batch ended in an optimizer step."""
+        """Update the average if this batch ended with an optimizer step."""
         if trainer.global_step > self._seen_step:
             assert self.weights is not None
             self.weights.update(_net(pl_module))
             self._seen_step = trainer.global_step
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the average into the network."""
+        """Copy the average into the network."""
         if trainer.state.fn == "fit" and self.weights is not None and not trainer.sanity_checking:
             self._share(trainer, pl_module)
             self._own = self.weights.copy_to(_net(pl_module))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the network's own weights back."""
+        """Restore the network's own weights."""
         if self._own is not None:
             restore(_net(pl_module), self._own)
             self._own = None
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leaves the average in the network."""
+        """Leave the average in the network."""
         if self.weights is not None:
             self._share(trainer, pl_module)
             self.weights.copy_to(_net(pl_module))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Puts the network's own weights back if a validation was broken off."""
+        """Restore the network's own weights after an interrupted validation."""
         self.on_validation_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and its number of updates."""
+        """Return the average and its number of updates."""
         if self.weights is None:
             return self._loaded or {}
         return {"average": dict(self.weights.average), "updates": self.weights.updates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keeps a stored average until the fit starts."""
+        """Keep a stored average until the fit starts."""
         self._loaded = state_dict or None
 
     def _share(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

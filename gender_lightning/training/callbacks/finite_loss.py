@@ -1,4 +1,4 @@
-"""A loss that is nan or infinite ends the training, with the images that it came from."""
+"""Detection of nan or infinite losses, which end the training with the names of the images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-_SHOWN = 8  # image ids in the message; log.txt has all
+_SHOWN = 8  # image ids in the message; log.txt lists all
 
 
 class NonFiniteLoss(Exception):
-    """The loss of a batch was not a number.
+    """The loss of a batch was nan or infinite.
 
     Attributes:
         place: Epoch, step and batch, in words.
-        image_ids: Of the batch, as the label files call them.
+        image_ids: Image ids of the batch, as in the label files.
     """
 
     def __init__(self, value: float, place: str, image_ids: list[str]) -> None:
@@ -36,11 +36,11 @@ class _Pending(NamedTuple):
 
 
 class FiniteLoss(pl.Callback):
-    """Looks at every batch's loss without waiting for the device.
+    """Checks the loss of every batch without synchronising with the device.
 
-    On a GPU the loss is copied to the host beside the work and looked at once it has arrived, one or a few steps
-    late; before a checkpoint is written (`find`) what is under way is waited for, so that none holds weights
-    that such a loss has spoilt. On a CPU it is looked at in its own step.
+    On a GPU the loss is copied to the host asynchronously and checked once it has arrived, one or a few steps
+    later; before a checkpoint is written, `find` waits for all pending losses, so that no checkpoint contains weights
+    spoilt by such a loss. On a CPU the loss is checked in its own step.
     """
 
     def __init__(self) -> None:
@@ -50,10 +50,10 @@ class FiniteLoss(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Takes the loss of this batch, and looks at those that have arrived.
+        """Queue the loss of this batch, and check those that have arrived.
 
         Raises:
-            NonFiniteLoss: One of them is none.
+            NonFiniteLoss: One of them is not finite.
         """
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):
@@ -71,7 +71,7 @@ class FiniteLoss(pl.Callback):
             raise found
 
     def find(self) -> NonFiniteLoss | None:
-        """The first that is not finite of all losses so far; waits for them."""
+        """Wait for all losses so far and return the first non-finite one."""
         found = None
         while self._pending and found is None:
             pending = self._pending.popleft()
@@ -101,5 +101,5 @@ def _on_its_way(loss: Tensor, place: str, indices: Tensor) -> _Pending:
 
 
 def _arrival(loss: Tensor) -> Any:
-    """What tells whether a loss has come to the host; None where it lies there already."""
+    """An event that tells when a loss has arrived on the host; None if it is already there."""
     return torch.cuda.current_stream().record_event() if loss.is_pinned() else None

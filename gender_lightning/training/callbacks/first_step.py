@@ -1,4 +1,4 @@
-"""When the first training step began: what a start costs."""
+"""The time of the first training step, to measure startup time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FirstStep(pl.Callback):
     """Writes `first_step`, UTC to the millisecond, into `run.json`.
 
     Args:
-        run: Whose.
+        run: The run to write to.
     """
 
     def __init__(self, run: Run) -> None:
@@ -23,7 +23,7 @@ class FirstStep(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """The first batch has arrived."""
+        """Record the time when the first batch has arrived."""
         if self._run is not None:
             self._run.update(first_step=datetime.now(UTC).isoformat(timespec="milliseconds"))
             self._run = None

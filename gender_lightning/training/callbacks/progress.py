@@ -1,4 +1,4 @@
-"""A live bar on a terminal, one line per epoch elsewhere."""
+"""Progress display: a live bar on a terminal, and one line per epoch."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class ProgressBar(pl.callbacks.ProgressBar):
     """Shows epoch, step, images/s, time left, train loss and val/accuracy, on rank 0 only.
 
     The loss is read from the device only when the bar is redrawn, at most twice a second. The time left is
-    that of the whole training with its validations, from what both took so far.
+    estimated for the whole training with its validations from the time both took so far.
 
     Args:
-        throughput: Where images/s comes from.
-        console: Where to draw; the program's own when None.
+        throughput: Source of images/s.
+        console: Console to draw on; None for the program's own.
     """
 
     def __init__(self, throughput: Throughput, console: Console | None = None) -> None:
@@ -45,54 +45,54 @@ class ProgressBar(pl.callbacks.ProgressBar):
         self._accuracy = math.nan
 
     def disable(self) -> None:
-        """Lightning calls this on all ranks but the first."""
+        """Hide the bar; Lightning calls this on all ranks but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Shows the bar again."""
+        """Show the bar again."""
         self._enabled = True
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """What `module.print` says, above the bar."""
+        """Print above the bar, for `module.print`."""
         if self._enabled:
             self._console.print(*args)
 
     # ------------------------------------------------------------------ training
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock."""
+        """Start the clock."""
         self._started = time.monotonic()
         self._remaining.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the epoch's bar."""
+        """Show the bar of the epoch."""
         self._show(self._epoch_name(trainer), trainer.num_training_batches)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts, and redraws when the last drawing is old enough."""
+        """Count the batch, and redraw the bar if it is due."""
         self._remaining.trained()
         if self._is_due():
             self._draw(batch_idx + 1, self._training_text(trainer, outputs))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prints the epoch's line, above the bar where there is one."""
+        """Print the line of the epoch, above the bar if there is one."""
         self._remaining.epoch_ended()
-        metrics = trainer.callback_metrics  # on every rank: reducing them may need all
+        metrics = trainer.callback_metrics  # on every rank, since reducing them may need all
         if self._enabled:
             names = ("train/loss", "val/accuracy", "val/loss")
             shown: dict[str, float] = {name: float(metrics[name]) for name in names if name in metrics}
             self._say(self._epoch_line(trainer, shown))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         self._hide()
 
     # ------------------------------------------------------------------ evaluation
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows validation in the place of training."""
+        """Show the bar of the validation instead of the epoch's."""
         batches = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
         self._start_phase(trainer, batches)
 
@@ -100,11 +100,11 @@ class ProgressBar(pl.callbacks.ProgressBar):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Counts."""
+        """Count the batch."""
         self._count(batch_idx)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes val/accuracy and how long it took."""
+        """Record val/accuracy and the duration of the validation."""
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             self._hide()
             return
@@ -114,41 +114,41 @@ class ProgressBar(pl.callbacks.ProgressBar):
             self._show(self._epoch_name(trainer), trainer.num_training_batches)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the test."""
+        """Show the bar of the test."""
         self._start_phase(trainer, trainer.num_test_batches)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Counts."""
+        """Count the batch."""
         self._count(batch_idx)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         self._hide()
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the prediction."""
+        """Show the bar of the prediction."""
         self._start_phase(trainer, trainer.num_predict_batches)
 
     def on_predict_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Counts."""
+        """Count the batch."""
         self._count(batch_idx)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         self._hide()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Gives the terminal back before the error is printed."""
+        """Release the terminal before the error is printed."""
         self._hide()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Gives the terminal back."""
+        """Release the terminal."""
         self._hide()
 
     # ------------------------------------------------------------------ drawing
@@ -170,7 +170,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
         return self._bar is not None and time.monotonic() - self._drawn >= REFRESH_SECONDS
 
     def _show(self, name: str, total: float) -> None:
-        """Starts a bar, or makes the one there is another."""
+        """Start a bar, or reuse the existing one."""
         if not self._enabled or not self._console.is_terminal:
             return
         if self._bar is None:
@@ -197,7 +197,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
             self._bar = None
 
     def _say(self, line: str) -> None:
-        # over the bar where it runs: rich moves it down by itself on the same console
+        # printed above a running bar, which rich moves down on the same console
         self._console.print(line, highlight=False, markup=False)
         record.info(line)
 

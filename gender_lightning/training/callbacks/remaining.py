@@ -1,4 +1,4 @@
-"""How long a training will still take."""
+"""Estimation of the remaining time of a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytorch_lightning as pl
 
-FORGET = 0.98  # per batch: the last fifty or so count, so that a slow start is forgotten
+FORGET = 0.98  # per batch: about the last fifty count, so that a slow start is forgotten
 
 
 class RemainingTime:
@@ -22,11 +22,11 @@ class RemainingTime:
         self._validation = 0.0
 
     def start(self) -> None:
-        """Starts the clock."""
+        """Start the clock."""
         self._last = time.monotonic()
 
     def trained(self) -> None:
-        """Counts a training batch; the first after a pause carries that pause and is left out."""
+        """Count a training batch; the first after a pause includes the pause and is ignored."""
         now = time.monotonic()
         if not self._fresh or self._batches == 0:
             self._seconds = self._seconds * FORGET + now - self._last
@@ -35,16 +35,16 @@ class RemainingTime:
         self._last = now
 
     def validated(self, seconds: float) -> None:
-        """Notes how long a validation took; the next training batch starts a new stretch."""
+        """Record the duration of a validation, after which the next training batch is ignored."""
         self._validation = seconds
         self._fresh = True
 
     def epoch_ended(self) -> None:
-        """Notes that the time until the next batch is not a step's."""
+        """Record the end of an epoch, since the time until the next batch is not that of a step."""
         self._fresh = True
 
     def seconds(self, trainer: pl.Trainer) -> float:
-        """Seconds left, nan where the end is unknown or nothing was measured."""
+        """The remaining seconds; nan if the end is unknown or nothing was measured yet."""
         left = self.batches(trainer)
         if self._batches == 0 or not math.isfinite(left):
             return math.nan
@@ -55,7 +55,7 @@ class RemainingTime:
 
     @staticmethod
     def batches(trainer: pl.Trainer) -> float:
-        """Training batches that are left on this rank, infinite where the end is unknown."""
+        """The remaining training batches on this rank; infinite if the end is unknown."""
         per_epoch = trainer.num_training_batches
         progress = trainer.fit_loop.epoch_loop.batch_progress
         left = math.inf
@@ -68,5 +68,5 @@ class RemainingTime:
 
 
 def clock(seconds: float) -> str:
-    """`1:02:03`, or `-` where it is unknown."""
+    """Format seconds as `1:02:03`; not finite ones as `-`."""
     return str(datetime.timedelta(seconds=round(seconds))) if math.isfinite(seconds) else "-"

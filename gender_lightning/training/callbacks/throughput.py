@@ -1,4 +1,4 @@
-"""Images per second of training, measured on the host's clock."""
+"""Training throughput in images per second, measured with the host clock."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ import torch
 
 
 class Throughput(pl.Callback):
-    """Counts the training images of all ranks per second, waiting for data included, validation not.
+    """Counts the training images of all ranks per second, including waits for data, excluding validation.
 
-    The device is waited for once, when an epoch's training ends, and never between steps. Logs
+    The device is synchronised once, at the end of an epoch's training, and never between steps. Logs
     `images_per_second` for each epoch.
 
     Args:
-        horizon: Seconds over which `recent` forgets.
+        horizon: Time constant in seconds of the exponential decay of `recent`.
     """
 
     def __init__(self, horizon: float = 20.0) -> None:
         self._horizon = horizon
         self._images = 0
         self._seconds = 0.0
-        self._mark: float | None = None  # since when the open stretch of training runs
-        self._counted: float = 0.0  # what of it `recent` has seen
+        self._mark: float | None = None  # start of the current stretch of training
+        self._counted: float = 0.0  # time up to which `recent` has counted
         self._recent_images = 0.0
         self._recent_seconds = 0.0
 
     @property
     def images_per_second(self) -> float:
-        """Of this epoch up to its last pause, nan before; all ranks together."""
+        """The throughput of this epoch up to its last pause, over all ranks; nan before the first."""
         return self._images / self._seconds if self._seconds > 0 else math.nan
 
     @property
     def recent(self) -> float:
-        """Of the last seconds, for a display; all ranks together, nan before the first step."""
+        """The throughput of the last seconds, over all ranks, for a display; nan before the first step."""
         return self._recent_images / self._recent_seconds if self._recent_seconds > 0 else math.nan
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the epoch's count, before its first batch is fetched."""
+        """Start the count of the epoch before its first batch is fetched."""
         self._images, self._seconds = 0, 0.0
         self._mark = self._counted = _now()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Goes on after a validation in the middle of an epoch."""
+        """Continue after a validation in the middle of an epoch."""
         if self._mark is None:
             self._mark = self._counted = _now()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts the batch."""
+        """Count the batch."""
         images = len(batch[0]) * trainer.world_size
         self._images += images
         now = _now()
@@ -65,11 +65,11 @@ class Throughput(pl.Callback):
         self._recent_seconds = self._recent_seconds * fade + passed
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stops the clock."""
+        """Stop the clock."""
         self._pause(pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stops the clock and logs the epoch's figure."""
+        """Stop the clock and log the throughput of the epoch."""
         self._pause(pl_module)
         if self._seconds > 0:
             distributed = trainer.world_size > 1

@@ -1,1 +1,1 @@
-"""Where a training's numbers go: metrics.csv, TensorBoard, Weights & Biases."""
+"""Logging of training metrics: metrics.csv, TensorBoard, Weights & Biases."""

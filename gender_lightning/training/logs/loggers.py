@@ -1,4 +1,4 @@
-"""The loggers of a run, and their end."""
+"""Creation and shutdown of the loggers of a run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 
 def make_loggers(config: LoggerConfig, run: Run) -> list[pl.loggers.Logger]:
-    """Build the loggers, the same list on every rank; the id of a W&B run is in `run.json` afterwards.
+    """Create the loggers, the same list on every rank; the id of a W&B run is stored in `run.json`.
 
-    None for csv (`metrics.csv` is a callback's, in every run), for a W&B that is disabled, and for a
-    `fast_dev_run`, which keeps nothing. End them by `finish_loggers`.
+    The list is empty for csv (every run has a callback that writes `metrics.csv`), if W&B is disabled, and for a
+    `fast_dev_run`, which keeps nothing. Shut them down with `finish_loggers`.
 
     Raises:
-        UserError: TensorBoard is not installed. W&B never raises: it is done without.
+        UserError: TensorBoard is not installed. Problems with W&B never raise: the training goes on without it.
     """
     resolved = run.config()
     if resolved.get("trainer", {}).get("fast_dev_run"):
@@ -45,7 +45,7 @@ def make_loggers(config: LoggerConfig, run: Run) -> list[pl.loggers.Logger]:
 
 
 def finish_loggers(loggers: Sequence[pl.loggers.Logger], exit_code: int) -> None:
-    """End what was begun; W&B learns the exit code of the process. Can be called again, and never raises."""
+    """Shut the loggers down and report the exit code to W&B. May be called repeatedly, and never raises."""
     for logger in loggers:
         if isinstance(logger, GuardedWandbLogger):
             logger.finish(exit_code)
@@ -53,7 +53,7 @@ def finish_loggers(loggers: Sequence[pl.loggers.Logger], exit_code: int) -> None
 
 @contextmanager
 def finishing(loggers: Sequence[pl.loggers.Logger]) -> Iterator[None]:
-    """Call `finish_loggers` on every way out: 0, 2 for a user's error, 130 for Ctrl-C, else 1."""
+    """Call `finish_loggers` at the end of the block with exit code 0, 2 (`UserError`), 130 (Ctrl-C) or 1 (others)."""
     exit_code = 1
     try:
         yield
@@ -78,13 +78,13 @@ def finishing(loggers: Sequence[pl.loggers.Logger]) -> Iterator[None]:
 
 
 def mark_pruned(experiment: WandbRun) -> None:
-    """W&B itself knows finished, failed and crashed only."""
+    """Tag a W&B run as pruned, since W&B itself only knows finished, failed and crashed."""
     experiment.tags = (*(experiment.tags or ()), "pruned")
     experiment.summary["state"] = "pruned"
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys; lists and empty mappings stay values."""
+    """Flatten nested mappings to dotted keys; lists and empty mappings remain values."""
     flat: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, Mapping) and value:
@@ -98,7 +98,7 @@ def _make_tensorboard(run: Run) -> pl.loggers.Logger:
     try:
         return pl.loggers.TensorBoardLogger(run.path, name="tensorboard", version="", default_hp_metric=False)
     except ModuleNotFoundError:
-        raise UserError("TensorBoard is not installed. Install tensorboard, or choose logger=csv.") from None
+        raise UserError("TensorBoard is not installed.", "Install tensorboard, or choose logger=csv.") from None
 
 
 def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> list[pl.loggers.Logger]:
@@ -122,7 +122,7 @@ def _open_wandb(config: WandbLogger, directory: Path, run_id: str, resolved: Map
     mode = choose_mode(config.mode)
     assert mode != "disabled"
     if config.mode == "online" and mode == "offline":
-        log.warning("logger.mode=online, but nobody is logged in to W&B. Log in by `wandb login`.")
+        log.warning("logger.mode=online, but nobody is logged in to W&B. Log in with `wandb login`.")
     return open_run(
         mode=mode,
         directory=directory,
@@ -136,7 +136,7 @@ def _open_wandb(config: WandbLogger, directory: Path, run_id: str, resolved: Map
 
 
 def _place(config: WandbLogger, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Name, group and job type: a job of a sweep is found beside the others."""
+    """Name, group and job type, chosen so that the jobs of a sweep are grouped."""
     job = this_job()
     if job is None:
         return {"name": resolved.get("name"), "group": config.group}
@@ -144,6 +144,6 @@ def _place(config: WandbLogger, resolved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_id() -> str:
-    """A new id for a W&B run."""
+    """Generate an id for a W&B run."""
     # W&B's own alphabet and length; not drawn from `random`, which is seeded alike in every run
     return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(8))

@@ -1,16 +1,15 @@
-"""Writes the learning curve to metrics.csv."""
+"""The learning curve in metrics.csv."""
 
 from __future__ import annotations
 
 import csv
-import io
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from gender_lightning.durable import publish
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.training.callbacks.throughput import Throughput
 
@@ -19,15 +18,15 @@ LAST_COLUMNS = ("lr", "images_per_second")
 
 
 class MetricsCsv(pl.Callback):
-    """One row per epoch: epoch, step, seconds, train/loss, val/*, lr, images_per_second.
+    """Writes one row per epoch: epoch, step, seconds, train/loss, val/*, lr, images_per_second.
 
-    `epoch` counts from 1, `step` counts optimizer steps, `seconds` runs from the start of the training over
-    all its resumes, `lr` is the highest of the epoch's last step. A resume drops the rows of epochs that will
-    be trained again and goes on. The file is replaced as a whole, so that a reader never sees half of it.
+    `epoch` counts from 1, `step` counts optimizer steps, `seconds` is the training time summed over
+    all resumes, `lr` is the highest rate of the epoch's last step. A resume drops the rows of epochs that are
+    trained again. The file is always replaced as a whole, so that a reader never sees half of it.
 
     Args:
-        path: The file.
-        throughput: Where images_per_second comes from.
+        path: The file to write.
+        throughput: Source of images_per_second.
     """
 
     def __init__(self, path: Path, throughput: Throughput | None = None) -> None:
@@ -40,32 +39,32 @@ class MetricsCsv(pl.Callback):
         self._lr = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Reads what earlier parts of this training wrote."""
+        """Read the rows that earlier parts of this training wrote."""
         self._rows = [row for row in read_rows(self.path) if int(row["epoch"]) <= trainer.current_epoch]
         before = float(self._rows[-1]["seconds"]) if self._rows else 0.0
         self._started = time.monotonic() - max(before, self._before)
 
     def state_dict(self) -> dict[str, Any]:
-        """The seconds so far, since a checkpoint inside an epoch is later than the last row, and the last rate."""
+        """Return the seconds so far and the last rate: a checkpoint within an epoch is later than the last row."""
         return {"seconds": time.monotonic() - self._started, "lr": self._lr}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with the seconds of the earlier parts."""
+        """Restore the seconds of the earlier parts."""
         self._before, self._lr = float(state_dict["seconds"]), float(state_dict["lr"])
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Notes the rate of this step, since schedulers move on before the epoch's row is written."""
+        """Record the rate of this step, since schedulers advance before the epoch's row is written."""
         self._lr = max(float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes that the metrics of validation are this epoch's."""
+        """Record that the validation metrics belong to this epoch."""
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Adds the epoch's row."""
-        # on every rank: metrics that are still to be reduced over ranks need all of them
+        """Add the row of the epoch."""
+        # on every rank, since metrics may still have to be reduced over ranks
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if self._is_shown(name)}
         self._validated = False
         if not trainer.is_global_zero:
@@ -87,10 +86,10 @@ class MetricsCsv(pl.Callback):
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, none where there is no file; a cell that is empty is left out.
+    """Read the rows of a metrics.csv without empty cells; returns an empty list if there is no file.
 
     Raises:
-        UserError: It is damaged.
+        UserError: The file is damaged.
     """
     if not path.exists():
         return []
@@ -101,22 +100,15 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             int(row["epoch"])
             float(row.get("seconds", 0))
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error!r:.100}). Restore it, or remove it.") from None
+        raise UserError(f"{path} is damaged ({error!r:.100}).", "Restore it, or remove it.") from None
     return rows
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    """Replaces the file; its header is the union of all rows' columns."""
+    """Replace the file; its header is the union of all rows' columns."""
     names = dict.fromkeys(name for row in rows for name in row)
     middle = sorted(name for name in names if name not in (*FIRST_COLUMNS, *LAST_COLUMNS))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*FIRST_COLUMNS, *middle, *LAST_COLUMNS], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
-    try:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-        publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as file:
+        writer = csv.DictWriter(file, [*FIRST_COLUMNS, *middle, *LAST_COLUMNS], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

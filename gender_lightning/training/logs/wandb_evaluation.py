@@ -1,4 +1,4 @@
-"""An evaluation's numbers into the W&B run of the training; whatever goes wrong there, the evaluation goes on."""
+"""Logging of an evaluation to the W&B run of its training; a failure there never stops the evaluation."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ log = logging.getLogger(__name__)
 
 
 def log_evaluation(run: Run, evaluation: Evaluation, table: pd.DataFrame, output: Path) -> None:
-    """Go on with the run's W&B run: summary numbers, slices and corruptions as tables, curves, figures.
+    """Add an evaluation to the W&B run of a training: summary, tables of slices and corruptions, curves, figures.
 
-    Names begin with `evaluation/<data>-<split>/`, so that the training's own `test/accuracy` stays. Nothing
-    happens for a run without W&B, or one whose training is still logging.
+    Names begin with `evaluation/<data>-<split>/`, so that the training's own `test/accuracy` is kept. Nothing is
+    logged for a run without W&B, or while its training is still logging.
 
     Args:
-        run: That the checkpoint is of.
-        evaluation: Its numbers.
-        table: The predictions they were made from.
-        output: Where the evaluation was written: its figures and corruptions.csv.
+        run: The run of the checkpoint.
+        evaluation: The results.
+        table: The predictions table they were computed from.
+        output: Directory of the evaluation, with its figures and corruptions.csv.
     """
     session = _session(run)
     if session is None:
@@ -55,7 +55,7 @@ def _session(run: Run) -> GuardedWandbLogger | None:
     try:
         config = WandbLogger.model_validate(settings)
     except ValidationError as error:
-        log.warning("The run's logger section does not read (%s): W&B gets nothing.", describe(error))
+        log.warning("The run's logger section is invalid (%s): nothing is logged to W&B.", describe(error))
         return None
     if named_mode(config.mode) == "disabled":
         return None

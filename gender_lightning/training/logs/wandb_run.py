@@ -1,4 +1,4 @@
-"""What W&B gets besides numbers: a picture of a batch, curves, confusion matrices, the best checkpoint."""
+"""Media for W&B: a picture of a batch, curves, confusion matrices, the best checkpoint."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from gender_lightning.training.classifier import GenderClassifier
 
 CLASS_NAMES = ("female", "male")
-PREFIXES = {"valid": "val", "test": "test"}  # of the metrics of a split
-_POINTS = 500  # of a curve: finer than a screen shows
+PREFIXES = {"valid": "val", "test": "test"}  # prefix of the metric names of a split
+_POINTS = 500  # per curve: finer than a screen can show
 
 
 class WandbReport(pl.Callback):
-    """Opens W&B beside the first steps; logs a picture of the first batch as the network saw it, labels on it."""
+    """Opens W&B during the first steps, and logs a labelled picture of the first batch as the network saw it."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the run: the loader's processes have been forked by now."""
+        """Start opening the run: the loader processes have been forked by now."""
         for logger in wandb_loggers(trainer.loggers):
             logger.start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
-        """Wait for the run before processes are forked for the validation."""
+        """Wait for the run before the loader processes of the validation are forked."""
         if trainer.is_last_batch:
             for logger in wandb_loggers(trainer.loggers):
                 logger.wait()
@@ -54,7 +54,7 @@ class WandbReport(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Log the picture before the first step; the augmentation is a pure function, so nothing is disturbed."""
+        """Log the picture before the first step; the augmentation is a pure function, so this has no side effects."""
         if trainer.current_epoch > 0 or batch_idx > 0:
             return
         for logger in wandb_loggers(trainer.loggers):
@@ -64,13 +64,13 @@ class WandbReport(pl.Callback):
 
 
 def report_run(loggers: Sequence[pl.loggers.Logger], run: Run, *, log_model: bool) -> None:
-    """Log what a run directory holds when its training is over.
+    """Log the contents of a run directory after its training.
 
     Args:
-        loggers: Of `make_loggers`; others than W&B are passed by.
-        run: With `predictions/valid.parquet`, `predictions/test.parquet`, `metrics.json` and
-            `checkpoints/best.ckpt`; what is missing is left out.
-        log_model: Keep `best.ckpt` as an artifact. It must not change afterwards: it is not copied.
+        loggers: The result of `make_loggers`; loggers other than W&B are ignored.
+        run: The run, with `predictions/valid.parquet`, `predictions/test.parquet`, `metrics.json` and
+            `checkpoints/best.ckpt`; missing files are left out.
+        log_model: Log `best.ckpt` as an artifact. The file must not change afterwards, since it is not copied.
     """
     for logger in wandb_loggers(loggers):
         for split, prefix in PREFIXES.items():
@@ -88,9 +88,9 @@ def log_curves(experiment: WandbRun, table: pd.DataFrame, prefix: str) -> None:
 
     Args:
         experiment: A W&B run.
-        table: With `label` (1 male) and `logit`; a curve that needs a class that is absent is left out, and
-            all three when a logit is not finite.
-        prefix: Of the names: `<prefix>/roc_curve`, `/precision_recall_curve`, `/confusion_matrix`.
+        table: Table with `label` (1 male) and `logit`; curves that need an absent class are left out, and all
+            three if a logit is not finite.
+        prefix: Prefix of the names `<prefix>/roc_curve`, `/precision_recall_curve`, `/confusion_matrix`.
     """
     labels, logits = table["label"].to_numpy(), table["logit"].to_numpy()
     if not len(table) or not np.isfinite(logits).all():
@@ -106,7 +106,7 @@ def log_curves(experiment: WandbRun, table: pd.DataFrame, prefix: str) -> None:
 
 
 def wandb_loggers(loggers: Sequence[pl.loggers.Logger]) -> list[GuardedWandbLogger]:
-    """Those of the loggers that talk to W&B."""
+    """The W&B loggers among the loggers."""
     return [logger for logger in loggers if isinstance(logger, GuardedWandbLogger)]
 
 
@@ -122,7 +122,7 @@ def _log_picture(experiment: WandbRun, picture: NDArray[np.uint8]) -> None:
 
 
 def _log_summary(experiment: WandbRun, path: Path) -> None:
-    """What the table of runs shows: the final metrics of the best checkpoint, not those of the last epoch."""
+    """Set the values of the run table to the metrics of the best checkpoint instead of the last epoch."""
     if path.is_file():
         experiment.summary.update(json.loads(path.read_text()))
 
@@ -131,13 +131,13 @@ def _log_best(experiment: WandbRun, path: Path) -> None:
     import wandb
 
     artifact = wandb.Artifact(f"model-{experiment.id}", type="model")
-    # immutable: read from where it lies at upload or sync; a copy per run would fill the disk
+    # immutable: read in place at upload or sync; a copy per run would fill the disk
     artifact.add_file(str(path), name="best.ckpt", policy="immutable", skip_cache=True)
     experiment.log_artifact(artifact, aliases=["best"])
 
 
 def _matrix_chart(matrix: NDArray[np.int64], prefix: str) -> Any:
-    """W&B's own chart, from counts: `wandb.plot.confusion_matrix` loops over images."""
+    """W&B's standard chart from counts, since `wandb.plot.confusion_matrix` loops over images."""
     import wandb
 
     rows: list[Any] = [
@@ -155,7 +155,7 @@ def _matrix_chart(matrix: NDArray[np.int64], prefix: str) -> Any:
 
 
 def _curve_chart(curve: Curve, names: tuple[str, str], prefix: str) -> Any:
-    """W&B's own chart, from our points: `wandb.plot.roc_curve` needs scikit-learn."""
+    """W&B's standard chart from our points, since `wandb.plot.roc_curve` computes the curve again."""
     import wandb
 
     x, y = names

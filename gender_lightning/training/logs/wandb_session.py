@@ -1,4 +1,4 @@
-"""A W&B run that can break without the training noticing."""
+"""A W&B run whose failures do not affect the training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from wandb import Run as WandbRun
 
 Mode = Literal["online", "offline", "disabled"]
-INIT_SECONDS = 30  # W&B's own 90 is long to wait for a network that is not there
-FINISH_SECONDS = 900  # W&B's own is for ever, which would stop a sweep when the network breaks
+INIT_SECONDS = 30  # W&B's default of 90 is long without a network
+FINISH_SECONDS = 900  # W&B's default is unlimited, which would stall a sweep when the network fails
 _STAGING = "WANDB_DATA_DIR"
 _PUBLIC = "api.wandb.ai"
-_PUBLIC_ALIASES = {_PUBLIC, "api.forge.coreweave.com"}  # the default since W&B 0.31; takes the former's keys
+_PUBLIC_ALIASES = {_PUBLIC, "api.forge.coreweave.com"}  # the default since W&B 0.31, which accepts the same keys
 _MODES: Mapping[str, Mode] = {
     "online": "online",
     "run": "online",
@@ -35,18 +35,18 @@ log = logging.getLogger(__name__)
 
 
 class GuardedWandbLogger(pl.loggers.WandbLogger):
-    """Lightning's logger around a W&B run that is opened beside the training, or around none.
+    """Lightning's W&B logger around a run that is opened in the background, or around no run.
 
-    Importing W&B and opening a run take as long as importing torch: `start` does both in a thread, and what is
-    logged meanwhile waits. The first failure is reported in one warning, and from then on nothing is sent.
-    Without a run (W&B is broken, or this is not rank 0) everything does nothing, so all ranks have the same
+    Importing W&B and opening a run take as long as importing torch: `start` does both in a thread, and messages
+    logged meanwhile are queued. The first failure is reported as a warning, and nothing is sent afterwards.
+    Without a run (W&B is broken, or this is not rank 0) all methods do nothing, so that all ranks have the same
     list of loggers.
     """
 
     def __init__(
         self, opener: Callable[[], WandbRun | None] | None, *, project: str, run_id: str | None, directory: Path
     ) -> None:
-        """Take what opens the run, such as `open_run`, or None; finish it by `finish`."""
+        """Take the function that opens the run, such as `open_run`, or None; end the run with `finish`."""
         super().__init__(project=project, id=run_id, save_dir=directory, log_model=False)
         self._opener = opener
         self._opening: Future[WandbRun | None] | None = None
@@ -56,9 +56,9 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
         self.directory = directory
 
     def start(self) -> None:
-        """Begin to open the run in a thread.
+        """Start opening the run in a thread.
 
-        No process may be forked before `wait`: it would inherit locks that the thread holds.
+        No process may be forked before `wait`: it would inherit locks held by the thread.
         """
         if self._opener is None:
             return
@@ -66,7 +66,7 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
         Thread(target=_fulfil, args=(self._opening, opener), name="open-wandb").start()
 
     def wait(self) -> None:
-        """Return when the run is open, opening it now where nobody has started, and what has waited is logged."""
+        """Wait until the run is open, starting to open it if necessary, and log what was queued."""
         self.start()
         if self._opening is None:
             return
@@ -77,9 +77,9 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
 
     @property
     def experiment(self) -> Any:
-        """The W&B run, which is waited for at its first use; or a stand-in that swallows every call."""
+        """The W&B run, whose first use waits until it is open, or a dummy that ignores all calls."""
         if self._opener is not None or self._opening is not None:
-            return _Late(self)
+            return _PendingRun(self)
         return DummyLogger().experiment if self._run is None else self._run
 
     @property
@@ -89,11 +89,11 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
 
     @property
     def alive(self) -> bool:
-        """Whether anything is sent at all, as far as is known."""
-        return any(it is not None for it in (self._opener, self._opening, self._run))
+        """Whether logging works, as far as is known."""
+        return any(stage is not None for stage in (self._opener, self._opening, self._run))
 
     def attempt(self, what: str, action: Callable[[WandbRun], object]) -> None:
-        """Do something with the run once it is open; on the first failure warn, and leave W&B alone from then on."""
+        """Apply an action to the run once it is open; after the first failure, warn and do nothing any more."""
         if self._opening is not None and not self._opening.done():
             self._waiting.append((what, action))
             return
@@ -105,7 +105,7 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
             return
         try:
             action(self._run)
-        except Exception as error:  # W&B's, protobuf's, the disk's: none is worth a training
+        except Exception as error:  # from W&B, protobuf or the disk: no reason to stop a training
             self._broken, self._run = self._run, None
             log.warning(
                 "W&B failed to %s (%s). The training goes on without it; metrics.csv has the numbers.",
@@ -119,13 +119,13 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
         self.attempt("log metrics", lambda run: run.log(values))
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the resolved config went in when the run was opened."""
+        """Do nothing: the resolved configuration is logged when the run is opened."""
 
     def finalize(self, status: str) -> None:
-        """Nothing: Lightning calls it after every fit and test; `finish` ends the run."""
+        """Do nothing: Lightning calls this after every fit and test, but `finish` ends the run."""
 
     def finish(self, exit_code: int) -> None:
-        """End the run with the exit code of the process; uploads what is left when online."""
+        """End the run with the exit code of the process, uploading remaining data when online."""
         self.wait()
         log_file = self.directory / "log.txt"
         if log_file.is_file():
@@ -141,8 +141,8 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
             del os.environ[_STAGING]
 
 
-class _Late:
-    """A run that is still being opened: its first use waits for it."""
+class _PendingRun:
+    """A proxy for a run that is still being opened; its first use waits for the run."""
 
     def __init__(self, logger: GuardedWandbLogger) -> None:
         self._logger = logger
@@ -160,20 +160,20 @@ def _fulfil(opening: Future[WandbRun | None], opener: Callable[[], WandbRun | No
 
 
 def named_mode(wanted: Literal["auto", "online", "offline", "disabled"]) -> Mode:
-    """What is asked for; "auto" follows WANDB_MODE, and means online where no one says otherwise."""
+    """Resolve the requested mode: "auto" follows WANDB_MODE and defaults to online."""
     named = os.environ.get("WANDB_MODE", "").lower() if wanted == "auto" else wanted
     return _MODES.get(named, "online")
 
 
 def choose_mode(wanted: Literal["auto", "online", "offline", "disabled"]) -> Mode:
-    """Decide where a run goes: online only when the user is logged in; no network and no prompt are involved."""
+    """Choose the mode of a run, online only if the user is logged in, without network access or prompts."""
     mode = named_mode(wanted)
     return "offline" if mode == "online" and not logged_in() else mode
 
 
 def logged_in() -> bool:
-    """Whether a W&B key lies in the environment or in the netrc file, for the server in use."""
-    # wandb.login(prompt=False) would know too, but asks the server, for 5 s where there is none
+    """Whether the environment or the netrc file has a W&B key for the server in use."""
+    # wandb.login(prompt=False) would tell as well, but contacts the server, which takes 5 s without a network
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:
@@ -196,13 +196,13 @@ def open_run(
     config: Mapping[str, Any],
     **arguments: Any,
 ) -> WandbRun | None:
-    """Open a W&B run; offline where online fails, and none (with a warning) where that fails too.
+    """Open a W&B run, offline if online fails; return None with a warning if both fail.
 
     Args:
-        mode: Where it goes.
-        directory: The run directory; all that W&B writes lies in its `wandb/`.
-        run_id: A run of that id is gone on with.
-        config: Flat, of scalars and lists.
+        mode: Whether to log online or offline.
+        directory: The run directory; W&B writes all its files to `wandb/` in it.
+        run_id: Id of the W&B run; an existing run is continued.
+        config: Flat configuration of scalars and lists.
         arguments: `project`, `entity`, `group`, `tags`, `name` of `wandb.init`.
     """
     os.environ.setdefault(_STAGING, _staging(directory))
@@ -219,17 +219,17 @@ def open_run(
                 return opened
         opened = _init("offline", directory, run_id, config, arguments)
         folder = Path(opened.settings.sync_dir)
-        if earlier:  # the parts of a resumed run are sent together; W&B puts them in order
+        if earlier:  # the parts of a resumed run are sent together; W&B orders them
             folder = folder.with_name(f"offline-run-*-{run_id}")
         log.info("W&B is offline. To send this run: wandb sync %s", folder)
         return opened
-    except Exception as error:  # not installed, damaged, no disk space: none is worth a training
+    except Exception as error:  # not installed, damaged, no disk space: no reason to stop a training
         log.warning("W&B does not work (%s). The training goes on without it.", describe(error))
         return None
 
 
 def describe(error: Exception) -> str:
-    """An error in one line."""
+    """Describe an error in one line."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
@@ -267,14 +267,14 @@ def _init(
 
 
 def _forget() -> None:
-    """End W&B's process, which holds the id of the run that could not be opened."""
+    """Stop W&B's process, which still holds the id of the run that could not be opened."""
     import wandb
 
     wandb.teardown()
 
 
 def _staging(directory: Path) -> str:
-    """Where artifacts wait for their upload; W&B's own place is the home directory."""
+    """The staging directory of artifacts; W&B's default is in the home directory."""
     return str(directory / "wandb" / "data")
 
 
