@@ -19,7 +19,6 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file, write_torch_file
-from gender_lightning.models.weights import bare_names
 from gender_lightning.transforms import Normalize
 
 __all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "save_weights",
@@ -199,7 +198,12 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     path = checkpoint_file(path)
     content = read_torch_file(path)
     _check_ours(path, content)
-    return ModelSpec.from_dict(content[KEY]), bare_names(content["state_dict"])
+    state = content["state_dict"]
+    if (
+        "optimizer_states" in content
+    ):  # last.ckpt: the names of a LightningModule; a network may have a `net` of its own
+        state = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+    return ModelSpec.from_dict(content[KEY]), state
 
 
 def _check_ours(path: Path, content: Mapping[str, Any]) -> None:
