@@ -151,7 +151,7 @@ def follow_epochs(checkpoint: dict[str, Any], schedule: Schedule, *, steps: int,
     ended = progress["is_last_batch"] or not progress["current"]["completed"]
     # files from before lengths were noted tell them at the end of an epoch
     known = [round(states[0]["last_epoch"] / epochs), batches] if states and ended and epochs else [steps, batches]
-    steps_then, batches_then = checkpoint.get(EPOCH_LENGTHS, known)
+    steps_then, _ = checkpoint.get(EPOCH_LENGTHS, known)
     if steps_then != steps:
         for state in states:
             state["last_epoch"] = round(state["last_epoch"] * steps / steps_then)
@@ -160,6 +160,3 @@ def follow_epochs(checkpoint: dict[str, Any], schedule: Schedule, *, steps: int,
             for optimizer in checkpoint["optimizer_states"]:
                 for group, rate in zip(optimizer["param_groups"], rates, strict=True):
                     group["lr"] = rate
-    if batches_then != batches and not ended:
-        done = min(batches - 1, progress["current"]["completed"] * batches // batches_then)
-        progress["current"].update(ready=done, started=done, processed=done, completed=done)
