@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,16 @@ class Run:
         self.ended: Callable[..., None] = lambda status, error=None: None
 
     @classmethod
-    def create(cls, run_dir: str, config: Mapping[str, Any], overrides: Sequence[str]) -> Run:
+    def create(
+        cls, run_dir: str, config: Mapping[str, Any], overrides: Sequence[str], *, default_name: bool = False
+    ) -> Run:
         """Create the directory on the first process; further ranks attach to it.
+
+        Args:
+            run_dir: Path of the run directory.
+            config: Content of `config.yaml`.
+            overrides: Content of `overrides.yaml`.
+            default_name: Whether the path was not chosen by anybody, so that a number may be added where it is taken.
 
         Raises:
             UserError: The directory exists, or cannot be created.
@@ -89,7 +97,9 @@ class Run:
         path = Path(run_dir).absolute()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir(exist_ok=_allocated(path))  # atomic: of two runs with one name, one gets it
+            numbered = default_name and not _allocated(path)
+            path = _made(path) if numbered else path
+            path.mkdir(exist_ok=numbered or _allocated(path))  # atomic: of two runs with one name, one gets it
         except OSError as error:
             if path.exists():
                 raise UserError(
@@ -102,18 +112,19 @@ class Run:
         run = cls(path)
         run.checkpoints.mkdir(exist_ok=True)
         run.predictions.mkdir(exist_ok=True)
-        write_text(path / "config.yaml", to_yaml(config))
+        write_text(path / "config.yaml", to_yaml({**config, "run_dir": str(path)} if default_name else config))
         write_text(path / "overrides.yaml", to_yaml(list(overrides)))
         run.update(status="running", created=_now(), seconds=0.0, **_provenance())
         os.environ[_RANK_VARIABLE] = str(path)
         return run
 
     @classmethod
-    def resume(cls, path: str) -> Run:
+    def resume(cls, path: str, *, extended: bool = False) -> Run:
         """Resume an earlier run in its own directory, from the beginning if it has no checkpoint yet.
 
         Args:
             path: The run directory, to continue from its last.ckpt, or a checkpoint in it.
+            extended: Whether more epochs were asked for, so that a finished run may continue.
 
         Raises:
             UserError: There is no such run or checkpoint, or the run has finished.
@@ -123,8 +134,11 @@ class Run:
         run = _attached(str(directory)) or cls.open(directory)
         if is_first_process():
             refuse_links(run.path)
-        if is_first_process() and run.info().get("status") == "done":
-            raise UserError(f"The run in {run.path} is done already.", "Start a new one with run_dir=...")
+        if is_first_process() and run.info().get("status") == "done" and not extended:
+            raise UserError(
+                f"The run in {run.path} is done already.",
+                "Give it more epochs by a larger trainer.max_epochs=..., or start a new one with run_dir=...",
+            )
         run.resumed = True
         if named.suffix == ".ckpt":
             if not named.is_file():
@@ -276,6 +290,16 @@ class Run:
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+def _made(path: Path) -> Path:
+    """Make the directory of a default name; a number behind it where another run began in the same second."""
+    for number in range(1, 1000):
+        candidate = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        with suppress(FileExistsError):
+            candidate.mkdir()
+            return candidate
+    raise UserError(f"{path} and its numbered neighbours exist already. Choose another with run_dir=...")
 
 
 def _lock(handle: int, wanted: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:

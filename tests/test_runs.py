@@ -284,3 +284,18 @@ def test_its_configuration_is_read_once_and_again_when_it_has_changed(
     assert run.config() == {"data": {"name": "celeba"}} and len(read) == 1
     runs.write_text(run.path / "config.yaml", "{data: {name: folder}}")
     assert run.config() == {"data": {"name": "folder"}} and len(read) == 2
+
+
+def test_a_default_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    place = str(tmp_path / "2026-01-01_00-00-00")
+    runs = [Run.create(place, {}, [], default_name=True) for _ in range(3)]
+    assert [run.path.name[19:] for run in runs] == ["", "_2", "_3"]
+    assert runs[1].config()["run_dir"] == str(runs[1].path)
+
+
+def test_a_finished_run_goes_on_only_for_more_epochs(tmp_path: Path) -> None:
+    run = Run.create(str(tmp_path / "run"), {}, [])
+    run.update(status="done")
+    with pytest.raises(UserError, match="max_epochs"):
+        Run.resume(str(run.path))
+    assert Run.resume(str(run.path), extended=True).resumed

@@ -55,7 +55,7 @@ def begin(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
     config, values = _with_absolute_paths(parse_config(TrainConfig, values), values)
     attached = rank_directory()
     parts = prepare(config, None if attached is None else read_skipped(attached / SKIPPED))
-    run = Run.create(config.run_dir, values, _typed_overrides())
+    run = Run.create(config.run_dir, values, _typed_overrides(), default_name=not _typed("run_dir"))
     _record_skipped(run, parts)
     return config, parts, run
 
@@ -66,12 +66,16 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     Raises:
         UserError: It cannot be resumed, or not with these overrides; it is left as it was then.
     """
-    run = Run.resume(directory)
+    run = Run.resume(directory, extended=_typed("trainer.max_epochs"))
     before = run.config()
     values = _configuration_of(run, before)
     parsed = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
     config, values = _with_absolute_paths(parsed, values)
     _refuse_other_places(config, run)
+    if is_first_process() and run.info().get("status") == "done":
+        done = before["trainer"]["max_epochs"]
+        if config.trainer.max_epochs <= done:
+            raise UserError(f"The run in {run.path} is done: {done} epochs. Give a larger trainer.max_epochs.")
     skipped_then = before["data"].get("on_error") == "skip"
     skipped = read_skipped(run.path / SKIPPED) if skipped_then else None
     parts = prepare(config, skipped, checkpoint=run.resume_from)
@@ -258,6 +262,10 @@ def _typed_overrides() -> list[str]:
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task)
+
+
+def _typed(field: str) -> bool:
+    return any(text.lstrip("+").partition("=")[0] == field for text in _typed_overrides())
 
 
 def _configuration_of(run: Run, before: dict[str, Any]) -> dict[str, Any]:

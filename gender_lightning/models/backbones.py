@@ -194,13 +194,14 @@ def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Tr
 
     Args:
         name: As for `create_backbone`.
-        pretrained: As for `create_backbone`. A checkpoint of ours says its own; ImageNet's otherwise.
+        pretrained: As for `create_backbone`. A checkpoint of ours says its own, another file
+            means the statistics of the name; ImageNet's from scratch.
     """
     if isinstance(pretrained, str):
-        spec = read_torch_file(checkpoint_file(Path(pretrained))).get(KEY)
+        foreign = Path(pretrained).suffix == ".safetensors"
+        spec = None if foreign else read_torch_file(checkpoint_file(Path(pretrained))).get(KEY)
         if isinstance(spec, dict) and _is_triple(spec.get("mean")) and _is_triple(spec.get("std"), above=0):
             return tuple(spec["mean"]), tuple(spec["std"])
-        return IMAGENET
     if not pretrained:
         return IMAGENET
     if name.startswith(TIMM):

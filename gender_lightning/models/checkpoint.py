@@ -20,7 +20,6 @@ from gender_lightning.data.framing import CELEBA, FRAMING_FIELDS, Crop, Framing,
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file, write_torch_file
-from gender_lightning.models.weights import bare_names
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
@@ -232,7 +231,10 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     spec = ModelSpec.from_dict(content[KEY])
     if "placement" not in content[KEY]:
         spec = replace(spec, placement=_placement_before(path))
-    return spec, bare_names(content["state_dict"])
+    state = content["state_dict"]
+    if "optimizer_states" in content:  # last.ckpt has the names of a LightningModule; a network may have its own `net`
+        state = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+    return spec, state
 
 
 def _placement_before(path: Path) -> Placement | None:

@@ -35,7 +35,7 @@ from gender_lightning.models.rows import Rows, Table, assert_complete
 from gender_lightning.training.epoch_loss import EpochLoss
 from gender_lightning.training.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer
-from gender_lightning.training.schedules import make_scheduler
+from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
 from gender_lightning.transforms import (
     Augment,
     AugmentationSettings,
@@ -114,6 +114,8 @@ class GenderClassifier(pl.LightningModule):
         self.metrics: dict[str, dict[str, float]] = {}
         self._rows = Rows()
         self._frozen = False
+        self._resumed: dict[str, Any] | None = None
+        self._lengths: tuple[int, int] | None = None  # steps and batches of an epoch
         self._only_validates = False  # a resume in the validation of an epoch has no training step before it
 
     # ---- before and around training
@@ -180,6 +182,10 @@ class GenderClassifier(pl.LightningModule):
         # a fused step under a gradient scaler would clip gradients that are still scaled
         scaled = self.trainer.precision == "16-mixed" and self.trainer.gradient_clip_val is not None
         optimizer = make_optimizer(groups, self.optimizer, fused=False if scaled else None)
+        if self._resumed is not None and self.scheduler.name != "plateau":
+            function = make_schedule(self.scheduler, total_steps=total, steps_per_epoch=steps)
+            follow_epochs(self._resumed, function, steps=steps, batches=batches)
+        self._resumed, self._lengths = None, (steps, batches)
         schedule = make_scheduler(optimizer, self.scheduler, total, steps, batches_per_epoch=batches)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -290,12 +296,15 @@ class GenderClassifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in Lightning's checkpoint how to use the weights, so that last.ckpt can be read as any other."""
         checkpoint[KEY] = self.spec.to_dict()
+        if self._lengths is not None:
+            checkpoint[EPOCH_LENGTHS] = list(self._lengths)
         sums = self.all_gather(self.epoch_loss.sums())
         assert isinstance(sums, Tensor)
         checkpoint[_EPOCH_LOSS] = sums.reshape(-1, 2).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the mean loss of an epoch that was broken off in its middle."""
+        self._resumed = checkpoint  # Lightning restores its schedule after `configure_optimizers`
         if _EPOCH_LOSS in checkpoint:
             self.epoch_loss.restore(checkpoint[_EPOCH_LOSS], self.global_rank, self.trainer.world_size)
             self._only_validates = True

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from gender_lightning.console import record
 from gender_lightning.errors import UserError
@@ -40,7 +41,7 @@ def explained(run: Run) -> Iterator[None]:
     """Turn such a mishap into a UserError that names the last good checkpoint; everything else passes."""
     try:
         yield
-    except (UserError, OSError, MemoryError, RuntimeError, NonFiniteLoss) as error:
+    except (UserError, OSError, MemoryError, RuntimeError, NonFiniteLoss, MisconfigurationException) as error:
         message = explain(error)
         if message is None:
             raise
@@ -64,6 +65,8 @@ def explain(error: BaseException) -> str | None:
             "trainer.precision=32-true help too)."
         )
     text = str(error)
+    if isinstance(error, MisconfigurationException):
+        return f"Lightning cannot train with this configuration: {' '.join(text.split())}"
     # it can interrupt anything, the writing of a checkpoint too, which then fails by itself
     deaths = (_WORKER.search(str(it)) for it in _chain(error))
     if worker := next(filter(None, deaths), None):

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 Schedule = Callable[[int], float]
+EPOCH_LENGTHS = "gender_lightning_epoch"  # of last.ckpt: optimizer steps and batches of an epoch
 
 
 def warm_up(step: int, steps: float) -> float:
@@ -131,3 +132,31 @@ def make_scheduler(
         "frequency": batches_per_epoch or steps_per_epoch,
         "strict": True,
     }
+
+
+def follow_epochs(checkpoint: dict[str, Any], schedule: Schedule, *, steps: int, batches: int) -> None:
+    """Bring a checkpoint to epochs of another length, as another batch size makes them: the share done counts.
+
+    Nothing changes where the epochs are as long as before.
+
+    Args:
+        checkpoint: Content of a last.ckpt, changed in place before Lightning restores the training from it.
+        schedule: Of the training that goes on.
+        steps: Optimizer steps of its epochs.
+        batches: Batches of its epochs, on one rank.
+    """
+    states = checkpoint["lr_schedulers"]
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
+    ended = progress["is_last_batch"] or not progress["current"]["completed"]
+    # files from before lengths were noted tell them at the end of an epoch
+    known = [round(states[0]["last_epoch"] / epochs), batches] if states and ended and epochs else [steps, batches]
+    steps_then, _ = checkpoint.get(EPOCH_LENGTHS, known)
+    if steps_then != steps:
+        for state in states:
+            state["last_epoch"] = round(state["last_epoch"] * steps / steps_then)
+            rates = [rate * schedule(state["last_epoch"]) for rate in state["base_lrs"]]
+            state["_last_lr"] = rates
+            for optimizer in checkpoint["optimizer_states"]:
+                for group, rate in zip(optimizer["param_groups"], rates, strict=True):
+                    group["lr"] = rate

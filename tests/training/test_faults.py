@@ -147,3 +147,11 @@ def test_a_loss_that_is_none_stops_the_training_before_a_checkpoint(
     assert bool(waited) == late
     said = explain(stop.value)
     assert said is not None and "optimizer.lr" in said
+
+
+def test_a_configuration_that_lightning_refuses_is_a_sentence() -> None:
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    said = explain(MisconfigurationException("limit_train_batches=0.1 of 3\n batches."))
+    assert said is not None
+    assert said.endswith("limit_train_batches=0.1 of 3 batches.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from torch.optim import SGD
 from torch.optim import lr_scheduler as oracle
 
-from gender_lightning.training.schedules import make_schedule, make_scheduler, warm_up
+from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler, warm_up
 
 TOTAL, PER_EPOCH = 60, 12
 
@@ -92,3 +94,25 @@ def test_plateau_steps_once_per_epoch_before_the_checkpoint() -> None:
     made = make_scheduler(optimizer, config.items(), TOTAL, PER_EPOCH, batches_per_epoch=24)
     assert isinstance(made["scheduler"], oracle.ReduceLROnPlateau)
     assert (made["monitor"], made["interval"], made["frequency"]) == ("val/loss", "step", 24)
+
+
+@pytest.mark.parametrize("steps", [10, 4, 2])
+def test_a_resume_with_another_batch_goes_by_the_share_of_epochs(steps: int) -> None:
+    config = {"name": "cosine", "warmup_epochs": 0.0, "final_ratio": 0.0}
+    schedule = make_schedule(config, total_steps=4 * steps, steps_per_epoch=steps)
+    checkpoint = {
+        EPOCH_LENGTHS: [4, 4],
+        "lr_schedulers": [{"last_epoch": 10, "base_lrs": [0.1], "_last_lr": [7.0]}],
+        "optimizer_states": [{"param_groups": [{"lr": 7.0}]}],
+        "loops": {"fit_loop": {
+            "epoch_progress": {"current": {"completed": 2}},
+            "epoch_loop.batch_progress": {"is_last_batch": False, "current": {"completed": 2}},
+        }},
+    }  # fmt: skip
+    before = copy.deepcopy(checkpoint)
+    follow_epochs(checkpoint, schedule, steps=steps, batches=steps)
+    if steps == 4:
+        assert checkpoint == before
+        return
+    rate = checkpoint["optimizer_states"][0]["param_groups"][0]["lr"]
+    assert rate == pytest.approx(0.1 * (1 + math.cos(math.pi * 2.5 / 4)) / 2)
