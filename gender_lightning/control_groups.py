@@ -11,7 +11,7 @@ _VERSION_1 = ("cpu", "cpu,cpuacct", "cpuacct,cpu")  # folders under which distri
 
 
 def cpu_quota(system: Path = _SYSTEM, membership: Path = _MEMBERSHIP) -> float | None:
-    """CPUs' worth of time that this process may use; None where nothing limits it.
+    """The number of CPUs whose time this process may use, as a fraction; None where nothing limits it.
 
     The kernel enforces the limit of every group on the way up, so the smallest one counts. Kubernetes and Docker
     (`--cpus=8`) set a quota and leave the affinity mask at all cores of the host.
@@ -27,7 +27,8 @@ def cpu_quota(system: Path = _SYSTEM, membership: Path = _MEMBERSHIP) -> float |
 def _groups(system: Path, membership: Path) -> Iterator[Path]:
     """Every folder that may hold a limit: each group of this process, and all groups above it.
 
-    Inside a container the kernel may name a group by its path on the host, which is not there: its root still is.
+    Inside a container the kernel may name a group by its path on the host, which does not exist there, though the root
+    does.
     """
     try:
         lines = membership.read_text().splitlines()
@@ -51,5 +52,5 @@ def _quota(group: Path) -> float | None:
             limit = (group / "cpu.cfs_quota_us").read_text().strip()  # version 1: -1 means no limit
             period = (group / "cpu.cfs_period_us").read_text().strip()
         return int(limit) / int(period) if limit != "max" and int(limit) > 0 and int(period) > 0 else None
-    except (OSError, ValueError):  # absent, hidden by a sandbox, or in a format of the future
+    except (OSError, ValueError):  # absent, hidden by a sandbox, or in a newer format
         return None

@@ -43,13 +43,13 @@ class Hardware:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of networks and images."""
+        """The memory format of networks and images."""
         import torch
 
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def autocast(self) -> torch.autocast:
-        """The context in which a network computes; without effect in float32."""
+        """The context in which a network runs; it has no effect in float32."""
         import torch
 
         dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
@@ -64,8 +64,9 @@ def resolve_hardware(
     compile: bool | str = "auto",
     channels_last: bool | str = "auto",
     steps: int | None = None,
+    prefix: str = "trainer.",
 ) -> Hardware:
-    """Replace every `auto` by what the device gains from.
+    """Replace every `auto` with the setting that suits the device.
 
     Args:
         accelerator: The configured value.
@@ -73,25 +74,27 @@ def resolve_hardware(
         precision: The configured value.
         compile: The configured value.
         channels_last: The configured value.
-        steps: Optimizer steps of the training, as far as they are known; None where they are not. `compile=auto`
-            compiles for long trainings only.
+        steps: Optimizer steps of the training; None where the number is not known. `compile=auto` compiles for long
+            trainings only.
+        prefix: What stands before the fields' names on the command line, for messages: `trainer.` where the trainer
+            section holds them, empty for commands such as `predict` with an `accelerator` of their own.
 
     Raises:
         UserError: The machine lacks the accelerator or cannot use it, has fewer devices, cannot compile, or the
-            device cannot compute in that precision.
+            device does not support that precision.
     """
-    kind = _accelerator(accelerator)
+    kind = _accelerator(accelerator, prefix)
     return Hardware(
         accelerator=kind,
-        devices=_devices(kind, devices),
-        precision=_precision(kind, precision),
-        compile=_compile(kind, compile, steps),
+        devices=_devices(kind, devices, prefix),
+        precision=_precision(kind, precision, prefix),
+        compile=_compile(kind, compile, steps, prefix),
         channels_last=kind != "mps" if channels_last == "auto" else bool(channels_last),
     )
 
 
 def usable_cores() -> list[int]:
-    """Numbers of the cores this process may use: its affinity mask where there is one (containers, `taskset`)."""
+    """Numbers of the cores that this process may use: its affinity mask where there is one (containers, `taskset`)."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -106,7 +109,7 @@ def available_cores() -> int:
 def visible_gpus() -> list[str]:
     """The GPUs that processes can use, under the names that CUDA_VISIBLE_DEVICES gives them.
 
-    CUDA shows a process one MIG instance, however many are named: each of them is for a process of its own.
+    CUDA shows a process only one MIG instance, however many are named, so each instance is for a separate process.
     """
     import torch
 
@@ -117,29 +120,34 @@ def visible_gpus() -> list[str]:
     return named[:count] if named else [str(number) for number in range(count)]
 
 
-def _accelerator(wanted: str) -> Accelerator:
+def _accelerator(wanted: str, prefix: str) -> Accelerator:
     import torch
 
     if wanted in ("auto", "gpu"):
-        _check_gpu()
+        _check_gpu(prefix)
     has = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         return "gpu" if has["gpu"] else "mps" if has["mps"] else "cpu"
     if not has[wanted]:
-        there = " or ".join(f"trainer={name}" for name, present in has.items() if present)
+        there = " or ".join(_typed(name, prefix) for name, present in has.items() if present)
         raise UserError(
-            f"trainer.accelerator={wanted}: this machine has none that torch can use.",
+            f"{prefix}accelerator={wanted}: this machine has none that torch can use.",
             f"Use {there}.",
-            field="trainer.accelerator",
+            field=f"{prefix}accelerator",
         )
     return wanted  # type: ignore[return-value]
 
 
-def _check_gpu() -> None:
-    """Refuse a GPU that the driver lists and torch cannot use: a training would end at its first kernel, or on the CPU.
+def _typed(accelerator: str, prefix: str) -> str:
+    """How an accelerator is chosen on the command line: `trainer=` takes its settings along."""
+    return f"trainer={accelerator}" if prefix == "trainer." else f"{prefix}accelerator={accelerator}"
+
+
+def _check_gpu(prefix: str) -> None:
+    """Refuse a GPU that the driver lists and torch cannot use: a run would fail at its first kernel, or use the CPU.
 
     Raises:
-        UserError: It cannot be used; says why.
+        UserError: The GPU cannot be used; the message says why.
     """
     import torch
 
@@ -155,9 +163,9 @@ def _check_gpu() -> None:
         raise UserError(
             f"This machine has a GPU, but torch {torch.__version__} cannot use it: {reason}.",
             f"Update the NVIDIA driver or install a torch built for it (this one is for CUDA {torch.version.cuda}), "
-            "see with nvidia-smi whether another process holds the GPU, or compute on the CPU: accelerator=cpu "
-            "(train: trainer=cpu).",
-            field="accelerator",
+            "check with nvidia-smi whether another process holds the GPU, or compute on the CPU: "
+            f"{_typed('cpu', prefix)}.",
+            field=f"{prefix}accelerator",
         ) from error
     capability, built_for = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
     if not runs_on(capability, built_for):
@@ -165,8 +173,8 @@ def _check_gpu() -> None:
             f"This torch has no kernels for the GPU {torch.cuda.get_device_name(device)}: its compute capability is "
             f"{capability[0]}.{capability[1]}, and torch {torch.__version__} is built for {', '.join(built_for)}.",
             "Install a torch built for it (for older GPUs one with an older CUDA), choose another GPU with "
-            f"{VISIBLE}, or compute on the CPU: accelerator=cpu (train: trainer=cpu).",
-            field="accelerator",
+            f"{VISIBLE}, or compute on the CPU: {_typed('cpu', prefix)}.",
+            field=f"{prefix}accelerator",
         )
 
 
@@ -179,7 +187,8 @@ def runs_on(capability: tuple[int, int], built_for: list[str]) -> bool:
 
     Args:
         capability: Major and minor version of the GPU.
-        built_for: As `torch.cuda.get_arch_list()` says; an empty list, or ROCm's names, forbid nothing.
+        built_for: The architectures that `torch.cuda.get_arch_list()` names; an empty list, or ROCm's names, rule
+            nothing out.
     """
     found = [match for name in built_for if (match := re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", name))]
     if not found:
@@ -197,14 +206,14 @@ def runs_on(capability: tuple[int, int], built_for: list[str]) -> bool:
     return False
 
 
-def _compile(kind: Accelerator, wanted: bool | str, steps: int | None) -> bool:
+def _compile(kind: Accelerator, wanted: bool | str, steps: int | None, prefix: str) -> bool:
     """On a GPU compilation fuses norms and activations; on two EPYC cores it took 75 s and gained nothing."""
     if wanted != "auto":
         if wanted and kind == "gpu" and (lacking := what_compilation_lacks()):
             raise UserError(
-                f"trainer.compile=true needs {lacking}, which this machine does not have.",
-                "Install it, or train with trainer.compile=false.",
-                field="trainer.compile",
+                f"{prefix}compile=true needs {lacking}, which this machine does not have.",
+                f"Install it, or train with {prefix}compile=false.",
+                field=f"{prefix}compile",
             )
         return bool(wanted)
     long_enough = steps is None or steps >= FEWEST_STEPS_TO_COMPILE
@@ -223,7 +232,7 @@ def what_compilation_lacks() -> str | None:
     return None
 
 
-def _devices(kind: Accelerator, wanted: int | str) -> int:
+def _devices(kind: Accelerator, wanted: int | str, prefix: str) -> int:
     import torch
 
     there = {"cpu": available_cores(), "gpu": torch.cuda.device_count(), "mps": 1}[kind]
@@ -233,14 +242,14 @@ def _devices(kind: Accelerator, wanted: int | str) -> int:
     if count > there:
         what = {"cpu": "CPU core", "gpu": "GPU", "mps": "device"}[kind] + ("s" if there > 1 else "")
         raise UserError(
-            f"trainer.devices={count}: this machine has {there} {what}.",
-            f"Use trainer.devices={there} or fewer.",
-            field="trainer.devices",
+            f"{prefix}devices={count}: this machine has {there} {what}.",
+            f"Use {prefix}devices={there} or fewer.",
+            field=f"{prefix}devices",
         )
     return count
 
 
-def _precision(kind: Accelerator, wanted: str) -> Precision:
+def _precision(kind: Accelerator, wanted: str, prefix: str) -> Precision:
     import torch
 
     if wanted == "auto":
@@ -249,21 +258,21 @@ def _precision(kind: Accelerator, wanted: str) -> Precision:
         return "bf16-mixed" if kind == "cpu" and _cpu_computes_bfloat16() else "32-true"
     if wanted == "16-mixed" and kind == "cpu":
         raise UserError(
-            "trainer.precision=16-mixed needs a GPU.",
-            "Use trainer.precision=bf16-mixed or 32-true on a CPU.",
-            field="trainer.precision",
+            f"{prefix}precision=16-mixed needs a GPU.",
+            f"Use {prefix}precision=bf16-mixed or 32-true on a CPU.",
+            field=f"{prefix}precision",
         )
     if wanted != "32-true" and kind == "mps":
         raise UserError(
-            f"trainer.precision={wanted} is not supported on Apple's GPUs.",
-            "Use trainer.precision=32-true.",
-            field="trainer.precision",
+            f"{prefix}precision={wanted} is not supported on Apple's GPUs.",
+            f"Use {prefix}precision=32-true.",
+            field=f"{prefix}precision",
         )
     return wanted  # type: ignore[return-value]
 
 
 def _cpu_computes_bfloat16() -> bool:
-    """Instructions for it, not emulation, which is slower than float32."""
+    """Whether this CPU has bfloat16 instructions; emulating them is slower than float32."""
     import torch
 
     capabilities = torch.backends.cpu.get_cpu_capability()

@@ -61,6 +61,24 @@ def test_a_gpu_that_torch_has_no_kernels_for(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
+    ("prefix", "field", "advice"),
+    [("trainer.", "trainer.accelerator", "trainer=cpu"), ("", "accelerator", "accelerator=cpu")],
+)
+def test_advice_is_in_the_words_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, field: str, advice: str
+) -> None:
+    stub_gpu(monkeypatch, is_available=False, device_count=0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError) as absent:
+        resolve_hardware(accelerator="gpu", prefix=prefix)
+    assert str(absent.value) == f"{field}=gpu: this machine has none that torch can use. Use {advice}."
+    stub_gpu(monkeypatch, init=RuntimeError("No."))
+    with pytest.raises(UserError, match=rf"or compute on the CPU: {advice}\.$") as unusable:
+        resolve_hardware(prefix=prefix)
+    assert absent.value.field == unusable.value.field == field
+
+
+@pytest.mark.parametrize(
     ("capability", "built_for", "runs"),
     [
         ((8, 9), WHEEL, True),  # an L40 runs what is made for an A40

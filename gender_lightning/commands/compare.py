@@ -53,7 +53,7 @@ def compare(config: CompareConfig) -> Comparison:
     output = Path(config.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"output={output}: this is a file. Give a directory.")
-    chosen = resolve_hardware(accelerator=config.accelerator)
+    chosen = resolve_hardware(accelerator=config.accelerator, prefix="")
     selection = select_runs(config.runs)
     split, why = choose_split(selection.runs, config.split, config.evaluation)
     runs, shared = on_the_same_images(read_runs(selection.runs, split, config.evaluation), config.images)

@@ -240,6 +240,6 @@ def _hardware(config: EvaluateConfig, run: Run | None) -> Hardware:
     if not isinstance(precision, str):
         precision = "auto"
     try:
-        return resolve_hardware(accelerator=config.accelerator, precision=precision)
+        return resolve_hardware(accelerator=config.accelerator, precision=precision, prefix="")
     except UserError:  # trained elsewhere, on a device that computes what this one does not
-        return resolve_hardware(accelerator=config.accelerator)
+        return resolve_hardware(accelerator=config.accelerator, prefix="")

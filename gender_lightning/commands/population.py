@@ -53,9 +53,8 @@ def population(config: PopulationConfig) -> list[Counted]:
     network = load_network(checkpoint)
     reference = _reference(config, checkpoint, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)
-    _fill(
-        crowd, config, source, Judge(network, resolve_hardware(accelerator=config.accelerator), 0.0, config.batch_size)
-    )
+    hardware = resolve_hardware(accelerator=config.accelerator, prefix="")
+    _fill(crowd, config, source, Judge(network, hardware, 0.0, config.batch_size))
     said = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
     console.print(said, markup=False)
     if left_out := source.left_out_text():

@@ -185,11 +185,11 @@ def _hardware(config: PredictConfig, checkpoint: Path) -> Hardware:
     if precision == "auto" and run is not None:
         precision = run.config().get("trainer", {}).get("precision", "auto")
     try:
-        return resolve_hardware(accelerator=config.accelerator, precision=precision)
+        return resolve_hardware(accelerator=config.accelerator, precision=precision, prefix="")
     except UserError:
         if config.precision != "auto":
             raise
-        return resolve_hardware(accelerator=config.accelerator)  # trained on another kind of device
+        return resolve_hardware(accelerator=config.accelerator, prefix="")  # trained on another kind of device
 
 
 def _batch_size(config: PredictConfig, hardware: Hardware) -> int:

@@ -1,1 +1,1 @@
-"""Data: label files, images, datasets, and the embedded synthetic faces."""
+"""Data: label files, images, datasets and their loaders."""

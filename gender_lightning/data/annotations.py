@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.data import index_cache
-from gender_lightning.data.tables import Table, read_table
+from gender_lightning.data.tables import REMEDY, LabelTable, read_table
 from gender_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,9 @@ CLASS_NAMES = ("female", "male")
 LABEL = "Male"
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 IDENTITIES, LANDMARKS = "identity_CelebA", "list_landmarks_align_celeba"
-# What a predictions table says of each image itself: no attribute can have such a name.
+# The columns of a predictions table that describe the image itself: no attribute may have one of these names.
 RESERVED = ("image_id", "split", "label", "logit", "probability", "identity")
-# As downloaded to one folder, as on CelebA's drive (Anno, Eval, Img), as torchvision puts it (celeba).
+# Everything in one folder, the folders of CelebA's drive (Anno, Eval, Img), or torchvision's layout (celeba).
 SUBFOLDERS = ("", "Anno", "Eval", "celeba")
 
 
@@ -83,15 +83,15 @@ def find_table(root: Path, stem: str) -> Path | None:
 def read_celeba(root: Path, *, cache_dir: Path | None = None) -> Index:
     """Read CelebA's label files: official (.txt) or Kaggle's (.csv), LF or CRLF, -1/1 or 0/1.
 
-    The attribute and the partition file are needed; identities and landmarks are used where they are. The
-    result is cached, and read anew as soon as the size or the time of change of a source differs.
+    The attribute and the partition file are required; identities and landmarks are used where they are present. The
+    result is cached; the files are read again as soon as the size or modification time of one of them differs.
 
     Args:
         root: Folder with the files.
-        cache_dir: Its folder; by default ``gender_lightning`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+        cache_dir: Folder of the cache; by default ``gender_lightning`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
 
     Raises:
-        UserError: A file is missing or malformed; names the file, and the line where there is one.
+        UserError: A file is missing or malformed; the message names the file, and the line where there is one.
     """
     sources = _sources(root)
     cached = index_cache.load(sources, cache_dir)
@@ -103,7 +103,7 @@ def read_celeba(root: Path, *, cache_dir: Path | None = None) -> Index:
 
 
 def _is_index(columns: dict[str, Any]) -> bool:
-    """Whether what a cache holds is an index: the file is the user's own, but may be of anybody."""
+    """Whether a cache file holds an index: it lies in the user's own folder, but anybody may have written it."""
     n = len(columns.get("image_ids", ()))
     names = columns.get("attribute_names", ())
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -132,9 +132,10 @@ def _sources(root: Path) -> dict[str, Path]:
     if missing:
         plural = "are" if len(missing) > 1 else "is"
         raise UserError(
-            f"CelebA was not found in {root}: {' and '.join(missing)} {plural} missing.\n"
+            f"CelebA was not found in {root}: {' and '.join(missing)} {plural} missing.",
             "Put CelebA's files there (gender-lightning data prepare says which and from where), "
-            "or try data=synthetic."
+            "or try data=synthetic.",
+            field="data.root",
         )
     return {stem: path for stem, path in found.items() if path is not None}
 
@@ -144,7 +145,7 @@ def _read(sources: dict[str, Path]) -> Index:
     label = faces.columns.index(LABEL)
     for name in RESERVED:
         if name in faces.columns:
-            raise UserError(f"{faces.path}: a column named {name!r} is not CelebA's. Rename or remove it.")
+            raise UserError(f"{faces.path}: a column named {name!r} is not CelebA's.", "Rename or remove it.")
     _check_values(faces, (-1, 0, 1))
     order = _Order(faces)
     other = [column for column in range(len(faces.columns)) if column != label]
@@ -168,27 +169,27 @@ def _read(sources: dict[str, Path]) -> Index:
     )
 
 
-def _check_values(table: Table, allowed: tuple[int, ...]) -> None:
+def _check_values(table: LabelTable, allowed: tuple[int, ...]) -> None:
     wrong = (table.values < allowed[0]) | (table.values > allowed[-1])
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         name = table.names[row].decode(errors="replace")
         raise UserError(
-            f"{_where(table, name)}: {table.values[row, column]} for {name} is none of "
-            f"{', '.join(map(str, allowed))}. Download the file again or mend the line."
+            f"{_where(table, name)}: {table.values[row, column]} for {name} is none of {', '.join(map(str, allowed))}.",
+            REMEDY,
         )
 
 
 class _Order:
-    """The images of the attribute file, in whose order the other tables are brought."""
+    """The images of the attribute file, whose order the other tables are brought into."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: LabelTable) -> None:
         self.table = table
         self.sorting = np.argsort(table.names, kind="stable")
         self.sorted = table.names[self.sorting]
         _check_once(table, self.sorted)
 
-    def align(self, table: Table) -> NDArray[np.integer]:
+    def align(self, table: LabelTable) -> NDArray[np.integer]:
         """Values of ``table`` in the attribute file's order."""
         if np.array_equal(table.names, self.table.names):
             return table.values
@@ -202,27 +203,27 @@ class _Order:
         return values
 
     @staticmethod
-    def _check_known(names: NDArray[np.bytes_], known: NDArray[np.bytes_], table: Table, other: str) -> None:
+    def _check_known(names: NDArray[np.bytes_], known: NDArray[np.bytes_], table: LabelTable, other: str) -> None:
         at = np.minimum(np.searchsorted(known, names), len(known) - 1)
         unknown = np.flatnonzero(known[at] != names)
         if len(unknown):
             name = names[unknown[0]].decode(errors="replace")
             raise UserError(
-                f"{_where(table, name)}: image {name} has no row in {other}. "
-                "Take both files from the same copy of CelebA."
+                f"{_where(table, name)}: image {name} has no row in {other}.",
+                "Take both files from the same copy of CelebA.",
             )
 
 
-def _check_once(table: Table, ascending: NDArray[np.bytes_]) -> None:
+def _check_once(table: LabelTable, ascending: NDArray[np.bytes_]) -> None:
     double = np.flatnonzero(ascending[1:] == ascending[:-1])
     if len(double):
         name = ascending[double[0]].decode(errors="replace")
         line = _where(table, name, last=True)
-        raise UserError(f"{line}: image {name} is listed twice. Remove one of its rows.")
+        raise UserError(f"{line}: image {name} is listed twice.", "Remove one of its rows.")
 
 
-def _where(table: Table, name: str, *, last: bool = False) -> str:
-    """File and line of an image's row, looked up in the text: rows do not remember blank lines."""
+def _where(table: LabelTable, name: str, *, last: bool = False) -> str:
+    """File and line of an image's row, looked up in the text: blank lines are not counted as rows."""
     wanted, found = name.encode(), table.first_line
     with table.path.open("rb") as file:
         for number, line in enumerate(file, start=1):

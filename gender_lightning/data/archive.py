@@ -17,8 +17,8 @@ END, END64, LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 CENTRAL, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
 LARGE = 0xFFFFFFFF  # the value is in the zip64 field
-MOST_BYTES = 1 << 29  # of one unpacked picture: more is a zip bomb
-LONGEST_NAME = 255  # bytes, as in file systems; one longer name would widen the column of all names
+MOST_BYTES = 1 << 29  # size of one unpacked picture: more is a zip bomb
+LONGEST_NAME = 255  # bytes, the limit of file systems; one longer name would widen the column of all names
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Directory:
 
 
 class Archive:
-    """Access to a zip's bytes. Safe to pickle and to fork: each process maps the file when it first reads."""
+    """Access to a zip's bytes. Safe to pickle and to fork: each process maps the file at its first read."""
 
     def __init__(self, path: Path) -> None:
         """Read the directory of the archive.
@@ -55,8 +55,8 @@ class Archive:
             self.directory = read_directory(self._mapped())
         except (OSError, struct.error, ValueError, OverflowError) as error:
             raise UserError(
-                f"{path} is not a complete zip file ({error}). "
-                "Download it again (`gender-lightning data prepare` compares its sum)."
+                f"{path} is not a complete zip file ({error}).",
+                "Download it again (`gender-lightning data prepare` compares its sum).",
             ) from error
 
     def __getstate__(self) -> dict[str, object]:
@@ -77,16 +77,16 @@ class Archive:
         rows = self.directory.find(name)
         label = f"{self.path}:{name.decode(errors='replace')}"
         if not len(rows):
-            raise UserError(f"{label} is not in the archive. Take labels and images from the same copy of CelebA.")
+            raise UserError(f"{label} is not in the archive.", "Take labels and images from the same copy of CelebA.")
         if len(rows) > 1:
-            raise UserError(f"{label} is in the archive {len(rows)} times. Pack it again with each picture once.")
+            raise UserError(f"{label} is in the archive {len(rows)} times.", "Pack it again with each picture once.")
         try:
             return self._unpacked(*(int(value) for value in rows[0]))
         except ValueError as error:
-            raise UserError(f"{label} is {error}. Download the archive again, or unpack it.") from error
+            raise UserError(f"{label} is {error}.", "Download the archive again, or unpack it.") from error
 
     def _unpacked(self, offset: int, packed: int, size: int, checksum: int, method: int) -> bytes:
-        """The bytes of an entry; ValueError says what it is instead."""
+        """The bytes of an entry; a ValueError says what is wrong with it."""
         view = self._mapped()
         if method not in (STORED, DEFLATED):
             raise ValueError("encrypted" if method == -1 else "packed in an unknown way")
@@ -97,7 +97,7 @@ class Archive:
         begin = offset + 30 + sum(struct.unpack_from("<HH", view, offset + 26))
         data = view[begin : begin + packed]
         if method == DEFLATED:
-            # never more than it says, whatever a bomb holds
+            # never more than the entry claims, whatever a zip bomb holds
             try:
                 data = zlib.decompressobj(-15).decompress(data, size + 1)
             except zlib.error as error:
@@ -111,8 +111,8 @@ def read_directory(view: mmap.mmap) -> Directory:
     """The central directory (zip64 included).
 
     Raises:
-        ValueError: There is none, as in a file cut short.
-        struct.error: It is cut short.
+        ValueError: The archive has none, for example because the file is cut short.
+        struct.error: The directory itself is cut short.
     """
     position, end = _central_directory(view)
     names: list[bytes] = []
@@ -127,7 +127,7 @@ def read_directory(view: mmap.mmap) -> Directory:
             extra = view[position + 46 + name_length : position + 46 + name_length + extra_length]
             size, packed, offset = _large_values(extra, size, packed, offset)
         base = name.rpartition(b"/")[2]
-        # neither folders nor macOS's companions, nor what no label file can name
+        # leaves out folders, macOS's companion files, and names that no label file can hold
         if base and not base.startswith(b"._") and len(base) <= LONGEST_NAME and b"\0" not in base:
             names.append(base)
             rows.append((offset, packed, size, checksum, -1 if flags & 1 else method))
@@ -152,7 +152,7 @@ def _central_directory(view: mmap.mmap) -> tuple[int, int]:
 
 
 def _large_values(extra: bytes, *values: int) -> tuple[int, int, int]:
-    """Replace those of (size, packed, offset) that do not fit 32 bits by the zip64 field's."""
+    """Take those of (size, packed, offset) that do not fit into 32 bits from the zip64 field."""
     position = 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, position)

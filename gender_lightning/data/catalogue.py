@@ -1,4 +1,4 @@
-"""CelebA's files: which there are, their sums, where to get them, and whether they have arrived."""
+"""CelebA's files: their names and MD5 sums, where to get them, and whether they are there and intact."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Literal
 
 from gender_lightning.data.annotations import find_table
 from gender_lightning.data.images import ARCHIVE, FOLDER, find_celeba_images
+from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -24,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Source:
+class CelebaFile:
     """A file of CelebA; ids and MD5 sums are those of ``torchvision.datasets.CelebA.file_list``."""
 
     name: str
@@ -34,16 +35,16 @@ class Source:
 
     @property
     def url(self) -> str:
-        """Where a browser gets it."""
+        """The address for a browser."""
         return f"https://drive.google.com/file/d/{self.drive_id}"
 
 
-SOURCES = (
-    Source("list_attr_celeba.txt", "0B7EVK8r0v71pblRyaVFSWGxPY0U", "75e246fa4810816ffd6ee81facbd244c", True),
-    Source("list_eval_partition.txt", "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668", True),
-    Source(ARCHIVE, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb", True),
-    Source("identity_CelebA.txt", "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", False),
-    Source(
+CELEBA_FILES = (
+    CelebaFile("list_attr_celeba.txt", "0B7EVK8r0v71pblRyaVFSWGxPY0U", "75e246fa4810816ffd6ee81facbd244c", True),
+    CelebaFile("list_eval_partition.txt", "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668", True),
+    CelebaFile(ARCHIVE, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb", True),
+    CelebaFile("identity_CelebA.txt", "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", False),
+    CelebaFile(
         "list_landmarks_align_celeba.txt",
         "0B7EVK8r0v71pd0FJY3Blby1HUTQ",
         "cc24ecafdb5b50baae59b03474781f8c",
@@ -54,18 +55,18 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of one file.
+    """What is known about one file.
 
     Attributes:
         source: The file.
-        state: ``ok``: CelebA's own, by its sum; ``there``: a form that has no known sum (.csv, a folder);
-            ``other``: there, but with another sum (a part of CelebA, other line ends, or damage);
+        state: ``ok``: CelebA's own, by its MD5 sum; ``there``: a form that has no known sum (.csv, a folder);
+            ``other``: present, but with another sum (a part of CelebA, other line endings, or damage);
             ``missing``; ``quota page``: Google's page of refusal, saved under the file's name.
-        path: Where it is, or where to put it.
+        path: Where the file is, or where to put it.
         note: A remark, or empty.
     """
 
-    source: Source
+    source: CelebaFile
     state: State
     path: Path
     note: str = ""
@@ -80,14 +81,14 @@ def prepare(root: Path, *, download: bool = False, progress: Progress | None = N
     """Say which of CelebA's files are there; with ``download`` fetch the missing ones as torchvision does.
 
     Args:
-        root: CelebA's folder; made when something is fetched.
+        root: CelebA's folder; created when something is fetched.
         download: Fetch what is missing, or was a quota page.
-        progress: Called with (bytes, of bytes) while sums are formed.
+        progress: Called with (bytes done, bytes in all) while sums are computed.
 
     Raises:
-        UserError: A download failed, for example for Google's quota; names what to do instead.
+        UserError: A download failed, for example because of Google's quota; the message says what to do instead.
     """
-    statuses = [status_of(root, source, progress) for source in SOURCES]
+    statuses = [status_of(root, source, progress) for source in CELEBA_FILES]
     if not download:
         return statuses
     for place, status in enumerate(statuses):
@@ -97,8 +98,8 @@ def prepare(root: Path, *, download: bool = False, progress: Progress | None = N
     return statuses
 
 
-def status_of(root: Path, source: Source, progress: Progress | None = None) -> Status:
-    """What is there of one file."""
+def status_of(root: Path, source: CelebaFile, progress: Progress | None = None) -> Status:
+    """The state of one file."""
     path = find_celeba_images(root) if source.name == ARCHIVE else find_table(root, Path(source.name).stem)
     if path is None:
         return Status(source, "missing", root / source.name)
@@ -113,7 +114,7 @@ def status_of(root: Path, source: Source, progress: Progress | None = None) -> S
     return Status(source, "other", path, "its MD5 sum is not CelebA's: a part of it, or damaged")
 
 
-def _status_of_folder(source: Source, path: Path) -> Status:
+def _status_of_folder(source: CelebaFile, path: Path) -> Status:
     with os.scandir(path) as entries:
         count = sum(entry.name.endswith((".jpg", ".png")) for entry in entries)
     note = f"{count:,} images" + ("" if count == IMAGES else f" of CelebA's {IMAGES:,}")
@@ -121,7 +122,7 @@ def _status_of_folder(source: Source, path: Path) -> Status:
 
 
 def md5(path: Path, progress: Progress | None = None) -> str:
-    """MD5 sum of a file, in pieces."""
+    """MD5 sum of a file, read in pieces."""
     digest = hashlib.md5(usedforsecurity=False)
     total, done = path.stat().st_size, 0
     with path.open("rb") as file:
@@ -140,7 +141,7 @@ def is_web_page(path: Path) -> bool:
     return start.startswith((b"<!doctype html", b"<html"))
 
 
-def fetch(source: Source, root: Path) -> Path:
+def fetch(source: CelebaFile, root: Path) -> Path:
     """Download a file beside its final place, check its sum, and only then move it there.
 
     Raises:
@@ -156,20 +157,23 @@ def fetch(source: Source, root: Path) -> Path:
             try:
                 download_file_from_google_drive(source.drive_id, folder, source.name, source.md5)
             except Exception as error:  # gdown's own exceptions, and requests'; each becomes one sentence
-                raise UserError(f"{_why_not(source, file, error)} {by_hand}") from error
-            os.replace(file, root / source.name)
+                raise _download_error(source, file, error, by_hand) from error
+            publish(file, root / source.name)
     except OSError as error:
-        raise UserError(f"{source.name} cannot be written to {root}: {error.strerror or error}. {by_hand}") from error
+        raise UserError(f"{source.name} cannot be written to {root}: {error.strerror or error}.", by_hand) from error
     return root / source.name
 
 
-def _why_not(source: Source, file: Path, error: Exception) -> str:
+def _download_error(source: CelebaFile, file: Path, error: Exception, by_hand: str) -> UserError:
     text = str(error)
     if "gdown" in text and "required" in text:
-        return "Downloading from Google Drive needs gdown: `pip install gdown`."
+        return UserError("Downloading from Google Drive needs gdown: `pip install gdown`.", by_hand)
     page = file.is_file() and is_web_page(file)
     if page or any(words in text.lower() for words in ("quota", "too many users", "public link", "accesses")):
-        return f"Google Drive refuses {source.name} for now: its daily quota is used up. Try again tomorrow, or:"
+        problem = f"Google Drive refuses {source.name} for now: its daily quota is used up."
+        return UserError(problem, f"Try again tomorrow, or: {by_hand}")
     if file.is_file():
-        return f"{source.name} arrived damaged (its MD5 sum is not CelebA's). Try again, or:"
-    return f"{source.name} cannot be downloaded ({text.strip().splitlines()[0] if text.strip() else error!r})."
+        problem = f"{source.name} arrived damaged (its MD5 sum is not CelebA's)."
+        return UserError(problem, f"Try again, or: {by_hand}")
+    reason = text.strip().splitlines()[0] if text.strip() else repr(error)
+    return UserError(f"{source.name} cannot be downloaded ({reason}).", by_hand)

@@ -37,11 +37,11 @@ class Finder(Protocol):
     """Finds the faces of a data set, and cuts them out of its pictures; can be pickled and forked."""
 
     def find(self, index: Index, store: ImageStore) -> list[Skipped]:
-        """Look at every picture; those without a face."""
+        """Look at every picture, and return those without a face."""
         ...
 
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
-        """What is framed of a picture: see `dataset.Cut`."""
+        """Return the part of a picture that is framed: see `dataset.Cut`."""
         ...
 
 
@@ -52,10 +52,10 @@ class FaceDataModule(pl.LightningDataModule):
 
     Args:
         config: The ``data`` section.
-        seed: Decides the order of the training batches.
+        seed: Seed of the order of the training batches.
         finder: Finds the faces in the pictures; None: pictures are used as they are.
-        device_type: Torch's name of the device that batches go to where there is no trainer: cpu, cuda or mps.
-        makes_cache: Whether ``data.cache`` may be written; otherwise one that is there is used.
+        device_type: Torch's name (cpu, cuda or mps) for the device that receives the batches where there is no trainer.
+        makes_cache: Whether ``data.cache`` may be written; otherwise only an existing cache is used.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class FaceDataModule(pl.LightningDataModule):
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
         self._stays: bool | None = None
-        self._place = (0, 0)  # epoch, and batches of it that are done, from which a training goes on
+        self._place = (0, 0)  # the epoch from which a training continues, and the batches of it that are done
 
     def prepare_data(self) -> None:
-        """Draw the synthetic faces that are not there yet; Lightning calls it on rank 0 only."""
+        """Draw the synthetic faces where they do not exist yet; Lightning calls it on rank 0 only."""
         make_data(self.config)
 
     def skip_as_before(self, skipped: list[Skipped]) -> None:
@@ -91,14 +91,14 @@ class FaceDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None, *, only: str | None = None) -> None:
         """Read the index, choose the rows, check the classes; the second call does nothing.
 
-        With ``on_error=skip`` every image is decoded once, here, and what does not decode has no row afterwards:
-        so every image of a split is in its predictions table exactly once, on any number of ranks and workers,
-        and batches are full. Reading alone would find them late, and in a worker.
+        With ``on_error=skip`` every image is decoded once, here, and those that do not decode have no row afterwards.
+        So every image of a split is in its predictions table exactly once, on any number of ranks and workers,
+        and batches are full. Otherwise they would only be found during training, in a worker.
 
         Args:
-            stage: Lightning's.
-            only: The one split whose images are looked at, however many do not decode; None: all of them, of which
-                1 % may not.
+            stage: Lightning's name of the stage; not used.
+            only: The one split whose images are checked, however many do not decode; None: all splits, of whose
+                images at most 1 % may fail to decode.
 
         Raises:
             UserError: Data are missing or malformed, too many images do not decode, or a split has images of one
@@ -122,7 +122,7 @@ class FaceDataModule(pl.LightningDataModule):
             self._use_cache(self._datasets[split])
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in the order the training is; on every rank the same."""
+        """The training's position in the order of the batches; the same on every rank."""
         if self.trainer is None:
             return {}
         epochs: Any = self.trainer.fit_loop.epoch_progress.current  # Lightning types it as less than it is
@@ -130,7 +130,7 @@ class FaceDataModule(pl.LightningDataModule):
         return {"epoch": epochs.processed, "done": batches if epochs.started > epochs.processed else 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on there. Lightning makes the loader of a resumed training, and its processes fetch, before it counts."""
+        """Continue from there: in a resumed run Lightning makes the loader, whose workers fetch, before it counts."""
         self._place = (state_dict["epoch"], state_dict["done"])
 
     def _without_unreadable(self, index: Index, store: ImageStore, only: str | None) -> Index:
@@ -143,7 +143,7 @@ class FaceDataModule(pl.LightningDataModule):
 
     @property
     def has_valid(self) -> bool:
-        """Whether there is anything to choose on."""
+        """Whether there are images to choose the best epoch on."""
         return len(self.dataset("valid")) > 0
 
     def index(self, split: str) -> Index:
@@ -162,7 +162,7 @@ class FaceDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Batch] | ResidentLoader | list[DataLoader[Batch]]:
         """Each image of valid once; no loader at all where there is no such split.
 
-        Workers that stay are started here, before the training: one that is forked later shares gigabytes of
+        Persistent workers are started here, before the training: one that is forked later shares gigabytes of
         activations and weights, each page of which is copied when the next step writes to it (two seconds for a
         ResNet50).
         """
@@ -188,7 +188,7 @@ class FaceDataModule(pl.LightningDataModule):
             split: ``train``, ``valid`` or ``test``.
             training: Shuffled training batches; otherwise each image once and in order (under DDP, repeats
                 fill up the last ranks).
-            rows: Int64, shape (M,): these rows alone, in this order, on every rank.
+            rows: Int64, shape (M,): only these rows, in this order, on every rank.
 
         Raises:
             UserError: The split has no images.
@@ -224,7 +224,7 @@ class FaceDataModule(pl.LightningDataModule):
         )
 
     def loading(self, batch_size: int, *, worth_a_process: bool = True, decodes: bool = True) -> Loading:
-        """How batches of this size are loaded on this rank; one alone is not worth the start of a process."""
+        """How batches of this size are loaded on this rank; a single batch is not worth starting a process for."""
         _, ranks = self._ranks()
         local_ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or ranks // self._nodes)
         return choose_loading(
@@ -240,7 +240,7 @@ class FaceDataModule(pl.LightningDataModule):
         )
 
     def _use_cache(self, dataset: FaceDataset) -> None:
-        if self._finder is not None:  # what it finds is no part of a cache's name: the pictures would be others
+        if self._finder is not None:  # a cache's name does not cover what it finds: the pictures would differ
             return
         if self.config.cache is None or dataset.cache is not None or not len(dataset):
             return
@@ -259,7 +259,7 @@ class FaceDataModule(pl.LightningDataModule):
         """Whether train and valid stay on the device after their first epoch; decided once, and alike on all ranks.
 
         Raises:
-            UserError: They were asked to, and there is not enough memory.
+            UserError: ``data.resident=true`` asks for it, and there is not enough memory.
         """
         if self._stays is None:
             needed = bytes_of(self.dataset("train")) + bytes_of(self.dataset("valid"))
@@ -271,12 +271,12 @@ class FaceDataModule(pl.LightningDataModule):
 
     @property
     def evaluation_batch_size(self) -> int:
-        """Images per device when nothing is learned."""
+        """Images per device in evaluation, where no gradients are kept."""
         size = self.config.eval_batch_size
         return self.config.batch_size * EVALUATION_FACTOR if size == "auto" else size
 
     def dataset(self, split: str) -> FaceDataset:
-        """The pictures of a split; reads the index where nobody has yet."""
+        """The pictures of a split; reads the index first if that has not been done."""
         if not self._datasets:
             self.setup()
         return self._datasets[split]

@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     indices: Tensor
 
 
-# From a picture, RGB uint8 (H, W, 3), and its id to what is framed of it.
+# Takes a picture, RGB uint8 (H, W, 3), and its id; returns the part of it that is framed.
 Cut = Callable[[NDArray[np.uint8], bytes], NDArray[np.uint8]]
 
 
@@ -48,7 +48,7 @@ class FaceDataset(Dataset[Batch]):
         store: Their files.
         framing: How a picture is cropped and resized.
         cut: Takes a picture and its id, and returns the part of it that is framed; None: the picture itself.
-        cache: Where the same pictures are decoded already, if they are.
+        cache: The same pictures, decoded already; None: they are decoded from their files.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FaceDataset(Dataset[Batch]):
         """Fetch a whole batch into one tensor: nothing is stacked or collated afterwards.
 
         Raises:
-            UserError: A picture does not decode; names its path.
+            UserError: A picture does not decode; the message names its path.
         """
         images = self.decode(rows) if self.cache is None else self.cache.read(rows)
         indices = np.asarray(rows, dtype=np.int64)
@@ -83,7 +83,7 @@ class FaceDataset(Dataset[Batch]):
         """Decode and frame pictures from their files: shape (B, 3, S, S), uint8.
 
         Raises:
-            UserError: A picture does not decode; names its path.
+            UserError: A picture does not decode; the message names its path.
         """
         size = self.framing.image_size
         images = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
@@ -104,7 +104,7 @@ def keep_batch(batch: Any) -> Any:
     """The collate function: what arrives is a named tuple already, not a list of samples.
 
     In a worker its tensors are moved to shared memory here, where an error can still be caught. The thread that
-    otherwise does so prints a traceback and drops the batch, and the parent waits for it for ever.
+    would otherwise move them prints a traceback and drops the batch, and the parent waits for it forever.
     """
     if get_worker_info() is None:
         return batch
@@ -112,7 +112,7 @@ def keep_batch(batch: Any) -> Any:
 
 
 class _Piped:
-    """A tensor that is sent through the pipe, byte by byte, and arrives as a tensor."""
+    """A tensor that is sent through the pipe as bytes, and arrives as a tensor."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.values = tensor.contiguous().numpy()
@@ -132,15 +132,15 @@ def _shared(tensor: Tensor) -> Tensor | _Piped:
 
 
 def start_worker(worker: int) -> None:
-    """One thread per worker: the processes are the parallelism. And none outlives its training.
+    """Set a worker up: it uses one thread, since the processes are the parallelism, and ends with its training.
 
-    A signal that asks the training to end comes to its workers too (Ctrl-C, a scheduler's): they go on, since the
-    training needs their batches to save and end, and then ends them itself.
+    A signal that asks the training to end (Ctrl-C, or a scheduler's) reaches its workers too. They ignore it, since
+    the training needs their batches to save and finish, and then ends them itself.
 
-    It is here, not in the data module, so that a spawned worker does not load Lightning.
+    The function is here, not in the data module, so that a spawned worker does not load Lightning.
     """
-    # Nothing for OpenCV: reading does not use it, and its setNumThreads would wait for ever, in a forked worker,
-    # for the threads that the parent has drawn faces with.
+    # OpenCV is left alone: reading does not use it, and in a forked worker its setNumThreads would wait forever
+    # for the threads with which the parent has drawn faces.
     torch.set_num_threads(1)
     obey_parent_alone()
     die_with_parent()

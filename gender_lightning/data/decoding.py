@@ -1,4 +1,4 @@
-"""How bytes become a picture, and a picture the square that a network sees."""
+"""Decoding: how bytes become a picture, and a picture becomes the square that a network sees."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gender_lightning.errors import UserError
 
 ORIENTATION = 0x0112  # EXIF tag
 MOST_PIXELS = 120_000_000  # 360 MB as RGB: phones take 108 megapixels, a decompression bomb claims more
-# Pillow knows thirty more, of which some are scripts for other programs (EPS is handed to Ghostscript).
+# Pillow reads thirty more, some of which are scripts for other programs (EPS is handed to Ghostscript).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO", "HEIF")
-# The endings of these formats, which a folder is searched for: one list for training, evaluation and prediction.
-HEIF = frozenset((".heic", ".heif", ".hif"))  # of telephones; read where pillow-heif is installed
+# The file name extensions of these formats: one list for training, evaluation and prediction.
+HEIF = frozenset((".heic", ".heif", ".hif"))  # written by phones; read where pillow-heif is installed
 PICTURES = HEIF | {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
     ".pnm", ".jp2", ".tga", ".avif", ".ico",
@@ -37,20 +37,20 @@ PILLOW_ERRORS = (
 
 
 def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
-    """Decode a JPEG, PNG, WebP, BMP or another picture of ``FORMATS``; of an animation the first frame.
+    """Decode a JPEG, PNG, WebP, BMP or another picture of ``FORMATS``, or the first frame of an animation.
 
     Grey, palette, CMYK, 16-bit and EXIF orientation are resolved; transparency is laid over white.
 
     Args:
         data: The file's bytes.
-        path: Names the picture in messages.
+        path: The picture's path, for messages.
 
     Returns:
         Shape (H, W, 3), RGB, uint8.
 
     Raises:
-        UserError: The bytes are no picture, or half of one: a truncated JPEG is an error, never a grey area;
-            or the picture has more than ``MOST_PIXELS``, and is not decoded.
+        UserError: The bytes are not a picture, or only part of one (a truncated JPEG is an error, never a grey
+            area); or the picture has more than ``MOST_PIXELS``, and is not decoded.
     """
     if data[:2] == b"\xff\xd8" and not _is_turned(data):
         try:
@@ -65,7 +65,7 @@ def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
         except ValueError as error:
             if "premature end" in str(error).lower():
                 raise _undecodable(path, error) from error
-            # A lesser complaint (bytes between markers, CMYK variants): Pillow judges.
+            # A lesser complaint (bytes between markers, CMYK variants): Pillow decides.
     try:
         return _decode_with_pillow(data, path)
     except UserError:
@@ -79,7 +79,8 @@ def _undecodable(path: str, error: Exception) -> UserError:
     if isinstance(error, UnidentifiedImageError) and (remedy := why_not(PurePath(path).suffix.lower())):
         return UserError(f"{path} does not decode: it is a HEIC picture ({remedy}).")
     return UserError(
-        f"{path} does not decode: {reason}. Replace or remove it (`gender-lightning data verify` lists all such files)."
+        f"{path} does not decode: {reason}.",
+        "Replace or remove it (`gender-lightning data verify` lists all such files).",
     )
 
 
@@ -92,8 +93,8 @@ def _check_size(width: int, height: int, path: str) -> None:
     """Refuse a decompression bomb by its header, before any memory is taken for it."""
     if width * height > MOST_PIXELS:
         raise UserError(
-            f"{path} is not decoded: {width} x {height} pixels are more than the {MOST_PIXELS:,} that are allowed. "
-            "Make it smaller, or remove it."
+            f"{path} is not decoded: {width} x {height} pixels are more than the {MOST_PIXELS:,} that are allowed.",
+            "Make it smaller, or remove it.",
         )
 
 
@@ -103,7 +104,7 @@ def _open(data: bytes) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those that this Pillow was built with, and HEIF where its plugin is installed."""
+    """The formats that this Pillow was built with, and HEIF where its plugin is installed."""
     if importlib.util.find_spec("pillow_heif") is not None:
         importlib.import_module("pillow_heif").register_heif_opener()
     Image.init()
@@ -112,18 +113,18 @@ def _formats() -> tuple[str, ...]:
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """The endings of files that can be read here, in small letters."""
+    """The file name extensions that can be read on this machine, in lower case."""
     missing = {".avif"} if "AVIF" not in _formats() else set()
     return PICTURES - missing - (HEIF if "HEIF" not in _formats() else frozenset())
 
 
 def why_not(suffix: str) -> str:
-    """How files with this ending, which are left out, could be read; empty where they are no pictures."""
+    """How skipped files with this extension could be read; empty where they are not pictures."""
     return "pip install 'gender-lightning[heic]' reads them" if suffix in HEIF - picture_suffixes() else ""
 
 
 def _is_turned(data: bytes) -> bool:
-    """Whether EXIF says that the picture must be turned or mirrored."""
+    """Whether EXIF says that the picture must be rotated or mirrored."""
     if b"Exif\x00\x00" not in data[:65536]:
         return False
     try:
@@ -141,11 +142,11 @@ def _decode_with_pillow(data: bytes, path: str) -> NDArray[np.uint8]:
 
 
 def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    """A Pillow image of any mode as RGB uint8 (H, W, 3), writable, turned as its EXIF says."""
+    """Convert a Pillow image of any mode to RGB uint8 (H, W, 3), writable, rotated as its EXIF says."""
     image: Image.Image = _upright(picture)
     if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits of grey: Pillow would clip, not scale
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        # 16 bits are known to be so. Wider numbers are of whatever scale the program that wrote them uses.
+        # 16-bit images have a known scale. The scale of wider numbers is up to the program that wrote them.
         white = 65535.0 if image.mode.startswith("I;16") else _white(float(values.max(initial=0)), image.mode)
         grey = np.clip(values * (255 / white) + 0.5, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -156,13 +157,13 @@ def upright_rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _white(largest: float, mode: str) -> float:
-    """The value that stands for white where this is the largest: 1 (of floats), 255, 65535, or the largest itself."""
+    """The value of white, judged by the largest value: 1 (floats only), 255, 65535, or the largest itself."""
     scales = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
     return next((white for white in scales if largest <= white), largest)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as EXIF says, where it can be read."""
+    """The image rotated as its EXIF says, where that can be read."""
     try:
         return ImageOps.exif_transpose(image)
     except PILLOW_ERRORS:
@@ -177,13 +178,13 @@ def frame(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
         framing: What to keep, and the side S of the result.
 
     Returns:
-        Shape (S, S, 3), uint8: as torchvision's ``center_crop`` and ``resize(antialias=True)``.
+        Shape (S, S, 3), uint8: what torchvision's ``center_crop`` and ``resize(antialias=True)`` give.
     """
     return frame_tensor(image, framing).permute(1, 2, 0).contiguous().numpy()
 
 
 def frame_tensor(image: NDArray[np.uint8], framing: Framing) -> torch.Tensor:
-    """As ``frame``; returns shape (3, S, S), uint8, in whatever memory format the resize left it.
+    """Do what ``frame`` does, but return shape (3, S, S), uint8, in whatever memory format the resize left it.
 
     torch's uint8 kernel is three times as fast as Pillow's resize, and within 2/255 of it.
     """

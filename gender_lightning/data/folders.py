@@ -24,20 +24,20 @@ SPLIT_NAMES = {
     "train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "validating": 1, "dev": 1,
     "test": 2, "testing": 2,
 }  # fmt: skip
-_PERSONS = 5  # folders of each class, from which on a folder for each few pictures is taken for a person
-_MOST_OF_ONE = 0.2  # of the class's pictures that one person may have
-_MOST_TOLD = 5  # kinds of files and names of folders
+_FEWEST_SUBFOLDERS = 5  # subfolders in each class, from which on they are taken for persons
+_MOST_OF_ONE = 0.2  # the largest fraction of a class's pictures that one person may have
+_MOST_TOLD = 5  # kinds of files, and names of folders, in one line
 
 
 @dataclass
 class Ignored:
     """What lies in the folder and is not used."""
 
-    files: Counter[str] = field(default_factory=Counter)  # by ending
+    files: Counter[str] = field(default_factory=Counter)  # by extension
     folders: list[str] = field(default_factory=list)
 
     def report(self, root: Path) -> None:
-        """Say so in one line, where it is anything."""
+        """Log one line that says what was left out, if anything was."""
         told = []
         for suffix, count in self.files.most_common(_MOST_TOLD):
             reason = why_not(suffix)
@@ -55,25 +55,27 @@ class Ignored:
 def read_folder(root: Path, sizes: Mapping[str, int | float], seed: int) -> Index:
     """Read ``root/{train,valid,test}/{female,male}/``, or ``root/{female,male}/`` with a random split.
 
-    Names in any case; ``woman/man``, ``women/men``, ``f/m``, ``val``, ``Training/Validation/Testing`` are understood.
-    Pictures are found at any depth below their class; hidden files and folders (``.ipynb_checkpoints``) are not looked
-    at, and what else is left out is said. Where every picture lies in a folder of its own below its class
-    (``male/person/1.jpg``), with at least five such folders in each class and none with more than a fifth of its
-    class, the folders are persons, and a random split keeps each in one part.
+    Names are recognised in any case; ``woman/man``, ``women/men``, ``f/m``, ``val`` and
+    ``Training/Validation/Testing`` are understood too. Pictures are found at any depth below their class; hidden files
+    and folders (``.ipynb_checkpoints``) are ignored, and whatever else is left out is logged. Where every picture lies
+    in a subfolder of its class (``male/person/1.jpg``), with at least five subfolders in each class and none that holds
+    more than a fifth of its class, the subfolders are taken for persons, and a random split keeps each in one part.
 
     Args:
         root: The folder.
-        sizes: Of the stratified random split, used when there are no split folders.
-        seed: Of that split.
+        sizes: Sizes of the stratified random split, used when there are no split folders.
+        seed: Seed of that split.
 
     Returns:
-        Ids are paths below ``root`` (UTF-8), in sorted order whatever the file system's.
+        An index whose ids are paths below ``root`` (UTF-8), in sorted order whatever the file system's.
 
     Raises:
         UserError: The folder or both classes are missing, or there is no picture.
     """
     if not root.is_dir():
-        raise UserError(f"The folder {root} does not exist. Set data.root to the folder of your faces.")
+        raise UserError(
+            f"The folder {root} does not exist.", "Set data.root to the folder of your faces.", field="data.root"
+        )
     try:
         ignored = Ignored()
         splits = _folders(root, SPLIT_NAMES, ignored)
@@ -81,12 +83,13 @@ def read_folder(root: Path, sizes: Mapping[str, int | float], seed: int) -> Inde
         if not splits:
             rows = list(_class_rows(root, root, 0, ignored))
     except OSError as error:
-        raise UserError(f"{error.filename} cannot be listed: {error.strerror}. Make it readable.") from error
+        raise UserError(f"{error.filename} cannot be listed: {error.strerror}.", "Make it readable.") from error
     if not rows:
         raise UserError(
             f"{root} holds no faces: looked for {'/'.join(sorted(picture_suffixes()))} in female/ and male/, "
-            "below train/, valid/ and test/ or directly. "
-            "Sort the pictures into such folders, or set data.root."
+            "below train/, valid/ and test/ or directly.",
+            "Sort the pictures into such folders, or set data.root.",
+            field="data.root",
         )
     ignored.report(root)
     rows.sort()
@@ -105,19 +108,19 @@ def read_folder(root: Path, sizes: Mapping[str, int | float], seed: int) -> Inde
 
 
 def _persons(ids: Sequence[bytes], labels: Sequence[int], level: int) -> NDArray[np.int32] | None:
-    """A number per picture for its folder at this level of the path, where such folders are persons; else None.
+    """Number the folders at this level of the path, one number per picture, where they are persons; else None.
 
-    Folders of one name in two splits or classes count as two persons: mostly they are numbered anew in each.
+    Folders of the same name in two splits or classes count as two persons: usually each starts its own numbering.
     """
     parts = [image_id.split(b"/") for image_id in ids]
     if any(len(names) <= level + 1 for names in parts):
-        return None  # some lie in the class's own folder
+        return None  # some lie directly in the folder of their class
     folders = [b"/".join(names[: level + 1]) for names in parts]
     of_class = Counter(labels)
     counts = Counter(zip(labels, folders, strict=True))
     for label, total in of_class.items():
         own = [count for (of, _), count in counts.items() if of == label]
-        if len(own) < _PERSONS or max(own) > _MOST_OF_ONE * total:
+        if len(own) < _FEWEST_SUBFOLDERS or max(own) > _MOST_OF_ONE * total:
             return None
     numbers = {folder: number for number, folder in enumerate(sorted(set(folders)), start=1)}
     log.info("The folders below the classes are taken for %s persons.", f"{len(numbers):,}")
@@ -125,7 +128,7 @@ def _persons(ids: Sequence[bytes], labels: Sequence[int], level: int) -> NDArray
 
 
 def _folders(path: Path, known: Mapping[str, int], ignored: Ignored) -> list[tuple[Path, int]]:
-    """The folders whose name is known, in any case, with what the name stands for; others are noted."""
+    """The folders whose name is known, in any case, with what the name stands for; the others are noted."""
     folders = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
     found = [(folder, known[folder.name.lower()]) for folder in folders if folder.name.lower() in known]
     if found:
@@ -145,11 +148,11 @@ def _class_rows(root: Path, parent: Path, split: int, ignored: Ignored) -> Itera
                     below = (Path(folder) / name).relative_to(root).as_posix()
                     yield _identifier(below, root), label, split
                 else:
-                    ignored.files[suffix or "without an ending"] += 1
+                    ignored.files[suffix or "without an extension"] += 1
 
 
 def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder below ``path`` once, with its files; links are followed, but not in circles, hidden ones not."""
+    """Each folder below ``path`` once, with its files; follows links, but not in circles, and skips hidden folders."""
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(path, followlinks=True):
         state = os.stat(folder)
@@ -162,12 +165,12 @@ def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _identifier(below: str, root: Path) -> bytes:
-    """The id of a file; UserError where its name is no text."""
+    """The id of a file; UserError where its name is not text."""
     try:
         return below.encode()
     except UnicodeEncodeError:
         shown = os.fsencode(below).decode(errors="replace")
-        raise UserError(f"{root / shown}: the name of this file is not UTF-8. Rename it.") from None
+        raise UserError(f"{root / shown}: the name of this file is not UTF-8.", "Rename it.") from None
 
 
 assert set(SPLIT_NAMES.values()) == set(range(len(SPLITS)))

@@ -23,7 +23,7 @@ class Framing:
             the lower edge, since CelebA's framing shows more above the head than most; ``none``: the whole picture,
             stretched.
         zoom: Fraction (0, 1] of that crop that is kept, about its centre.
-        interpolation: Of the resize, which is always antialiased.
+        interpolation: Kind of resize, which is always antialiased.
     """
 
     image_size: int
@@ -33,7 +33,7 @@ class Framing:
 
     @classmethod
     def of(cls, section: Any) -> Framing:
-        """The framing that a data section asks for: its fields of the same names."""
+        """The framing that a data section asks for, read from its fields of the same names."""
         return cls(**{name: getattr(section, name) for name in FRAMING_FIELDS})
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
@@ -60,10 +60,10 @@ class Placement:
     """Where the eyes lie in a typical picture that a network was trained on, before `Framing` cuts it.
 
     Attributes:
-        height: Of the picture in pixels.
-        width: Of the picture in pixels.
-        eyes: (x, y) of the eye on the picture's left, then of that on its right, in pixels; (0, 0) is the outer corner
-            of the first pixel.
+        height: Height of the picture in pixels.
+        width: Width of the picture in pixels.
+        eyes: (x, y) of the eye on the picture's left, then of the one on its right, in pixels; (0, 0) is the outer
+            corner of the first pixel.
     """
 
     height: int
@@ -72,16 +72,16 @@ class Placement:
 
     @property
     def eye_distance(self) -> float:
-        """Between the eyes, in pixels."""
+        """Distance between the eyes, in pixels."""
         return math.dist(*self.eyes)
 
     def to_list(self) -> list[float]:
-        """Height, width, and x and y of both eyes: as a checkpoint holds it."""
+        """Height, width, and x and y of both eyes: the form that a checkpoint holds."""
         return [self.height, self.width, *self.eyes[0], *self.eyes[1]]
 
     @classmethod
     def from_list(cls, values: Sequence[float]) -> Placement:
-        """What `to_list` gave."""
+        """The placement that `to_list` was called on."""
         height, width, left_x, left_y, right_x, right_y = values
         return cls(int(height), int(width), ((left_x, left_y), (right_x, right_y)))
 

@@ -1,4 +1,4 @@
-"""Where the bytes of the pictures are: a folder or a zip file."""
+"""Where the bytes of the pictures come from: a folder or a zip file."""
 
 from __future__ import annotations
 
@@ -13,24 +13,11 @@ from numpy.typing import NDArray
 
 from gender_lightning.data.annotations import SUBFOLDERS
 from gender_lightning.data.archive import Archive
-from gender_lightning.data.decoding import decode, frame, frame_tensor
 from gender_lightning.errors import UserError
-
-__all__ = [
-    "FolderStore",
-    "ImageStore",
-    "ZipStore",
-    "decode",
-    "find_celeba_images",
-    "frame",
-    "frame_tensor",
-    "open_celeba_images",
-    "read_bytes",
-]
 
 FOLDER = "img_align_celeba"
 ARCHIVE = "img_align_celeba.zip"
-MOST_BYTES = 1 << 29  # of an encoded picture
+MOST_BYTES = 1 << 29  # size of an encoded picture
 
 
 class ImageStore(Protocol):
@@ -49,7 +36,7 @@ class ImageStore(Protocol):
         ...
 
     def fingerprint(self, image_ids: NDArray[np.bytes_]) -> bytes:
-        """Changes when one of these files is replaced, as far as sizes and times of change tell."""
+        """A value that changes when one of these files is replaced, as far as size and modification time tell."""
         ...
 
 
@@ -57,19 +44,19 @@ def read_bytes(path: str) -> bytes:
     """The bytes of a picture's file.
 
     Raises:
-        OSError: It cannot be read, or is no plain file: a named pipe would be waited for, a device never ends.
+        OSError: It cannot be read, or is not a regular file: a named pipe would block, a device never ends.
     """
     with open(path, "rb", opener=_without_waiting) as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):
-            raise OSError(None, "it is no plain file", path)
+            raise OSError(None, "it is not a regular file", path)
         if state.st_size > MOST_BYTES:
             raise OSError(None, f"its {state.st_size:,} bytes are more than any picture has", path)
         return file.read()
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # means nothing for plain files
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # has no effect on regular files
 
 
 class FolderStore:
@@ -86,7 +73,7 @@ class FolderStore:
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
             reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"{path} cannot be read: {reason}. Restore it, or remove its row from the label files."
+                f"{path} cannot be read: {reason}.", "Restore it, or remove its row from the label files."
             ) from error
 
     def exists(self, image_ids: NDArray[np.bytes_]) -> NDArray[np.bool_]:
@@ -105,11 +92,11 @@ class FolderStore:
         return os.path.join(self.root, os.fsdecode(image_id))
 
     def fingerprint(self, image_ids: NDArray[np.bytes_]) -> bytes:
-        """The folder, and size and time of change of each file (2 s for CelebA's 202,599)."""
+        """The folder's path, and the size and modification time of each file (2 s for CelebA's 202,599)."""
         root = os.fsencode(self.root)
         states = np.full((len(image_ids), 2), -1, dtype=np.int64)
         for state, image_id in zip(states, image_ids.tolist(), strict=True):
-            with suppress(OSError, ValueError):  # whoever reads it says what is wrong with it
+            with suppress(OSError, ValueError):  # reading the file will say what is wrong with it
                 found = os.stat(os.path.join(root, image_id))
                 state[:] = found.st_size, found.st_mtime_ns
         return os.path.realpath(root) + states.tobytes()
@@ -131,11 +118,11 @@ class ZipStore:
         return np.isin(image_ids, self.archive.directory.names)
 
     def describe(self, image_id: bytes) -> str:
-        """Archive and name, as ``img_align_celeba.zip:000001.jpg``."""
+        """Archive and name, for example ``img_align_celeba.zip:000001.jpg``."""
         return f"{self.archive.path}:{os.fsdecode(image_id)}"
 
     def fingerprint(self, image_ids: NDArray[np.bytes_]) -> bytes:
-        """The archive's path, size and time of change."""
+        """The archive's path, size and modification time."""
         state = os.stat(self.archive.path)
         return f"{os.path.realpath(self.archive.path)}:{state.st_size}:{state.st_mtime_ns}".encode()
 
@@ -168,7 +155,8 @@ def open_celeba_images(root: Path) -> ImageStore:
     path = find_celeba_images(root)
     if path is None:
         raise UserError(
-            f"CelebA's images were not found in {root}: neither {FOLDER}/ nor {ARCHIVE} is there.\n"
-            "Put one of them there (gender-lightning data prepare says from where), or try data=synthetic."
+            f"CelebA's images were not found in {root}: neither {FOLDER}/ nor {ARCHIVE} is there.",
+            "Put one of them there (gender-lightning data prepare says from where), or try data=synthetic.",
+            field="data.root",
         )
     return FolderStore(path) if path.is_dir() else ZipStore(path)

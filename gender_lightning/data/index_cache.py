@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import struct
-import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -17,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from gender_lightning.durable import writing
+
 log = logging.getLogger(__name__)
 
-# of a damaged or foreign file: what numpy's, zipfile's and zlib's readers raise
+# What the readers of numpy, zipfile and zlib raise for a damaged or foreign file.
 UNREADABLE = (
     OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError, MemoryError, SyntaxError,
     OverflowError, struct.error, zlib.error, tokenize.TokenError, zipfile.BadZipFile,
@@ -31,7 +32,7 @@ def load(sources: Mapping[str, Path], cache_dir: Path | None) -> dict[str, Any] 
     """The columns cached for these sources, or None when there are none, or stale or damaged ones."""
     path = _path(sources, cache_dir)
     try:
-        if not path.is_file():  # nothing, or something that would be waited for
+        if not path.is_file():  # nothing, or something that would block, such as a named pipe
             return None
         _check_stored(path)
         with np.load(path, allow_pickle=False) as file:
@@ -57,22 +58,17 @@ def _check_stored(path: Path) -> None:
 
 
 def save(sources: Mapping[str, Path], cache_dir: Path | None, columns: Mapping[str, Any]) -> None:
-    """Keep the columns; a folder that cannot be written costs only the time to parse again."""
+    """Cache the columns; where the folder cannot be written, the only cost is to parse the files again next time."""
     path = _path(sources, cache_dir)
     arrays = {key: value for key, value in columns.items() if value is not None}
     arrays["attributes"] = np.packbits(columns["attributes"], axis=1)
     arrays["attribute_names"] = np.array(columns["attribute_names"], dtype=np.str_)
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
+        with writing(path, "wb") as file:  # readers see the old index or the new one, never half of one
             np.savez(file, stamp=np.array(_stamp(sources)), **arrays)
-        os.replace(temporary, path)  # readers see the old index or the new one, never half of one
     except OSError as error:
         log.info("The index cannot be cached in %s: %s.", path.parent, error)
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def _path(sources: Mapping[str, Path], cache_dir: Path | None) -> Path:

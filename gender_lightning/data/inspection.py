@@ -1,4 +1,4 @@
-"""Look at a data set: does every picture decode, how many are there of what, and what do they look like."""
+"""Inspect a data set: whether every picture decodes, how many there are of each class, and what they look like."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Unreadable:
     """An image that does not decode, and why."""
 
     image_id: bytes
-    row: int  # of the index
+    row: int  # its row in the index
     reason: str
 
 
@@ -57,12 +57,12 @@ def verify(
 
     Args:
         index: The images.
-        store: Their bytes.
-        workers: Threads.
-        progress: Called with (decoded, of all).
+        store: Their files.
+        workers: Number of threads.
+        progress: Called with (images decoded, images in all).
 
     Returns:
-        Those that do not decode, in the order of the index.
+        The images that do not decode, in the order of the index.
     """
     chunks = [range(start, min(start + CHUNK, len(index))) for start in range(0, len(index), CHUNK)]
     found: list[Unreadable] = []
@@ -109,7 +109,7 @@ def image_sizes(index: Index, store: ImageStore, *, sample: int = SAMPLE) -> Siz
         except OSError:
             continue  # `verify` lists the unreadable ones
     if not sizes:
-        raise UserError("No image could be read. `gender-lightning data verify` says why.")
+        raise UserError("No image could be read.", "`gender-lightning data verify` says why.")
     table = np.array(sizes)
     low, middle, high = table.min(axis=0), np.median(table, axis=0).astype(int), table.max(axis=0)
     width, height = ((int(low[axis]), int(middle[axis]), int(high[axis])) for axis in (0, 1))

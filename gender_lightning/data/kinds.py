@@ -1,4 +1,4 @@
-"""The registry of data kinds: everything that is known of `data=<kind>` stands here once.
+"""The registry of data kinds: everything that is known about `data=<kind>` stands here once.
 
 A new kind is a record here with its reader, its section in `config/data.py`, and a file in `conf/data/`.
 """
@@ -24,18 +24,18 @@ from gender_lightning.synthetic.marker import describe_set, is_drawn
 
 @dataclass(frozen=True)
 class DataKind:
-    """What the program knows of a kind of data.
+    """What the program knows about a kind of data.
 
     Attributes:
-        name: As in `data=<name>` and in the section's `name`.
-        schema: Of its section.
-        read: From the section to the rows of all splits, before any selection, and their pictures.
-        shown: In a sentence: measured on the test split of ...
-        about: For a model card: what the data are, and what may be done with them.
-        label: For a model card: what the label is.
-        make: Makes the data where they are not there yet; None: nobody but their owner can.
+        name: The kind's name, in `data=<name>` and in the section's `name`.
+        schema: Schema of its section.
+        read: Reads, for a section, the rows of all splits before any selection, and their pictures.
+        shown: What a sentence calls the data: "measured on the test split of ...".
+        about: What the data are and what may be done with them, for a model card.
+        label: What the label is, for a model card.
+        make: Makes the data where they do not exist yet; None: only their owner can.
         same_everywhere: Whether two copies in different folders are the same data.
-        placement: Where faces lie in the pictures; None: in each data set of this kind at another place.
+        placement: Where faces lie in the pictures; None: it differs between data sets of this kind.
     """
 
     name: str
@@ -57,7 +57,7 @@ def root_of(config: Any) -> Path:
 def _read_celeba(config: CelebaData) -> tuple[Index, ImageStore]:
     index, store = _read_celeba_layout(config)
     if config.split != "official":
-        assert config.sizes is not None  # the schema's
+        assert config.sizes is not None  # the schema sees to it
         index = random_split(index, config.sizes.model_dump(), config.split, config.seed)
     return index, store
 
@@ -83,7 +83,7 @@ def _draw(config: SyntheticData) -> None:
     sizes = {split: int(size) for split, size in config.sizes.model_dump().items()}
     if is_drawn(root_of(config), describe_set(sizes, config.seed)):
         return
-    from gender_lightning.synthetic.faces import draw_faces  # imports OpenCV: for those who draw
+    from gender_lightning.synthetic.faces import draw_faces  # imports OpenCV, needed for drawing only
 
     with progress_bar("Drawing faces") as report:
         draw_faces(root_of(config), sizes, config.seed, available_cores(), report)

@@ -1,4 +1,4 @@
-"""How the loader of a rank runs: processes, batches ahead, pinned memory. Each `auto` comes from the machine."""
+"""How the loader of a rank runs: processes, prefetching, pinned memory. The machine decides each `auto`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-MOST_WORKERS = 16  # per rank: beyond, a decoder's worker waits
-MOST_SPAWNED = 2  # on Apple's systems, where each worker is a new Python with torch of its own (some 300 MB)
-MOST_COPYING = 2  # where batches are copied out of `data.cache`: one process copies gigabytes a second
+MOST_WORKERS = 16  # per rank: with more of them, workers wait
+MOST_SPAWNED = 2  # on Apple's systems, where each worker is a new Python with its own torch (some 300 MB)
+MOST_COPYING = 2  # where batches are copied from `data.cache`: one process copies gigabytes a second
 MOST_AHEAD = 4  # batches per worker: enough to ride out a slow disk
-_SHARED = Path("/dev/shm")  # workers hand their batches over in here; 64 MB in a container that was not told more
+_SHARED = Path("/dev/shm")  # where workers hand their batches over; 64 MB in a container unless told otherwise
 
 
 @dataclass(frozen=True)
 class Loading:
-    """What a `DataLoader` is told.
+    """The settings of a `DataLoader`.
 
     Attributes:
-        workers: Processes; 0 loads in the training process.
+        workers: Number of worker processes; 0 loads in the training process.
         prefetch: Batches that each worker keeps ready; None without workers.
-        pin_memory: Whether batches lie in page-locked memory, from which a GPU copies beside its work.
+        pin_memory: Whether batches lie in page-locked memory, from which a GPU copies while it computes.
         persistent_workers: Whether the processes outlive an epoch.
     """
 
@@ -52,11 +52,11 @@ def choose_loading(
         prefetch: The configured value.
         pin_memory: The configured value.
         persistent_workers: The configured value.
-        cores: Those that this rank may use.
-        device_type: Torch's name of the device that the batches go to.
+        cores: Number of cores that this rank may use.
+        device_type: Torch's name for the device that the batches go to.
         batch_bytes: Size of one batch of uint8 images.
-        memory: Bytes that waiting batches of this rank may take; None where it is unknown.
-        decodes: Whether a batch has to be decoded; otherwise it is copied out of memory.
+        memory: Bytes that waiting batches of this rank may take; None where that is unknown.
+        decodes: Whether a batch has to be decoded; otherwise it is copied from memory.
     """
     if workers == "auto":
         processes = automatic_workers(cores, device_type)
@@ -80,7 +80,7 @@ def choose_loading(
 
 
 def warn_if_short(memory: int | None, wanted: int) -> None:
-    """Say so where batches that wait need more bytes than there are; None: nothing is known of the memory."""
+    """Warn where waiting batches need more bytes than there are; None: the memory is unknown."""
     if memory is not None and wanted > memory:
         _warn(memory >> 20, "so that some batches take a slower way, through a pipe")
 
@@ -95,14 +95,14 @@ def _warn(megabytes: int, consequence: str) -> None:
 
 
 def automatic_workers(cores: int, device_type: str) -> int:
-    """Loader processes for a rank with so many cores.
+    """Number of loader processes for a rank with so many cores.
 
     A core decodes and resizes some thousand faces a second. A network on the CPU takes far fewer, so that one
     process is enough, and none where there is only one core; a GPU takes all that it gets.
 
     Args:
-        cores: Those that this rank may use.
-        device_type: Torch's name of the device that the batches go to: cpu, cuda or mps.
+        cores: Number of cores that this rank may use.
+        device_type: Torch's name for the device that the batches go to: cpu, cuda or mps.
     """
     if device_type == "cpu":
         return 1 if cores > 1 else 0
@@ -112,12 +112,12 @@ def automatic_workers(cores: int, device_type: str) -> int:
 def _automatic_prefetch(workers: int, batch_bytes: int, memory: int | None) -> int:
     if memory is None:
         return MOST_AHEAD
-    ready = memory // (workers * batch_bytes) - 1  # and one in the making
+    ready = memory // (workers * batch_bytes) - 1  # and one in preparation
     return max(1, min(MOST_AHEAD, ready))
 
 
 def memory_for_batches(ranks: int) -> int | None:
-    """Bytes that the waiting batches of one of so many ranks on this machine may take; None where unknown.
+    """Bytes that the waiting batches of each of so many ranks on this machine may take; None where unknown.
 
     A quarter of the free memory, or half of the free shared memory where that is less: training and validation
     may both have workers.
@@ -138,7 +138,7 @@ def _free_memory() -> int | None:
 
 
 def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the control group of a container still allows, where it limits memory (version 2)."""
+    """Bytes that a container's control group still allows, where it limits memory (version 2)."""
     limit, current = group / "memory.max", group / "memory.current"
     if not (limit.is_file() and current.is_file()):
         return None

@@ -34,9 +34,9 @@ from gender_lightning.errors import UserError
 log = logging.getLogger(__name__)
 
 VERSION = 1  # of the format: raise it when the same pictures give other pixels
-CHUNK = 64  # images per task of a thread
+CHUNK = 64  # images per task
 _NAME = re.compile(r"faces-\d+px-[0-9a-f]{32}(\.npy|\.lock|-\w+\.tmp)|skipped-[0-9a-f]{32}\.csv")
-_DECODERS = ("torch", "simplejpeg", "pillow")  # another version of which may give pixels that differ by one level
+_DECODERS = ("torch", "simplejpeg", "pillow")  # pixels may differ by one level between their versions
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -67,12 +67,12 @@ class PixelCache:
 
 
 def digest(index: Index, store: ImageStore, framing: Framing | None) -> str:
-    """What decides the pixels of a split: the images, their files, the framing and the decoders' versions.
+    """A hash of all that decides the pixels of a split: images, files, framing and the decoders' versions.
 
     Args:
         index: The rows, in their order.
-        store: The files; their sizes and times of change are looked up.
-        framing: None for what does not depend on it.
+        store: The files; their sizes and modification times are looked up.
+        framing: How a picture is cropped and resized; None for a result that does not depend on it.
     """
     settings = {
         "version": VERSION,
@@ -98,19 +98,19 @@ def open_cache(
     progress: Callable[[int, int], None] | None = None,
     make: bool = True,
 ) -> PixelCache | None:
-    """The cached pictures of a split; decoded now where there are none for just these images and this framing.
+    """The cached pictures of a split; decoded now where there is no cache of these images in this framing.
 
     Processes that ask at the same time wait for the one that decodes.
 
     Args:
-        directory: Of all caches; made where it is not there.
+        directory: The directory of all caches; created if it does not exist.
         index: The rows of the split.
         store: Their files.
         framing: How a picture is cropped and resized.
         read: Decodes these rows: shape (B, 3, S, S), uint8.
-        workers: Threads that decode.
-        progress: Called with (images decoded, of all).
-        make: Whether to decode where there is no such cache; otherwise the result is None then.
+        workers: Number of threads that decode.
+        progress: Called with (images decoded, images in all).
+        make: Whether to decode where there is no such cache; otherwise the result is None.
 
     Raises:
         UserError: The directory cannot be written, the disk is full, or a picture does not decode.
@@ -122,7 +122,7 @@ def open_cache(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_suffix(".lock")):
-            if (found := _existing(path, shape)) is not None:  # another process has made it meanwhile
+            if (found := _existing(path, shape)) is not None:  # another process has just made it
                 return found
             for stale in directory.glob(f"{path.stem}-*.tmp"):  # of a process that was killed
                 stale.unlink(missing_ok=True)
@@ -134,9 +134,12 @@ def open_cache(
 
 
 def clear(directory: Path) -> tuple[int, int]:
-    """Delete every cache in a directory, and nothing else; the number of files of pictures, and all bytes.
+    """Delete every cache in a directory, and nothing else.
 
     Trainings that use one keep it until they end.
+
+    Returns:
+        The number of picture files deleted, and the bytes of all files deleted.
 
     Raises:
         UserError: A file cannot be deleted.
@@ -157,7 +160,7 @@ def clear(directory: Path) -> tuple[int, int]:
 
 
 def _existing(path: Path, shape: tuple[int, ...]) -> PixelCache | None:
-    """The cache where it is whole; a damaged one is made again."""
+    """The cache, if it is there and intact; a damaged one is made again."""
     if not path.is_file():
         return None
     found = PixelCache(path)
@@ -197,11 +200,11 @@ def _write(
 
 
 def _decoded(images: int, read: Callable[[Sequence[int]], Tensor], workers: int) -> Iterator[Tensor]:
-    """All pictures in their order, decoded in threads, of which none is far ahead of the disk."""
+    """All pictures in order, decoded in threads that do not run far ahead of the disk."""
     threads = torch.get_num_threads()
     waiting: deque[Future[Tensor]] = deque()
     try:
-        # one thread of torch's for each of ours
+        # each of our threads uses one of torch's
         with ThreadPoolExecutor(max(1, workers), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for start in range(0, images, CHUNK):
                 waiting.append(pool.submit(read, range(start, min(start + CHUNK, images))))
@@ -215,7 +218,7 @@ def _decoded(images: int, read: Callable[[Sequence[int]], Tensor], workers: int)
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file; where the file system knows of none, two processes may decode the same pictures."""
+    """Hold a file's lock; where the file system has no locks, two processes may decode the same pictures."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""From the data section to rows and pictures."""
+"""Reading a data section: its rows and its pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
-    """The rows to use, of all splits, and where their pictures are.
+    """The rows to use, of all splits, and the source of their pictures.
 
     Raises:
         UserError: Data are missing or malformed.
@@ -27,7 +27,7 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
 
 
 def make_data(config: DataConfig) -> None:
-    """Make data that are not there yet, where their kind can be made: draw the synthetic faces.
+    """Make data that do not exist yet, if their kind can be made: draw the synthetic faces.
 
     Raises:
         UserError: The folder holds something else, or cannot be written.

@@ -12,24 +12,24 @@ from torch.utils.data import DataLoader
 from gender_lightning.data.dataset import Batch, FaceDataset
 from gender_lightning.errors import UserError
 
-MOST_MEMORY = 0.35  # of what is free on the device: weights, optimizer states and activations need the rest
+MOST_MEMORY = 0.35  # fraction of the device's free memory: weights, optimizer states and activations need the rest
 _SHARED_AT_ONCE = 1 << 28  # bytes of an all-reduce
 _READ_AT_ONCE = 1024  # images
 
 
 class ResidentLoader:
-    """Yields what a `DataLoader` yields: from it at first, while a buffer on the device fills, then from the buffer.
+    """Yields what a `DataLoader` yields: at first from it, while a buffer on the device fills, then from the buffer.
 
     Pixels, labels, rows and their order are those of the loader, bit for bit: both read the same sampler. Lightning
-    sees `sampler` and `dataset` as on the loader.
+    finds the loader's `sampler` and `dataset` here too.
 
     Args:
-        loader: Of a `FaceDataset`; its worker processes end as soon as they are no longer needed.
-        device: Where the buffer is.
-        rank: This process.
+        loader: The loader of a `FaceDataset`; its workers end as soon as they are no longer needed.
+        device: The device that holds the buffer.
+        rank: Rank of this process.
         ranks: Number of processes.
         training: Whether a rank needs other rows in each epoch, so that the ranks exchange what they have loaded;
-            otherwise it needs the same ones each time. Every rank must then start every epoch.
+            every rank must then start every epoch. Otherwise a rank needs the same rows each time.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class ResidentLoader:
             yield Batch(self._images.index_select(0, rows), self._labels.index_select(0, rows), rows)
 
     def _complete(self) -> None:
-        """Fill what is left where that is little, and take over from the other ranks what they have.
+        """Load the rows that are still missing if they are few, and take what the other ranks have loaded.
 
         An epoch leaves out less than one global batch. One that was resumed, or limited, leaves out more: then the
-        loader serves another one. The ranks decide alike, since they look at the same rows.
+        loader serves another epoch. The ranks decide alike, since they look at the same rows.
         """
         if self._ranks > 1:
             dist.all_reduce(self._filled, dist.ReduceOp.MAX)
@@ -106,7 +106,7 @@ class ResidentLoader:
 
 
 def bytes_of(dataset: FaceDataset) -> int:
-    """Memory that the pictures of a split take as uint8."""
+    """Bytes that the pictures of a split take as uint8."""
     return len(dataset) * 3 * dataset.framing.image_size**2
 
 
@@ -114,13 +114,13 @@ def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int 
     """Whether pictures of so many bytes stay on the device.
 
     Args:
-        wanted: As configured: True, False or `auto`, which means a GPU with plenty of free memory.
-        needed: Bytes.
-        device: Where to.
-        epochs: Of the training; a single one gains nothing. None or -1 where their number is open.
+        wanted: The configured value: True, False or `auto`, which means on a GPU with plenty of free memory.
+        needed: Number of bytes.
+        device: The device that would hold them.
+        epochs: Number of epochs of the training, of which a single one gains nothing; None or -1 where it is open.
 
     Raises:
-        UserError: They were asked to, and the GPU has not so much memory.
+        UserError: True is configured, and the GPU does not have enough memory.
     """
     if wanted is False or (wanted == "auto" and (device.type != "cuda" or epochs == 1)):
         return False

@@ -11,18 +11,18 @@ from torch.utils.data import Sampler
 class TrainingSampler(Sampler[int]):
     """A new permutation each epoch, cut into global batches, of which each rank takes its block.
 
-    R ranks with b images each see at every step the images that one rank with R*b sees. A split larger than
+    At every step R ranks with b images each see the images that one rank with R*b sees. A split larger than
     one global batch drops the remainder (other images each epoch); a smaller one is shared evenly, filled up
     by repeating its first images where it does not divide.
 
     Args:
         length: Number of rows.
-        batch_size: Per rank.
-        seed: The seed of the order.
-        rank: This process.
+        batch_size: Images per batch on each rank.
+        seed: Seed of the order.
+        rank: Rank of this process.
         ranks: Number of processes.
-        epoch: The first one to be asked for, since a loader's processes fetch before `set_epoch` is called.
-        done: Batches of this first epoch that a training which is resumed has seen already.
+        epoch: The first epoch to be asked for, since a loader's workers fetch before `set_epoch` is called.
+        done: Batches of this first epoch that a resumed training has already seen.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class TrainingSampler(Sampler[int]):
         self._started = (epoch, done)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation; Lightning calls it before each epoch, after a resume too."""
+        """Choose the permutation; Lightning calls this before each epoch, also after a resume."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Rows of a whole epoch, even where part of it is done already."""
+        """Number of rows in a whole epoch, even where part of it is already done."""
         steps = self.length // (self.batch_size * self.ranks)
         return steps * self.batch_size if steps else -(-self.length // self.ranks)
 
@@ -61,9 +61,9 @@ class TrainingSampler(Sampler[int]):
 
 
 class EvaluationSampler(Sampler[int]):
-    """Every row once, in order; rank r takes rows r, r+R, ... The last ranks repeat a row to equal length.
+    """Every row once, in order; rank r takes rows r, r+R, ... The last ranks repeat a row so that all are as long.
 
-    Whoever gathers over ranks drops the repeats by index.
+    Code that gathers over ranks drops the repeats by index.
     """
 
     def __init__(self, length: int, *, rank: int = 0, ranks: int = 1) -> None:

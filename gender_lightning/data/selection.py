@@ -55,14 +55,14 @@ def stratified_limit(index: Index, limit: int, seed: int) -> Index:
 def random_split(
     index: Index, sizes: Mapping[str, int | float], by: Literal["images", "identities"], seed: int
 ) -> Index:
-    """A new partition, seeded; rows that no split takes are left out.
+    """A new seeded partition; rows that no split takes are left out.
 
     Args:
         index: The rows to distribute; their present partition is ignored.
-        sizes: Of ``train``, ``valid``, ``test``: images, or fractions of all.
+        sizes: Sizes of ``train``, ``valid`` and ``test``: numbers of images, or fractions of all.
         by: ``images``: every split has the class proportions of the whole, and a person can be in several;
             ``identities``: no person is in two splits.
-        seed: Decides which images go to which split.
+        seed: Seed that decides which images go to which split.
 
     Raises:
         UserError: There are not as many images, or no identities to split by.
@@ -119,7 +119,7 @@ def _keep(index: Index, wanted: Callable[[int], int], seed: int) -> Index:
 
 
 def _stratified(labels: NDArray[np.int8], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
-    """``count`` positions, the classes in proportion."""
+    """``count`` positions, with the classes in proportion."""
     classes, shares = _shuffled_classes(labels, generator), _shares(labels, count)
     return np.concatenate([rows[:size] for rows, size in zip(classes, shares, strict=True)])
 
@@ -129,7 +129,7 @@ def _shuffled_classes(labels: NDArray[np.int8], generator: np.random.Generator) 
 
 
 def _shares(labels: NDArray[np.int8], count: int) -> tuple[int, int]:
-    """``count`` shared between the classes; one of each at least, where there are any and two are wanted."""
+    """``count`` divided between the classes: at least one of each, where both exist and two or more are wanted."""
     male, total = int(labels.sum()), len(labels)
     share = round(count * male / total)
     if count >= 2 and 0 < male < total:

@@ -1,4 +1,4 @@
-"""`data.on_error=skip`: images that do not decode are found before anything else, left out, and listed once."""
+"""`data.on_error=skip`: images that do not decode are found before the run starts, left out, and listed once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gender_lightning.runs import write_text
 
 log = logging.getLogger(__name__)
 SKIPPED = "skipped.csv"
-MOST = 0.01  # of the images of a training: more is no accident
+MOST = 0.01  # fraction of a training's images: more is not an accident
 COLUMNS = ("image_id", "split", "reason")
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that is left out, of which split, and why."""
+    """An image that is left out, its split, and the reason."""
 
     image_id: str
     split: str
@@ -36,7 +36,7 @@ class Skipped:
 
 
 def find_unreadable(index: Index, store: ImageStore) -> list[Skipped]:
-    """Decode every image once, on all cores; those that do not decode, in the order of the index."""
+    """Decode every image once, on all cores; returns those that do not decode, in the order of the index."""
     with progress_bar("Decoding") as report:
         found = verify(index, store, workers=available_cores(), progress=report)
     skipped = [
@@ -58,7 +58,7 @@ def refuse_many(skipped: Sequence[Skipped], images: int) -> None:
     """Refuse to train where more than `MOST` of the images do not decode.
 
     Raises:
-        UserError: They are; names the first.
+        UserError: More do not decode; the message names the first.
     """
     if len(skipped) > MOST * images:
         raise UserError(
@@ -96,7 +96,7 @@ def read_skipped(path: Path) -> list[Skipped]:
     """The list that `write_skipped` wrote; empty where there is none.
 
     Raises:
-        UserError: It is damaged.
+        UserError: The list is damaged.
     """
     if not path.is_file():
         return []

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
 
-CHUNK_BYTES = 1 << 20  # of text per step: bounds the memory, whatever the size of the file
+CHUNK_BYTES = 1 << 20  # text read at a time: bounds the memory, whatever the size of the file
 MAX_DIGITS = 9
 LONGEST_LINE = 1 << 20  # bytes
-LONGEST_NAME = 255  # bytes, as in file systems; one longer name would widen the column of all names
+LONGEST_NAME = 255  # bytes, the limit of file systems; one longer name would widen the column of all names
+REMEDY = "Download the file again, or correct the line."
 BOM = b"\xef\xbb\xbf"
-# Space, tab, both line ends, comma and the quote: the columns of the .txt and of the .csv form alike.
+# Space, tab, both line endings, comma and quote separate the columns of the .txt and of the .csv form alike.
 SEPARATOR = np.zeros(256, dtype=np.bool_)
 SEPARATOR[list(b' \t\r\n,"')] = True
 
 
 @dataclass(frozen=True)
-class Table:
+class LabelTable:
     """The rows of a label file.
 
     Attributes:
@@ -40,28 +41,30 @@ class Table:
     first_line: int
 
 
-def read_table(path: Path, *, dtype: type[np.integer], width: int | None = None, required: str | None = None) -> Table:
+def read_table(
+    path: Path, *, dtype: type[np.integer], width: int | None = None, required: str | None = None
+) -> LabelTable:
     """Read a table of CelebA, in the official (.txt) or in Kaggle's form (.csv).
 
     An optional first line with the number of rows and an optional header are recognised by their content.
 
     Args:
         path: The file; LF or CRLF, columns separated by blanks or commas.
-        dtype: Of the values.
+        dtype: Dtype of the values.
         width: Number of value columns when the file has no header.
         required: A column that the header must have.
 
     Raises:
-        UserError: Missing or empty file, other than UTF-8 text, a header with a name twice, a row too short or
-            too long, a value that is no whole number or does not fit the dtype, a name that leads out of its folder;
-            names the file and the line.
+        UserError: The file is missing, empty or not UTF-8 text, its header has a name twice, a row is too short or
+            too long, a value is not a whole number or does not fit the dtype, or a name leads out of its folder;
+            the message names the file and the line.
     """
     try:
         header, columns, skip = _read_header(path, header_expected=width is None)
         if required is not None and required not in columns:
             raise UserError(
-                f"{path}, line {max(skip, 1)}: column {required} is missing. "
-                f"Put CelebA's own {path.stem} there (`gender-lightning data prepare` says from where)."
+                f"{path}, line {max(skip, 1)}: column {required} is missing.",
+                f"Put CelebA's own {path.stem} there (`gender-lightning data prepare` says from where).",
             )
         _check_columns(path, columns, max(skip, 1))
         width = len(columns) if header else width
@@ -77,10 +80,12 @@ def read_table(path: Path, *, dtype: type[np.integer], width: int | None = None,
             values.append(chunk_values)
             width = chunk_values.shape[1]
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}. Check data.root.") from error
+        raise UserError(
+            f"{path} cannot be read: {error.strerror or error}.", "Check data.root.", field="data.root"
+        ) from error
     if not names:
-        raise UserError(f"{path} has no rows. Download it again.")
-    return Table(path, columns, np.concatenate(names), np.concatenate(values), skip + 1)
+        raise UserError(f"{path} has no rows.", "Download it again.")
+    return LabelTable(path, columns, np.concatenate(names), np.concatenate(values), skip + 1)
 
 
 def _read_header(path: Path, *, header_expected: bool) -> tuple[bool, tuple[str, ...], int]:
@@ -102,22 +107,22 @@ def _read_header(path: Path, *, header_expected: bool) -> tuple[bool, tuple[str,
 
 
 def _check_text(text: bytes, path: Path, line: int) -> None:
-    """Refuse what is no UTF-8 text: names in another encoding would not be those of the files."""
+    """Refuse anything but UTF-8 text: names in another encoding would not match those of the files."""
     remedy = "Save it as UTF-8 text, or download it again."
     if b"\0" in text:
         line += text[: text.index(b"\0")].count(b"\n")
-        raise UserError(f"{path}, line {line}: a zero byte, which text does not have (UTF-16?). {remedy}")
+        raise UserError(f"{path}, line {line}: a zero byte, which text does not have (UTF-16?).", remedy)
     try:
         text.decode()
     except UnicodeDecodeError as error:
         line += text[: error.start].count(b"\n")
-        raise UserError(f"{path}, line {line}: the byte {text[error.start]:#x} is not UTF-8. {remedy}") from None
+        raise UserError(f"{path}, line {line}: the byte {text[error.start]:#x} is not UTF-8.", remedy) from None
 
 
 def _check_columns(path: Path, columns: tuple[str, ...], line: int) -> None:
     double = next((name for name in columns if columns.count(name) > 1), None)
     if double is not None:
-        raise UserError(f"{path}, line {line}: column {double!r} is there twice. Remove one of them.")
+        raise UserError(f"{path}, line {line}: column {double!r} is there twice.", "Remove one of them.")
 
 
 def _is_name(word: str) -> bool:
@@ -134,9 +139,7 @@ def _chunks(path: Path, skip: int) -> Iterator[bytes]:
             if file.tell() <= CHUNK_BYTES + LONGEST_LINE:
                 piece = piece.removeprefix(BOM)
             if not piece.endswith(b"\n") and file.peek(1):
-                raise UserError(
-                    f"{path}: a line of more than {LONGEST_LINE:,} bytes. Download the file again or mend the line."
-                )
+                raise UserError(f"{path}: a line of more than {LONGEST_LINE:,} bytes.", REMEDY)
             if piece.strip():
                 yield piece if piece.endswith(b"\n") else piece + b"\n"
 
@@ -153,7 +156,7 @@ def _parse(
     starts, ends = edges[0::2], edges[1::2]
     line_ends = np.flatnonzero(text == ord("\n"))
     per_line = np.diff(np.searchsorted(starts, line_ends), prepend=0)
-    filled = np.flatnonzero(per_line)  # blank lines, as at the end of a file, are none
+    filled = np.flatnonzero(per_line)  # blank lines, as at the end of a file, do not count
     lines, counts = line + filled, per_line[filled]
     if not len(filled):
         return np.empty(0, dtype="S1"), np.empty((0, 0), dtype=dtype)
@@ -161,10 +164,7 @@ def _parse(
     wrong = np.flatnonzero(counts != expected)
     if len(wrong):
         at = wrong[0]
-        raise UserError(
-            f"{path}, line {lines[at]}: {counts[at] - 1} values where {expected - 1} are expected. "
-            "Download the file again or mend the line."
-        )
+        raise UserError(f"{path}, line {lines[at]}: {counts[at] - 1} values where {expected - 1} are expected.", REMEDY)
     starts, lengths = starts.reshape(-1, expected), (ends - starts).reshape(-1, expected)
     _check_lengths(lengths[:, 0], path, lines)
     names = _gather_names(text, starts[:, 0], lengths[:, 0])
@@ -177,8 +177,8 @@ def _parse(
         word = chunk[begin : begin + lengths[row, column + 1]].decode("utf-8", errors="replace")
         raise UserError(
             f"{path}, line {lines[row]}: {word!r} (value {column + 1} of "
-            f"{names[row].decode(errors='replace')}) is not a whole number in range. "
-            "Download the file again or mend the line."
+            f"{names[row].decode(errors='replace')}) is not a whole number in range.",
+            REMEDY,
         )
     return names, values
 
@@ -188,7 +188,8 @@ def _check_lengths(lengths: NDArray[np.intp], path: Path, lines: NDArray[np.intp
     if len(long):
         raise UserError(
             f"{path}, line {lines[long[0]]}: a name of {lengths[long[0]]:,} bytes, and files have {LONGEST_NAME} at "
-            "most. Download the file again or mend the line."
+            "most.",
+            REMEDY,
         )
 
 
@@ -198,8 +199,8 @@ def _check_inside(names: NDArray[np.bytes_], path: Path, lines: NDArray[np.intp]
         parts = name.replace(b"\\", b"/").split(b"/")
         if b".." in parts or not parts[0] or parts[0].endswith(b":"):
             raise UserError(
-                f"{path}, line {line}: {name.decode(errors='replace')} is no name below the folder of the pictures. "
-                "Download the file again or mend the line."
+                f"{path}, line {line}: {name.decode(errors='replace')} is not a name below the folder of the pictures.",
+                REMEDY,
             )
 
 
@@ -214,7 +215,7 @@ def _gather_names(text: NDArray[np.uint8], starts: NDArray[np.intp], lengths: ND
 def _gather_numbers(
     text: NDArray[np.uint8], starts: NDArray[np.intp], lengths: NDArray[np.intp], dtype: type[np.integer]
 ) -> tuple[NDArray[np.integer], tuple[int, int] | None]:
-    """Values, and (row, column) of the first cell that is no whole number of the dtype."""
+    """The values, and (row, column) of the first cell that is not a whole number of the dtype."""
     sign = text[starts]
     negative = sign == ord("-")
     first = (negative | (sign == ord("+"))).astype(np.intp)

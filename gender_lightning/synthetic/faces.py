@@ -77,9 +77,9 @@ def draw_faces(
     Args:
         root: The folder to make: `img_align_celeba/000001.jpg` ... (178x218 RGB JPEG), the attribute, partition,
             identity and landmark files, and `synthetic.json`, which says what was drawn.
-        sizes: Number of faces of `train`, `valid` and `test`; a split left out is empty. No person is in two.
-        seed: Zero or more. The same seed gives the same bytes, whatever the number of workers.
-        workers: Processes that draw.
+        sizes: Number of faces in `train`, `valid` and `test`; a split left out is empty. No person is in two splits.
+        seed: Seed of the drawing, zero or more. The same seed gives the same bytes, whatever the number of workers.
+        workers: Number of processes that draw.
         progress: Called in this process with (faces drawn, faces in all).
 
     Raises:
@@ -97,8 +97,8 @@ def draw_faces(
         _move(scratch, root, wanted)
     except OSError as error:
         raise UserError(
-            f"The synthetic faces could not be written to {root}: {error.strerror or error}. "
-            "Free some space there, or choose another folder with data.root."
+            f"The synthetic faces could not be written to {root}: {error.strerror or error}.",
+            "Free some space there, or choose another folder with data.root.",
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -123,7 +123,7 @@ def _move(scratch: Path, root: Path, wanted: Mapping[str, object]) -> None:
             root.rmdir()  # not every system renames onto an empty folder
         scratch.rename(root)
     except OSError as error:
-        # Another process may have drawn the same set meanwhile: then ours is not needed.
+        # Another process may have drawn the same set in the meantime: then ours is not needed.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not is_drawn(root, wanted):
             raise
 
@@ -167,10 +167,7 @@ def _run(tasks: list[_Task], workers: int) -> Iterator[tuple[int, list[_Labels]]
         return
     # spawn: the parent may hold torch's threads, which do not survive a fork
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=context,
-    )
+    pool = ProcessPoolExecutor(workers, mp_context=context)
     try:
         futures = {pool.submit(_draw_task, task): task for task in tasks}
         for future in as_completed(futures):

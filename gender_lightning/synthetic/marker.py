@@ -1,4 +1,4 @@
-"""What a folder of synthetic faces holds: known without what draws them, which takes a while to import."""
+"""The marker file that says what a folder of synthetic faces holds; reading it does not import the drawing code."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ SPLITS = ("train", "valid", "test")
 
 
 def describe_set(sizes: Mapping[str, int], seed: int) -> dict[str, dict[str, int] | int]:
-    """What the marker says of a set.
+    """The content of the marker file for a set.
 
     Raises:
         UserError: Such a set cannot be drawn.
     """
     unknown = set(sizes) - set(SPLITS)
     if unknown:
-        raise UserError(f"There is no split named {sorted(unknown)[0]!r}. Choose among {', '.join(SPLITS)}.")
+        raise UserError(f"There is no split named {sorted(unknown)[0]!r}.", f"Choose among {', '.join(SPLITS)}.")
     counts = {name: int(sizes.get(name, 0)) for name in SPLITS}
     if min(counts.values()) < 0 or sum(counts.values()) == 0:
-        raise UserError(f"Synthetic faces of sizes {counts} cannot be drawn. Ask for one face or more in all.")
+        raise UserError(f"Synthetic faces of sizes {counts} cannot be drawn.", "Ask for one face or more in all.")
     if seed < 0:
-        raise UserError(f"The seed {seed} is negative. Choose zero or more.")
+        raise UserError(f"The seed {seed} is negative.", "Choose zero or more.")
     return {"sizes": counts, "seed": int(seed), "version": VERSION}
 
 
@@ -34,24 +34,24 @@ def is_drawn(root: Path, wanted: Mapping[str, object]) -> bool:
     """Whether `root` holds the wanted set.
 
     Raises:
-        UserError: It holds anything else.
+        UserError: The folder holds anything else.
     """
     if not root.exists():
         return False
     remedy = "Choose another folder with data.root, or delete this one."
     if not root.is_dir():
-        raise UserError(f"{root} is a file, not a folder for synthetic faces. {remedy}")
+        raise UserError(f"{root} is a file, not a folder for synthetic faces.", remedy)
     marker = root / MARKER
     if not marker.is_file():
         if any(root.iterdir()):
-            raise UserError(f"{root} is not empty, and holds no synthetic faces. {remedy}")
+            raise UserError(f"{root} is not empty, and holds no synthetic faces.", remedy)
         return False
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{marker} is not readable as JSON. {remedy}") from error
+        raise UserError(f"{marker} is not readable as JSON.", remedy) from error
     if found != wanted:
-        raise UserError(f"{root} holds other synthetic faces ({_difference(found, wanted)}). {remedy}")
+        raise UserError(f"{root} holds other synthetic faces ({_difference(found, wanted)}).", remedy)
     return True
 
 

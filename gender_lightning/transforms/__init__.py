@@ -1,4 +1,4 @@
-"""Batch augmentation and normalisation, on the device, with parameters of its own for each image."""
+"""Batch augmentation and normalisation on the device, with separate parameters for each image."""
 
 from __future__ import annotations
 

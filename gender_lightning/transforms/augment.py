@@ -14,9 +14,9 @@ from gender_lightning.transforms.parameters import Parameters, draw_parameters
 from gender_lightning.transforms.randomness import step_key
 from gender_lightning.transforms.settings import AugmentationSettings, Fill
 
-# On one core the batch goes through in pieces of this many pixels, so that a piece's float32 channels and
-# temporaries stay in the cache (8 images of 112 px, 2 of 224 px): a third faster. Several cores, as a GPU, take
-# it whole: kernels on pieces are too short to share, and two cores are no faster than one.
+# One core processes the batch in pieces of this many pixels, so that a piece's float32 channels and temporaries
+# stay in the cache (8 images of 112 px, 2 of 224 px): a third faster. Several cores, or a GPU, take it whole:
+# kernels on pieces are too short to share, and two cores would be no faster than one.
 _PIXELS_PER_PIECE = 8 * 112 * 112
 
 
@@ -24,12 +24,12 @@ def augment(images: Tensor, parameters: Parameters, fill: Fill = "reflection") -
     """Apply everything up to normalisation and erasing.
 
     Args:
-        images: uint8 or float32 (B, 3, H, W) in 0..255; not altered.
-        parameters: of the same B images, on the same device; what is None costs nothing.
-        fill: what a warp shows beyond the edge.
+        images: Images, uint8 or float32 (B, 3, H, W) in 0..255; not altered.
+        parameters: Parameters of the same B images, on the same device; what is None costs nothing.
+        fill: What a warp shows beyond the edge.
 
     Returns:
-        float32 (B, 3, H, W) in 0..255 (levels are not rounded).
+        The augmented images, float32 (B, 3, H, W) in 0..255 (levels are not rounded).
     """
     p = parameters
     levels = images.to(torch.float32)
@@ -51,7 +51,14 @@ def augment(images: Tensor, parameters: Parameters, fill: Fill = "reflection") -
 
 
 class Augment(nn.Module):
-    """Augments and normalises training batches; has no weights and no state."""
+    """Augments and normalises training batches; has no weights and no state.
+
+    Example:
+        >>> augment = Augment(AugmentationSettings(random_rotation=10, random_horizontal_flip=0.5), seed=1)
+        >>> images = torch.randint(256, (8, 3, 112, 112), dtype=torch.uint8)
+        >>> augment(images, torch.arange(8), step=0).shape
+        torch.Size([8, 3, 112, 112])
+    """
 
     def __init__(
         self,
@@ -67,10 +74,10 @@ class Augment(nn.Module):
 
         Args:
             settings: What is done, and how strongly.
-            mean: Per channel, of pixels in 0..1.
-            std: Per channel.
-            seed: The seed of the run.
-            channels_last: Memory format of the result.
+            mean: Mean of each channel, for pixels in 0..1.
+            std: Standard deviation of each channel.
+            seed: Seed of the run.
+            channels_last: Whether the result is in the channels-last memory format.
             extra: Further transforms, each from float32 (B, 3, S, S) in 0..1 to the same shape, applied to the
                 whole batch before the normalisation. They draw from torch's own generator, which the training
                 seeds at each step.
@@ -87,14 +94,14 @@ class Augment(nn.Module):
         """Augment a batch; a pure function of (seed, step, index) for each image.
 
         Args:
-            images: uint8 (B, 3, S, S); not altered.
-            indices: int64 (B,), each image's row in its split, on the images' device.
-            step: number of the training step (any counter that no two steps share and that a resume keeps).
-            size: side of the result where it is smaller than S (progressive resizing): antialiased, before
-                the warp. See `AugmentationSettings.size_at`.
+            images: Images, uint8 (B, 3, S, S); not altered.
+            indices: Each image's row in its split, int64 (B,), on the images' device.
+            step: Number of the training step (any counter that no two steps share and that a resume keeps).
+            size: Side S' of the result where it is smaller than S (progressive resizing; antialiased, before
+                the warp); None keeps S. See `AugmentationSettings.size_at`.
 
         Returns:
-            float32 (B, 3, S', S'), normalised, channels_last where asked for.
+            The normalised images, float32 (B, 3, S', S'), channels-last where asked for.
         """
         height, width = (size, size) if size is not None else images.shape[-2:]
         parameters = draw_parameters(self.settings, indices, step_key(self.seed, step), height, width)
@@ -125,5 +132,5 @@ class Augment(nn.Module):
         return levels
 
     def _finish(self, levels: Tensor, parameters: Parameters) -> Tensor:
-        normalised = self.normalize.levels_(levels)  # in place: `augment` of uint8 has made a fresh tensor
+        normalised = self.normalize.levels_(levels)  # in place: `augment` has made a new tensor of the uint8 images
         return normalised if parameters.erased is None else erasing.erase_(normalised, parameters.erased)

@@ -1,12 +1,12 @@
 """Brightness, contrast and saturation as one 3x4 matrix per image; hue apart, in HSV.
 
-The fold's order is brightness, contrast, saturation, hue. Torchvision's ColorJitter shuffles the order for
-each call and clamps to 0..255 after each step; here the values are clamped once, after saturation (which
-hue needs). For one part alone there is no difference, and none for all three in this order where nothing
-leaves 0..255 on the way; where a step would clip (bright skies), the matrix keeps what torchvision cuts
-off, and contrast turns about the unclipped mean. Measured with factors from 0.7..1.3 at 112 px against
-torchvision in this order: CelebA faces differ by 0.2 levels of 255 on average (single pixels by up to 28),
-uniform noise by 0.8. Torchvision against itself in the reversed order differs by 0.4 and 1.2.
+The order is brightness, contrast, saturation, hue. Torchvision's ColorJitter shuffles the order for each call and
+clamps to 0..255 after each step; here the values are clamped once, after saturation (which hue needs). A single part
+gives the same result, and so do all three in this order where nothing leaves 0..255 on the way; where a step would
+clip (bright skies), the matrix keeps what torchvision cuts off, and contrast pivots on the unclipped mean. Measured
+with factors from 0.7..1.3 at 112 px against torchvision in this order: CelebA faces differ by 0.2 levels of 255 on
+average (single pixels by up to 28), uniform noise by 0.8. Torchvision against itself in the reversed order differs by
+0.4 and 1.2.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def color_matrix(
     """Fold the three factors into a linear part and an offset.
 
     Args:
-        means: float32 (B, 3), mean of each channel over the image: contrast turns about its grey.
-        brightness: float32 (B,) factor, or None for 1.
-        contrast: the same.
-        saturation: the same.
+        means: Mean of each channel over the image, float32 (B, 3): contrast pivots on its grey.
+        brightness: Factor of each image, float32 (B,), or None for 1.
+        contrast: Factor of each image, float32 (B,), or None for 1.
+        saturation: Factor of each image, float32 (B,), or None for 1.
 
     Returns:
-        float32 (B, 3, 3) and (B, 3): ``pixel -> matrix @ pixel + offset``.
+        Matrix, float32 (B, 3, 3), and offset, float32 (B, 3), of ``pixel -> matrix @ pixel + offset``.
     """
     one = torch.ones_like(means[:, :1])
     b, c, s = (one if factor is None else factor[:, None] for factor in (brightness, contrast, saturation))
@@ -43,7 +43,7 @@ def color_matrix(
 
 @lru_cache
 def _constants(grey: tuple[float, float, float], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The weights and the 3x3 identity, once: made anew each time, they would be copies that a GPU waits for."""
+    """The weights and the 3x3 identity, made once: otherwise a GPU would wait for their copies each time."""
     return torch.tensor(grey, device=device), torch.eye(3, device=device)
 
 
@@ -51,21 +51,21 @@ def jitter(levels: Tensor, brightness: Tensor | None, contrast: Tensor | None, s
     """Apply the colour matrix and clamp once.
 
     Args:
-        levels: float32 (B, 3, H, W) in 0..255.
-        brightness: float32 (B,) factor, or None.
-        contrast: the same.
-        saturation: the same.
+        levels: Images, float32 (B, 3, H, W) in 0..255.
+        brightness: Factor of each image, float32 (B,), or None for 1.
+        contrast: Factor of each image, float32 (B,), or None for 1.
+        saturation: Factor of each image, float32 (B,), or None for 1.
 
     Returns:
-        float32 (B, 3, H, W) in 0..255.
+        The changed images, float32 (B, 3, H, W) in 0..255.
     """
     matrix, offset = color_matrix(levels.mean((2, 3)), brightness, contrast, saturation)
     if levels.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest":
         with torch.autocast("cpu", enabled=False):
-            product = torch.baddbmm(offset[:, :, None], matrix, levels.flatten(2))  # a quarter of the time of below
+            product = torch.baddbmm(offset[:, :, None], matrix, levels.flatten(2))  # four times as fast as below
         return product.view(levels.shape).clamp_(0, 255)
     columns = [matrix[:, :, channel, None, None] for channel in range(3)]
-    # Multiply-adds, not a matrix product, which TF32 or a lower CPU precision setting would round to 10 bits.
+    # Multiply-adds instead of a matrix product, which TF32 or a lower CPU precision setting would round to 10 bits.
     result = torch.addcmul(offset[:, :, None, None], levels[:, :1], columns[0])
     result.addcmul_(levels[:, 1:2], columns[1]).addcmul_(levels[:, 2:], columns[2])
     return result.clamp_(0, 255)
@@ -76,14 +76,14 @@ def shift_hue(levels: Tensor, turns: Tensor) -> Tensor:
 
     HSV back to RGB in closed form, with the hue in sixths of a turn, 0..6:
     red = min + chroma * clamp(|hue - 3| - 1, 0, 1), green = min + chroma * clamp(2 - |hue - 2|, 0, 1), blue as
-    green with 4. Buffers are used again, since what counts on a CPU is that a few images stay in its cache.
+    green with 4. Buffers are reused, since what counts on a CPU is that a few images stay in its cache.
 
     Args:
-        levels: float32 (B, 3, H, W), non-negative.
-        turns: float32 (B,), in -0.5..0.5.
+        levels: Images, float32 (B, 3, H, W), non-negative.
+        turns: Shift of each image's hue in turns, float32 (B,), in -0.5..0.5.
 
     Returns:
-        float32 (B, 3, H, W), new.
+        The changed images, a new tensor, float32 (B, 3, H, W).
     """
     red, green, blue = levels.unbind(1)
     low, high = torch.minimum(red, green), torch.maximum(red, green)

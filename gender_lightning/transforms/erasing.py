@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 
 AREA = (0.02, 0.33)  # fraction of the image, uniform
-RATIO = (0.3, 3.3)  # height / width, uniform in its logarithm
+RATIO = (0.3, 3.3)  # height / width, log-uniform
 TRIES = 10
 
 
 def draw_boxes(area: Tensor, ratio: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
-    """Rectangles as ``torchvision.transforms.v2.RandomErasing`` draws them.
+    """Draw rectangles from the distribution of ``torchvision.transforms.v2.RandomErasing``.
 
     Its rule of ten tries is kept exactly: the first (area, ratio) whose rounded rectangle is smaller than
-    the image in both directions wins; when none of the ten does, nothing is erased. The ten are drawn at
+    the image in both directions wins; where none of the ten is, nothing is erased. All ten are drawn at
     once, since they are numbers per image, not per pixel.
 
     Args:
-        area: uniform numbers float32 (B, TRIES).
-        ratio: the same.
-        top: uniform numbers float32 (B,).
-        left: the same.
-        height: of the image, in pixels.
-        width: the same.
+        area: Uniform random numbers for the area, float32 (B, TRIES).
+        ratio: Uniform random numbers for the aspect ratio, float32 (B, TRIES).
+        top: Uniform random numbers for the vertical position, float32 (B,).
+        left: Uniform random numbers for the horizontal position, float32 (B,).
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Returns:
-        int64 (B, 4): top, left, height, width in pixels; height = width = 0 where nothing is erased.
+        Boxes, int64 (B, 4): top, left, height, width in pixels; height = width = 0 where nothing is erased.
     """
     pixels = (AREA[0] + (AREA[1] - AREA[0]) * area) * (height * width)
     low, high = math.log(RATIO[0]), math.log(RATIO[1])
@@ -42,7 +42,7 @@ def draw_boxes(area: Tensor, ratio: Tensor, top: Tensor, left: Tensor, height: i
 
 
 def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Bool (B, 1, height, width), True inside each box (int64 (B, 4): top, left, height, width)."""
+    """A mask, bool (B, 1, height, width), True inside each box (int64 (B, 4): top, left, height, width)."""
     top, left, tall, wide = boxes[:, :, None].unbind(1)
     y, x = torch.arange(height, device=boxes.device), torch.arange(width, device=boxes.device)
     rows, columns = (y >= top) & (y < top + tall), (x >= left) & (x < left + wide)
@@ -52,12 +52,12 @@ def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
 def erase_(images: Tensor, boxes: Tensor) -> Tensor:
     """Set the boxes to 0, in place.
 
-    A CPU writes the boxes alone; on a GPU, where reading them would wait for it, the batch is multiplied by the
-    mask's complement (a tenth of masked_fill's time).
+    A CPU writes only the boxes. On a GPU, where reading them would force a synchronisation, the batch is multiplied
+    by the complement of the mask (a tenth of masked_fill's time).
 
     Args:
-        images: float32 (B, 3, H, W), finite.
-        boxes: int64 (B, 4): top, left, height, width.
+        images: Images, float32 (B, 3, H, W), finite.
+        boxes: Boxes, int64 (B, 4): top, left, height, width.
     """
     if images.device.type == "cpu":
         for image, (top, left, tall, wide) in zip(images, boxes.tolist(), strict=True):

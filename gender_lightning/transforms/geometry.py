@@ -16,11 +16,11 @@ def shrink(images: Tensor, size: int) -> Tensor:
     may differ by one level.
 
     Args:
-        images: uint8 (B, 3, H, W).
-        size: side of the result in pixels.
+        images: Images, uint8 (B, 3, H, W).
+        size: Side of the result in pixels.
 
     Returns:
-        uint8 (B, 3, size, size).
+        The resized images, uint8 (B, 3, size, size).
     """
     if images.shape[-2:] == (size, size):
         return images
@@ -31,16 +31,16 @@ def shrink(images: Tensor, size: int) -> Tensor:
 
 
 def flip(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror the images, float32 (B, C, H, W), where ``flipped`` (bool (B,)) says so; a new tensor, exact."""
+    """Mirror those images, float32 (B, C, H, W), that ``flipped``, bool (B,), names; returns a new tensor, exact."""
     # lerp with a weight of exactly 0 or 1 is a choice, in a third of torch.where's time on a CPU.
     return torch.lerp(images, images.flip(-1), flipped.to(images.dtype)[:, None, None, None])
 
 
 def inverse_affine(rotation: Tensor, scale: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """From an output pixel back to its source, both measured from the image's centre, y down.
+    """The linear map from an output pixel back to its source, both measured from the image's centre, y down.
 
-    The forward map is flip, then scale, then rotation (degrees, counter-clockwise as one sees it); here is
-    its inverse ((a, b), (c, d)), each float32 (B,).
+    The forward map is flip, then scale, then rotation (degrees, counter-clockwise as seen); the result is its
+    inverse ((a, b), (c, d)) as a, b, c, d, each float32 (B,).
     """
     angle = torch.deg2rad(rotation)
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
@@ -56,22 +56,22 @@ def warp(
     flipped: Tensor,
     fill: Fill = "reflection",
 ) -> Tensor:
-    """Flip, scale, rotate, shift about the centre, in one bilinear resampling.
+    """Flip, scale, rotate about the centre and shift, in one bilinear resampling.
 
     Equal to ``torchvision.transforms.v2.functional.horizontal_flip`` followed by ``affine(angle=-rotation,
     translate, scale, shear=0)`` up to rounding in float32 (within 0.05 of 255 levels). Torchvision rounds a
     random shift to whole pixels; here it is kept as drawn.
 
     Args:
-        images: float32 (B, C, H, W).
-        rotation: float32 (B,), degrees, counter-clockwise, as ``rotate`` counts.
-        scale: float32 (B,), above 1 enlarges.
-        translation: float32 (B, 2), right and down, as fractions of width and height.
-        flipped: bool (B,).
-        fill: "reflection", "border" (the edge repeated) or "zeros" beyond the edge.
+        images: Images, float32 (B, C, H, W).
+        rotation: Angles in degrees, float32 (B,), counter-clockwise as in torchvision's ``rotate``.
+        scale: Factors, float32 (B,); above 1 enlarges.
+        translation: Shifts to the right and down, float32 (B, 2), as fractions of width and height.
+        flipped: Which images are mirrored, bool (B,).
+        fill: What lies beyond the edge: "reflection", "border" (the edge repeated) or "zeros".
 
     Returns:
-        float32 (B, C, H, W), contiguous.
+        The warped images, float32 (B, C, H, W), contiguous.
     """
     height, width = images.shape[-2:]
     a, b, c, d = (part[:, None] for part in inverse_affine(rotation, scale, flipped))
@@ -79,8 +79,8 @@ def warp(
     x = torch.arange(width, device=images.device) - (width - 1) / 2 - translation[:, :1] * width
     y = torch.arange(height, device=images.device) - (height - 1) / 2 - translation[:, 1:] * height
     grid = torch.empty(len(images), 2, height, width, device=images.device)
-    # Sums of a row and a column, not a matrix product: thirty times as fast on a CPU as affine_grid, and no
-    # TF32 or bfloat16 can creep into coordinates.
+    # Sums of a row and a column instead of a matrix product: thirty times as fast on a CPU as affine_grid, and
+    # neither TF32 nor bfloat16 can creep into the coordinates.
     for axis, (along_x, along_y, length) in enumerate(((a, b, width), (c, d, height))):
         torch.add((along_x * (2 / length) * x)[:, None], (along_y * (2 / length) * y)[..., None], out=grid[:, axis])
     if fill == "border" and images.device.type == "mps":  # whose grid_sample refuses it
@@ -89,11 +89,11 @@ def warp(
 
 
 def inside(grid: Tensor) -> Tensor:
-    """Move coordinates beyond the centres of the outermost pixels there: sampled so, the edge is repeated.
+    """Clamp coordinates to the centres of the outermost pixels, so that sampling repeats the edge.
 
     Args:
-        grid: float32 (B, 2, H, W), x and y as ``grid_sample`` counts them (-1 to 1, edge to edge) in an image of the
-            same size.
+        grid: Coordinates x and y in the convention of ``grid_sample`` (-1 to 1, edge to edge), float32 (B, 2, H, W),
+            in an image of the same size.
     """
     limits = grid.new_tensor([1 - 1 / grid.shape[3], 1 - 1 / grid.shape[2]])[:, None, None]
     return torch.minimum(torch.maximum(grid, -limits), limits)

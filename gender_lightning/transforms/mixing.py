@@ -14,11 +14,11 @@ def partners(order: Tensor) -> Tensor:
     """Each image's partner in the batch: never itself (unless alone), each exactly once.
 
     Args:
-        order: float32 (B,), keyed random numbers. The images are lined up by them in a circle, and everyone
-            takes the next: sorting is keyed by index, so the choice does not depend on the batch's order.
+        order: Keyed random numbers, float32 (B,). They arrange the images in a circle, and each takes the next
+            one. The numbers are keyed by index, so the choice does not depend on the batch's order.
 
     Returns:
-        int64 (B,), a permutation without fixed points.
+        A permutation without fixed points, int64 (B,).
     """
     ranking = torch.argsort(order, stable=True)
     return torch.empty_like(ranking).scatter_(0, ranking, ranking.roll(-1))
@@ -28,14 +28,14 @@ def cutmix_boxes(lam: Tensor, x: Tensor, y: Tensor, height: int, width: int) -> 
     """The paper's ``rand_bbox``: sides sqrt(1 - lambda) of the image's, any centre, cut at the edges.
 
     Args:
-        lam: float32 (B,) in 0..1.
-        x: uniform numbers float32 (B,) for the centre.
-        y: the same.
-        height: in pixels.
-        width: in pixels.
+        lam: Lambda of each image, float32 (B,) in 0..1.
+        x: Uniform random numbers for the centre's x, float32 (B,).
+        y: Uniform random numbers for the centre's y, float32 (B,).
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Returns:
-        int64 (B, 4): top, left, height, width.
+        Boxes, int64 (B, 4): top, left, height, width.
     """
     share = torch.sqrt(1 - lam)
 
@@ -52,22 +52,27 @@ def cutmix_boxes(lam: Tensor, x: Tensor, y: Tensor, height: int, width: int) -> 
 def mix(
     images: Tensor, targets: Tensor, indices: Tensor, settings: AugmentationSettings, *, seed: int, step: int
 ) -> tuple[Tensor, Tensor]:
-    """Mix each image with another of the batch; with both kinds on, each image takes either with chance 1/2.
+    """Mix each image with another of the batch; with both kinds on, each image takes either with probability 1/2.
 
-    An image's lambda, kind and box are a pure function of (seed, step, index); its partner depends on who is
-    in the batch too (under DDP: in the rank's batch). A batch of one stays as it is.
+    An image's lambda, kind and box are a pure function of (seed, step, index); its partner also depends on which
+    images are in the batch (under DDP: in the rank's batch). A batch of one stays as it is.
 
     Args:
-        images: float32 (B, 3, H, W), normalised.
-        targets: float32 (B,), probabilities of class 1.
-        indices: int64 (B,), each image's row in its split, on the images' device.
-        settings: alphas in ``mixup`` and ``cutmix``, 0 is off.
-        seed: of the run.
-        step: number of the training step.
+        images: Normalised images, float32 (B, 3, H, W).
+        targets: Probabilities of class 1, float32 (B,).
+        indices: Each image's row in its split, int64 (B,), on the images' device.
+        settings: Settings whose ``mixup`` and ``cutmix`` are the alphas; 0 is off.
+        seed: Seed of the run.
+        step: Number of the training step.
 
     Returns:
-        Images (in the input's memory format) and soft targets, float32 (B,): lambda of one's own and
-        1 - lambda of the partner's, where CutMix's lambda is corrected to the area that was really cut.
+        Images (in the input's memory format) and soft targets, float32 (B,): lambda times the image's own and
+        1 - lambda times the partner's, where CutMix's lambda is corrected to the area that was really cut.
+
+    Example:
+        >>> settings = AugmentationSettings(mixup=0.2)
+        >>> images, targets = torch.randn(8, 3, 64, 64), torch.randint(2, (8,))
+        >>> mixed, soft_targets = mix(images, targets, torch.arange(8), settings, seed=1, step=0)
     """
     targets = targets.to(torch.float32)
     if not settings.mixes or len(images) < 2:
@@ -80,7 +85,7 @@ def mix(
 
 
 def _partner_weights(u: Tensor, settings: AugmentationSettings, height: int, width: int) -> Tensor:
-    """How much of the partner each pixel takes: float32 (B, 1, H, W), or (B, 1, 1, 1) for MixUp alone."""
+    """The partner's weight in each pixel: float32 (B, 1, H, W), or (B, 1, 1, 1) for MixUp alone."""
 
     def column(stream: Stream, offset: int = 0) -> Tensor:
         return u[:, stream - Stream.MIX_PARTNER + offset]

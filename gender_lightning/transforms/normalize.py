@@ -1,4 +1,4 @@
-"""From pixels to what the weights were trained on."""
+"""Normalisation: pixels become the values that the weights were trained on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std per channel, of x in 0..1.
+    """Computes (x - mean) / std per channel, for x in 0..1.
 
-    The constants are buffers that stay out of the state dict: they travel in the checkpoint's `ModelSpec`.
+    The constants are buffers outside the state dict: the checkpoint's `ModelSpec` carries them.
+
+    Example:
+        >>> Normalize(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))(torch.zeros(1, 3, 1, 1)).flatten()
+        tensor([-1., -1., -1.])
     """
 
     scale: Tensor
     shift: Tensor
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
-        """Three numbers each, for pixels in 0..1."""
+        """Take mean and standard deviation, three numbers each, for pixels in 0..1."""
         super().__init__()
         assert len(mean) == len(std) == 3
         assert min(std) > 0
@@ -34,15 +38,15 @@ class Normalize(nn.Module):
         """Normalise a batch.
 
         Args:
-            images: (B, 3, H, W), uint8 0..255 or floating point 0..1.
+            images: Images (B, 3, H, W), uint8 in 0..255 or floating point in 0..1.
 
         Returns:
-            float32 (B, 3, H, W), in the memory format of the input.
+            The normalised images, float32 (B, 3, H, W), in the memory format of the input.
         """
         if images.dtype == torch.uint8:
             return self.levels_(images.to(torch.float32))
         return images.to(torch.float32) * self.scale + self.shift
 
     def levels_(self, levels: Tensor) -> Tensor:
-        """The same, in place, of float32 values in 0..255."""
+        """Normalise float32 values in 0..255 in place."""
         return levels.mul_(self.scale / 255).add_(self.shift)

@@ -16,15 +16,15 @@ class Parameters:
     """What is done to each of B images; None: that part is skipped for the whole batch.
 
     Attributes:
-        rotation: float32 (B,), degrees, counter-clockwise.
-        scale: float32 (B,).
-        translation: float32 (B, 2), right and down, fractions of the side.
-        flipped: bool (B,).
-        brightness: float32 (B,) factor.
-        contrast: float32 (B,) factor.
-        saturation: float32 (B,) factor.
-        hue: float32 (B,) turns.
-        erased: int64 (B, 4) top, left, height, width in pixels.
+        rotation: Angles in degrees, counter-clockwise, float32 (B,).
+        scale: Factors, float32 (B,); above 1 enlarges.
+        translation: Shifts to the right and down as fractions of the side, float32 (B, 2).
+        flipped: Which images are mirrored, bool (B,).
+        brightness: Factors, float32 (B,).
+        contrast: Factors, float32 (B,).
+        saturation: Factors, float32 (B,).
+        hue: Shifts in turns, float32 (B,).
+        erased: Boxes, int64 (B, 4): top, left, height, width in pixels.
     """
 
     rotation: Tensor | None = None
@@ -44,17 +44,17 @@ class Parameters:
 
 
 def draw_parameters(settings: AugmentationSettings, indices: Tensor, key: int, height: int, width: int) -> Parameters:
-    """Draw for each image; a pure function of (settings, key, index, size), whatever the rest of the batch.
+    """Draw each image's parameters: a pure function of (settings, key, index, size), whatever else is in the batch.
 
-    The uniform numbers behind it are bit-identical on every device; angles, logarithms and roots of them may
+    The uniform numbers behind them are bit-identical on every device; angles, logarithms and roots of them may
     differ in the last bit between CPU and GPU.
 
     Args:
-        settings: what is on, and how strongly.
-        indices: int64 (B,), which image each row is; its device is the parameters'.
-        key: from `step_key`.
-        height: of the augmented image in pixels (for the erased box).
-        width: the same.
+        settings: What is on, and how strongly.
+        indices: Index of the image in each row, int64 (B,), on the device that the parameters shall be on.
+        key: Key of the training step, from `step_key`.
+        height: Height of the augmented image in pixels (for the erased box).
+        width: Width of the augmented image in pixels.
     """
     u = uniforms(key, indices, Stream.AUGMENT_END)
 

@@ -28,15 +28,15 @@ def describe_batch_image(
     """Lay a batch out as a grid, normalisation undone, labels written on it.
 
     Args:
-        images: (B, 3, H, W), normalised; any device, floating dtype and memory format.
-        labels: (B,), 1 = male; fractions (MixUp) are written as numbers.
-        mean: of the normalisation.
-        std: of the normalisation.
-        columns: images in a row, at most.
-        limit: images in all, at most.
+        images: Normalised images (B, 3, H, W) of any device, floating dtype and memory format.
+        labels: Labels (B,), 1 = male; fractions (MixUp) are written as numbers.
+        mean: Mean that the images were normalised with.
+        std: Standard deviation that the images were normalised with.
+        columns: Largest number of images in a row.
+        limit: Largest number of images in all.
 
     Returns:
-        uint8 (rows, columns, 3), RGB; images under 96 px are enlarged by a whole factor.
+        One picture, uint8 (height, width, 3), RGB; images under 96 px are enlarged by a whole factor.
     """
     assert len(images) == len(labels) > 0
     batch = images[:limit].to("cpu", torch.float32)

@@ -21,7 +21,7 @@ _MASK = (1 << 64) - 1
 
 
 class Stream(IntEnum):
-    """Position of each use in an image's stream: fixed, so switching a part off leaves the others' draws."""
+    """Fixed position of each use in an image's stream: switching a part off does not change what the others draw."""
 
     ROTATION = 0
     SCALE = 1
@@ -52,7 +52,7 @@ def _signed(value: int) -> int:
 
 
 def _shift_right(bits: Tensor, by: int) -> Tensor:
-    """Logical shift: int64's own copies the sign bit, so the copies are cut off."""
+    """Logical shift: the arithmetic shift of int64 copies the sign bit, so the copies are masked out."""
     return (bits >> by) & ((1 << (64 - by)) - 1)
 
 
@@ -71,7 +71,7 @@ def _mix64_int(value: int) -> int:
 
 
 def step_key(seed: int, step: int) -> int:
-    """One 64-bit key (as a signed int) for a training step; computed on the host, so nothing waits."""
+    """One 64-bit key (as a signed int) for a training step; computed on the host, so no device is waited for."""
     return _signed(_mix64_int(_mix64_int(seed + _GOLDEN) + (step + 1) * _GOLDEN))
 
 
@@ -79,12 +79,12 @@ def stream_bits(seeds: Tensor, count: int, start: int = 0) -> Tensor:
     """Outputs ``start .. start + count`` of splitmix64 for each seed.
 
     Args:
-        seeds: int64 (B,), splitmix64's initial states.
-        count: how many outputs.
-        start: how many outputs to skip.
+        seeds: Initial states of splitmix64, int64 (B,).
+        count: Number of outputs.
+        start: Number of outputs to skip.
 
     Returns:
-        int64 (B, count), all 64 bits random.
+        The outputs, int64 (B, count), all 64 bits random.
     """
     position = torch.arange(start + 1, start + count + 1, device=seeds.device)
     return mix64(seeds[:, None] + position * _signed(_GOLDEN))
@@ -94,13 +94,13 @@ def uniforms(key: int, indices: Tensor, count: int, start: int = 0) -> Tensor:
     """Uniform numbers keyed by (key, index, position).
 
     Args:
-        key: from `step_key`.
-        indices: int64 (B,), which image each row is (its row in the split).
-        count: numbers per image.
-        start: position of the first, a `Stream`.
+        key: Key of the training step, from `step_key`.
+        indices: Index of each image (its row in the split), int64 (B,).
+        count: Number of random numbers per image.
+        start: Position of the first, a `Stream`.
 
     Returns:
-        float32 (B, count) in [0, 1), multiples of 2**-24: the same bits on every device.
+        The numbers, float32 (B, count) in [0, 1), multiples of 2**-24: the same bits on every device.
     """
     seeds = mix64(mix64(indices) + key)
     return _shift_right(stream_bits(seeds, count, start), 40).to(torch.float32) * 2.0**-24
@@ -114,13 +114,13 @@ def symmetric_beta(uniform: Tensor, angle: Tensor, alpha: float) -> Tensor:
     the batch's order; an inverse CDF needs a table per alpha).
 
     Args:
-        uniform: float32 in [0, 1), any shape.
-        angle: float32 in [0, 1), same shape, independent of ``uniform``.
-        alpha: the distribution's parameter.
+        uniform: Uniform random numbers, float32 in [0, 1), any shape.
+        angle: Uniform random numbers of the same shape, independent of ``uniform``.
+        alpha: Parameter of the distribution.
 
     Returns:
-        float32 in [0, 1], same shape.
+        The draws, float32 in [0, 1], same shape.
     """
     cosine = torch.cos(angle * (2 * math.pi))
-    spread = torch.expm1(-torch.log(uniform) / alpha)  # infinite at 0: the value is then 0 or 1, as it should
+    spread = torch.expm1(-torch.log(uniform) / alpha)  # infinite at 0: the result is then 0 or 1, as it should be
     return 0.5 + 0.5 * cosine / torch.sqrt(cosine.square() + 1 / spread)

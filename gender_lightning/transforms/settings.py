@@ -10,7 +10,7 @@ Fill = Literal["reflection", "border", "zeros"]
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Half-widths, as in ``torchvision.transforms.ColorJitter``; 0 switches a part off.
+    """Strengths with the meaning that ``torchvision.transforms.ColorJitter`` gives them; 0 switches a part off.
 
     Brightness, contrast and saturation are factors from [max(0, 1 - x), 1 + x]; hue is a shift from
     [-hue, hue] turns, hue in [0, 0.5].
@@ -32,19 +32,24 @@ class ProgressiveStage:
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """Everything off by default.
+    """The strengths of all augmentations; everything is off by default.
 
     Attributes:
-        random_rotation: degrees; the angle is uniform in [-x, x].
-        random_horizontal_flip: probability.
-        color_jitter: see `ColorJitter`.
-        random_erasing: probability that a rectangle is blanked (after normalisation, with 0).
-        random_scale: (low, high); the factor is uniform between them.
-        random_translation: fraction of the side; both shifts are uniform in [-x, x] of it.
-        mixup: alpha of MixUp's Beta(alpha, alpha); 0 is off.
-        cutmix: alpha of CutMix's Beta(alpha, alpha); 0 is off.
-        fill: what a warp shows beyond the picture's edge.
-        progressive: stages of smaller images, by rising ``until``; after the last, the full size.
+        random_rotation: Largest angle x in degrees; the angle is uniform in [-x, x].
+        random_horizontal_flip: Probability of a flip.
+        color_jitter: Strengths of the colour changes, see `ColorJitter`.
+        random_erasing: Probability that a rectangle is blanked (after normalisation, with 0).
+        random_scale: Smallest and largest factor; the factor is uniform between them.
+        random_translation: Largest shift x as a fraction of the side; both shifts are uniform in [-x, x].
+        mixup: Alpha of MixUp's Beta(alpha, alpha); 0 is off.
+        cutmix: Alpha of CutMix's Beta(alpha, alpha); 0 is off.
+        fill: What a warp shows beyond the edge of the picture.
+        progressive: Stages of smaller images, by rising ``until``; after the last, the full size.
+
+    Example:
+        >>> settings = AugmentationSettings(random_rotation=10, progressive=(ProgressiveStage(0.5, 64),))
+        >>> settings.size_at(0.2), settings.size_at(0.5)
+        (64, None)
     """
 
     random_rotation: float = 0.0
@@ -59,13 +64,8 @@ class AugmentationSettings:
     progressive: tuple[ProgressiveStage, ...] = ()
 
     @property
-    def warps(self) -> bool:
-        """Whether anything needs resampling; a flip alone does not."""
-        return self.random_rotation > 0 or self.random_translation > 0 or tuple(self.random_scale) != (1.0, 1.0)
-
-    @property
     def mixes(self) -> bool:
-        """Whether images are mixed with each other, so that targets become soft."""
+        """Whether images are mixed with one another, so that targets become soft."""
         return self.mixup > 0 or self.cutmix > 0
 
     def size_at(self, progress: float) -> int | None:

@@ -112,7 +112,7 @@ def test_a_mistake_is_named_with_its_line(celeba: Write, name: str) -> None:
 
 
 def test_missing_files_are_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"list_attr_celeba.txt and list_eval_partition.txt are missing.\n.*prepare"):
+    with pytest.raises(UserError, match=r"list_attr_celeba.txt and list_eval_partition.txt are missing\. .*prepare"):
         read_celeba(tmp_path)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torchvision.datasets
 import torchvision.datasets.utils
 
-from gender_lightning.data.catalogue import SOURCES, is_web_page, prepare
+from gender_lightning.data.catalogue import CELEBA_FILES, is_web_page, prepare
 from gender_lightning.errors import UserError
 
 PAGE = b"<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html>"
@@ -17,7 +17,7 @@ PAGE = b"<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html
 
 def test_ids_and_sums_are_torchvisions() -> None:
     known = {(name, md5, drive_id) for drive_id, md5, name in torchvision.datasets.CelebA.file_list}
-    assert {(source.name, source.md5, source.drive_id) for source in SOURCES} <= known
+    assert {(source.name, source.md5, source.drive_id) for source in CELEBA_FILES} <= known
 
 
 def test_states(celeba: Callable[..., Path]) -> None:

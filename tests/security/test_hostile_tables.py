@@ -67,7 +67,7 @@ def test_a_message_does_not_steer_the_terminal() -> None:
 def test_an_image_id_does_not_lead_out(tmp_path: Path, name: str) -> None:
     (tmp_path / "list_attr_celeba.txt").write_text(f"1\nMale Young\n{name} 1 1\n")
     (tmp_path / "list_eval_partition.txt").write_text(f"{name} 0\n")
-    with pytest.raises(UserError, match="line 3: .* is no name below the folder"):
+    with pytest.raises(UserError, match="line 3: .* is not a name below the folder"):
         read_celeba(tmp_path, cache_dir=tmp_path / "cache")
 
 

@@ -89,5 +89,4 @@ def test_erased_boxes_are_distributed_as_torchvisions() -> None:
 def test_progressive_sizes() -> None:
     settings = AugmentationSettings(progressive=(ProgressiveStage(0.3, 64), ProgressiveStage(0.7, 96)))
     assert [settings.size_at(t) for t in (0.0, 0.29, 0.3, 0.69, 0.7, 1.0)] == [64, 64, 96, 96, None, None]
-    assert not settings.warps
     assert not settings.mixes

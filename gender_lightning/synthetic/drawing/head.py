@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from gender_lightning.synthetic.drawing.canvas import Points, curve, points
+from gender_lightning.synthetic.drawing.canvas import Points, curve
 from gender_lightning.synthetic.drawing.traits import Person, Picture
 
 EYE_X, EYE_Y, EYE_GAP = 89.0, 111.0, 20.0  # middle between the eyes, and half their distance
@@ -107,8 +107,3 @@ def ellipse(x: float, y: float, wide: float, high: float, n: int = 24) -> Points
     """An ellipse's outline; `wide` and `high` are its half-axes."""
     outline: Points = _circle(n) * (wide, high) + (x, y)
     return outline
-
-
-def quad(x0: float, y0: float, x1: float, y1: float) -> Points:
-    """An upright rectangle."""
-    return points((x0, y0), (x1, y0), (x1, y1), (x0, y1))
