@@ -271,11 +271,11 @@ def test_yunet_reads_opencvs_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     model = tmp_path / "yunet.onnx"
     model.write_bytes(b"weights")
     monkeypatch.setattr(yunet, "SHA256", hashlib.sha256(b"weights").hexdigest())
-    picture = np.zeros((1280, 2560, 3), np.uint8)
+    picture = np.zeros((1920, 2560, 3), np.uint8)
     picture[..., 0] = 200
     detector = pickle.loads(pickle.dumps(load_detector(model)))
     first, second = detector.detect(picture)
-    assert seen == {"size": (1280, 640), "blue first": [0, 0, 200]}
+    assert seen == {"size": (1280, 960), "blue first": [0, 0, 200]}
     assert first.box == Box(200, 100, 120, 160) and first.eyes == ((240, 164), (300, 160))
     assert first.score == pytest.approx(0.97) and second.box.width == 60
     assert len(load_detector(model, min_face=100).detect(picture)) == 1
