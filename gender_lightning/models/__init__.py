@@ -1,1 +1,1 @@
-"""Networks that map normalised images to one logit, their checkpoints, and the Lightning module."""
+"""Networks that map normalised images to one logit, and their checkpoints."""

@@ -1,4 +1,4 @@
-"""Networks with auxiliary classifiers, made to look like every other from outside."""
+"""Networks with auxiliary classifiers, with the same interface as all others."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Auxiliary = list[tuple[float, Tensor]]
 
 
 class GoogLeNet(torchvision.models.GoogLeNet):  # type: ignore[misc]
-    """GoogLeNet whose auxiliary classifiers speak in `forward_train` only; plain normalised images in."""
+    """GoogLeNet on normalised images; its auxiliary classifiers are used in `forward_train` only."""
 
     # weight of each auxiliary loss, by module path, in the order of the outputs (Szegedy et al. 2014)
     auxiliary: ClassVar = {"aux2": 0.3, "aux1": 0.3}
 
     def __init__(self, **arguments: Any) -> None:
-        # the normalisation travels with the weights, so the input is not transformed once more in here
+        # the checkpoint's normalisation is used, so torchvision must not transform the input once more
         super().__init__(transform_input=False, init_weights=True, **arguments)
 
     def forward(self, x: Tensor, auxiliary: bool = False) -> Any:
-        """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` as `forward_train` says."""
+        """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` the result of `forward_train`."""
         return _outputs(super().forward(x), self.auxiliary if auxiliary else None)
 
 
 class Inception3(torchvision.models.Inception3):  # type: ignore[misc]
-    """Inception v3, in the same way as `GoogLeNet`."""
+    """Inception v3, changed in the same way as `GoogLeNet`."""
 
     auxiliary: ClassVar = {"AuxLogits": 0.3}
 
@@ -36,7 +36,7 @@ class Inception3(torchvision.models.Inception3):  # type: ignore[misc]
         super().__init__(transform_input=False, init_weights=True, **arguments)
 
     def forward(self, x: Tensor, auxiliary: bool = False) -> Any:
-        """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` as `forward_train` says."""
+        """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` the result of `forward_train`."""
         return _outputs(super().forward(x), self.auxiliary if auxiliary else None)
 
 
@@ -44,7 +44,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {"googlenet": GoogLeNet, "incept
 
 
 def _outputs(outputs: Tensor | tuple[Tensor | None, ...], weights: dict[str, float] | None) -> Any:
-    """The logits, with `weights` the auxiliary ones too; torchvision gives a named tuple in training mode only."""
+    """The logits, and with `weights` the auxiliary ones too; torchvision returns a tuple in training mode only."""
     logits, *others = outputs if isinstance(outputs, tuple) else (outputs,)
     if weights is None:
         return logits
@@ -64,7 +64,7 @@ def forward_train(net: nn.Module, images: Tensor) -> tuple[Logits, Auxiliary]:
         and outside of training.
     """
     if isinstance(net, GoogLeNet | Inception3):
-        # through __call__, where nn.Module.compile() sits
+        # through __call__, which nn.Module.compile() replaces
         logits, auxiliary = net(images, auxiliary=True)
         return logits, auxiliary
     return net(images), []

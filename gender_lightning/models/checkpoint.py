@@ -1,4 +1,4 @@
-"""One file that holds weights and everything needed to use them; read without Hydra, Lightning or network."""
+"""One file that holds weights and everything needed to use them; read without Hydra, Lightning or the network."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ class ModelSpec:
     """What a set of weights is and how it wants its images.
 
     Attributes:
-        backbone: Name as for `create_backbone`.
-        framing: What of a picture the network sees, and at what size.
+        backbone: Name of the network, see `create_backbone`.
+        framing: The part of a picture that the network sees, and its size.
         placement: Where the eyes lie in a typical training picture; None: the training pictures were used as they
-            are, with faces at no known place.
-        dropout: Before the head.
+            are, and where their faces lie is not known.
+        dropout: Dropout before the head.
         arguments: Further arguments of the backbone's builder: scalars and lists.
-        mean: Per channel, of pixels in 0..1.
-        std: Per channel.
-        test_time_flip: Average the logits of an image and its mirror image.
-        class_names: Of labels 0 and 1.
+        mean: Mean of each channel, for pixels in 0..1.
+        std: Standard deviation of each channel.
+        test_time_flip: Whether the logits of an image and its mirror image are averaged.
+        class_names: Names of labels 0 and 1.
         threshold: Probability from which an image counts as class 1, in [0, 1].
-        threshold_rule: By which rule it was chosen on valid: ``half``, ``balanced`` or ``worst_group``; empty where
-            that is not recorded.
-        temperature: Probability is sigmoid(logit / temperature); above 0.
-        package_version: Of the package that made the weights.
+        threshold_rule: The rule by which it was chosen on valid: ``half``, ``balanced`` or ``worst_group``; empty
+            where that is not recorded.
+        temperature: The probability is sigmoid(logit / temperature); above 0.
+        package_version: Version of the package that made the weights.
     """
 
     backbone: str
@@ -80,7 +80,7 @@ class ModelSpec:
         return self.framing.image_size
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain scalars, lists and dictionaries, as `from_dict` takes them; the fields of the framing among them."""
+        """Plain scalars, lists and dictionaries for `from_dict`; the fields of the framing lie among the others."""
         plain = dataclasses.asdict(self)
         plain |= plain.pop("framing")
         plain["placement"] = None if self.placement is None else self.placement.to_list()
@@ -88,10 +88,10 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
-        """Check and build.
+        """Check the values and build the spec.
 
         Raises:
-            UserError: Unknown or missing keys, wrong types, values out of range.
+            UserError: Keys are unknown or missing, or values have the wrong type or are out of range.
         """
         version = values.get("package_version", "unknown")
         wrong = [f"{name!r:.60} is unknown" for name in values if name not in _CHECKS]
@@ -104,8 +104,9 @@ class ModelSpec:
         if wrong:
             version = version if _text(version) else "unknown"
             raise UserError(
-                f"The checkpoint's description of the model does not read here: {', '.join(wrong[:5])} (written "
-                f"by gender_lightning {version}, read by {package_version()}). Use the version that wrote it."
+                f"The checkpoint's description of the model cannot be read: {', '.join(wrong[:5])} (written "
+                f"by gender_lightning {version}, read by {package_version()}).",
+                "Use the version that wrote it.",
             )
         fields: dict[str, Any] = {name: tuple(v) if name in _TUPLES else v for name, v in values.items()}
         framing = Framing(**{name: fields.pop(name) for name in FRAMING_FIELDS if name in fields})
@@ -124,7 +125,7 @@ def _shown(value: object) -> str:
 
 def _number(low: float, high: float, *, above: bool = False) -> Any:
     def check(value: object) -> bool:
-        # at most so large: isfinite would not take whole numbers beyond a float's
+        # compared with a limit, since isfinite does not accept whole numbers beyond a float's range
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST:
             return False
         return (low < value if above else low <= value) and value <= high
@@ -153,7 +154,7 @@ def _scalar(value: object) -> bool:
 
 
 def _placement(value: object) -> bool:
-    """Whether these are a height, a width and two eyes within them, apart from each other."""
+    """Whether these are a height, a width and two eyes within them, at least a pixel apart."""
     if value is None:
         return True
     if not _several(_number(0, _MOST_PIXELS), 6)(value):
@@ -165,7 +166,7 @@ def _placement(value: object) -> bool:
 
 
 _MOST = 1e9
-_MOST_PIXELS = 2048  # of a side, as in the configuration
+_MOST_PIXELS = 2048  # largest side, the same limit as in the configuration
 _TUPLES = ("mean", "std", "class_names")
 _CHECKS: dict[str, Any] = {
     "backbone": _text,
@@ -194,10 +195,10 @@ def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -
     Args:
         path: File to write or replace.
         net_state: State dict of a network of `create_backbone`, on any device.
-        spec: What they are.
+        spec: What the weights are.
 
     Raises:
-        UserError: It could not be written.
+        UserError: The file could not be written.
     """
     state = {name: value.detach().cpu() for name, value in net_state.items()}
     write_torch_file(path, {KEY: spec.to_dict(), "state_dict": state})
@@ -217,13 +218,13 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     """Read a checkpoint.
 
     Args:
-        path: A file (best.ckpt, last.ckpt), or a run directory, whose best.ckpt is taken.
+        path: A file (best.ckpt, last.ckpt), or a run directory, whose best.ckpt is read.
 
     Returns:
-        The spec, and the weights by the names of the bare backbone.
+        The spec, and the weights under the names that they have in the bare backbone.
 
     Raises:
-        UserError: Missing, damaged, not ours, or of another version.
+        UserError: The file is missing or damaged, is not one of ours, or comes from another version.
     """
     path = checkpoint_file(path)
     content = read_torch_file(path)
@@ -238,7 +239,7 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
 
 def _placement_before(path: Path) -> Placement | None:
-    """Of a checkpoint that was written before placements: none for a run on a folder, CelebA's otherwise.
+    """The placement for a checkpoint that was written before there were any: none for folders, else CelebA's.
 
     Only the run directory knows what the training pictures were.
     """
@@ -255,8 +256,8 @@ def _check_ours(path: Path, content: Mapping[str, Any]) -> None:
     named = isinstance(state, dict) and all(isinstance(name, str) for name in state)
     if not isinstance(content.get(KEY), dict) or not named:
         raise UserError(
-            f"{path} is no checkpoint of gender_lightning: it does not say how to use its weights. "
-            "Give one that gender-lightning train wrote (bare weights go into model.pretrained=PATH)."
+            f"{path} is not a checkpoint of gender_lightning: it does not say how to use its weights.",
+            "Give one that gender-lightning train wrote (bare weights go into model.pretrained=PATH).",
         )
 
 
@@ -271,7 +272,7 @@ class Network(nn.Module):
         self.normalize = Normalize(spec.mean, spec.std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images uint8 (B, 3, S, S) to logits float32 (B,) of class male, averaged over the flip if asked for."""
+        """Images uint8 (B, 3, S, S) to logits float32 (B,) of class male, flip-averaged where the spec says so."""
         return flip_averaged(self.net, self.normalize(images), self.spec.test_time_flip)
 
     def probability(self, images: Tensor) -> Tensor:
@@ -280,7 +281,7 @@ class Network(nn.Module):
 
 
 def flip_averaged(net: nn.Module, images: Tensor, flip: bool) -> Tensor:
-    """Logits float32 (B,) of normalised images (B, 3, S, S); with ``flip`` the mean with the mirror images'."""
+    """Logits float32 (B,) of normalised images (B, 3, S, S); with ``flip`` averaged with the mirror images' logits."""
     logits: Tensor = net(images).float()
     if flip:
         logits = (logits + net(images.flip(-1)).float()) / 2
@@ -289,10 +290,10 @@ def flip_averaged(net: nn.Module, images: Tensor, flip: bool) -> Tensor:
 
 @contextmanager
 def no_larger_than(state: Mapping[str, Tensor], path: Path) -> Iterator[None]:
-    """Build a network that can be that of these weights, or stop: the arguments of a file may ask for any size.
+    """Stop the building of a network far larger than these weights: the arguments in a file may ask for any size.
 
     Raises:
-        UserError: It becomes several times as large, told before its memory is touched.
+        UserError: The network becomes several times as large; raised before its memory is touched.
     """
     numbers = sum(value.numel() for value in state.values() if isinstance(value, Tensor))
     left = {"tensors": 4 * len(state) + 1000, "numbers": 4 * numbers + 10_000_000}
@@ -304,7 +305,7 @@ def no_larger_than(state: Mapping[str, Tensor], path: Path) -> Iterator[None]:
         left["tensors"] -= 1
         left["numbers"] -= parameter.numel() if parameter is not None else 0
         if min(left.values()) < 0:
-            raise UserError(f"{path} describes a network far larger than its weights. Give an intact checkpoint.")
+            raise UserError(f"{path} describes a network far larger than its weights.", "Give an intact checkpoint.")
 
     hook = register_module_parameter_registration_hook(count)
     try:
@@ -323,6 +324,7 @@ def load_network(path: Path, device: str | torch.device = "cpu") -> Network:
     except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
             f"The weights in {path} are not those of {spec.backbone}, which it says it holds (written by "
-            f"gender_lightning {spec.package_version}). Use the version that wrote it, or another checkpoint."
+            f"gender_lightning {spec.package_version}).",
+            "Use the version that wrote it, or another checkpoint.",
         ) from error
     return Network(net, spec).to(device).eval()

@@ -1,11 +1,9 @@
-"""Reading and writing torch files: atomic, tensors and plain values only, errors that name the file."""
+"""Reading and writing torch files: atomically, tensors and plain values only, with errors that name the file."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import struct
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gender_lightning.durable import publish
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 
 # What torch.load and the unpickler raise for damaged bytes; UnpicklingError says that a foreign type was refused.
@@ -28,47 +26,48 @@ def checkpoint_file(path: Path) -> Path:
     """The file that ``path`` means: itself, or best.ckpt of a run directory; `~` is the home folder.
 
     Raises:
-        UserError: A directory without checkpoints/best.ckpt.
+        UserError: It is a directory without checkpoints/best.ckpt.
     """
     path = path.expanduser()
     if not path.is_dir():
         return path
     best = path / "checkpoints" / "best.ckpt"
     if not best.is_file():
-        raise UserError(f"{path} has no checkpoints/best.ckpt. Give a run directory or a checkpoint file.")
+        raise UserError(f"{path} has no checkpoints/best.ckpt.", "Give a run directory or a checkpoint file.")
     return best
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """Read a dictionary that `torch.save` wrote, on the CPU. Nothing in the file is executed.
+    """Read a dictionary that `torch.save` wrote, onto the CPU. Nothing in the file is executed.
 
     Raises:
-        UserError: The file is missing, unreadable, cut short, holds other than tensors and plain values,
-            or no dictionary; or it unpacks to more than it is.
+        UserError: The file is missing, unreadable or cut short, holds anything but tensors and plain values,
+            is not a dictionary, or unpacks to more than its size.
     """
     try:
         _check_form(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Give a checkpoint file or a run directory.") from None
+        raise UserError(f"{path} does not exist.", "Give a checkpoint file or a run directory.") from None
     except OSError as error:
-        raise UserError(f"{path} could not be read: {error.strerror or error}. Check the path.") from error
+        raise UserError(f"{path} could not be read: {error.strerror or error}.", "Check the path.") from error
     except _DAMAGE as error:
-        raise UserError(f"{path} is damaged, or no PyTorch file. Give an intact checkpoint.") from error
+        raise UserError(f"{path} is damaged, or not a PyTorch file.", "Give an intact checkpoint.") from error
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path} is no checkpoint: not a PyTorch file, or one that holds more than tensors and plain "
-            "values, which is refused for safety. Give a checkpoint that gender-lightning train wrote."
+            f"{path} is not a checkpoint: not a PyTorch file, or one that holds more than tensors and plain "
+            "values, which is refused for safety.",
+            "Give a checkpoint that gender-lightning train wrote.",
         ) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no dictionary of weights. Give a checkpoint or a state dict.")
+        raise UserError(f"{path} holds no dictionary of weights.", "Give a checkpoint or a state dict.")
     return content
 
 
 def _check_form(path: Path) -> None:
-    """Refuse what torch.load would wait for, unpack to more than its size, or read in its oldest form, a tar."""
+    """Refuse what torch.load would block on, unpack to more than its size, or read in its oldest format, a tar."""
     if not path.is_file():
-        raise FileNotFoundError(path) if not path.exists() else IsADirectoryError(None, "it is no file", str(path))
+        raise FileNotFoundError(path) if not path.exists() else IsADirectoryError(None, "it is not a file", str(path))
     with path.open("rb") as file:
         start = file.read(2)
     if start == b"PK":
@@ -76,38 +75,24 @@ def _check_form(path: Path) -> None:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > path.stat().st_size:  # torch.save compresses nothing
             raise ValueError("it is packed")
-    elif not start.startswith(b"\x80"):  # of a pickle, torch's form before 1.6
+    elif not start.startswith(b"\x80"):  # the start of a pickle, torch's format before 1.6
         raise pickle.UnpicklingError("neither a zip nor a pickle")
 
 
 def write_torch_file(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` so that ``path`` holds the old or the new file whole, whatever happens.
+    """Write ``content`` so that ``path`` holds either the old or the new file, whole, whatever happens.
 
     Raises:
-        UserError: No space, no permission, no such device.
+        UserError: There is no space, no permission or no such device.
     """
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        with writing(path, "wb") as file:
             torch.save(content, file)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        publish(temporary, path)
     except (OSError, RuntimeError) as error:
-        # torch's writer hides what the file said, such as that the disk is full, in a RuntimeError
+        # torch's writer hides the file's own error, such as a full disk, in a RuntimeError
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError) and "PytorchStreamWriter" not in str(error):
             raise
         reason = getattr(cause, "strerror", None) or "the device is full or failed"
-        raise UserError(f"{path} could not be written: {reason}. Free space or choose another place.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise UserError(f"{path} could not be written: {reason}.", "Free space or choose another place.") from error

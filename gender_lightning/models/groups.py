@@ -1,4 +1,4 @@
-"""Parameter groups: no weight decay where it harms, learning rates that fall with depth."""
+"""Parameter groups: no weight decay where it does harm, and learning rates that fall towards the stem."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from gender_lightning.models.heads import head_paths, is_head
 
-# tables and tokens that are no weights of a map, whatever their number of dimensions
+# tables and tokens that are not the weights of a layer, whatever their number of dimensions
 UNDECAYED = ("pos_embed", "pos_embedding", "class_token", "cls_token", "dist_token", "reg_token", "layer_scale",
              "relative_position_bias_table")  # fmt: skip
 
@@ -22,20 +22,20 @@ def parameter_groups(
     Args:
         net: A network of `create_backbone`.
         lr: Learning rate of the head.
-        weight_decay: For weights; norms, biases, positions and tokens get none.
-        layer_decay: Each unit of the network (see `layer_depths`) learns this much slower than the next
-            one after it; 1 for equal rates.
+        weight_decay: Weight decay of the weights; norms, biases, positions and tokens get none.
+        layer_decay: Learning rate of each unit of the network (see `layer_depths`) as a multiple of the next unit's;
+            1 for equal rates.
 
     Returns:
         Dictionaries with ``params``, ``lr`` and ``weight_decay``, from the head down to the stem.
     """
     depths = layer_depths(net)
     last = max(depths.values())
-    decayed_not = undecayed_names(net)
+    undecayed = undecayed_names(net)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in net.named_parameters():
         rank = last - depths[name] if layer_decay != 1.0 else 0
-        groups[rank, name in decayed_not].append(parameter)
+        groups[rank, name in undecayed].append(parameter)
     return [
         {"params": groups[key], "lr": lr * layer_decay ** key[0], "weight_decay": 0.0 if key[1] else weight_decay}
         for key in sorted(groups)
@@ -43,8 +43,8 @@ def parameter_groups(
 
 
 def undecayed_names(net: nn.Module) -> set[str]:
-    """Names of the parameters without weight decay: vectors (norms, biases), positions, tokens."""
-    listed = getattr(net, "no_weight_decay", None)  # timm's networks say it themselves
+    """Names of the parameters that get no weight decay: vectors (norms, biases), positions, tokens."""
+    listed = getattr(net, "no_weight_decay", None)  # timm's networks name theirs
     names: set[str] = set(listed()) if callable(listed) else set()
     for name, parameter in net.named_parameters():
         if parameter.ndim <= 1 or any(part in UNDECAYED for part in name.split(".")):
@@ -53,11 +53,11 @@ def undecayed_names(net: nn.Module) -> set[str]:
 
 
 def layer_depths(net: nn.Module) -> dict[str, int]:
-    """Depth of every parameter: 0 the stem, one more per unit in the order of the network, last the head.
+    """Depth of every parameter: 0 for the stem, one more for each unit in order, the largest for the head.
 
     A unit is a residual block, an inception module, a transformer block, or a single convolution or linear
-    layer outside of such; norms belong to the unit before them, positions and tokens to the stem (as in
-    Bao et al. 2021, BEiT; for resnet18 that makes stem, 8 blocks, head).
+    layer outside of these; norms belong to the unit before them, positions and tokens to the stem (as in
+    Bao et al. 2021, BEiT; resnet18 has a stem, 8 blocks and a head).
     """
     paths = head_paths(net)
     depths: dict[str, int] = {}
@@ -78,7 +78,7 @@ def layer_depths(net: nn.Module) -> dict[str, int]:
 
 
 def _units(module: nn.Module, path: str) -> list[str]:
-    """Paths of the units below a module that is none itself."""
+    """Paths of the units below a module that is not a unit itself."""
     units: list[str] = []
     for name, child in module.named_children():
         child_path = f"{path}.{name}" if path else name
@@ -94,7 +94,7 @@ def _is_container(module: nn.Module) -> bool:
 
 
 def _is_stack(module: nn.Module) -> bool:
-    """Whether a module is a list of equal blocks: not of single layers, which make up one block."""
+    """Whether a module is a list of equal blocks; a list of single layers makes up one block."""
     if not isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict) or len(module) < 2:
         return False
     children = list(module.children())

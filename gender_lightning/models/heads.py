@@ -12,7 +12,7 @@ from gender_lightning.errors import UserError
 class LogitHead(nn.Linear):
     """A linear layer with one output: features (B, C) -> logits (B,), behind dropout.
 
-    It keeps the parameter names of the layer that it replaces, so a state dict of ours also loads into
+    It keeps the parameter names of the layer that it replaces, so that one of our state dicts also loads into
     the library's own network with one class.
     """
 
@@ -28,14 +28,24 @@ class LogitHead(nn.Linear):
 
 
 def swap_head(net: nn.Module, name: str, dropout: float) -> None:
-    """Let ``net``, built with one class, end in a `LogitHead` in place of its last linear layer.
+    """Replace the last linear layer of ``net``, built with one class, by a `LogitHead`.
 
-    ``dropout`` above 0 takes the place of a dropout that the network has right before its head.
+    ``dropout`` above 0 replaces a dropout that the network has right before its head.
+
+    Raises:
+        UserError: The network does not end in a linear layer with one output.
     """
     linears = [path for path, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not linears or net.get_submodule(linears[-1]).out_features != 1:
-        raise UserError(f"{name} does not end in a linear layer that can be swapped. Choose another model.name.")
+        raise no_linear_head(name)
     replace_linear(net, linears[-1], dropout)
+
+
+def no_linear_head(name: str) -> UserError:
+    """The error for a network whose last layer cannot be swapped for a `LogitHead`."""
+    return UserError(
+        f"{name} does not end in a linear layer that can be swapped.", "Choose another model.name.", field="model.name"
+    )
 
 
 def replace_linear(net: nn.Module, path: str, dropout: float) -> None:
@@ -51,7 +61,7 @@ def replace_linear(net: nn.Module, path: str, dropout: float) -> None:
 
 
 def head_paths(net: nn.Module) -> list[str]:
-    """Module paths of what is no backbone: the head, and auxiliary classifiers where there are."""
+    """Module paths of all that is not backbone: the head, and auxiliary classifiers where there are any."""
     auxiliary: list[str] = list(getattr(net, "auxiliary", {}))
     return auxiliary + [path for path, module in net.named_modules() if isinstance(module, LogitHead)]
 
@@ -62,7 +72,7 @@ def is_head(parameter_name: str, paths: list[str]) -> bool:
 
 
 def head_parameters(net: nn.Module) -> list[nn.Parameter]:
-    """Parameters of the head and of auxiliary classifiers: what a frozen backbone still trains."""
+    """Parameters of the head and of auxiliary classifiers: those that still train while the backbone is frozen."""
     paths = head_paths(net)
     return [parameter for name, parameter in net.named_parameters() if is_head(name, paths)]
 
@@ -77,7 +87,7 @@ def frozen_at(freeze: str | int, epoch: int) -> bool:
     """Whether the backbone is frozen in ``epoch`` (from 0): a pure function, so a resume cannot go wrong.
 
     Args:
-        freeze: ``"none"``, ``"backbone"`` (always), or the number of first epochs.
+        freeze: ``"none"``, ``"backbone"`` (always), or the number of epochs at the start.
         epoch: Number of the epoch, from 0.
     """
     if isinstance(freeze, str):
@@ -87,12 +97,12 @@ def frozen_at(freeze: str | int, epoch: int) -> bool:
 
 
 def set_frozen(net: nn.Module, backbone_frozen: bool, *, gradients: bool = True) -> None:
-    """Freeze or thaw all but the head; batch norms of a frozen backbone stay in evaluation mode.
+    """Freeze or unfreeze all but the head; batch norms of a frozen backbone stay in evaluation mode.
 
     Args:
         net: A network of `create_backbone`.
-        backbone_frozen: Whether the backbone rests.
-        gradients: Set ``requires_grad`` too. False where something else withholds the gradients (DDP
+        backbone_frozen: Whether the backbone is frozen.
+        gradients: Whether to set ``requires_grad`` too. False where something else withholds the gradients (DDP
             never synchronises a parameter that did not require a gradient when it was wrapped).
     """
     if gradients:

@@ -1,4 +1,4 @@
-"""Rows of an evaluation: kept on the device, gathered over ranks, every image once."""
+"""The rows of an evaluation: kept on the device, gathered over ranks, each image once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Table:
-    """What was said about the images of a split, by rising index, each image once.
+    """The network's answers for the images of a split, by rising index, each image once.
 
     Attributes:
-        indices: int64 (N,), row in the split's index.
-        logits: float32 (N,), of class male.
-        labels: int64 (N,), 1 male.
+        indices: Rows in the split's index, int64 (N,).
+        logits: Logits of class male, float32 (N,).
+        labels: Labels, int64 (N,), 1 male.
     """
 
     indices: NDArray[np.int64]
@@ -31,7 +31,7 @@ class Table:
 
 @dataclass
 class Rows:
-    """Batches of an epoch of evaluation; nothing waits for the device before `table`."""
+    """The batches of one evaluation epoch; nothing waits for the device before `table`."""
 
     indices: list[Tensor] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
@@ -54,9 +54,9 @@ class Rows:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Concatenate (N_r,) of every rank r, whatever the lengths, in the order of the ranks; on every rank.
+    """Concatenate the rows (N_r,) of every rank r, of any lengths, in the order of the ranks; on every rank.
 
-    Collectives need equal shapes, so each rank pads to the longest and cuts off again.
+    Collectives need equal shapes, so each rank pads its rows to the longest, and the padding is cut off again.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return rows

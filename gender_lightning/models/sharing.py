@@ -1,4 +1,4 @@
-"""A network that threads share, and processes that were forked after it had computed."""
+"""Networks that threads share, and processes that were forked after a network had been used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOME = os.getpid()  # the process that loaded this module; a forked one finds i
 
 
 class _Locks:
-    """The locks of one process: a forked one must not wait for a lock that no thread of its own holds."""
+    """The locks of one process: a forked process must not wait for a lock that none of its threads holds."""
 
     def __init__(self) -> None:
         self._registry = threading.Lock()
@@ -33,8 +33,9 @@ _locks: dict[int, _Locks] = {}
 def alone_with(network: nn.Module) -> Iterator[None]:
     """Let one thread at a time use a network; the same thread may enter again.
 
-    Hooks and gradients belong to the network, not to the thread that asked for them: a forward pass of another thread
-    would end up in a heat map, and its memory may be freed under it. Not even a plain prediction may run beside one.
+    Hooks and gradients belong to the network, not to the thread that asked for them: another thread's forward pass
+    would end up in a heat map, and memory may be freed while it is in use. So not even a plain prediction may run
+    beside one.
     """
     one_thread_after_fork()
     with _locks.setdefault(os.getpid(), _Locks()).of(network):
@@ -42,9 +43,9 @@ def alone_with(network: nn.Module) -> Iterator[None]:
 
 
 def one_thread_after_fork() -> None:
-    """In a forked process compute with one thread, for good: the parent's others are gone.
+    """Let a forked process compute with one thread from now on: the parent's other threads do not exist in it.
 
-    OpenMP's library would wait for them for ever. Forked processes are the parallelism there, as a loader's are.
+    OpenMP's library would wait for them forever. Forked processes are the parallelism there, like a loader's workers.
     """
     if os.getpid() != _HOME and torch.get_num_threads() > 1:
         torch.set_num_threads(1)

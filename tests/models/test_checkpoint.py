@@ -11,6 +11,7 @@ import torch
 import torchvision
 from torch import nn
 
+from gender_lightning import durable
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
@@ -123,20 +124,20 @@ def test_whatever_is_no_checkpoint_is_named(tmp_path: Path, best: Path, net: tor
     whole = best.read_bytes()
     for length in (0, 10, 1000, len(whole) // 2, len(whole) - 10):
         best.write_bytes(whole[:length])
-        refused(best, "damaged|no checkpoint")
+        refused(best, "damaged|not a checkpoint")
     for name, content in {
         "text": b"hello\n",
         "jpeg": b"\xff\xd8\xff\xe0" * 9,
         "pickle": pickle.dumps(Foreign()),
     }.items():
         (tmp_path / name).write_bytes(content)
-        refused(tmp_path / name, "damaged|no checkpoint")
+        refused(tmp_path / name, "damaged|not a checkpoint")
     torch.save(Foreign(), tmp_path / "object")
     refused(tmp_path / "object", "refused for safety")
     torch.save([1, 2], tmp_path / "list")
     refused(tmp_path / "list", "no dictionary")
     torch.save(net.state_dict(), tmp_path / "bare")
-    refused(tmp_path / "bare", "no checkpoint of gender_lightning")
+    refused(tmp_path / "bare", "not a checkpoint of gender_lightning")
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, net: torch.nn.Module) -> None:
@@ -161,7 +162,7 @@ def test_a_device_that_is_full_is_the_users_to_mend(net: torch.nn.Module, monkey
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("no /dev/full")
-    monkeypatch.setattr("os.fdopen", lambda handle, mode: full.open(mode))
+    monkeypatch.setattr(durable, "open", lambda path, mode: full.open("wb"), raising=False)
     with pytest.raises(UserError, match="could not be written"):
         save_weights(Path("/tmp/never.ckpt"), net.state_dict(), SPEC)
 
