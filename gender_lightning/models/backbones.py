@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models.vision_transformer import VisionTransformer
 
 from gender_lightning.errors import UserError
-from gender_lightning.models import auxiliary, weights
+from gender_lightning.models import auxiliary, transfer, weights
 from gender_lightning.models.auxiliary import forward_train
 from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file
 from gender_lightning.models.groups import parameter_groups
@@ -70,9 +70,9 @@ def create_backbone(
     else:
         net = _create_torchvision(name, dropout, image_size, dict(arguments or {}))
         if pretrained is True:
-            weights.load_pretrained(net, weights.fetch_torchvision(name), source=f"torchvision's {name}")
+            transfer.load_pretrained(net, weights.fetch_torchvision(name), source=f"torchvision's {name}")
     if isinstance(pretrained, str):
-        weights.load_pretrained(net, weights.read_weights(Path(pretrained)), source=pretrained)
+        transfer.load_pretrained(net, transfer.read_weights(Path(pretrained)), source=pretrained)
     return net
 
 
@@ -198,7 +198,7 @@ def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Tr
             means the statistics of the name; ImageNet's from scratch.
     """
     if isinstance(pretrained, str):
-        foreign = Path(pretrained).suffix == ".safetensors"
+        foreign = transfer.is_safetensors(Path(pretrained))
         spec = None if foreign else read_torch_file(checkpoint_file(Path(pretrained))).get(KEY)
         if isinstance(spec, dict) and _is_triple(spec.get("mean")) and _is_triple(spec.get("std"), above=0):
             return tuple(spec["mean"]), tuple(spec["std"])

@@ -55,9 +55,11 @@ def read_torch_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is damaged, or not a PyTorch file.", "Give an intact checkpoint.") from error
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path} is not a checkpoint: not a PyTorch file, or one that holds more than tensors and plain "
-            "values, which is refused for safety.",
-            "Give a checkpoint that gender-lightning train wrote.",
+            f"{path} is not a checkpoint: not a PyTorch file, or one that holds more than tensors and plain values (a "
+            "pickled module, OmegaConf's objects), which is refused for safety.",
+            "If you trust it, convert it where it was made: "
+            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pt'), or .state_dict() of a "
+            "module.",
         ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no dictionary of weights.", "Give a checkpoint or a state dict.")

@@ -23,7 +23,7 @@ class WholeFiles(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the file whole or not at all; a UserError where that fails."""
         if not Path(path).parent.is_dir():  # an unmounted disk must not be filled beneath its mount point
-            raise UserError(f"{Path(path).parent} is gone. Was it removed, or its disk unmounted?")
+            raise UserError(f"{Path(path).parent} is gone.", "Was it removed, or its disk unmounted?")
         write_torch_file(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
@@ -64,8 +64,8 @@ def check_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) 
     previous = path.with_name("previous.ckpt")
     if path != previous and previous.is_file() and _fault(previous, net_state, backbone) is None:
         place = place_of(read_torch_file(previous))
-        raise UserError(f"{fault} The checkpoint before it is whole ({place}): go on from it by resume={previous}")
-    raise UserError(f"{fault} There is none before it to go on from. Start anew with another run_dir=...")
+        raise UserError(f"{fault} The checkpoint before it is whole ({place}).", f"Resume from it: resume={previous}")
+    raise UserError(f"{fault} There is none before it to resume from.", "Start a new run with another run_dir=...")
 
 
 def _fault(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | None:
@@ -74,7 +74,7 @@ def _fault(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | 
     try:
         content = read_torch_file(path)
     except UserError as error:
-        return str(error).rpartition(". ")[0] + "."  # without its advice
+        return error.problem
     # torch does not look at the check sums that it writes
     with zipfile.ZipFile(path) as archive:
         try:
