@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.faces.located import Located
 from gender_lightning.inference.faces.training_faces import SAMPLE, measure_placement
+from gender_lightning.models.probe import check_network
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
@@ -75,7 +78,11 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     if is_first_process() and run.info().get("status") == "done":
         done = before["trainer"]["max_epochs"]
         if config.trainer.max_epochs <= done:
-            raise UserError(f"The run in {run.path} is done: {done} epochs. Give a larger trainer.max_epochs.")
+            raise UserError(
+                f"The run in {run.path} is done: it was trained for {done} epochs.",
+                "Give a larger trainer.max_epochs.",
+                field="trainer.max_epochs",
+            )
     skipped_then = before["data"].get("on_error") == "skip"
     skipped = read_skipped(run.path / SKIPPED) if skipped_then else None
     parts = prepare(config, skipped, checkpoint=run.resume_from)
@@ -107,6 +114,8 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     extra = config.augmentation.extra.values()
     transforms = [building.build(section, building.AUGMENTATION, allowed=config.packages) for section in extra]
     _check_optimizer(config)
+    if is_first_process():
+        _check_network(config, hardware, config.data.batch_size)
     finder = None if config.faces == "none" else Located(Cropper(Framing.of(config.data), config.faces))
     data = FaceDataModule(config.data, seed=config.seed, finder=finder, makes_cache=_may_make_cache(config))
     if skipped is not None:
@@ -114,7 +123,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     if is_first_process():
         data.prepare_data()
     data.setup()
-    _check_fit(config, data)
+    _check_fit(config, data, hardware)
     # once more, now that the length of the training is known, which decides whether compilation pays
     steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
     hardware = hardware_of(config.trainer, steps)
@@ -166,13 +175,50 @@ def _check_optimizer(config: TrainConfig) -> None:
     building.check(section, building.OPTIMIZER, positional=1)
 
 
-def _check_fit(config: TrainConfig, data: FaceDataModule) -> None:
+def _check_network(config: TrainConfig, hardware: Hardware, batch_size: int) -> None:
+    """Refuse sizes and batches that the network cannot take; see `check_network`."""
+    together = config.trainer.sync_batchnorm and hardware.device_type == "cuda" and _ranks(config, hardware) > 1
+    for size in sorted({config.data.image_size, *(stage.image_size for stage in config.augmentation.progressive)}):
+        check_network(
+            config.model.name,
+            size,
+            arguments=config.model.arguments,
+            batch_size=2 if together else batch_size,
+            frozen=config.model.freeze == "backbone",
+        )
+
+
+def _ranks(config: TrainConfig, hardware: Hardware) -> int:
+    return hardware.devices * config.trainer.num_nodes
+
+
+def _check_limits(config: TrainConfig, data: FaceDataModule, ranks: int) -> Iterator[UserError]:
+    """Limits that are a share of so few batches that none is left, which Lightning would find in the training."""
+    sizes = {split: len(data.index(split)) for split in ("train", "valid", "test")}
+    evaluated = data.evaluation_batch_size * ranks
+    batches = {
+        "train": max(1, sizes["train"] // (config.data.batch_size * ranks)),
+        "val": math.ceil(sizes["valid"] / evaluated),
+        "test": math.ceil(sizes["test"] / evaluated) if config.test else 0,
+    }
+    for split, count in batches.items():
+        field = f"trainer.limit_{split}_batches"
+        limit = getattr(config.trainer, f"limit_{split}_batches")
+        if isinstance(limit, float) and count and int(count * limit) == 0 and not config.trainer.fast_dev_run:
+            yield UserError(
+                f"{field}={limit} of {count} {'batch' if count == 1 else 'batches'} is none.",
+                f"Set it to a number of batches ({field}=1), or to a larger share.",
+                field=field,
+            )
+
+
+def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware) -> None:
     """Refuse what would end in an error, or in nothing to report, once the training is over.
 
     Raises:
         UserErrors: a split is missing, or something watches a metric that there will not be.
     """
-    problems = []
+    problems: list[str | UserError] = [*_check_limits(config, data, _ranks(config, hardware))]
     if not len(data.index("train")):
         problems.append("The train split has no images. Check data.root and data.sizes.")
     if config.test and not len(data.index("test")):
@@ -188,6 +234,8 @@ def _check_fit(config: TrainConfig, data: FaceDataModule) -> None:
             problems.append(f"{field}={name}: it is not measured. {suggestion(name, names)}")
     if problems:
         raise UserErrors(problems)
+    if is_first_process() and len(data.index("train")) <= _ranks(config, hardware):  # one image for each device
+        _check_network(config, hardware, batch_size=1)
 
 
 def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:

@@ -81,6 +81,14 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
     for name in arguments:
         if name in _NOT_ARGUMENTS:
             raise UserError(f"model.arguments: {name} is not for the user to give. Leave it out. {weights.REMEDY}")
+    for name in ("in_chans", "in_channels"):
+        if arguments.get(name, 3) != 3:
+            raise UserError(
+                f"model.arguments: {name}={arguments[name]}, but pictures have three channels; grey ones have three "
+                "equal ones.",
+                f"Leave {name} out.",
+                field="model.arguments",
+            )
     for name, value in arguments.items():
         # builders leave it to the first forward pass to find out
         if name.endswith(("_rate", "dropout", "_prob")) and not (isinstance(value, int | float) and 0 <= value <= 1):
@@ -153,7 +161,9 @@ def _timm_config(short: str) -> Any:
 def _swap_timm_heads(net: Any, name: str) -> None:
     """Swap what timm itself calls the classifier; distilled networks have two, and average them."""
     found = net.get_classifier()
-    classifiers = found if isinstance(found, tuple | list) else [found]
+    classifiers = [*found] if isinstance(found, tuple | list) else [found]
+    if isinstance(getattr(net, "aux_head", None), nn.Linear):
+        classifiers.append(net.aux_head)  # of the patches, whose greatest logit VOLO adds
     inside = {id(module) for classifier in classifiers for module in classifier.modules()}
     linears = [p for p, m in net.named_modules() if id(m) in inside and isinstance(m, nn.Linear)]
     if not linears or any(net.get_submodule(path).out_features != 1 for path in linears):
@@ -167,8 +177,9 @@ def _check_patches(name: str, patch: int, image_size: int) -> None:
         below, above = image_size // patch * patch, (image_size // patch + 1) * patch
         sizes = f"{below} or {above}" if below else f"{above}"
         raise UserError(
-            f"{name} cuts images into patches of {patch} pixels, which {image_size} pixels are no multiple of. "
-            f"Set data.image_size={sizes}."
+            f"{name} cuts images into patches of {patch} pixels, which {image_size} pixels are no multiple of.",
+            f"Set data.image_size={sizes}.",
+            field="data.image_size",
         )
 
 
@@ -176,6 +187,15 @@ def _unknown(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(close)}?" if close else "Take a torchvision name, or timm/<name>."
     return f"There is no model named {name}. {hint}"
+
+
+def native_size(name: str) -> int | None:
+    """Side in pixels of the images that a network was designed for; None where its library does not say."""
+    if name.startswith(TIMM):
+        return int(_timm_config(name.removeprefix(TIMM)).input_size[-1])
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        return None
+    return int(torchvision.models.get_model_weights(name).DEFAULT.transforms().crop_size[0])
 
 
 def fixed_image_size(net: nn.Module) -> int | None:

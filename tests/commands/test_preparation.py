@@ -11,6 +11,7 @@ from PIL import Image
 from gender_lightning.commands.preparation import prepare
 from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.data.framing import CELEBA
+from gender_lightning.errors import UserError
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.overrides import compose
 
@@ -59,3 +60,20 @@ def test_faces_anywhere_are_used_as_they_are_or_aligned_on_request(folders: Path
     aligned_spec, aligned = prepared(folders / "photographs", "faces=detect")
     assert aligned_spec.placement == CELEBA
     assert aligned.std(axis=0).mean() < 0.3 * images.std(axis=0).mean(), "the same face in the same place"
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        (["data.image_size=250", "model.name=timm/levit_128s"], r"data\.image_size=224 or 256"),
+        (["augmentation.progressive=[{until:0.5,image_size:16}]", "model.name=vgg11"], r"data\.image_size=32"),
+        (["data.batch_size=1", "model.name=resnet18"], r"data\.batch_size=2"),
+        (["trainer.limit_val_batches=0.1"], r"trainer\.limit_val_batches=0\.1 of 1 batch is none"),
+        (["data.batch_size=2", "trainer.limit_train_batches=0.2"], "of 4 batches is none"),
+    ],
+)
+def test_what_a_network_or_lightning_cannot_take_is_a_sentence_before_the_run(
+    folders: Path, typed: list[str], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        prepared(folders / "chips", *typed)
