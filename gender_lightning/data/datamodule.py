@@ -20,7 +20,7 @@ from gender_lightning.data.loading import Loading, choose_loading, memory_for_ba
 from gender_lightning.data.pixel_cache import open_cache
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.resident import ResidentLoader, bytes_of, stays
-from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler
+from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler, batches_done
 from gender_lightning.data.selection import check_classes, class_counts
 from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
 from gender_lightning.errors import UserError
@@ -78,7 +78,7 @@ class FaceDataModule(pl.LightningDataModule):
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
         self._stays: bool | None = None
-        self._place = (0, 0)  # the epoch from which a training continues, and the batches of it that are done
+        self._place = (0, 0)  # the epoch from which a training continues, and the images of it that were seen
 
     def prepare_data(self) -> None:
         """Draw the synthetic faces where they do not exist yet; Lightning calls it on rank 0 only."""
@@ -127,11 +127,32 @@ class FaceDataModule(pl.LightningDataModule):
             return {}
         epochs: Any = self.trainer.fit_loop.epoch_progress.current  # Lightning types it as less than it is
         batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        return {"epoch": epochs.processed, "done": batches if epochs.started > epochs.processed else 0}
+        inside = epochs.started > epochs.processed
+        return {
+            "epoch": epochs.processed,
+            "done": batches if inside else 0,
+            "images": self._images_seen(epochs.processed, batches) if inside else 0,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from there: in a resumed run Lightning makes the loader, whose workers fetch, before it counts."""
-        self._place = (state_dict["epoch"], state_dict["done"])
+        # files from before images were counted were written with batches of this size, or are taken to be
+        images = state_dict.get("images", state_dict["done"] * self._global_batch())
+        self._place = (state_dict["epoch"], images)
+
+    def batches_done(self) -> int:
+        """Batches, of the size that they have now, that lie behind a training which is resumed inside of an epoch."""
+        return batches_done(len(self.dataset("train")), self._place[1], self._global_batch())
+
+    def _images_seen(self, epoch: int, batches: int) -> int:
+        """Images of the epoch that all ranks have seen when so many batches are counted as done."""
+        resumed, before = self._place
+        if epoch != resumed or not before:
+            return batches * self._global_batch()
+        return before + (batches - self.batches_done()) * self._global_batch()
+
+    def _global_batch(self) -> int:
+        return self.config.batch_size * self._ranks()[1]
 
     def _without_unreadable(self, index: Index, store: ImageStore, only: str | None) -> Index:
         rows = index if only is None else index.select(index.split(only))
@@ -203,9 +224,9 @@ class FaceDataModule(pl.LightningDataModule):
         batch_size = self.config.batch_size if training else self.evaluation_batch_size
         sampler: Sampler[int] | list[int]
         if training:
-            epoch, done = self._place
+            epoch, images = self._place
             sampler = TrainingSampler(
-                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, done=done
+                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, images=images
             )
         else:
             sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks) if rows is None else rows.tolist()

@@ -22,7 +22,8 @@ class TrainingSampler(Sampler[int]):
         rank: Rank of this process.
         ranks: Number of processes.
         epoch: The first epoch to be asked for, since a loader's workers fetch before `set_epoch` is called.
-        done: Batches of this first epoch that a resumed training has already seen.
+        images: Images of this first epoch that all ranks of a resumed training have already seen, in batches of
+            whatever size; the rest comes in batches of this one.
     """
 
     def __init__(
@@ -34,12 +35,12 @@ class TrainingSampler(Sampler[int]):
         rank: int = 0,
         ranks: int = 1,
         epoch: int = 0,
-        done: int = 0,
+        images: int = 0,
     ) -> None:
         assert length > 0 and batch_size > 0 and 0 <= rank < ranks
         self.length, self.batch_size, self.seed, self.rank, self.ranks = length, batch_size, seed, rank, ranks
         self.epoch = epoch
-        self._started = (epoch, done)
+        self._started = (epoch, images)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation; Lightning calls this before each epoch, also after a resume."""
@@ -52,12 +53,29 @@ class TrainingSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        per_rank = self.batch_size if self.length >= self.batch_size * self.ranks else len(self)
-        kept = len(self) * self.ranks
-        blocks = np.resize(order, kept).reshape(-1, self.ranks, per_rank)
-        first, done = self._started
-        rest = blocks[done if self.epoch == first else 0 :, self.rank]
-        return iter(rest.ravel().tolist())
+        first, seen = self._started
+        rest = order[seen if self.epoch == first else 0 :]
+        steps = len(rest) // (self.batch_size * self.ranks)
+        per_rank = self.batch_size if steps else -(-len(rest) // self.ranks)
+        kept = max(1, steps) * per_rank * self.ranks
+        blocks = (
+            np.resize(rest, kept).reshape(-1, self.ranks, per_rank) if len(rest) else rest.reshape(0, self.ranks, 0)
+        )
+        return iter(blocks[:, self.rank].ravel().tolist())
+
+
+def batches_done(length: int, images: int, global_batch: int) -> int:
+    """Batches of an epoch that lie behind a training which has seen so many of its images.
+
+    What is left makes whole batches of `global_batch`, or a smaller one; the others count as done.
+
+    Args:
+        length: Images of the split.
+        images: Images that were seen, in batches of whatever size.
+        global_batch: Images of a batch over all ranks.
+    """
+    total = max(1, length // global_batch)
+    return total - max(1, (length - images) // global_batch) if images else 0
 
 
 class EvaluationSampler(Sampler[int]):

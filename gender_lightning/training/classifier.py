@@ -18,6 +18,7 @@ from gender_lightning.config import (
     OptimizerConfig,
     SchedulerConfig,
 )
+from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
@@ -182,12 +183,21 @@ class GenderClassifier(pl.LightningModule):
         # a fused step under a gradient scaler would clip gradients that are still scaled
         scaled = self.trainer.precision == "16-mixed" and self.trainer.gradient_clip_val is not None
         optimizer = make_optimizer(groups, self.optimizer, fused=False if scaled else None)
-        if self._resumed is not None and self.scheduler.name != "plateau":
-            function = make_schedule(self.scheduler, total_steps=total, steps_per_epoch=steps)
-            follow_epochs(self._resumed, function, steps=steps, batches=batches)
-        self._resumed, self._lengths = None, (steps, batches)
+        self._lengths = (steps, batches)
+        if self._resumed is not None:
+            self._adapt(self._resumed, total, steps, batches)
+            self._resumed = None
         schedule = make_scheduler(optimizer, self.scheduler, total, steps, batches_per_epoch=batches)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _adapt(self, checkpoint: dict[str, Any], total: int, steps: int, batches: int) -> None:
+        """Resume by the share of epochs done and the images seen, whatever the global batch was then."""
+        schedule = None
+        if self.scheduler.name != "plateau":
+            schedule = make_schedule(self.scheduler, total_steps=total, steps_per_epoch=steps)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        done = data.batches_done() if isinstance(data, FaceDataModule) else None
+        follow_epochs(checkpoint, schedule, steps=steps, batches=batches, done=done)
 
     # ---- training
 
@@ -196,7 +206,7 @@ class GenderClassifier(pl.LightningModule):
 
         An image comes once per epoch, so the epoch keys its random numbers: the same on any number of ranks.
         """
-        progress = self.global_step / max(1, self._total_steps()) if self.augmentation.progressive else 0.0
+        progress = self._steps_done() / max(1, self._total_steps()) if self.augmentation.progressive else 0.0
         size = self.augment.settings.size_at(progress)
         with torch.autocast(self.device.type, enabled=False):  # half precision is for weights, not for pixels
             images = self.augment(batch.images, batch.indices, self.current_epoch, size=size)
@@ -227,6 +237,12 @@ class GenderClassifier(pl.LightningModule):
 
     def _total_steps(self) -> float:
         return self.trainer.estimated_stepping_batches
+
+    def _steps_done(self) -> int:
+        """As if all epochs had been as long as this one; `global_step` counts them as they were."""
+        steps, _ = self._lengths or (0, 0)
+        batch = self.trainer.fit_loop.batch_idx
+        return self.current_epoch * steps + max(0, batch) // self.trainer.accumulate_grad_batches
 
     @property
     def _distributed(self) -> bool:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 Schedule = Callable[[int], float]
-EPOCH_LENGTHS = "gender_lightning_epoch"  # of last.ckpt: optimizer steps and batches of an epoch
+EPOCH_LENGTHS = "gender_lightning_epoch"  # of last.ckpt: optimizer steps of an epoch, and batches on a rank
 
 
 def warm_up(step: int, steps: float) -> float:
@@ -134,29 +134,38 @@ def make_scheduler(
     }
 
 
-def follow_epochs(checkpoint: dict[str, Any], schedule: Schedule, *, steps: int, batches: int) -> None:
-    """Bring a checkpoint to epochs of another length, as another batch size makes them: the share done counts.
+def follow_epochs(
+    checkpoint: dict[str, Any], schedule: Schedule | None, *, steps: int, batches: int, done: int | None = None
+) -> None:
+    """Adapt a checkpoint to epochs of another length, as another global batch makes them: the share done counts.
 
     Nothing changes where the epochs are as long as before.
 
     Args:
         checkpoint: Content of a last.ckpt, changed in place before Lightning restores the training from it.
-        schedule: Of the training that goes on.
+        schedule: Of the training that is resumed; None for one that has a state of its own (plateau).
         steps: Optimizer steps of its epochs.
         batches: Batches of its epochs, on one rank.
+        done: Those of them that count as done where the epoch was left in its middle; None: as the checkpoint says.
     """
-    states = checkpoint["lr_schedulers"]
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
-    ended = progress["is_last_batch"] or not progress["current"]["completed"]
-    # files from before lengths were noted tell them at the end of an epoch
-    known = [round(states[0]["last_epoch"] / epochs), batches] if states and ended and epochs else [steps, batches]
-    steps_then, _ = checkpoint.get(EPOCH_LENGTHS, known)
-    if steps_then != steps:
-        for state in states:
-            state["last_epoch"] = round(state["last_epoch"] * steps / steps_then)
-            rates = [rate * schedule(state["last_epoch"]) for rate in state["base_lrs"]]
-            state["_last_lr"] = rates
-            for optimizer in checkpoint["optimizer_states"]:
-                for group, rate in zip(optimizer["param_groups"], rates, strict=True):
-                    group["lr"] = rate
+    ended = progress["is_last_batch"] or not progress["current"]["ready"]
+    if schedule is not None:
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
+        _move_schedules(checkpoint, schedule, steps, epochs if ended else 0)
+    if done is not None and not ended:
+        moved = min(done, batches - 1) - progress["current"]["ready"]
+        for name in ("ready", "started", "processed", "completed"):  # Lightning tells by their differences where it was
+            progress["current"][name] += moved
+
+
+def _move_schedules(checkpoint: dict[str, Any], schedule: Schedule, steps: int, epochs: int) -> None:
+    for state in checkpoint["lr_schedulers"]:
+        # files from before lengths were noted tell them where an epoch has ended
+        before = round(state["last_epoch"] / epochs) if epochs else steps
+        steps_then = checkpoint.get(EPOCH_LENGTHS, [before])[0]
+        state["last_epoch"] = round(state["last_epoch"] * steps / steps_then)
+        state["_last_lr"] = [rate * schedule(state["last_epoch"]) for rate in state["base_lrs"]]
+        for optimizer in checkpoint["optimizer_states"]:
+            for group, rate in zip(optimizer["param_groups"], state["_last_lr"], strict=True):
+                group["lr"] = rate

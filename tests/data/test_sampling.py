@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler
+from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler, batches_done
 
 
 def batches(length: int, size: int, ranks: int, epoch: int = 0) -> list[list[int]]:
@@ -33,12 +33,21 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
 def test_a_resumed_epoch_has_the_rest_of_its_batches_and_the_next_all(ranks: int) -> None:
     for rank in range(ranks):
         whole, rest = (
-            TrainingSampler(50, 8 // ranks, seed=5, rank=rank, ranks=ranks, epoch=2, done=done) for done in (0, 4)
+            TrainingSampler(50, 8 // ranks, seed=5, rank=rank, ranks=ranks, epoch=2, images=seen) for seen in (0, 32)
         )
         assert list(rest) == list(whole)[4 * 8 // ranks :] and len(rest) == len(whole)
         for sampler in (whole, rest):
             sampler.set_epoch(3)
         assert list(rest) == list(whole)
+
+
+@pytest.mark.parametrize(("size", "left"), [(4, 4), (5, 3), (6, 3), (18, 1), (30, 1)])
+def test_an_epoch_resumed_with_another_batch_has_the_images_that_are_left(size: int, left: int) -> None:
+    whole = TrainingSampler(50, 8, seed=5, epoch=2)
+    rest = TrainingSampler(50, size, seed=5, epoch=2, images=32)
+    assert list(rest) == list(np.random.default_rng([5, 2]).permutation(50)[32 : 32 + min(18, left * size)])
+    assert set(rest).isdisjoint(list(whole)[:32])
+    assert batches_done(50, 32, size) == 50 // size - left
 
 
 @pytest.mark.parametrize("length", [5, 6, 8])

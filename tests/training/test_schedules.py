@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -100,19 +99,37 @@ def test_plateau_steps_once_per_epoch_before_the_checkpoint() -> None:
 def test_a_resume_with_another_batch_goes_by_the_share_of_epochs(steps: int) -> None:
     config = {"name": "cosine", "warmup_epochs": 0.0, "final_ratio": 0.0}
     schedule = make_schedule(config, total_steps=4 * steps, steps_per_epoch=steps)
+    rate = 0.1 * (1 + math.cos(math.pi * 2.5 / 4)) / 2  # after two and a half of four epochs
     checkpoint = {
         EPOCH_LENGTHS: [4, 4],
-        "lr_schedulers": [{"last_epoch": 10, "base_lrs": [0.1], "_last_lr": [7.0]}],
-        "optimizer_states": [{"param_groups": [{"lr": 7.0}]}],
+        "lr_schedulers": [{"last_epoch": 10, "base_lrs": [0.1], "_last_lr": [rate]}],
+        "optimizer_states": [{"param_groups": [{"lr": rate}]}],
         "loops": {"fit_loop": {
             "epoch_progress": {"current": {"completed": 2}},
-            "epoch_loop.batch_progress": {"is_last_batch": False, "current": {"completed": 2}},
+            "epoch_loop.batch_progress": {
+                "is_last_batch": False, "current": {"ready": 2, "started": 2, "processed": 2, "completed": 1}
+            },
         }},
     }  # fmt: skip
-    before = copy.deepcopy(checkpoint)
-    follow_epochs(checkpoint, schedule, steps=steps, batches=steps)
-    if steps == 4:
-        assert checkpoint == before
-        return
-    rate = checkpoint["optimizer_states"][0]["param_groups"][0]["lr"]
-    assert rate == pytest.approx(0.1 * (1 + math.cos(math.pi * 2.5 / 4)) / 2)
+    follow_epochs(checkpoint, schedule, steps=steps, batches=steps, done=steps // 2)
+    assert checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(rate)
+    assert checkpoint["lr_schedulers"][0]["last_epoch"] == 2.5 * steps
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    assert list(progress["current"].values()) == [steps // 2] * 3 + [steps // 2 - 1]
+
+
+def test_lengths_that_were_not_noted_are_told_by_a_whole_number_of_epochs() -> None:
+    schedule = make_schedule(
+        {"name": "cosine", "warmup_epochs": 0.0, "final_ratio": 0.0}, total_steps=8, steps_per_epoch=2
+    )
+    checkpoint = {
+        "lr_schedulers": [{"last_epoch": 10, "base_lrs": [0.1], "_last_lr": [0.0]}],
+        "optimizer_states": [{"param_groups": [{"lr": 0.0}]}],
+        "loops": {"fit_loop": {
+            "epoch_progress": {"current": {"completed": 2}},
+            "epoch_loop.batch_progress": {"is_last_batch": True, "current": {"ready": 5}},
+        }},
+    }  # fmt: skip
+    follow_epochs(checkpoint, schedule, steps=2, batches=2, done=0)
+    assert checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(0.05)
+    assert checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"] == 5

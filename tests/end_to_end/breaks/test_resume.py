@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -116,7 +117,49 @@ def test_without_a_checkpoint_it_begins_anew_and_a_damaged_one_is_named(
     assert metrics(broken) == metrics(whole) and curve(broken) == curve(whole)
 
 
-def test_a_finished_run_is_refused(train: Train, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("change", "rest"),
+    [
+        ("data.batch_size=9", [9]),
+        pytest.param("data.batch_size=16", [16], marks=pytest.mark.slow),
+        pytest.param("data.batch_size=4", [4] * 4, marks=pytest.mark.slow),
+    ],
+)
+def test_another_batch_goes_on_by_images_and_the_share_of_epochs(
+    train: Train, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: str, rest: list[int]
+) -> None:
+    """33 images, of whose second epoch 16 were seen in batches of 8."""
+    seen: list[tuple[int, list[int], float]] = []
+    step = GenderClassifier.training_step
+
+    def recorded(self: GenderClassifier, batch: Any, number: int) -> Any:
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        seen.append((self.current_epoch, batch.indices.tolist(), rate))
+        if self.current_epoch == 1 and number == 1 and len(batch.indices) == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch, number)
+
+    monkeypatch.setattr(GenderClassifier, "training_step", recorded)
+    with pytest.raises(SystemExit):
+        train("run", "trainer.max_epochs=3", "scheduler=cosine", "scheduler.warmup_epochs=0")
+    before, first_rate = [rows for epoch, rows, _ in seen if epoch == 1], seen[0][2]
+    assert [len(rows) for rows in before] == [8, 8]
+    seen.clear()
+    command("train", f"resume={tmp_path / 'run'}", change)
+    after = [(rows, rate) for epoch, rows, rate in seen if epoch == 1]
+    assert [len(rows) for rows, _ in after] == rest
+    assert not {row for rows in before for row in rows} & {row for rows, _ in after for row in rows}
+    share = (1 + 2 / 4) / 3  # of the training; schedules count whole steps
+    steps = 33 // int(change.partition("=")[2])
+    expected = (1 + math.cos(math.pi * round(share * 3 * steps) / (3 * steps))) / 2
+    assert after[0][1] / first_rate == pytest.approx(expected)
+    assert len([rows for epoch, rows, _ in seen if epoch == 2]) == steps
+    assert info(tmp_path / "run")["status"] == "done"
+
+
+def test_a_finished_run_is_refused_unless_it_gets_more_epochs(
+    train: Train, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = train("done", "test=false")
     before = (run / "run.json").read_bytes()
     with pytest.raises(SystemExit) as stop:
@@ -124,6 +167,12 @@ def test_a_finished_run_is_refused(train: Train, command: Command, capsys: pytes
     assert stop.value.code == 2 and "done already" in capsys.readouterr().err
     assert (run / "run.json").read_bytes() == before
     assert not any("test" in name for name in metrics(run)), "test=false leaves the test split alone"
+    with pytest.raises(SystemExit):
+        command("train", f"resume={run}", "trainer.max_epochs=1")
+    assert "Give a larger trainer.max_epochs" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+    command("train", f"resume={run}", "trainer.max_epochs=2")
+    assert [row["epoch"] for row in curve(run)] == ["1", "2"] and info(run)["status"] == "done"
 
 
 def test_a_mistake_leaves_the_run_as_it_was_and_a_change_is_kept(
