@@ -122,6 +122,7 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
         assert isinstance(values, dict)
         command = importlib.import_module(COMMANDS[verb].module)
         try:
+            _import_packages(values.get("packages"))
             command.main(values, *([action] if action else []))
         except UserError as error:
             # Hydra would print a traceback and exit with 1.
@@ -135,6 +136,14 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
             sys.exit(2)
 
     _run_hydra(verb, rest, task)
+
+
+def _import_packages(names: Any) -> None:
+    """Import what the command line names, so that networks of these packages are known; the schema judges the rest."""
+    if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+        from gender_lightning.building import import_packages
+
+        import_packages(names)
 
 
 def check_overrides(verb: str, arguments: list[str]) -> None:

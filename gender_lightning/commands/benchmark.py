@@ -50,7 +50,7 @@ from gender_lightning.transforms import Augment
 
 INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
 MOST_FACES = 1000  # enough that no cache of the processor holds them all
-_PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer")  # what `train` takes too
+_PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer", "packages")  # what `train` takes too
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def predict(config: PredictConfig) -> Counter[str]:
     batch_size = _batch_size(config, hardware)
     judged: Iterator[list[Judged]]
     if config.engine == "ray":
-        job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size)
+        packages = tuple(config.packages)
+        job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size, packages=packages)
         judged = job.run(rest, config.ray.address, config.ray.workers)
     else:
         if hardware.device_type == "cpu":

@@ -140,7 +140,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         fetch_weights=checkpoint is None,  # which holds them
         transforms=transforms,
     )
-    model.spec = replace(model.spec, placement=_placement(config, data))
+    model.spec = replace(model.spec, placement=_placement(config, data), packages=tuple(config.packages))
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
     return Parts(hardware, data, model)

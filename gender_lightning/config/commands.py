@@ -40,7 +40,16 @@ FRAME_STEP = "use every N-th frame of a video"
 WORKERS = "processes that open pictures and find faces; 0: in this process"
 
 
-class TrainConfig(Section):
+class Root(Section):
+    """What every command has."""
+
+    packages: list[str] = Field(
+        default=[],
+        description="your own importable packages: their classes by _target_, their networks by timm/<name>",
+    )
+
+
+class TrainConfig(Root):
     """Everything that decides a run."""
 
     name: Annotated[str, matching(r"[\w.+-]+", "hold letters, digits and . _ + - only")] = Field(
@@ -59,9 +68,6 @@ class TrainConfig(Section):
     threshold: Literal["auto", "half", "balanced", "worst_group"] = Field(
         default="auto",
         description="rule for the threshold of predict, chosen on valid; auto: 0.5 unless balanced gains beyond chance",
-    )
-    packages: list[str] = Field(
-        description="your own importable packages: their classes by _target_, their networks by timm/<name>"
     )
     data: DataConfig
     model: ModelConfig
@@ -99,7 +105,7 @@ class TrainConfig(Section):
         return self
 
 
-class BenchmarkConfig(Section):
+class BenchmarkConfig(Root):
     """What is measured, and how often. Each stage runs beside the common way of doing the same work."""
 
     stages: list[Literal["startup", "decode", "loader", "augmentation", "pipeline", "step", "inference", "train"]] = (
@@ -120,7 +126,7 @@ class BenchmarkConfig(Section):
     trainer: TrainerConfig
 
 
-class DataCommandConfig(Section):
+class DataCommandConfig(Root):
     """Which data, and what is done with them."""
 
     data: DataConfig
@@ -128,7 +134,7 @@ class DataCommandConfig(Section):
     output: str = Field(description="summary: folder of the contact sheet")
 
 
-class EvaluateConfig(Section):
+class EvaluateConfig(Root):
     """What is evaluated, on which faces, and how thoroughly."""
 
     checkpoint: str = Field(description=CHECKPOINT)
@@ -176,7 +182,7 @@ class Speed(Section):
     repeats: Count = Field(description="measurements of each network, taken in turns; their median counts")
 
 
-class CompareConfig(Section):
+class CompareConfig(Root):
     """Which runs, and on what. It reads what they have left: nothing is predicted again."""
 
     runs: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
@@ -206,7 +212,7 @@ class RayConfig(Section):
     )
 
 
-class PredictConfig(Section):
+class PredictConfig(Root):
     """What is predicted, by which checkpoint, and where the rows go."""
 
     checkpoint: NonEmpty = Field(description=CHECKPOINT)
@@ -258,7 +264,7 @@ class PredictConfig(Section):
         return (self.input,) if isinstance(self.input, str) else tuple(self.input)
 
 
-class PopulationConfig(Section):
+class PopulationConfig(Root):
     """What is counted, by which checkpoint, and what is told of it."""
 
     checkpoint: NonEmpty = Field(description=CHECKPOINT)
@@ -315,7 +321,7 @@ class PopulationConfig(Section):
         return (self.input,) if isinstance(self.input, str) else tuple(self.input)
 
 
-class ExportConfig(Section):
+class ExportConfig(Root):
     """What to write, and on which faces it is checked."""
 
     checkpoint: str = Field(description=CHECKPOINT)
@@ -345,7 +351,7 @@ class ExportConfig(Section):
         return self
 
 
-class DemoConfig(Section):
+class DemoConfig(Root):
     """Which checkpoint is shown, and where."""
 
     checkpoint: str = Field(min_length=1, description=CHECKPOINT)

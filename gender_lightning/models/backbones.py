@@ -98,7 +98,7 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
 def _create_torchvision(name: str, dropout: float, image_size: int, arguments: dict[str, Any]) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise UserError(_unknown(name, known))
+        raise _unknown(name, known)
     builder = auxiliary.NETWORKS.get(name) or torchvision.models.get_model_builder(name)
     if builder.__module__ == VisionTransformer.__module__:
         _check_patches(name, int(name.rpartition("_")[2]), image_size)
@@ -120,7 +120,7 @@ def _create_timm(name: str, pretrained: bool, dropout: float, image_size: int, a
 
     short = name.removeprefix(TIMM)
     if not timm.is_model(short.partition(".")[0]):
-        raise UserError(_unknown(name, [TIMM + known for known in timm.list_models()]))
+        raise _unknown(name, [TIMM + known for known in timm.list_models()])
     config = _timm_config(short)
     if pretrained and not config.has_weights:
         raise UserError(f"timm has no pretrained weights for {name}. {weights.REMEDY}")
@@ -183,10 +183,10 @@ def _check_patches(name: str, patch: int, image_size: int) -> None:
         )
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: list[str]) -> UserError:
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(close)}?" if close else "Take a torchvision name, or timm/<name>."
-    return f"There is no model named {name}. {hint}"
+    return UserError(f"There is no model named {name}.", hint, field="model.name")
 
 
 def native_size(name: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ class ModelSpec:
     threshold: float = 0.5
     threshold_rule: str = ""
     temperature: float = 1.0
+    packages: tuple[str, ...] = ()
     package_version: str = field(default_factory=package_version)
 
     def __post_init__(self) -> None:
@@ -167,7 +169,7 @@ def _placement(value: object) -> bool:
 
 _MOST = 1e9
 _MOST_PIXELS = 2048  # largest side, the same limit as in the configuration
-_TUPLES = ("mean", "std", "class_names")
+_TUPLES = ("mean", "std", "class_names", "packages")
 _CHECKS: dict[str, Any] = {
     "backbone": _text,
     "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_PIXELS,
@@ -184,6 +186,7 @@ _CHECKS: dict[str, Any] = {
     "threshold": _number(0, 1),
     "threshold_rule": lambda value: value == "" or _text(value),
     "temperature": _number(0, math.inf, above=True),
+    "packages": lambda value: isinstance(value, list | tuple) and len(value) <= 50 and all(map(_text, value)),
     "package_version": _text,
 }
 assert _CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)} - {"framing"} | {*FRAMING_FIELDS}
@@ -317,8 +320,21 @@ def no_larger_than(state: Mapping[str, Tensor], path: Path) -> Iterator[None]:
 def load_network(path: Path, device: str | torch.device = "cpu") -> Network:
     """Read a checkpoint (see `read_checkpoint`) into a network in evaluation mode."""
     spec, state = read_checkpoint(path)
-    with no_larger_than(state, path):
-        net = create_backbone(spec.backbone, dropout=spec.dropout, image_size=spec.image_size, arguments=spec.arguments)
+    try:
+        with no_larger_than(state, path):
+            net = create_backbone(
+                spec.backbone, dropout=spec.dropout, image_size=spec.image_size, arguments=spec.arguments
+            )
+    except UserError as error:
+        missing = [name for name in spec.packages if name not in sys.modules]
+        if not missing:
+            raise
+        names = ",".join(missing)
+        raise UserError(
+            f"{error.problem} Its training imported {names.replace(',', ', ')}, which may define it.",
+            f"If you trust that code, add packages=[{names}] (in Python, import it before load).",
+            field="packages",
+        ) from error
     try:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -65,7 +65,7 @@ def test_faces_anywhere_are_used_as_they_are_or_aligned_on_request(folders: Path
 @pytest.mark.parametrize(
     ("typed", "problem"),
     [
-        (["data.image_size=250", "model.name=timm/levit_128s"], r"data\.image_size=224 or 256"),
+        (["data.image_size=250", "model.name=timm/levit_128s"], r"data\.image_size=240 or 256"),
         (["augmentation.progressive=[{until:0.5,image_size:16}]", "model.name=vgg11"], r"data\.image_size=32"),
         (["data.batch_size=1", "model.name=resnet18"], r"data\.batch_size=2"),
         (["trainer.limit_val_batches=0.1"], r"trainer\.limit_val_batches=0\.1 of 1 batch is none"),

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gender_lightning import load
 from gender_lightning.errors import UserError
+from gender_lightning.models.checkpoint import read_checkpoint
 
 Train = Callable[..., Path]
 OWN = """
@@ -54,7 +56,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "own_code.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
-    sys.modules.pop("own_code", None)
+    if "own_code" in sys.modules:
+        forget(own_net="own_code")
 
 
 USED = (
@@ -72,6 +75,38 @@ def test_all_three_are_used(train: Train) -> None:
     assert len(seen) == 4 and all(str(dtype) == "torch.float32" and low >= -0.01 and high <= 1.01
                                   for dtype, low, high in seen)  # fmt: skip
     assert "test/accuracy" in json.loads((run / "metrics.json").read_text())
+
+
+@pytest.mark.usefixtures("own")
+def test_every_command_uses_a_network_of_ones_own_once_it_is_asked_to(
+    train: Train, command: Callable[..., None], faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The checkpoint remembers the package, and imports nothing."""
+    run = train("run", "packages=[own_code]", "model=timm", "model.name=timm/own_net", "test=false")
+    assert read_checkpoint(run)[0].packages == ("own_code",)
+    forget(own_net="own_code")
+    pictures = ("faces=none", f"input={faces}/img_align_celeba", f"output={tmp_path}/rows.csv", "workers=0")
+    small = ("corruptions=none", "images=false", "resamples=100", "wandb=false")
+    used = (("predict", *pictures), ("evaluate", *small))
+    for verb, *more in used:
+        with pytest.raises(SystemExit) as stop:
+            command(verb, f"checkpoint={run}", *more)
+        assert stop.value.code == 2 and "packages=[own_code]" in capsys.readouterr().err
+        assert "own_code" not in sys.modules
+    with pytest.raises(UserError, match=r"There is no model named timm/own_net\..*packages=\[own_code\]"):
+        load(run, "cpu")
+    for verb, *more in used:
+        command(verb, f"checkpoint={run}", "accelerator=cpu", "packages=[own_code]", *more)
+    assert (tmp_path / "rows.csv").is_file() and load(run, "cpu") is not None
+
+
+def forget(**networks: str) -> None:
+    """As in a new process: neither imported, nor known to timm."""
+    from timm.models import _registry
+
+    for name, module in networks.items():
+        sys.modules.pop(module)
+        _registry._model_entrypoints.pop(name)
 
 
 @pytest.mark.usefixtures("own")
@@ -98,7 +133,10 @@ def test_only_the_command_line_asks_for_code(train: Train, command: Callable[...
         (("+augmentation.extra.run={_target_: torch.jit.load, f: x}",), "torch.jit.load is not an augmentation of"),
         (("+augmentation.extra.blur={_target_: torchvision.transforms.v2.GaussianBlur}",), "kernel_size"),
         (("packages=[own_cod]",), "own_cod cannot be imported"),
-        (("packages=[own_code]", "+augmentation.extra.a._target_=own_code.Smaller"), "images of the same size"),
+        (
+            ("packages=[own_code]", "+augmentation.extra.a._target_=own_code.Smaller"),
+            "images of the size that it was given",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -83,9 +83,9 @@ def test_a_damaged_one_is_named_and_the_one_before_offered(
     with pytest.raises(UserError, match=message) as stop:
         check(last)
     assert str(last) in str(stop.value)
-    assert f"is whole (epoch 1, step 5): go on from it by resume={previous}" in str(stop.value)
+    assert f"is whole (epoch 1, step 5). Resume from it: resume={previous}" in str(stop.value)
     cut(previous)
-    with pytest.raises(UserError, match="There is none before it to go on from"):
+    with pytest.raises(UserError, match="There is none before it to resume from"):
         check(last)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from gender_lightning.building import import_packages
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper
@@ -52,6 +53,7 @@ class RayJob:
     min_confidence: float
     batch_size: int
     chunk: int = _CHUNK
+    packages: tuple[str, ...] = ()  # the user's own, which each worker imports
 
     worker: ClassVar[type[RayWorker]]
 
@@ -110,6 +112,7 @@ class RayWorker:
     def __init__(self, job: RayJob) -> None:
         """Load it, once."""
         torch.set_num_threads(1)  # a worker is given one core
+        import_packages(job.packages)
         self.preparation = Preparation(job.cropper)
         self.judge = Judge(load_network(job.checkpoint), job.hardware, job.min_confidence, job.batch_size)
 
