@@ -1,4 +1,4 @@
-"""Pretrained weights: fetched by torchvision, or read from a file, and laid into a one-logit network."""
+"""Pretrained weights: fetched by torchvision, or read from a file, and loaded into a one-logit network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fetch_torchvision(name: str) -> dict[str, Tensor]:
         UserError: There are none, or they are neither cached nor can be fetched.
     """
     with reporting(name), _socket_timeout(TIMEOUT):
-        # torchvision's own builder, since it mends the names in some of its files
+        # torchvision's own builder, since it corrects the names in some of its files
         donor = torchvision.models.get_model(name, weights=torchvision.models.get_model_weights(name).DEFAULT)
         state: dict[str, Tensor] = donor.state_dict()
         return state
@@ -45,17 +45,19 @@ def fetch_torchvision(name: str) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def reporting(name: str) -> Iterator[None]:
-    """Turn what a download throws into one sentence that names model.pretrained=false."""
+    """Turn what a download raises into one sentence that names model.pretrained=false."""
     try:
         yield
     except UserError:
         raise
     except (OSError, RuntimeError) as error:  # URLError, timeouts and the hub's errors are OSErrors
-        raise UserError(f"Pretrained weights of {name} could not be fetched ({reason_of(error)}). {REMEDY}") from error
+        raise UserError(
+            f"Pretrained weights of {name} could not be fetched ({reason_of(error)}).", REMEDY, field="model.pretrained"
+        ) from error
 
 
 def reason_of(error: Exception) -> str:
-    """What a download failed of, in one line: the first sentence of what was thrown."""
+    """Why a download failed, in one line: the first sentence of the error."""
     return str(getattr(error, "reason", None) or error).strip().splitlines()[0].split(". ")[0]
 
 
@@ -88,23 +90,23 @@ def _hub_answers() -> bool:
         request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
         urllib.request.urlopen(request, timeout=TIMEOUT).close()
     except urllib.error.HTTPError:
-        return True  # an answer, if no kind one
+        return True  # an error is an answer too
     except OSError:
         return False
     return True
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """State dict of a backbone from a file: a checkpoint of ours, of another trainer, or a bare state dict.
+    """State dict of a backbone from a file: a checkpoint of ours or of another trainer, or a bare state dict.
 
     Raises:
-        UserError: See `read_torch_file`; or no tensors in there.
+        UserError: The file cannot be read (see `read_torch_file`), or holds no tensors.
     """
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(checkpoint_file(path))
     found: Any = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
     state = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     if not state or not all(isinstance(name, str) for name in state):
-        raise UserError(f"{path} holds no state dict. Give a checkpoint or a state dict as model.pretrained.")
+        raise UserError(f"{path} holds no state dict.", "Give a checkpoint or a state dict as model.pretrained.")
     return state
 
 
@@ -115,17 +117,17 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Give a file of weights.") from None
+        raise UserError(f"{path} does not exist.", "Give a file of weights.") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is damaged, or no safetensors file. Give an intact file.") from error
+        raise UserError(f"{path} is damaged, or not a safetensors file.", "Give an intact file.") from error
 
 
 def fitting_names(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the chain of prefixes (`module.`, `_orig_mod.`, `backbone.`...) with which most names are the network's.
+    """Remove the chain of prefixes (`module.`, `_orig_mod.`, `backbone.`...) that hides the names of the network.
 
     Args:
         own: State dict of the network.
-        state: Weights, whose names may carry a common prefix; entries without it are left out then.
+        state: Weights whose names may share a prefix; entries without it are then left out.
     """
     prefixes = {""} | {name.removesuffix(key) for name in state for key in _anchors(own) if name.endswith("." + key)}
 
@@ -164,11 +166,11 @@ def _resampled(net: Any, name: str, value: Tensor, own: Mapping[str, Tensor]) ->
 
 
 def load_pretrained(net: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Lay pretrained weights into ``net``: positions interpolated, a head of another shape left out.
+    """Load pretrained weights into ``net``: positions are interpolated, a head of another shape is left out.
 
     Args:
         net: A network of `create_backbone`.
-        state: Weights by the names of the same network, with a head or without.
+        state: Weights under the names of the same network, with or without a head.
         source: What to call them in a message.
 
     Raises:
@@ -185,7 +187,8 @@ def load_pretrained(net: nn.Module, state: Mapping[str, Tensor], *, source: str)
         shown = ", ".join(sorted(wrong)[:3]) + (", ..." if len(wrong) > 3 else "")
         raise UserError(
             f"{source} does not hold weights of this model: {len(wrong)} entries are missing, foreign or of "
-            f"another shape ({shown}). Set model.name and model.arguments to what the weights belong to."
+            f"another shape ({shown}).",
+            "Set model.name and model.arguments to what the weights belong to.",
         )
     net.load_state_dict(fitting, strict=False)
     left = sorted(state.keys() - fitting.keys())
@@ -193,7 +196,7 @@ def load_pretrained(net: nn.Module, state: Mapping[str, Tensor], *, source: str)
 
 
 def mean_std(preset: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and deviation per channel as two triples of plain numbers."""
+    """Mean and standard deviation per channel as two triples of plain numbers."""
     mean, std = tuple(map(float, preset.mean)), tuple(map(float, preset.std))
     assert len(mean) == len(std) == 3
     return mean, std
