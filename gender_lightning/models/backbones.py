@@ -1,4 +1,4 @@
-"""Every network by one contract: normalised images (B, 3, S, S) in, logits (B,) out."""
+"""Every network under one contract: normalised images (B, 3, S, S) in, logits (B,) out."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gender_lightning.models.groups import parameter_groups
 from gender_lightning.models.heads import (
     frozen_at,
     head_parameters,
+    no_linear_head,
     replace_linear,
     set_frozen,
     swap_head,
@@ -27,7 +28,7 @@ from gender_lightning.models.heads import (
 __all__ = ["create_backbone", "fixed_image_size", "forward_train", "frozen_at", "head_parameters", "normalisation",
            "parameter_groups", "set_frozen"]  # fmt: skip
 
-# What builders raise for arguments that they cannot take; most check nothing themselves.
+# What builders raise for arguments that they do not accept; most of them check nothing.
 _REFUSALS = (
     TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError,
 )  # fmt: skip
@@ -35,7 +36,7 @@ _CHECK = "Check model.arguments and data.image_size."
 Triple = tuple[float, float, float]
 IMAGENET: tuple[Triple, Triple] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 TIMM = "timm/"
-# timm and torchvision would read a pickle or fetch from the network by these; a checkpoint brings arguments, too.
+# With these, timm and torchvision would read a pickle or use the network; a checkpoint holds arguments too.
 _NOT_ARGUMENTS = (
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "weights",
     "weights_backbone", "progress", "num_classes", "features_only", "scriptable", "exportable", "no_jit", "device",
@@ -56,13 +57,19 @@ def create_backbone(
     Args:
         name: Name of any torchvision classification model, or ``timm/`` and the name of a timm model.
         pretrained: True for the library's recommended weights, or the path of a state dict or checkpoint.
-        dropout: Before the last layer, in place of the dropout the network has there; 0 leaves it alone.
+        dropout: Dropout before the last layer, in place of what the network has there; 0 leaves that alone.
         image_size: Side S in pixels.
-        arguments: More arguments of the library's builder.
+        arguments: Further arguments of the library's builder.
 
     Raises:
-        UserError: Unknown name or argument, a size the network cannot take, weights that are out of reach
-            or do not fit.
+        UserError: The name or an argument is unknown, the network does not accept the size, or the weights cannot be
+            fetched or do not fit.
+
+    Example:
+        >>> import torch
+        >>> net = create_backbone("resnet18", image_size=112).eval()
+        >>> net(torch.zeros(2, 3, 112, 112)).shape
+        torch.Size([2])
     """
     _check_arguments(arguments or {})
     if name.startswith(TIMM):
@@ -80,7 +87,11 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that make a builder read files or fetch weights, or that are ours to give."""
     for name in arguments:
         if name in _NOT_ARGUMENTS:
-            raise UserError(f"model.arguments: {name} is not for the user to give. Leave it out. {weights.REMEDY}")
+            raise UserError(
+                f"model.arguments: {name} is not for the user to give.",
+                f"Leave it out. {weights.REMEDY}",
+                field="model.arguments",
+            )
     for name in ("in_chans", "in_channels"):
         if arguments.get(name, 3) != 3:
             raise UserError(
@@ -90,9 +101,11 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
                 field="model.arguments",
             )
     for name, value in arguments.items():
-        # builders leave it to the first forward pass to find out
+        # builders would let the first forward pass find out
         if name.endswith(("_rate", "dropout", "_prob")) and not (isinstance(value, int | float) and 0 <= value <= 1):
-            raise UserError(f"model.arguments: {name} is a probability, between 0 and 1. Change it.")
+            raise UserError(
+                f"model.arguments: {name} is a probability, between 0 and 1.", "Change it.", field="model.arguments"
+            )
 
 
 def _create_torchvision(name: str, dropout: float, image_size: int, arguments: dict[str, Any]) -> nn.Module:
@@ -110,7 +123,7 @@ def _create_torchvision(name: str, dropout: float, image_size: int, arguments: d
     except UserError:
         raise
     except _REFUSALS as error:
-        raise UserError(f"{name} cannot be built: {_first_line(error)}. {_CHECK}") from error
+        raise UserError(f"{name} cannot be built: {_first_line(error)}.", _CHECK) from error
     swap_head(net, name, dropout)
     return net
 
@@ -123,7 +136,7 @@ def _create_timm(name: str, pretrained: bool, dropout: float, image_size: int, a
         raise _unknown(name, [TIMM + known for known in timm.list_models()])
     config = _timm_config(short)
     if pretrained and not config.has_weights:
-        raise UserError(f"timm has no pretrained weights for {name}. {weights.REMEDY}")
+        raise UserError(f"timm has no pretrained weights for {name}.", weights.REMEDY, field="model.pretrained")
     arguments = {"num_classes": 1, "drop_rate": dropout} | arguments
     if config.fixed_input_size:
         arguments = {"img_size": image_size} | arguments
@@ -136,7 +149,7 @@ def _create_timm(name: str, pretrained: bool, dropout: float, image_size: int, a
     except UserError:
         raise
     except _REFUSALS as error:
-        raise UserError(f"{name} cannot be built: {_first_line(error)}. {_CHECK}") from error
+        raise UserError(f"{name} cannot be built: {_first_line(error)}.", _CHECK) from error
     _swap_timm_heads(net, name)
     patch = getattr(getattr(net, "patch_embed", None), "patch_size", None)
     if config.fixed_input_size and patch is not None:
@@ -155,11 +168,13 @@ def _timm_config(short: str) -> Any:
     try:
         return timm.get_pretrained_cfg(short) or timm.models.PretrainedCfg()  # a network of the user's own has none
     except RuntimeError as error:  # an unknown tag after the dot
-        raise UserError(f"There is no model named {TIMM}{short}: {error}. Leave out the part after the dot.") from error
+        raise UserError(
+            f"There is no model named {TIMM}{short}: {error}.", "Leave out the part after the dot.", field="model.name"
+        ) from error
 
 
 def _swap_timm_heads(net: Any, name: str) -> None:
-    """Swap what timm itself calls the classifier; distilled networks have two, and average them."""
+    """Swap what timm calls the classifier; distilled networks have two, and average them."""
     found = net.get_classifier()
     classifiers = [*found] if isinstance(found, tuple | list) else [found]
     if isinstance(getattr(net, "aux_head", None), nn.Linear):
@@ -167,7 +182,7 @@ def _swap_timm_heads(net: Any, name: str) -> None:
     inside = {id(module) for classifier in classifiers for module in classifier.modules()}
     linears = [p for p, m in net.named_modules() if id(m) in inside and isinstance(m, nn.Linear)]
     if not linears or any(net.get_submodule(path).out_features != 1 for path in linears):
-        raise UserError(f"{name} does not end in a linear layer that can be swapped. Choose another model.name.")
+        raise no_linear_head(name)
     for path in linears:
         replace_linear(net, path, 0.0)
 
@@ -177,7 +192,7 @@ def _check_patches(name: str, patch: int, image_size: int) -> None:
         below, above = image_size // patch * patch, (image_size // patch + 1) * patch
         sizes = f"{below} or {above}" if below else f"{above}"
         raise UserError(
-            f"{name} cuts images into patches of {patch} pixels, which {image_size} pixels are no multiple of.",
+            f"{name} cuts images into patches of {patch} pixels, and {image_size} pixels is not a multiple of that.",
             f"Set data.image_size={sizes}.",
             field="data.image_size",
         )
@@ -199,7 +214,7 @@ def native_size(name: str) -> int | None:
 
 
 def fixed_image_size(net: nn.Module) -> int | None:
-    """The one side in pixels that a network takes, where it takes but one (ViT); else None."""
+    """The only side in pixels that a network accepts, if there is only one (ViT); otherwise None."""
     if isinstance(net, VisionTransformer):
         return int(net.image_size)
     embed = getattr(net, "patch_embed", None)
@@ -210,12 +225,12 @@ def fixed_image_size(net: nn.Module) -> int | None:
 
 
 def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Triple]:
-    """Mean and deviation per channel (images in 0..1) that the weights were trained with.
+    """Mean and standard deviation per channel (images in 0..1) that the weights were trained with.
 
     Args:
-        name: As for `create_backbone`.
-        pretrained: As for `create_backbone`. A checkpoint of ours says its own, another file
-            means the statistics of the name; ImageNet's from scratch.
+        name: Name of the network, see `create_backbone`.
+        pretrained: Its weights, see `create_backbone`. A checkpoint of ours names its own values; any other file
+            has those of the library's weights of this name; a network without weights has ImageNet's.
     """
     if isinstance(pretrained, str):
         foreign = transfer.is_safetensors(Path(pretrained))
@@ -227,7 +242,7 @@ def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Tr
     if name.startswith(TIMM):
         return weights.mean_std(_timm_config(name.removeprefix(TIMM)))
     if name in auxiliary.NETWORKS:
-        # their weights came from TensorFlow; torchvision hides this behind transform_input
+        # their weights came from TensorFlow, which torchvision makes up for by transform_input
         return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     return weights.mean_std(torchvision.models.get_model_weights(name).DEFAULT.transforms())
 

@@ -25,7 +25,7 @@ def fetch_torchvision(name: str) -> dict[str, Tensor]:
         UserError: There are none, or they are neither cached nor can be fetched.
     """
     with reporting(name), _socket_timeout(TIMEOUT):
-        # torchvision's own builder, since it mends the names in some of its files
+        # torchvision's own builder, since it corrects the names in some of its files
         donor = torchvision.models.get_model(name, weights=torchvision.models.get_model_weights(name).DEFAULT)
         state: dict[str, Tensor] = donor.state_dict()
         return state
@@ -33,17 +33,19 @@ def fetch_torchvision(name: str) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def reporting(name: str) -> Iterator[None]:
-    """Turn what a download throws into one sentence that names model.pretrained=false."""
+    """Turn what a download raises into one sentence that names model.pretrained=false."""
     try:
         yield
     except UserError:
         raise
     except (OSError, RuntimeError) as error:  # URLError, timeouts and the hub's errors are OSErrors
-        raise UserError(f"Pretrained weights of {name} could not be fetched ({reason_of(error)}). {REMEDY}") from error
+        raise UserError(
+            f"Pretrained weights of {name} could not be fetched ({reason_of(error)}).", REMEDY, field="model.pretrained"
+        ) from error
 
 
 def reason_of(error: Exception) -> str:
-    """What a download failed of, in one line: the first sentence of what was thrown."""
+    """Why a download failed, in one line: the first sentence of the error."""
     return str(getattr(error, "reason", None) or error).strip().splitlines()[0].split(". ")[0]
 
 
@@ -76,14 +78,14 @@ def _hub_answers() -> bool:
         request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
         urllib.request.urlopen(request, timeout=TIMEOUT).close()
     except urllib.error.HTTPError:
-        return True  # an answer, if no kind one
+        return True  # an error is an answer too
     except OSError:
         return False
     return True
 
 
 def mean_std(preset: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and deviation per channel as two triples of plain numbers."""
+    """Mean and standard deviation per channel as two triples of plain numbers."""
     mean, std = tuple(map(float, preset.mean)), tuple(map(float, preset.std))
     assert len(mean) == len(std) == 3
     return mean, std

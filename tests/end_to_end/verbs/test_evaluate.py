@@ -41,7 +41,7 @@ def test_own_data_give_the_runs_own_metrics(finished: Finished, command: Command
     try:
         evaluated = json.loads((place / "metrics.json").read_text())
         assert {name: evaluated[name] for name in trained} == pytest.approx(trained, abs=1e-5)
-        assert evaluated[f"{prefix}/accuracy_low"] <= evaluated[f"{prefix}/accuracy"]
+        assert evaluated[f"{prefix}/accuracy_low"] is None  # of fewer than ten persons no interval is given
         table = pd.read_parquet(place / "predictions.parquet")
         expected = pd.read_parquet(run / "predictions" / f"{split}.parquet")
         assert np.allclose(table["probability"], expected["probability"], atol=1e-5)
