@@ -22,9 +22,11 @@ from gender_lightning.benchmarks.common import (
 from gender_lightning.benchmarks.faces import BenchmarkFaces, batches
 from gender_lightning.benchmarks.timing import Unit
 from gender_lightning.data.decoding import decode
+from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.transforms import Augment
 
 Units = dict[str, Unit]  # "ours" and "common"
+_MOST_SEARCHED = 64  # pictures that are searched for faces at once, as by `predict`
 
 
 def decode_units(faces: BenchmarkFaces, batch_size: int) -> Units:
@@ -89,6 +91,26 @@ def augmentation_units(faces: BenchmarkFaces, batch_size: int, augment: Augment,
     def common() -> int:
         default_collate([transform(picture) for picture in pictures])
         return batch_size
+
+    return {"ours": ours, "common": common}
+
+
+def faces_units(faces: BenchmarkFaces, batch_size: int) -> Units:
+    """Find, align and frame the faces of decoded pictures: all together, and one picture after the other."""
+    store, ids = faces.dataset.store, faces.dataset.index.image_ids
+    first = next(batches(len(faces.rows), min(batch_size, _MOST_SEARCHED)))
+    names = [ids[faces.rows[position]] for position in first]
+    pictures = [decode(store.read(name), path=store.describe(name)) for name in names]
+    cropper = Cropper(faces.dataset.framing, "detect")
+
+    def ours() -> int:
+        cropper.crops_of(pictures)
+        return len(pictures)
+
+    def common() -> int:
+        for picture in pictures:
+            cropper.crops(picture)
+        return len(pictures)
 
     return {"ours": ours, "common": common}
 

@@ -48,7 +48,7 @@ from gender_lightning.training.loss import Criterion
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
 
-INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
+INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline", "faces")
 MOST_FACES = 1000  # enough that no cache of the processor holds them all
 _PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer", "packages")  # what `train` takes too
 
@@ -157,6 +157,7 @@ def _input(bench: Bench, stage: str) -> Measurement:
         "loader": lambda: input_stages.loader_units(bench.faces, size, bench.augment),
         "augmentation": lambda: input_stages.augmentation_units(bench.faces, size, bench.augment, device),
         "pipeline": lambda: input_stages.pipeline_units(bench.faces, size, bench.augment),
+        "faces": lambda: input_stages.faces_units(bench.faces, size),
     }[stage]()
     with one_core():
         rates = _take_turns(bench, stage, units)

@@ -105,9 +105,9 @@ class TrainConfig(Root):
 class BenchmarkConfig(Root):
     """What is measured, and how often. Each stage runs beside the common way of doing the same work."""
 
-    stages: list[Literal["startup", "decode", "loader", "augmentation", "pipeline", "step", "inference", "train"]] = (
-        Field(min_length=1, description="parts of a training to measure")
-    )
+    stages: list[
+        Literal["startup", "decode", "loader", "augmentation", "pipeline", "faces", "step", "inference", "train"]
+    ] = Field(min_length=1, description="parts of a training to measure; faces: how predict finds and aligns them")
     models: list[str] = Field(description="several backbones of conf/model/, one after the other; []: that of model=")
     common: bool = Field(description="measure the common way too")
     repeats: Count = Field(description="measurements of each stage, whose median counts")

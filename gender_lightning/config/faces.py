@@ -25,7 +25,9 @@ MinFace = Annotated[
     Annotated[int, Field(ge=12)] | None,
     Field(description="side of the smallest face to look for, px; null: 20, or 1/50 of a large picture's side"),
 ]
-Rotate = Annotated[bool, Field(description="where no face is found, the picture is tried on its sides and upside down")]
+Rotate = Annotated[
+    bool, Field(description="where no face is found for sure, the picture is tried on its sides and upside down too")
+]
 
 
 class _FindsFaces(Protocol):

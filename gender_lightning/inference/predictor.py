@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
 from gender_lightning.inference.abstention import least_confidence
+from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.colours import ChannelOrder
 from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, Search
 from gender_lightning.inference.faces.face import Box
@@ -145,16 +146,22 @@ class Predictor:
         on_error = checked_on_error(on_error)
         results: list[list[Prediction]] = []
         for batch in batches(images, batch_size):
+            places = enumerate(batch, len(results))
+            opened = (
+                (picture, open_or_say(picture, "" if is_one(images) else f"images[{place}]", on_error))
+                for place, picture in places
+            )
             found: list[tuple[list[Crop], Prediction]] = []
-            for place, picture in enumerate(batch, len(results)):
-                opened = open_or_say(picture, "" if is_one(images) else f"images[{place}]", on_error)
-                if isinstance(opened, str):
-                    found.append(([], Prediction("", math.nan, status="unreadable", note=opened)))
-                    continue
-                crops = self._crops(opened, every=every)
-                found.append((crops, Prediction("", math.nan, status="no_face", note="; ".join(opened.notes))))
-                if isinstance(picture, np.ndarray | torch.Tensor):
-                    self._channel_order.take([crop.pixels for crop in crops])
+            for bunch in bunches(opened, _pixels):
+                crops = iter(self._crops([picture for _, picture in bunch if isinstance(picture, Opened)], every=every))
+                for given, picture in bunch:
+                    if isinstance(picture, str):
+                        found.append(([], Prediction("", math.nan, status="unreadable", note=picture)))
+                        continue
+                    own = next(crops)
+                    found.append((own, Prediction("", math.nan, status="no_face", note="; ".join(picture.notes))))
+                    if isinstance(given, np.ndarray | torch.Tensor):
+                        self._channel_order.take([crop.pixels for crop in own])
             results += self._judged(found, batch_size)
             self._channel_order.warn()
         return results
@@ -189,12 +196,19 @@ class Predictor:
         """Class name, or ``uncertain``."""
         return label_of(probability, self.spec, self.min_confidence)
 
-    def _crops(self, opened: Opened, *, every: bool) -> list[Crop]:
-        crops = self.cropper.crops(opened.pixels)
-        return [
-            dataclasses.replace(crop, note="; ".join([*opened.notes, *([crop.note] if crop.note else [])]))
-            for crop in (crops if every else crops[:1])
-        ]
+    def _crops(self, opened: list[Opened], *, every: bool) -> Iterator[list[Crop]]:
+        """The faces of each picture, or the largest one alone, with what was done to the picture as a note."""
+        found = self.cropper.crops_of([picture.pixels for picture in opened])
+        for picture, crops in zip(opened, found, strict=True):
+            yield [
+                dataclasses.replace(crop, note="; ".join([*picture.notes, *([crop.note] if crop.note else [])]))
+                for crop in (crops if every else crops[:1])
+            ]
+
+
+def _pixels(of: tuple[Picture, Opened | str]) -> int:
+    _, opened = of
+    return 0 if isinstance(opened, str) else opened.pixels.shape[0] * opened.pixels.shape[1]
 
 
 def label_of(probability: float, spec: ModelSpec, min_confidence: float) -> str:
@@ -228,7 +242,7 @@ def load(
         faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`.
         face_model: YuNet's model file, or `yunet` to fetch it, for better detection; None: MTCNN, which is installed.
         min_face: Side in pixels of the smallest face that is looked for.
-        rotate: Whether a picture in which no face is found is tried on its sides and upside down too.
+        rotate: Whether a picture in which no face is found for sure is tried on its sides and upside down too.
         min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0: never.
         target_accuracy: Choose `min_confidence` so that the labels given are right that often, as the run's valid
             split guarantees. Without either: 0.99, where the checkpoint lies in its run and valid allows it.

@@ -72,7 +72,7 @@ def test_the_common_way_does_the_whole_list() -> None:
     assert affine.interpolation == transforms.InterpolationMode.BILINEAR
 
 
-@pytest.mark.parametrize("stage", ["decode", "loader", "pipeline", "augmentation"])
+@pytest.mark.parametrize("stage", ["decode", "loader", "pipeline", "augmentation", "faces"])
 def test_a_unit_does_a_batch(dataset: FaceDataset, stage: str) -> None:
     augment = Augment(STRONG)
     with some_faces(dataset, 10) as faces:
@@ -81,6 +81,7 @@ def test_a_unit_does_a_batch(dataset: FaceDataset, stage: str) -> None:
             "loader": lambda: input_stages.loader_units(faces, 4, augment),
             "pipeline": lambda: input_stages.pipeline_units(faces, 4, augment),
             "augmentation": lambda: input_stages.augmentation_units(faces, 4, augment, torch.device("cpu")),
+            "faces": lambda: input_stages.faces_units(faces, 4),
         }[stage]()
         assert {name: unit() for name, unit in units.items()} == {"ours": 4, "common": 4}
 

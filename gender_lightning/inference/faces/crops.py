@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +16,7 @@ from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
-from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, detect_many
 from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
@@ -113,32 +114,55 @@ class Cropper:
 
     def crops(self, picture: NDArray[np.uint8]) -> list[Crop]:
         """The faces of a picture, RGB uint8 (H, W, 3), the largest first; none where no face is found."""
+        return self.crops_of([picture])[0]
+
+    def crops_of(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Crop]]:
+        """The same of each picture; several together take less time."""
         one_thread_after_fork()
-        return [self._cut(picture, choice) for choice in self.choices(picture)]
+        chosen = self.choices_of(pictures)
+        return [
+            [self._cut(picture, choice) for choice in choices]
+            for picture, choices in zip(pictures, chosen, strict=True)
+        ]
 
     def choices(self, picture: NDArray[np.uint8]) -> list[Choice]:
         """What `crops` cuts out, without cutting it."""
+        return self.choices_of([picture])[0]
+
+    def choices_of(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Choice]]:
+        """The same of each picture."""
+        chosen = [[Choice(None)] for _ in pictures]
         if not self.detects:
-            return [Choice(None)]
-        small = is_crop_sized(picture.shape[0], picture.shape[1], self.placement)
-        if self.faces == "auto" and small and self._confirmed(picture):
-            return [Choice(None)]
-        found = self.detector.detect(picture)
+            return chosen
+        confirmed = self._confirmed(pictures) if self.faces == "auto" else set()
+        rest = [place for place in range(len(pictures)) if place not in confirmed]
+        for place, found in zip(rest, detect_many(self.detector, [pictures[place] for place in rest]), strict=True):
+            chosen[place] = self._chosen(pictures[place], found)
+        return chosen
+
+    def _chosen(self, picture: NDArray[np.uint8], found: list[Face]) -> list[Choice]:
+        """What is cut out of a picture in which these faces were found."""
         chosen = [Choice(face, _note(face)) for face in found]
         if self.faces == "auto":
+            small = self._is_small(picture)
             if not found and small:
                 return [Choice(None, "no face found in it, taken for a face crop")]
             if found and self._is_framed(picture, found[0]):
                 return [Choice(None), *([] if small else chosen[1:])]
         return chosen
 
-    def _confirmed(self, picture: NDArray[np.uint8]) -> bool:
-        """Whether a look at the expected place alone shows that this is a crop as in training."""
-        if not isinstance(self.detector, Confirms):
-            return False
-        eyes = expected_eyes(picture.shape[0], picture.shape[1], self.framing, self.placement)
-        face = self.detector.confirm(picture, eyes)
-        return face is not None and self._is_framed(picture, face)
+    def _confirmed(self, pictures: Sequence[NDArray[np.uint8]]) -> set[int]:
+        """The places of pictures that a look at the expected place alone shows to be crops as in training."""
+        small = [place for place, picture in enumerate(pictures) if self._is_small(picture)]
+        if not isinstance(self.detector, Confirms) or not small:
+            return set()
+        some = [pictures[place] for place in small]
+        eyes = [expected_eyes(*_size(picture), self.framing, self.placement) for picture in some]
+        faces = zip(small, some, self.detector.confirm_many(some, eyes), strict=True)
+        return {place for place, picture, face in faces if face is not None and self._is_framed(picture, face)}
+
+    def _is_small(self, picture: NDArray[np.uint8]) -> bool:
+        return is_crop_sized(picture.shape[0], picture.shape[1], self.placement)
 
     def _is_framed(self, picture: NDArray[np.uint8], face: Face) -> bool:
         return is_framed(face, picture.shape[0], picture.shape[1], self.framing, self.placement)
@@ -153,6 +177,10 @@ class Cropper:
             return Crop(pixels, choice.face.box, "face", choice.note)
         top, left, height, width = self.framing.box(*picture.shape[:2])
         return Crop(pixels, Box(left, top, width, height), "crop", choice.note)
+
+
+def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:
+    return picture.shape[0], picture.shape[1]
 
 
 def _note(face: Face) -> str:
@@ -203,7 +231,7 @@ def load_detector(
     Args:
         model: YuNet's model file, or `yunet` to fetch it once; None: MTCNN, whose weights are installed.
         min_face: Side in pixels of the smallest face that is reported; None: the detector's own.
-        rotate: Whether a picture in which no face is found is tried upside down and on its sides too.
+        rotate: Whether a picture in which no face is found for sure is tried upside down and on its sides too.
 
     Raises:
         UserError: The file is not YuNet's or cannot be fetched, or MTCNN's weights are not installed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -52,12 +53,30 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class DetectsMany(Protocol):
+    """A detector that takes less time for several pictures together than for each by itself."""
+
+    def detect_many(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
+        """Faces of each picture, as `detect` finds them."""
+        ...
+
+
+@runtime_checkable
 class Confirms(Protocol):
     """A detector that can look at one place alone, which takes a small part of the time of a search."""
 
-    def confirm(self, picture: NDArray[np.uint8], eyes: NDArray[np.float64]) -> Face | None:
-        """The face whose eyes are about at these places, (2, 2) of (x, y) in pixels; None where there is none."""
+    def confirm_many(
+        self, pictures: Sequence[NDArray[np.uint8]], eyes: Sequence[NDArray[np.float64]]
+    ) -> list[Face | None]:
+        """Of each picture the face whose eyes are about at these places, (2, 2) of (x, y) in pixels, if any."""
         ...
+
+
+def detect_many(detector: Detector, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
+    """Faces of each picture by any detector: together where it can."""
+    if isinstance(detector, DetectsMany):
+        return detector.detect_many(pictures)
+    return [detector.detect(picture) for picture in pictures]
 
 
 def largest_first(faces: list[Face]) -> list[Face]:

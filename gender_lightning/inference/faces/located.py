@@ -17,6 +17,7 @@ from gender_lightning.data.images import ImageStore
 from gender_lightning.data.skipping import Skipped
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
+from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.faces.crops import Choice, Cropper, Search
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.progress import progress_bar
@@ -110,12 +111,20 @@ class _Looking(Dataset[list[tuple[int, "list[Choice] | UserError"]]]):
         return len(self.index)
 
     def __getitems__(self, rows: list[int]) -> list[tuple[int, list[Choice] | UserError]]:
-        return [(row, self._look(row)) for row in rows]
+        looked: list[tuple[int, list[Choice] | UserError]] = []
+        for bunch in bunches(((row, self._open(row)) for row in rows), _pixels):
+            choices = iter(self.cropper.choices_of([opened for _, opened in bunch if isinstance(opened, np.ndarray)]))
+            looked += [(row, opened if isinstance(opened, UserError) else next(choices)) for row, opened in bunch]
+        return looked
 
-    def _look(self, row: int) -> list[Choice] | UserError:
+    def _open(self, row: int) -> NDArray[np.uint8] | UserError:
         image_id = self.index.image_ids[row]
         try:
-            picture = decode(self.store.read(image_id), path=self.store.describe(image_id))
+            return decode(self.store.read(image_id), path=self.store.describe(image_id))
         except UserError as error:
             return error
-        return self.cropper.choices(picture)
+
+
+def _pixels(of: tuple[int, NDArray[np.uint8] | UserError]) -> int:
+    _, opened = of
+    return 0 if isinstance(opened, UserError) else opened.shape[0] * opened.shape[1]

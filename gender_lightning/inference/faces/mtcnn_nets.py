@@ -29,10 +29,10 @@ class Proposals(nn.Module):
         self.shift = nn.Conv2d(32, 4, 1)
         self.face = nn.Conv2d(32, 2, 1)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (1, 3, H, W) to scores (h, w) and shifts (4, h, w) of the windows' edges."""
-        seen = self.body(image)
-        return self.face(seen).softmax(1)[0, 1], self.shift(seen)[0]
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, H, W) to scores (B, h, w) and shifts (B, 4, h, w) of the windows' edges."""
+        seen = self.body(pictures)
+        return self.face(seen).softmax(1)[:, 1], self.shift(seen)
 
 
 class Refinement(nn.Module):
@@ -97,7 +97,7 @@ def load_networks() -> tuple[Proposals, Refinement, Output]:
     networks = (Proposals(), Refinement(), Output())
     for network, file in zip(networks, ("pnet.lz4", "rnet.lz4", "onet.lz4"), strict=True):
         _fill(network, _read_weights(file))
-        network.eval().requires_grad_(False)
+        network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # half the time of NCHW
     return networks
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -15,8 +17,9 @@ from gender_lightning.data.dataset import keep_batch, start_worker
 from gender_lightning.data.loading import memory_for_batches, warn_if_short
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
-from gender_lightning.inference.faces.crops import Crop, Cropper
-from gender_lightning.inference.pictures import open_picture
+from gender_lightning.inference.bunches import bunches
+from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.pictures import Opened, open_picture
 from gender_lightning.inference.predictor import label_of
 from gender_lightning.inference.stream.items import Item, Judged, Looked, Seen, judged
 from gender_lightning.models.checkpoint import Network
@@ -81,31 +84,43 @@ class Preparation(Dataset[Prepared]):
 
     def __getitems__(self, items: list[Item]) -> Prepared:
         """Open the pictures of a batch and cut out their faces."""
-        looked, pixels = [], []
-        for item in items:
-            seen, crops = self._look(item)
-            looked.append(seen)
-            pixels += [crop.pixels for crop in crops]
+        looked: list[Looked] = []
+        pixels: list[NDArray[np.uint8]] = []
+        for bunch in bunches((self._open(item) for item in items), _pixels):
+            readable = [opened.pixels for _, opened in bunch if isinstance(opened, Opened)]
+            crops = iter(self.cropper.crops_of(readable))
+            for item, opened in bunch:
+                if isinstance(opened, str):
+                    looked.append(Looked(item, status="unreadable", note=opened))
+                    continue
+                own = next(crops)
+                faces = tuple(Seen(crop.box, crop.status, crop.note) for crop in own)
+                looked.append(Looked(item, faces, note="; ".join(opened.notes)))
+                pixels += [crop.pixels for crop in own]
         size = self.cropper.framing.image_size
-        faces = torch.empty((len(pixels), 3, size, size), dtype=torch.uint8)
+        faces_of_all = torch.empty((len(pixels), 3, size, size), dtype=torch.uint8)
         for place, crop in enumerate(pixels):
-            faces[place] = torch.from_numpy(crop).permute(2, 0, 1)
-        return Prepared(faces, looked)
+            faces_of_all[place] = torch.from_numpy(crop).permute(2, 0, 1)
+        return Prepared(faces_of_all, looked)
 
-    def _look(self, item: Item) -> tuple[Looked, list[Crop]]:
+    def _open(self, item: Item) -> tuple[Item, Opened | str]:
+        """A picture in memory, or why there is none."""
         kept = item if self.keep_pixels else replace(item, pixels=None)
         if item.problem or item.done:
-            return Looked(kept, status="unreadable", note=item.problem), []
+            return kept, item.problem
         try:
             opened = open_picture(item.path if item.pixels is None else item.pixels)
         except (UserError, MemoryError) as error:
-            return Looked(kept, status="unreadable", note=str(error) or "not enough memory"), []
+            return kept, str(error) or "not enough memory"
         height, width = opened.pixels.shape[:2]
         if min(height, width) < _LEAST_SIDE:
-            return Looked(kept, status="unreadable", note=f"it has {width} x {height} pixels only"), []
-        crops = self.cropper.crops(opened.pixels)
-        faces = tuple(Seen(crop.box, crop.status, crop.note) for crop in crops)
-        return Looked(kept, faces, note="; ".join(opened.notes)), crops
+            return kept, f"it has {width} x {height} pixels only"
+        return kept, opened
+
+
+def _pixels(of: tuple[Item, Opened | str]) -> int:
+    _, opened = of
+    return 0 if isinstance(opened, str) else opened.pixels.shape[0] * opened.pixels.shape[1]
 
 
 def predict_stream(
