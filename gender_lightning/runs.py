@@ -35,6 +35,8 @@ _KINDS: dict[str, Any] = {
     "seconds": (int, float),
     "resumed": list,
     "wandb_id": str,
+    "wandb_project": str,
+    "wandb_entity": str,
     "first_step": str,
     "error": str,
 }

@@ -212,12 +212,14 @@ class WandbLogger(Section):
     """Weights & Biases: online when logged in, else offline; never a prompt."""
 
     name: Literal["wandb"] = Field(description="kind of logger")
-    project: str = Field(description="project in W&B")
+    project: str | None = Field(description="project in W&B; null: WANDB_PROJECT, or gender_lightning")
     entity: str | None = Field(description="user or team in W&B; null: your default")
     mode: Literal["auto", "online", "offline", "disabled"] = Field(
         description="auto: online when logged in, else offline"
     )
-    group: str | None = Field(description="group of runs in W&B; null: the sweep, where there is one")
+    group: str | None = Field(
+        description="group of runs in W&B; null: WANDB_RUN_GROUP, or the sweep, where there is one"
+    )
     tags: list[str] = Field(description="tags of the run")
     log_model: bool = Field(description="keep the best checkpoint as an artifact")
 

@@ -296,7 +296,10 @@ class GenderClassifier(pl.LightningModule):
         table = self._collect(split, loader, batches)
         self.metrics[split] = classification_metrics(table.labels, table.logits)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
-        self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows: the mean changes nothing
+        # the validation of the best weights after the fit would be a false last point of the curve
+        logger = self.trainer.state.fn != "validate"
+        # every rank has all rows: the mean changes nothing
+        self.log_dict(values, sync_dist=self._distributed, logger=logger)
 
     def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
         """Table of the rows since the start of the epoch; complete unless Lightning was told to limit batches."""
