@@ -34,6 +34,7 @@ from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
+from gender_lightning.training.logs.metrics_csv import read_rows
 from gender_lightning.training.trainer import hardware_of, planned_steps
 
 _PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: it says where to write
@@ -76,13 +77,14 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     config, values = _with_absolute_paths(parsed, values)
     _refuse_other_places(config, run)
     if is_first_process() and run.info().get("status") == "done":
-        done = before["trainer"]["max_epochs"]
-        if config.trainer.max_epochs <= done:
+        planned, trained = before["trainer"]["max_epochs"], len(read_rows(run.path / "metrics.csv"))
+        if config.trainer.max_epochs <= planned:
             raise UserError(
-                f"The run in {run.path} is done: it was trained for {done} epochs.",
+                f"The run in {run.path} is done: it was trained for {trained or planned} epochs of {planned}.",
                 "Give a larger trainer.max_epochs.",
                 field="trainer.max_epochs",
             )
+    run.extended = run.info().get("status") == "done"
     skipped_then = before["data"].get("on_error") == "skip"
     skipped = read_skipped(run.path / SKIPPED) if skipped_then else None
     parts = prepare(config, skipped, checkpoint=run.resume_from)
