@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import pickle
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric.plugins.io import CheckpointIO
 from torch import Tensor
 
@@ -14,17 +19,35 @@ from gender_lightning.durable import keep_as, publish
 from gender_lightning.errors import UserError
 from gender_lightning.models.files import KEY, read_torch_file, write_torch_file
 
+log = logging.getLogger(__name__)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.Size, torch.dtype, torch.device)
 _NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", KEY)
 
 
 class WholeFiles(CheckpointIO):
-    """Lightning's reading and writing of checkpoints, by way of `models.files`: atomic, and nothing is executed."""
+    """Lightning's reading and writing of checkpoints, by way of `models.files`: atomic, and nothing is executed.
+
+    The state of a callback that could not be read back is left out, with one warning: a resume would fail after hours.
+    """
+
+    def __init__(self) -> None:
+        self._named: set[str] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the file whole or not at all; a UserError where that fails."""
         if not Path(path).parent.is_dir():  # an unmounted disk must not be filled beneath its mount point
             raise UserError(f"{Path(path).parent} is gone.", "Was it removed, or its disk unmounted?")
-        write_torch_file(Path(path), checkpoint)
+        states = checkpoint.get("callbacks", {})
+        lost = [name for name, state in states.items() if not _reads_back(state)]
+        for name in set(lost) - self._named:
+            log.warning(
+                "The state of the callback %s is not kept for a resume: it holds more than tensors and plain values. "
+                "Let its state_dict() return numbers, text, lists, dictionaries and tensors.",
+                name.partition("{")[0],
+            )
+        self._named |= set(lost)
+        kept = {name: state for name, state in states.items() if name not in lost}
+        write_torch_file(Path(path), {**checkpoint, "callbacks": kept} if lost else checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a file; a UserError where it is damaged."""
@@ -33,6 +56,27 @@ class WholeFiles(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a file."""
         Path(path).unlink(missing_ok=True)
+
+
+def _reads_back(state: Any) -> bool:
+    """Whether `read_torch_file` would accept it: by its types, else by trying."""
+    if _is_plain(state):
+        return True
+    try:
+        torch.save(state, file := io.BytesIO())
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except (pickle.PickleError, AttributeError, TypeError, RuntimeError):  # the first three of what cannot be pickled
+        return False
+    return True
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (dict, OrderedDict):
+        return all(_is_plain(item) for pair in value.items() for item in pair)
+    if type(value) in (list, tuple):
+        return all(_is_plain(item) for item in value)
+    return type(value) in _PLAIN
 
 
 def rotate(fresh: Path, last: Path, previous: Path | None) -> None:
