@@ -97,7 +97,11 @@ def test_a_recipe_wins_over_the_menu_and_the_command_line_over_the_recipe() -> N
         ("name", "a/b", "name=a/b: it should hold letters, digits and . _ + - only."),
         ("trainer.max_time", "3h", "trainer.max_time=3h: it should be DD:HH:MM:SS, such as 00:01:30:00."),
         ("callbacks.checkpoint.monitor", "test/accuracy", "it should be a metric of the valid split"),
-        ("augmentation.random_scale", [1.2, 0.8], "random_scale=[1.2, 0.8] must be [smallest, largest]."),
+        (
+            "augmentation.random_scale",
+            [1.2, 0.8],
+            "random_scale=[1.2, 0.8] is not [smallest, largest]. Put the smaller factor first.",
+        ),
         ("augmentation.random_scale", [1.0], "augmentation.random_scale=[1.0]: it should have at least 2 items"),
         ("augmentation.color_jitter.hue", 0.6, "augmentation.color_jitter.hue=0.6: it should be less than or equal to"),
         ("trainer.device", 2, "trainer.device: there is no such field. Did you mean 'devices'?"),
@@ -135,15 +139,21 @@ def test_all_mistakes_are_listed_at_once(values: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["scheduler=plateau", "scheduler.monitor=train/loss"], "scheduler.monitor=train/loss must be a val/ metric"),
+        (
+            ["scheduler=plateau", "scheduler.monitor=train/loss"],
+            "scheduler.monitor=train/loss is not a metric of the valid split",
+        ),
         (["model.freeze=backbone", "model.layer_decay=0.5"], "model.layer_decay has no effect with model.freeze="),
-        (["model.freeze=5", "trainer.max_epochs=5"], "write model.freeze=backbone to mean that"),
-        (["trainer=cpu", "trainer.precision=16-mixed"], "use trainer.precision=bf16-mixed on a CPU"),
-        (["augmentation.progressive=[{until:0.5,image_size:96}]"], "image_size=96 is larger than data.image_size=64"),
+        (["model.freeze=5", "trainer.max_epochs=5"], "write model.freeze=backbone."),
+        (["trainer=cpu", "trainer.precision=16-mixed"], "Use trainer.precision=bf16-mixed on a CPU."),
+        (
+            ["augmentation.progressive=[{until:0.5,image_size:96}]"],
+            "image_size=96 is larger than data.image_size. Give 64 or less.",
+        ),
         (["data=celeba", "data.split=images"], "data: split=images needs data.sizes"),
-        (["data=celeba", "data.sizes={train:1,valid:1,test:1}"], "add data.split=images or data.split=identities"),
-        (["data=folder", "data.sizes={train:0.9,valid:0.1,test:0.1}"], "fractions add up to 1.1"),
-        (["data.sizes={train:0.8,valid:0.1,test:0.1}"], "sizes of synthetic faces are counts"),
+        (["data=celeba", "data.sizes={train:1,valid:1,test:1}"], "Add data.split=images or data.split=identities."),
+        (["data=folder", "data.sizes={train:0.9,valid:0.1,test:0.1}"], "fractions add up to 1.1. Give fractions"),
+        (["data.sizes={train:0.8,valid:0.1,test:0.1}"], "the sizes of synthetic faces are counts"),
     ],
 )
 def test_a_contradiction_names_both_fields(overrides: list[str], message: str) -> None:

@@ -98,9 +98,9 @@ def open_cache(
     progress: Callable[[int, int], None] | None = None,
     make: bool = True,
 ) -> PixelCache | None:
-    """The cached pictures of a split; decoded now where there is no cache of these images in this framing.
+    """The cached pictures of a split, which are decoded now if there is no cache of these images in this framing.
 
-    Processes that ask at the same time wait for the one that decodes.
+    Processes that need the same cache at the same time wait for the one that decodes.
 
     Args:
         directory: The directory of all caches; created if it does not exist.
@@ -124,7 +124,7 @@ def open_cache(
         with _locked(path.with_suffix(".lock")):
             if (found := _existing(path, shape)) is not None:  # another process has just made it
                 return found
-            for stale in directory.glob(f"{path.stem}-*.tmp"):  # of a process that was killed
+            for stale in directory.glob(f"{path.stem}-*.tmp"):  # left by a process that was killed
                 stale.unlink(missing_ok=True)
             _check_space(directory, int(np.prod(shape)))
             _write(path, shape, read, workers, progress)
@@ -193,7 +193,7 @@ def _write(
                 done += len(images)
                 if progress is not None:
                     progress(done, shape[0])
-        temporary.chmod(0o644)  # others who share the directory read it too
+        temporary.chmod(0o644)  # so that others who share the directory can read it
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -226,7 +226,7 @@ def _locked(path: Path) -> Iterator[None]:
             log.info("Another process is filling data.cache: waiting for it.")
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
-            log.debug("There are no locks on this file system.", exc_info=True)
+            log.debug("This file system has no locks.", exc_info=True)
         yield
 
 

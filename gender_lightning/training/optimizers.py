@@ -14,25 +14,25 @@ _log = logging.getLogger(__name__)
 
 
 class OptimizerSettings(Protocol):
-    """What `config.OptimizerConfig` offers."""
+    """The interface of `config.OptimizerConfig`."""
 
     def section(self) -> dict[str, Any]:
-        """`_target_`, `lr`, `weight_decay` and the optimizer's own arguments."""
+        """The arguments `_target_`, `lr`, `weight_decay` and those that only this optimizer has."""
 
 
 def make_optimizer(
     groups: Sequence[dict[str, Any]], config: OptimizerSettings, *, fused: bool | None = None
 ) -> Optimizer:
-    """Builds the optimizer of a section.
+    """Build the optimizer of a section.
 
     Args:
-        groups: Parameter groups, each with `params` and where it differs `lr` and `weight_decay`.
+        groups: Parameter groups, each with `params` and, if they differ, `lr` and `weight_decay`.
         config: The section `optimizer`.
-        fused: Whether to use torch's fused kernels; None uses them on CUDA. False is needed where float16
-            gradients are clipped, which a fused step unscales too late. The section's own `fused` wins.
+        fused: Whether to use torch's fused kernels; None uses them on CUDA. False is needed if float16 gradients are
+            clipped, since a fused step unscales them too late. The section's own `fused` takes precedence.
 
     Raises:
-        UserError: If the class is none of torch.optim or timm.optim, or refuses an argument.
+        UserError: The class is not in torch.optim or timm.optim, or refuses an argument.
     """
     section = config.section()
     if not section.get("weight_decay") and not accepts(section, OPTIMIZER, "weight_decay"):
@@ -48,8 +48,8 @@ def make_optimizer(
 def _fused(asked: bool | None, groups: Sequence[dict[str, Any]], wanted: bool | None) -> bool | None:
     devices = {parameter.device.type for group in groups for parameter in group["params"]}
     if "cpu" in devices:
-        # torch's fused CPU kernels walk parameter, gradient and momentum as flat memory: with one of them
-        # channels_last and another contiguous the update is silently wrong (torch 2.15)
+        # torch's fused CPU kernels treat parameter, gradient and momentum as flat memory: if one of them is
+        # channels_last and another contiguous, the update is silently wrong (torch 2.15)
         if asked:
             _log.warning("optimizer.fused=true is ignored on a CPU, where it can be wrong for channels_last weights.")
         return None

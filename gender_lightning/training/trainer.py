@@ -1,4 +1,4 @@
-"""Lightning's Trainer, from the config, the machine and the run directory."""
+"""Lightning's Trainer, built from the configuration, the machine and the run directory."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ log = logging.getLogger(__name__)
 
 
 def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
-    """The trainer section with every `auto` resolved; a `UserError` where it does not fit the machine.
+    """The hardware of the trainer section, with every `auto` resolved.
 
     Args:
-        config: The section.
-        steps: Optimizer steps of the training, where they are known (`planned_steps`).
+        config: The section `trainer`.
+        steps: Number of optimizer steps in the training, if known (`planned_steps`).
+
+    Raises:
+        UserError: The section does not fit the machine.
     """
     return resolve_hardware(
         accelerator=config.accelerator,
@@ -43,13 +46,13 @@ def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
 
 
 def planned_steps(config: TrainerConfig, images: int, batch_size: int, devices: int) -> int:
-    """Optimizer steps that the training will take at most.
+    """The largest number of optimizer steps that the training can take.
 
     Args:
-        config: The section.
-        images: Of the train split.
-        batch_size: Per device.
-        devices: Of each node.
+        config: The section `trainer`.
+        images: Number of images in the train split.
+        batch_size: Number of images per device and step.
+        devices: Number of devices per node.
     """
     batches = max(1, images // (batch_size * devices * config.num_nodes))
     limit = config.limit_train_batches
@@ -68,13 +71,13 @@ def make_trainer(
     loggers: Sequence[Logger],
     has_valid: bool,
 ) -> pl.Trainer:
-    """A Trainer whose checkpoints, bar and sampler are ours."""
-    # the batch norms of a frozen backbone are in evaluation mode, which is what freezing means
+    """Build a Trainer with our own checkpoints, progress bar and sampler."""
+    # the batch norms of a frozen backbone are in evaluation mode on purpose
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
     if hardware.device_type == "cpu":
         keep_freed_memory()
     if hardware.device_type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32 where float32 is left
+        torch.set_float32_matmul_precision("high")  # TF32 for the operations that stay in float32
     arguments: dict[str, Any] = {
         "accelerator": hardware.accelerator,
         "devices": hardware.devices,
@@ -102,8 +105,8 @@ def make_trainer(
         logger=list(loggers) or False,
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(callback, pl.callbacks.ProgressBar) for callback in callbacks),
-        num_sanity_val_steps=0,  # metrics of a few batches mislead, and a quick run finds a failing validation too
-        use_distributed_sampler=False,  # data.sampling shards by itself
+        num_sanity_val_steps=0,  # metrics of a few batches mislead, and a quick run finds a failing validation as well
+        use_distributed_sampler=False,  # data.sampling shards the data
         inference_mode=True,
     )
     leave_signals_alone(trainer)

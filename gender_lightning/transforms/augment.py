@@ -70,10 +70,10 @@ class Augment(nn.Module):
         channels_last: bool = False,
         extra: Sequence[nn.Module] = (),
     ) -> None:
-        """Take the strengths and the run's seed.
+        """Store the settings and the seed.
 
         Args:
-            settings: What is done, and how strongly.
+            settings: The augmentations and their strengths.
             mean: Mean of each channel, for pixels in 0..1.
             std: Standard deviation of each channel.
             seed: Seed of the run.
@@ -97,11 +97,11 @@ class Augment(nn.Module):
             images: Images, uint8 (B, 3, S, S); not altered.
             indices: Each image's row in its split, int64 (B,), on the images' device.
             step: Number of the training step (any counter that no two steps share and that a resume keeps).
-            size: Side S' of the result where it is smaller than S (progressive resizing; antialiased, before
-                the warp); None keeps S. See `AugmentationSettings.size_at`.
+            size: Side S' of the result if it is smaller than S (progressive resizing; antialiased, before the warp);
+                None keeps S. See `AugmentationSettings.size_at`.
 
         Returns:
-            The normalised images, float32 (B, 3, S', S'), channels-last where asked for.
+            The normalised images, float32 (B, 3, S', S'), channels-last if so configured.
         """
         height, width = (size, size) if size is not None else images.shape[-2:]
         parameters = draw_parameters(self.settings, indices, step_key(self.seed, step), height, width)
@@ -123,8 +123,7 @@ class Augment(nn.Module):
             changed = transform(levels / 255)
             if not isinstance(changed, Tensor) or changed.shape != levels.shape:
                 raise UserError(
-                    f"augmentation.extra: {type(transform).__name__} does not return images of the size that "
-                    "it was given.",
+                    f"augmentation.extra: {type(transform).__name__} does not return images of the size of its input.",
                     "Choose a transform that changes pixel values only.",
                     field="augmentation.extra",
                 )

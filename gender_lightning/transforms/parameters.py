@@ -13,7 +13,7 @@ from gender_lightning.transforms.settings import AugmentationSettings
 
 @dataclass(frozen=True)
 class Parameters:
-    """What is done to each of B images; None: that part is skipped for the whole batch.
+    """The parameters of the augmentation of B images; a part that is None is skipped for the whole batch.
 
     Attributes:
         rotation: Angles in degrees, counter-clockwise, float32 (B,).
