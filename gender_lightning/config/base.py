@@ -38,6 +38,12 @@ class Contradictions(ValueError):
         super().__init__("; ".join(problem for problem, _ in problems))
 
 
+def refuse(problems: Sequence[tuple[str, str]]) -> None:
+    """Raise `Contradictions` if there are any."""
+    if problems:
+        raise Contradictions(problems)
+
+
 class Section(BaseModel):
     """One mapping of the config tree."""
 

@@ -39,7 +39,7 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
             f'<div class="gl-head"><h1>{female.capitalize()} or {male}, as perceived</h1><p>What the network '
             f"<b>{spec.backbone}</b> predicts for faces, how sure it is, and where it looked. It guesses how others "
             "would label a person; it cannot know who somebody is. Pictures stay on this computer and are deleted "
-            "once they have been analysed.</p></div>"
+            f"once they have been analysed.</p>{markup.remark(predictor.cropper.remark)}</div>"
         )
         with gr.Tab("A picture"):
             upload = as_uploaded(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +159,42 @@ class Cropper:
 
 def _note(face: Face) -> str:
     return f"small face: {face.eye_distance:.0f} px between the eyes" if enlargement(face) > _BLURRED else ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The settings for finding faces, with the names and meanings of the fields in every command.
+
+    Attributes:
+        faces: ``auto``, ``detect`` or ``none``, see `Cropper`.
+        face_model: Model file of the detector, see `load_detector`.
+        min_face: Side in pixels of the smallest face to look for, see `load_detector`.
+        rotate: Whether turned pictures are tried, see `load_detector`.
+    """
+
+    faces: Faces = "auto"
+    face_model: str | None = None
+    min_face: int | None = None
+    rotate: bool = False
+
+    @classmethod
+    def of(cls, section: Any) -> Search:
+        """The settings of a command's section, read from its fields of the same names."""
+        return cls(**{field.name: getattr(section, field.name) for field in dataclasses.fields(cls)})
+
+    def detector(self) -> Detector | None:
+        """The detector for these settings; None for the default one, which is loaded when it is first needed.
+
+        Raises:
+            UserError: See `load_detector`.
+        """
+        if self.faces == "none" or replace(self, faces="auto") == Search():
+            return None
+        return load_detector(self.face_model, self.min_face, rotate=self.rotate)
+
+    def cropper(self, spec: ModelSpec) -> Cropper:
+        """The cropper that cuts out faces as a checkpoint expects them; errors as above."""
+        return Cropper.of(spec, self.faces, self.detector())
 
 
 def load_detector(

@@ -115,6 +115,47 @@ def _frames(
         capture.release()
 
 
+class FrameReader:
+    """Reads single frames of video files by number; for a later frame of the same file, it continues where it is.
+
+    OpenCV's own seek is off by several frames in some files.
+    """
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._capture: Any = None
+        self._next = 0
+
+    def read(self, path: str, frame: int) -> NDArray[np.uint8]:
+        """A frame as `video_frames` yields it, RGB uint8 (H, W, 3), upright.
+
+        Raises:
+            UserError: The file cannot be opened here, or the frame does not decode.
+        """
+        import cv2
+
+        if path != self._path or frame < self._next:
+            self.close()
+            self._capture, self._path = cv2.VideoCapture(path), path
+        while self._next <= frame:
+            if not self._capture.grab():
+                raise UserError(
+                    f"Frame {frame} of {path} does not decode here.",
+                    "Check that every machine has the same file at this path.",
+                )
+            self._next += 1
+        read, bgr = self._capture.retrieve()
+        if not read:
+            raise UserError(f"Frame {frame} of {path} does not decode.", "Replace the file, or leave it out.")
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._capture is not None:
+            self._capture.release()
+        self._path, self._capture, self._next = "", None, 0
+
+
 class VideoOutput:
     """An MP4 file that gets its name when it is complete."""
 
