@@ -17,8 +17,8 @@ FacesField = Annotated[
 FaceModel = Annotated[
     str | None,
     Field(
-        description="yunet: YuNet, downloaded once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, which "
-        "is installed"
+        description="yunet: YuNet, downloaded once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, "
+        "which is installed"
     ),
 ]
 MinFace = Annotated[
