@@ -175,7 +175,7 @@ def _check_values(table: LabelTable, allowed: tuple[int, ...]) -> None:
         row, column = np.argwhere(wrong)[0]
         name = table.names[row].decode(errors="replace")
         raise UserError(
-            f"{_where(table, name)}: {table.values[row, column]} for {name} is none of {', '.join(map(str, allowed))}.",
+            f"{_where(table, name)}: {table.values[row, column]} for {name} is not one of {', '.join(map(str, allowed))}.",
             REMEDY,
         )
 
