@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import gender_lightning
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
+from gender_lightning.config.faces import Faces
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import UnknownField
 from gender_lightning.errors import UserErrors
+from gender_lightning.inference.faces import crops
 from gender_lightning.overrides import compose, groups
 from gender_lightning.verbs import COMMANDS
 
@@ -184,3 +186,7 @@ def test_the_default_rate_is_the_backbones_and_a_typed_one_the_users() -> None:
     assert compose("train", ["model=vgg19", "optimizer=sgd"])["optimizer"]["lr"] == 0.002
     assert compose("train", ["model=vgg19", "optimizer.lr=0.5"])["optimizer"]["lr"] == 0.5
     assert compose("train", ["model.lr_factor=0.5", "optimizer=lion"])["optimizer"]["lr"] == 5e-5
+
+
+def test_faces_are_found_in_the_same_ways_on_the_command_line_and_in_python() -> None:
+    assert get_args(Faces) == get_args(crops.Faces)

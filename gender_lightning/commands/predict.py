@@ -62,7 +62,9 @@ def predict(config: PredictConfig) -> Counter[str]:
 
         check_installed()
         if source.is_endless:
-            raise UserError("engine=ray reads files that every machine has, not a camera.", "Use engine=local.")
+            raise UserError(
+                "engine=ray reads files that every machine has, not a camera.", "Use engine=local.", field="engine"
+            )
     output = Output(Path(config.output).expanduser(), _settings(config, checkpoint, least), resume=config.resume)
     done = output.done()
     annotator = _annotator(config, output.path, network.spec)

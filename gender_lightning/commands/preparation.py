@@ -147,7 +147,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
 
 
 def _finder(config: TrainConfig) -> Located | None:
-    """What finds the faces of the training pictures; None where these are used as they are."""
+    """The finder of faces in the training pictures; None if the pictures are used as they are."""
     search = Search.of(config)
     if search.faces == "none":
         return None

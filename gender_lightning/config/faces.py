@@ -1,4 +1,4 @@
-"""The fields that say how faces are found in pictures: the same ones in every command that has them."""
+"""The fields for finding faces in pictures, which are the same in every command that has them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MinFace = Annotated[
     Annotated[int, Field(ge=12)] | None,
     Field(description="side of the smallest face to look for, px; null: 20, or 1/50 of a large picture's side"),
 ]
-Rotate = Annotated[bool, Field(description="if no face is found, try the picture on its sides and upside down as well")]
+Rotate = Annotated[bool, Field(description="if no face is found, try the picture on its sides and upside down")]
 
 
 class _FindsFaces(Protocol):
@@ -40,7 +40,7 @@ class _FindsFaces(Protocol):
 
 
 def idle_face_fields(config: _FindsFaces) -> list[tuple[str, str]]:
-    """Problem and remedy, as `Contradictions` takes them, of fields without effect because no face is looked for."""
+    """The contradiction of fields that have no effect because no faces are looked for; empty if there are none."""
     if config.faces != "none":
         return []
     given = {"face_model": config.face_model is not None, "min_face": config.min_face is not None}

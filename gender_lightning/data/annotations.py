@@ -174,8 +174,9 @@ def _check_values(table: LabelTable, allowed: tuple[int, ...]) -> None:
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         name = table.names[row].decode(errors="replace")
+        values = ", ".join(map(str, allowed))
         raise UserError(
-            f"{_where(table, name)}: {table.values[row, column]} for {name} is none of {', '.join(map(str, allowed))}.",
+            f"{_where(table, name)}: {table.values[row, column]} for {name} is not one of {values}.",
             REMEDY,
         )
 

@@ -75,7 +75,7 @@ def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
 
 
 def _undecodable(path: str, error: Exception) -> UserError:
-    reason = "it is no known image format" if isinstance(error, UnidentifiedImageError) else _first_line(error)
+    reason = "it is not a known image format" if isinstance(error, UnidentifiedImageError) else _first_line(error)
     if isinstance(error, UnidentifiedImageError) and why_not(PurePath(path).suffix.lower()):
         return UserError(
             f"{path} does not decode: it is a HEIC picture.",

@@ -36,7 +36,7 @@ def message(text: str) -> str:
 
 
 def remark(text: str) -> str:
-    """What holds for all pictures, as a paragraph of the page's head; nothing where there is nothing to say."""
+    """A remark on all pictures, as a paragraph for the head of the page; empty if there is none."""
     return f'<p class="gl-note">{escape(text)}</p>' if text else ""
 
 

@@ -161,7 +161,7 @@ def _open_file(file: BinaryIO) -> Opened:
     path = name if isinstance(name, str) else f"A picture given as {type(file).__name__}"
     try:
         data = file.read()
-    except (OSError, ValueError) as error:  # closed, or text that is no text
+    except (OSError, ValueError) as error:  # closed, or not valid text
         raise UserError(f"{path} cannot be read: {error}.", 'Open it as open(path, "rb").') from error
     if not isinstance(data, bytes):
         raise UserError(f"{path} was opened as text.", 'Open it as open(path, "rb").')

@@ -76,10 +76,10 @@ class Predictor:
         self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
         self._channel_order = ChannelOrder()
-        self._arriving_at: torch.device | None = None  # of one that was sent to this process and not used yet
+        self._arriving_at: torch.device | None = None  # the device, after it was sent to a process and before its use
 
     def __getstate__(self) -> dict[str, Any]:
-        """Weights travel as the CPU's: a forked process that receives a GPU's would die before it can say why."""
+        """Send the weights through the CPU: a forked process that received a GPU's would die without a message."""
         state = dict(vars(self))
         if self.device.type != "cpu":
             state |= {"network": copy.deepcopy(self.network).cpu(), "_arriving_at": self.device}
@@ -230,7 +230,7 @@ def load(
         face_model: YuNet's model file, or ``yunet`` to download it, for better detection; None uses MTCNN, which is
             installed.
         min_face: Side in pixels of the smallest face to look for.
-        rotate: Whether a picture in which no face is found is tried on its sides and upside down as well.
+        rotate: Whether a picture in which no face is found is also tried on its sides and upside down.
         min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0 for never.
         target_accuracy: Choose `min_confidence` so that the given labels are right that often, as guaranteed by the
             run's valid split. If neither is set: 0.99, provided that the checkpoint is in its run directory and its

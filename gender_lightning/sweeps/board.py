@@ -1,4 +1,4 @@
-"""The live table of a sweep; one line per event where there is no terminal."""
+"""The live table of a sweep; without a terminal, one line per event."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def allocate(directory: Path, *, again: bool = False) -> None:
 
     Args:
         directory: The directory to make.
-        again: Whether it may exist, because the same search goes on.
+        again: Whether it may exist, because the same search continues.
 
     Raises:
         UserError: It exists, cannot be made, or contains links that lead out of it.

@@ -39,13 +39,14 @@ def rows(schema: type[Section], prefix: str = "") -> Iterator[Row]:
 
 def section_of(annotation: Any) -> type[Section] | None:
     """The section that a field holds, or may hold; None for a single value or a choice of several sections."""
-    sections = [it for it in _alternatives(annotation) if isinstance(it, type) and issubclass(it, Section)]
+    sections = [kind for kind in _alternatives(annotation) if isinstance(kind, type) and issubclass(kind, Section)]
     return sections[0] if len(sections) == 1 else None
 
 
 def members_of(field: FieldInfo) -> dict[str, type[Section]]:
     """The sections that a field may hold, by their `name`; empty if the field is not such a choice."""
-    sections = [it for it in _alternatives(field.annotation) if isinstance(it, type) and issubclass(it, Section)]
+    kinds = _alternatives(field.annotation)
+    sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
     if len(sections) < 2:
         return {}
     return {get_args(section.model_fields["name"].annotation)[0]: section for section in sections}

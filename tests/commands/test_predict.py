@@ -128,8 +128,15 @@ def test_an_error_midway_keeps_what_is_done(
     assert pd.read_csv("predictions.csv")["image"].nunique() == 12
 
 
-def test_annotated_pictures(checkpoint: Path, here: Path) -> None:
+def test_annotated_pictures(checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gender_lightning.models import checkpoint as module
+
+    built: list[str] = []
+    monkeypatch.setattr(
+        module, "create_backbone", lambda name, **rest: (built.append(name), create_backbone(name, **rest))[1]
+    )
     run(checkpoint, "input=photos", "annotate=true")
+    assert built == ["timm/test_resnet"], "once, for the rows and the drawings"
     drawn = sorted((here / "predictions_annotated" / "photos").iterdir())
     assert [file.name for file in drawn] == [f"{number:04d}.jpg" for number in range(12) if number != 3]
     with Image.open(drawn[0]) as image, Image.open(here / "photos" / drawn[0].name) as before:

@@ -172,9 +172,11 @@ def test_every_space_that_is_shipped(search: str) -> None:
 
 
 def test_other_commands_have_their_own_fields() -> None:
-    assert mistakes("evaluate", "split=tset", "model=vgg19") == [
-        "model=vgg19: `evaluate` has no such group. Choose one of: data, checkpoint, output, split, faces, resamples, "
-        "seed, corruptions, reference, images, wandb, accelerator, packages.",
+    group, *fields = mistakes("evaluate", "split=tset", "optimizer=sgd")
+    assert group.startswith(
+        "optimizer=sgd: `evaluate` has no such group. Choose one of: data, checkpoint, output, split,"
+    )
+    assert fields == [
         "checkpoint: a value is missing. Give checkpoint=... on the command line.",
         "split=tset: it should be 'train', 'valid' or 'test'.",
     ]

@@ -163,13 +163,13 @@ def _note(face: Face) -> str:
 
 @dataclass(frozen=True)
 class Search:
-    """How faces are looked for: the fields of these names, which mean the same in every command.
+    """The settings for finding faces, with the names and meanings of the fields in every command.
 
     Attributes:
-        faces: See `Cropper`.
-        face_model: See `load_detector`, as for the rest.
-        min_face: Side in pixels.
-        rotate: Whether turned pictures are tried.
+        faces: ``auto``, ``detect`` or ``none``, see `Cropper`.
+        face_model: Model file of the detector, see `load_detector`.
+        min_face: Side in pixels of the smallest face to look for, see `load_detector`.
+        rotate: Whether turned pictures are tried, see `load_detector`.
     """
 
     faces: Faces = "auto"
@@ -179,11 +179,11 @@ class Search:
 
     @classmethod
     def of(cls, section: Any) -> Search:
-        """What a command's section asks for, read from its fields of the same names."""
+        """The settings of a command's section, read from its fields of the same names."""
         return cls(**{field.name: getattr(section, field.name) for field in dataclasses.fields(cls)})
 
     def detector(self) -> Detector | None:
-        """The detector that is asked for; None: the default one, which is loaded when it is first needed.
+        """The detector for these settings; None for the default one, which is loaded when it is first needed.
 
         Raises:
             UserError: See `load_detector`.
@@ -193,7 +193,7 @@ class Search:
         return load_detector(self.face_model, self.min_face, rotate=self.rotate)
 
     def cropper(self, spec: ModelSpec) -> Cropper:
-        """What cuts out the faces as a checkpoint wants them; errors as above."""
+        """The cropper that cuts out faces as a checkpoint expects them; errors as above."""
         return Cropper.of(spec, self.faces, self.detector())
 
 

@@ -157,7 +157,7 @@ def predict_stream(
 
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """So many items at a time; of the frames of a video at most 8."""
+    """Items in chunks of `size`, of which at most 8 are frames of videos."""
     chunk: list[Item] = []
     frames = 0
     for item in items:

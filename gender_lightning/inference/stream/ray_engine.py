@@ -1,7 +1,7 @@
 """Prediction on several machines: Ray Data hands chunks of pictures to workers that hold the model.
 
-Every machine must be able to read the pictures and the checkpoint at the same path; frames of videos are decoded by
-the worker that is given them. Rows arrive as the workers finish, not in the order of the pictures.
+Every machine must be able to read the pictures and the checkpoint at the same path. A worker reads its frames of a
+video from the file. Rows arrive as the workers finish, not in the order of the pictures.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class RayWorker:
         return pa.Table.from_pylist(rows, schema=schema)
 
     def _with_pixels(self, item: Item) -> Item:
-        """A frame is decoded here; a file is opened later, with all others."""
+        """The item with the pixels of its frame; a picture is opened later, with all others."""
         if item.frame is None or item.problem:
             return item
         try:

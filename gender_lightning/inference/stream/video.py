@@ -116,9 +116,9 @@ def _frames(
 
 
 class FrameReader:
-    """Single frames of video files, by number: of a file's next frames only what lies between is decoded.
+    """Reads single frames of video files by number; for a later frame of the same file, it continues where it is.
 
-    OpenCV's own jump to a frame is off by several in some files.
+    OpenCV's own seek is off by several frames in some files.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class FrameReader:
         self._next = 0
 
     def read(self, path: str, frame: int) -> NDArray[np.uint8]:
-        """A frame, RGB uint8 (H, W, 3), upright, as `video_frames` yields it.
+        """A frame as `video_frames` yields it, RGB uint8 (H, W, 3), upright.
 
         Raises:
             UserError: The file cannot be opened here, or the frame does not decode.
@@ -140,16 +140,17 @@ class FrameReader:
         while self._next <= frame:
             if not self._capture.grab():
                 raise UserError(
-                    f"Frame {frame} of {path} does not decode here.", "Is the same file there, on every machine?"
+                    f"Frame {frame} of {path} does not decode here.",
+                    "Check that every machine has the same file at this path.",
                 )
             self._next += 1
         read, bgr = self._capture.retrieve()
         if not read:
-            raise UserError(f"Frame {frame} of {path} does not decode.")
+            raise UserError(f"Frame {frame} of {path} does not decode.", "Replace the file, or leave it out.")
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._capture is not None:
             self._capture.release()
         self._path, self._capture, self._next = "", None, 0
