@@ -33,6 +33,7 @@ _DISK = {
 }
 # torch says so in a RuntimeError, without a class or code of its own
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
+_NOT_REPEATABLE = re.compile(r"(\S+) does not have a deterministic implementation")
 _WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)")
 
 
@@ -71,6 +72,11 @@ def explain(error: BaseException) -> str | None:
     deaths = (_WORKER.search(str(it)) for it in _chain(error))
     if worker := next(filter(None, deaths), None):
         return _dead_worker(worker[1], worker[2])
+    if found := _NOT_REPEATABLE.search(text):
+        return (
+            f"trainer.deterministic=true: torch has no deterministic {found[1]} for a GPU, and this network needs it. "
+            "Set trainer.deterministic=false, or choose another model."
+        )
     if isinstance(error, torch.OutOfMemoryError):
         return f"The GPU has too little memory for this training. {_SMALLER}"
     if isinstance(error, MemoryError) or (

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
+from lightning_fabric.utilities.distributed import _destroy_dist_connection, _set_num_threads_if_needed
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from gender_lightning.errors import UserError
+from gender_lightning.errors import UserError, printable
 from gender_lightning.job import PARENT_VARIABLE
 from gender_lightning.runs import Pruned, Run, is_first_process
 
 _LOOK_SECONDS = 0.25
 _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo", "NCCL", "Socket closed")
 PATIENCE_SECONDS = 10.0  # for the first process to notice by itself
+START_SECONDS = 1800.0  # for the first process to draw or check the data, as long as torch waits for a process
+log = logging.getLogger(__name__)
 
 
 class OtherRankFailed(Exception):
@@ -104,7 +109,7 @@ def watch_ranks(trainer: pl.Trainer, run: Run) -> None:
 def one_report(run: Run) -> Iterator[None]:
     """Let the first process report for all when one of them fails; nothing for a training in one process.
 
-    A further process leaves word of its error before it ends. The first takes the error of a process that broke
+    A further process leaves word of its error and ends at once. The first takes the error of a process that broke
     off the exchange for what it is, a consequence, and where it fails by itself ends the others.
     """
     first = is_first_process()
@@ -116,15 +121,63 @@ def one_report(run: Run) -> Iterator[None]:
     except BaseException as error:
         consequence = isinstance(error, OtherRankFailed) or _is_broken_exchange(error)
         if not first:
-            if consequence:  # the first process says what has happened
-                sys.exit(1)
-            leave_word(run.path, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
-            raise
+            if not consequence:  # otherwise the first process says what has happened
+                leave_word(run.path, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+            _leave(None if consequence else error)
+        atexit.unregister(_destroy_dist_connection)  # it can wait for an exchange that the others never finish
         said = (wait_for_words(run.path) or _fate()) if consequence else None
         _end_others(kill=True)
         if said is None:
             raise
         raise UserError(f"The training has ended because another of its processes has failed. {said}") from error
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    """End a further process without its exit handlers, which may wait for the other processes (NCCL: 30 minutes)."""
+    if isinstance(error, UserError):
+        sys.stderr.write(f"{printable(str(error))}\n")
+    elif error is not None:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2 if isinstance(error, UserError) else 1)
+
+
+def wait_for_first_process(run: Run, seconds: float = START_SECONDS) -> None:
+    """Wait on a further process until the first has prepared the data and begun the training.
+
+    Lightning starts further processes when that is done. Those that torchrun, srun or a person starts would read
+    the run's files before they are written, and prepare the data at the same time as the first.
+
+    Args:
+        run: The run that the first process creates or resumes.
+        seconds: Time limit.
+
+    Raises:
+        UserError: The first process has not begun within the time limit.
+    """
+    if is_first_process():
+        return
+    started = time.monotonic()
+    while not _has_begun(run):
+        if time.monotonic() - started > seconds:
+            raise UserError(
+                f"The first process has not begun the training in {run.path}: this process has waited "
+                f"{seconds / 60:.0f} minutes for its run.json to say so.",
+                "Read the output of the first process, and see to it that run_dir lies on a disk that all share.",
+                field="run_dir",
+            )
+        time.sleep(_LOOK_SECONDS)
+    waited = time.monotonic() - started
+    if waited > 1:
+        log.info("Waited %.0f s for the first process, which was preparing the run in %s.", waited, run.path)
+
+
+def _has_begun(run: Run) -> bool:
+    if not (run.path / "config.yaml").is_file():
+        return False
+    info = run.info()
+    return info.get("status") == "running" and "trainer" in info  # which `train` notes before it takes a step
 
 
 _launched: list[Ranks] = []

@@ -135,7 +135,13 @@ def make_scheduler(
 
 
 def follow_epochs(
-    checkpoint: dict[str, Any], schedule: Schedule | None, *, steps: int, batches: int, done: int | None = None
+    checkpoint: dict[str, Any],
+    schedule: Schedule | None,
+    *,
+    steps: int,
+    batches: int,
+    done: int | None = None,
+    rates: list[float] | None = None,
 ) -> None:
     """Adapt a checkpoint to epochs of another length, as another global batch makes them: the share done counts.
 
@@ -147,20 +153,25 @@ def follow_epochs(
         steps: Optimizer steps of its epochs.
         batches: Batches of its epochs, on one rank.
         done: Those of them that count as done where the epoch was left in its middle; None: as the checkpoint says.
+        rates: Peak rates of the parameter groups, where they differ from those of the checkpoint because the global
+            batch does; None: as the checkpoint says.
     """
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     ended = progress["is_last_batch"] or not progress["current"]["ready"]
     if schedule is not None:
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
-        _move_schedules(checkpoint, schedule, steps, epochs if ended else 0)
+        _move_schedules(checkpoint, schedule, steps, epochs if ended else 0, rates)
     if done is not None and not ended:
         moved = min(done, batches - 1) - progress["current"]["ready"]
         for name in ("ready", "started", "processed", "completed"):  # Lightning tells by their differences where it was
             progress["current"][name] += moved
 
 
-def _move_schedules(checkpoint: dict[str, Any], schedule: Schedule, steps: int, epochs: int) -> None:
+def _move_schedules(
+    checkpoint: dict[str, Any], schedule: Schedule, steps: int, epochs: int, rates: list[float] | None
+) -> None:
     for state in checkpoint["lr_schedulers"]:
+        state["base_lrs"] = rates or state["base_lrs"]
         # files from before lengths were noted tell them where an epoch has ended
         before = round(state["last_epoch"] / epochs) if epochs else steps
         steps_then = checkpoint.get(EPOCH_LENGTHS, [before])[0]
