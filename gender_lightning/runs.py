@@ -92,7 +92,7 @@ class Run:
         Raises:
             UserError: The directory exists, or cannot be created.
         """
-        if attached := _attached(run_dir):
+        if attached := joined_run(run_dir):
             return attached
         path = Path(run_dir).absolute()
         try:
@@ -131,7 +131,7 @@ class Run:
         """
         named = Path(path).expanduser().absolute()
         directory = named.parent.parent if named.suffix == ".ckpt" else named
-        run = _attached(str(directory)) or cls.open(directory)
+        run = joined_run(str(directory)) or cls.open(directory)
         if is_first_process():
             refuse_links(run.path)
         if is_first_process() and run.info().get("status") == "done" and not extended:
@@ -321,12 +321,6 @@ def is_first_process() -> bool:
     return all(rank in ("", "0") for rank in ranks)
 
 
-def rank_directory() -> Path | None:
-    """The run directory passed by the first process to further ranks; None on the first, and with torchrun."""
-    told = os.environ.get(_RANK_VARIABLE)
-    return Path(told) if told and not is_first_process() else None
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with writing(path) as file:
@@ -371,8 +365,15 @@ def _prints_to(path: Path) -> bool:
         return False
 
 
-def _attached(run_dir: str) -> Run | None:
-    """The run of this rank if it is not the first."""
+def joined_run(run_dir: str) -> Run | None:
+    """The run of a further process, which the first one creates; None on the first process itself.
+
+    Args:
+        run_dir: The configured directory; the first process may have passed on another one.
+
+    Raises:
+        UserError: The processes were started by torchrun or srun, and no directory was named that they could share.
+    """
     if _RANK_VARIABLE in os.environ:
         return None if is_first_process() else Run(Path(os.environ[_RANK_VARIABLE]))
     started_outside = not is_first_process() or os.environ.get("WORLD_SIZE", "1") not in ("", "1")

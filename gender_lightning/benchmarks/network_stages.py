@@ -114,5 +114,5 @@ def _network(model: ModelConfig, hardware: Hardware | None, image_size: int) -> 
         return net
     net = net.to(torch.device(hardware.device_type)).to(memory_format=hardware.memory_format)
     if hardware.compile:
-        net.compile()
+        net.compile(dynamic=False)  # as `train` does
     return net

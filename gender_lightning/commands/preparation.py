@@ -28,12 +28,15 @@ from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper, Search, load_detector
 from gender_lightning.inference.faces.located import Located
 from gender_lightning.inference.faces.training_faces import SAMPLE, measure_placement
+from gender_lightning.models.pooling import make_repeatable
 from gender_lightning.models.probe import check_network
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.plain_files import read_yaml
-from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
+from gender_lightning.runs import Run, is_first_process, joined_run, to_yaml, write_text
+from gender_lightning.training.batch_scaling import follow_batch
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
+from gender_lightning.training.ranks import wait_for_first_process
 from gender_lightning.training.trainer import hardware_of, planned_steps
 
 _PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: a place where it writes
@@ -56,8 +59,10 @@ def new_run(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
         UserError: The configuration has a mistake that can be found now; nothing has been written.
     """
     config, values = _with_absolute_paths(parse_config(TrainConfig, values), values)
-    attached = rank_directory()
-    parts = prepare(config, None if attached is None else read_skipped(attached / SKIPPED))
+    joined = joined_run(config.run_dir)
+    if joined is not None:
+        wait_for_first_process(joined)
+    parts = prepare(config, None if joined is None else read_skipped(joined.path / SKIPPED))
     run = Run.create(config.run_dir, values, _typed_overrides(), default_name=not _typed("run_dir"))
     _record_skipped(run, parts)
     return config, parts, run
@@ -70,6 +75,7 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
         UserError: The run cannot be resumed, or not with these overrides; it has not been changed.
     """
     run = Run.resume(directory, extended=_typed("trainer.max_epochs"))
+    wait_for_first_process(run)
     before = run.config()
     values = _configuration_of(run, before)
     parsed = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
@@ -127,11 +133,17 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     # once more, now that the length of the training is known, which decides whether compilation pays
     steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
     hardware = hardware_of(config.trainer, steps)
+    optimizer, scheduler, said = follow_batch(
+        config.optimizer, config.scheduler, global_batch=_global_batch(config, hardware),
+        epochs=config.trainer.max_epochs,
+    )  # fmt: skip
+    if said is not None and is_first_process():
+        log.info(said)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     model = GenderClassifier(
         config.model,
-        config.optimizer,
-        config.scheduler,
+        optimizer,
+        scheduler,
         config.augmentation,
         config.loss,
         framing=data.framing,
@@ -140,6 +152,8 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         fetch_weights=checkpoint is None,  # the checkpoint holds them
         transforms=transforms,
     )
+    if config.trainer.deterministic and hardware.device_type == "cuda":
+        make_repeatable(model.net)
     model.spec = replace(model.spec, placement=_placement(config, data), packages=tuple(config.packages))
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
@@ -198,6 +212,11 @@ def _check_network(config: TrainConfig, hardware: Hardware, batch_size: int) -> 
 
 def _ranks(config: TrainConfig, hardware: Hardware) -> int:
     return hardware.devices * config.trainer.num_nodes
+
+
+def _global_batch(config: TrainConfig, hardware: Hardware) -> int:
+    """Images of an optimizer step."""
+    return config.data.batch_size * _ranks(config, hardware) * config.trainer.accumulate_grad_batches
 
 
 def _check_limits(config: TrainConfig, data: FaceDataModule, ranks: int) -> Iterator[UserError]:

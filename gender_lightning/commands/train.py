@@ -63,13 +63,14 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
     with run.alone(), run.recording(signals), run.log_file():
-        run.update(trainer=asdict(parts.hardware))
+        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr)
         loggers = make_loggers(config.logger, run)
         with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
             trainer = make_trainer(
-                config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid
-            )
+                config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid,
+                one_size=not config.augmentation.progressive,
+            )  # fmt: skip
             watch_ranks(trainer, run)
             trainer.fit(model, data, ckpt_path=run.resume_from, weights_only=True if run.resume_from else None)
             if any(isinstance(callback, ReportToSearch) and callback.pruned for callback in callbacks):

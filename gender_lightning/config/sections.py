@@ -125,6 +125,11 @@ class OptimizerConfig(Section):
     model_config = ConfigDict(extra="allow")
     target: str = Field(alias="_target_", description="class of torch.optim or timm.optim")
     lr: Positive = Field(description="peak learning rate")
+    reference_batch: Count | None = Field(
+        None,
+        description="images per step over all devices that lr and the warm-up are meant for; with others lr is scaled "
+        "by the ratio (SGD) or its square root (others), and the warm-up keeps its steps; null: lr is used as it is",
+    )
     weight_decay: NonNegative = Field(0.0, description="decay of the weights; none on norms and biases")
 
     def section(self) -> dict[str, Any]:

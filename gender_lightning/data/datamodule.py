@@ -40,6 +40,10 @@ class Finder(Protocol):
         """Look at every picture, and return those without a face."""
         ...
 
+    def fingerprint(self, index: Index) -> bytes:
+        """Return a hash of all that decides which parts of these pictures are framed, once they have been found."""
+        ...
+
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
         """Return the part of a picture that is framed: see `dataset.Cut`."""
         ...
@@ -261,15 +265,14 @@ class FaceDataModule(pl.LightningDataModule):
         )
 
     def _use_cache(self, dataset: FaceDataset) -> None:
-        if self._finder is not None:  # a cache's name does not cover what it finds: the pictures would differ
-            return
         if self.config.cache is None or dataset.cache is not None or not len(dataset):
             return
         directory = Path(os.path.expanduser(self.config.cache))
+        cut = b"" if self._finder is None else self._finder.fingerprint(dataset.index)
         with progress_bar("Filling data.cache") as report:
             dataset.cache = open_cache(
                 directory, dataset.index, dataset.store, self.framing, dataset.decode,
-                workers=available_cores(), progress=report, make=self.makes_cache,
+                workers=available_cores(), progress=report, make=self.makes_cache, cut=cut,
             )  # fmt: skip
 
     def _resident(self, loader: DataLoader[Batch], *, training: bool) -> ResidentLoader:

@@ -66,13 +66,14 @@ class PixelCache:
         return {"path": self.path, "_array": None}  # a worker maps the file itself: pickling would copy all of it
 
 
-def digest(index: Index, store: ImageStore, framing: Framing | None) -> str:
-    """A hash of all that decides the pixels of a split: images, files, framing and the decoders' versions.
+def digest(index: Index, store: ImageStore, framing: Framing | None, cut: bytes = b"") -> str:
+    """A hash of all that decides the pixels of a split: images, files, framing, faces and the decoders' versions.
 
     Args:
         index: The rows, in their order.
         store: The files; their sizes and modification times are looked up.
         framing: How a picture is cropped and resized; None for a result that does not depend on it.
+        cut: What decides which part of a picture is framed; empty where it is the whole.
     """
     settings = {
         "version": VERSION,
@@ -84,6 +85,7 @@ def digest(index: Index, store: ImageStore, framing: Framing | None) -> str:
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     found.update(np.ascontiguousarray(index.image_ids).tobytes())
     found.update(store.fingerprint(index.image_ids))
+    found.update(cut)
     return found.hexdigest()[:32]
 
 
@@ -97,6 +99,7 @@ def open_cache(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     make: bool = True,
+    cut: bytes = b"",
 ) -> PixelCache | None:
     """The cached pictures of a split, which are decoded now if there is no cache of these images in this framing.
 
@@ -111,12 +114,13 @@ def open_cache(
         workers: Number of threads that decode.
         progress: Called with (images decoded, images in all).
         make: Whether to decode where there is no such cache; otherwise the result is None.
+        cut: See `digest`.
 
     Raises:
         UserError: The directory cannot be written, the disk is full, or a picture does not decode.
     """
     shape = (len(index), 3, framing.image_size, framing.image_size)
-    path = directory / f"faces-{framing.image_size}px-{digest(index, store, framing)}.npy"
+    path = directory / f"faces-{framing.image_size}px-{digest(index, store, framing, cut)}.npy"
     if (found := _existing(path, shape)) is not None or not make:
         return found
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,30 @@ _NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callback
 class WholeFiles(CheckpointIO):
     """Lightning's reading and writing of checkpoints through `models.files`: atomic, and nothing is executed."""
 
+    def __init__(self) -> None:
+        self._taken: list[dict[str, Any]] | None = None
+
+    @contextmanager
+    def taking(self) -> Iterator[list[dict[str, Any]]]:
+        """Collect what Lightning saves within the block, in a list (empty on further ranks), and write nothing."""
+        taken: list[dict[str, Any]] = []
+        self._taken = taken
+        try:
+            yield taken
+        finally:
+            self._taken = None
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the file completely or not at all.
 
         Raises:
             UserError: The file cannot be written.
         """
-        if not Path(path).parent.is_dir():  # an unmounted disk must not be filled beneath its mount point
-            raise UserError(
-                f"{Path(path).parent} is gone.", "Check whether it was removed, or whether its disk was unmounted."
-            )
-        write_torch_file(Path(path), checkpoint)
+        if self._taken is not None:
+            self._taken.append(checkpoint)
+            return
+        with still_there(Path(path).parent):
+            write_torch_file(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a file onto the CPU.
@@ -44,6 +58,20 @@ class WholeFiles(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a file."""
         Path(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def still_there(directory: Path) -> Iterator[None]:
+    """Refuse to write into a directory that is gone: an unmounted disk must not be filled beneath its mount point."""
+    gone = UserError(f"{directory} is gone.", "Check whether it was removed, or whether its disk was unmounted.")
+    if not directory.is_dir():
+        raise gone
+    try:
+        yield
+    except (UserError, OSError) as error:
+        if not directory.is_dir():  # by now
+            raise gone from error
+        raise
 
 
 def rotate(fresh: Path, last: Path, previous: Path | None) -> None:

@@ -33,10 +33,12 @@ from gender_lightning.models.backbones import (
 from gender_lightning.models.checkpoint import KEY, ModelSpec, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
+from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.epoch_loss import EpochLoss
 from gender_lightning.training.loss import Criterion
-from gender_lightning.training.optimizers import make_optimizer
+from gender_lightning.training.optimizers import make_optimizer, restride
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
+from gender_lightning.training.seeding import seed_generators
 from gender_lightning.transforms import (
     Augment,
     AugmentationSettings,
@@ -134,9 +136,14 @@ class GenderClassifier(pl.LightningModule):
             self._freeze()
 
     def on_fit_start(self) -> None:
-        """Compile the network if requested, in place, which keeps the names of the weights."""
+        """Compile the network if requested, in place, which keeps the names of the weights.
+
+        Every size gets a graph of its own: by default the second size, such as that of a progressive stage, would
+        make the graph symbolic, and slower, for the rest of the training.
+        """
         if self.compile_net:
-            self.net.compile()
+            self.net.compile(dynamic=False)
+            self.augment.compile_batches()
             self.compile_net = False
 
     def on_train_start(self) -> None:
@@ -189,19 +196,24 @@ class GenderClassifier(pl.LightningModule):
         optimizer = make_optimizer(groups, self.optimizer, fused=False if scaled else None)
         self._lengths = (steps, batches)
         if self._resumed is not None:
-            self._adapt(self._resumed, total, steps, batches)
+            rates = [group["lr"] for group in optimizer.param_groups] if self.optimizer.reference_batch else None
+            self._adapt(self._resumed, total, steps, batches, rates)
+            for states in self._resumed["optimizer_states"]:
+                restride(states, optimizer)
             self._resumed = None
         schedule = make_scheduler(optimizer, self.scheduler, total, steps, batches_per_epoch=batches)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def _adapt(self, checkpoint: dict[str, Any], total: int, steps: int, batches: int) -> None:
+    def _adapt(
+        self, checkpoint: dict[str, Any], total: int, steps: int, batches: int, rates: list[float] | None
+    ) -> None:
         """Resume by the share of epochs done and the images seen, so that the global batch may have changed."""
         schedule = None
         if self.scheduler.name != "plateau":
             schedule = make_schedule(self.scheduler, total_steps=total, steps_per_epoch=steps)
         data: Any = getattr(self.trainer, "datamodule", None)
         done = data.batches_done() if isinstance(data, FaceDataModule) else None
-        follow_epochs(checkpoint, schedule, steps=steps, batches=batches, done=done)
+        follow_epochs(checkpoint, schedule, steps=steps, batches=batches, done=done, rates=rates)
 
     # ---- training
 
@@ -227,7 +239,7 @@ class GenderClassifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of an augmented batch, computed without waiting for the device."""
         # dropout draws from torch's own stream, which would be at another position after a resume
-        torch.manual_seed(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx))
+        seed_generators(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx), self.device)
         images, targets = self.augmented(batch)
         logits, auxiliary = forward_train(self.net, images)
         loss: Tensor = self.criterion(logits, targets)
@@ -255,11 +267,21 @@ class GenderClassifier(pl.LightningModule):
 
     # ---- evaluation
 
+    def on_validation_start(self) -> None:
+        """Validate with the same statistics on every rank; DDP is told not to exchange them before each step."""
+        self._share_buffers()
+
+    def _share_buffers(self) -> None:
+        if self._distributed:
+            take_from_first(self.net.buffers())
+
     def forward(self, images: Tensor) -> Tensor:
         """Map images, uint8 (B, 3, S, S), to logits, float32 (B,), averaged over the flip if the model asks for it."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalised = self.augment.normalize(images).contiguous(memory_format=layout)
-        return flip_averaged(self.net, normalised, self.spec.test_time_flip)
+        # no graphs for evaluation: each would take as long to compile as the whole evaluation without it
+        with torch.compiler.set_stance("force_eager"):
+            return flip_averaged(self.net, normalised, self.spec.test_time_flip)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep logits, labels and indices on the device."""
@@ -316,6 +338,7 @@ class GenderClassifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the specification in Lightning's checkpoint, so that last.ckpt can be used like any other."""
+        self._share_buffers()  # as every rank will have them after a resume
         checkpoint[KEY] = self.spec.to_dict()
         if self._lengths is not None:
             checkpoint[EPOCH_LENGTHS] = list(self._lengths)

@@ -33,6 +33,7 @@ _DISK = {
 }
 # torch raises a plain RuntimeError with such a text, without a class or code of its own
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
+_NOT_REPEATABLE = re.compile(r"(\S+) does not have a deterministic implementation")
 _WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)")
 
 
@@ -72,6 +73,11 @@ def explain(error: BaseException) -> UserError | None:
         return UserError("Lightning cannot train with this configuration.", f"It says: {' '.join(text.split())}")
     if worker := next(filter(None, deaths), None):
         return _dead_worker(worker[1], worker[2])
+    if found := _NOT_REPEATABLE.search(text):
+        return UserError(
+            f"trainer.deterministic=true: torch has no deterministic {found[1]} for a GPU, and this network needs it.",
+            "Set trainer.deterministic=false, or choose another model.",
+        )
     if isinstance(error, torch.OutOfMemoryError):
         return UserError("The GPU has too little memory for this training.", _SMALLER)
     if isinstance(error, MemoryError) or (

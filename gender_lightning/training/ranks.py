@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
+from lightning_fabric.utilities.distributed import _destroy_dist_connection, _set_num_threads_if_needed
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from gender_lightning.durable import writing
-from gender_lightning.errors import UserError
+from gender_lightning.errors import UserError, printable
 from gender_lightning.job import PARENT_VARIABLE
 from gender_lightning.runs import Pruned, Run, is_first_process
 
 _LOOK_SECONDS = 0.25
 _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "gloo", "NCCL", "Socket closed")
 PATIENCE_SECONDS = 10.0  # time for the first process to notice a failure by itself
+START_SECONDS = 1800.0  # time for the first process to draw or check the data: as long as torch waits for a process
+log = logging.getLogger(__name__)
 
 
 class OtherRankFailed(Exception):
@@ -105,7 +110,7 @@ def watch_ranks(trainer: pl.Trainer, run: Run) -> None:
 def one_report(run: Run) -> Iterator[None]:
     """Let the first process report for all of them if one fails; without effect for a training in one process.
 
-    The other processes write their error to a file before they end. The first process recognises that a broken exchange
+    The other processes write their error to a file and end at once. The first process recognises that a broken exchange
     is the consequence of another's error; if it fails itself, it ends the others.
     """
     first = is_first_process()
@@ -117,15 +122,63 @@ def one_report(run: Run) -> Iterator[None]:
     except BaseException as error:
         consequence = isinstance(error, OtherRankFailed) or _is_broken_exchange(error)
         if not first:
-            if consequence:  # the first process reports the cause
-                sys.exit(1)
-            leave_word(run.path, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
-            raise
+            if not consequence:  # otherwise the first process reports the cause
+                leave_word(run.path, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+            _leave(None if consequence else error)
+        atexit.unregister(_destroy_dist_connection)  # it can wait for an exchange that the others never finish
         cause = (wait_for_words(run.path) or _fate()) if consequence else None
         _end_others(kill=True)
         if cause is None:
             raise
         raise UserError("The training has ended because another of its processes has failed.", cause) from error
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    """End a further process without its exit handlers, which may wait for the other processes (NCCL: 30 minutes)."""
+    if isinstance(error, UserError):
+        sys.stderr.write(f"{printable(str(error))}\n")
+    elif error is not None:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2 if isinstance(error, UserError) else 1)
+
+
+def wait_for_first_process(run: Run, seconds: float = START_SECONDS) -> None:
+    """Wait on a further process until the first has prepared the data and begun the training.
+
+    Lightning starts further processes when that is done. Those that torchrun, srun or a person starts would read
+    the run's files before they are written, and prepare the data at the same time as the first.
+
+    Args:
+        run: The run that the first process creates or resumes.
+        seconds: Time limit.
+
+    Raises:
+        UserError: The first process has not begun within the time limit.
+    """
+    if is_first_process():
+        return
+    started = time.monotonic()
+    while not _has_begun(run):
+        if time.monotonic() - started > seconds:
+            raise UserError(
+                f"The first process has not begun the training in {run.path}: this process has waited "
+                f"{seconds / 60:.0f} minutes for its run.json to say so.",
+                "Read the output of the first process, and see to it that run_dir lies on a disk that all share.",
+                field="run_dir",
+            )
+        time.sleep(_LOOK_SECONDS)
+    waited = time.monotonic() - started
+    if waited > 1:
+        log.info("Waited %.0f s for the first process, which was preparing the run in %s.", waited, run.path)
+
+
+def _has_begun(run: Run) -> bool:
+    if not (run.path / "config.yaml").is_file():
+        return False
+    info = run.info()
+    return info.get("status") == "running" and "trainer" in info  # which `train` notes before it takes a step
 
 
 _launched: list[Ranks] = []

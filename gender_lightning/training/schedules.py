@@ -135,7 +135,13 @@ def make_scheduler(
 
 
 def follow_epochs(
-    checkpoint: dict[str, Any], schedule: Schedule | None, *, steps: int, batches: int, done: int | None = None
+    checkpoint: dict[str, Any],
+    schedule: Schedule | None,
+    *,
+    steps: int,
+    batches: int,
+    done: int | None = None,
+    rates: list[float] | None = None,
 ) -> None:
     """Adapt a checkpoint to epochs of another length, which another global batch causes, by the share that is done.
 
@@ -148,20 +154,25 @@ def follow_epochs(
         batches: Number of batches in its epochs on one rank.
         done: Number of these batches that count as done if the epoch was interrupted; None keeps the number in the
             checkpoint.
+        rates: Peak rates of the parameter groups if they differ from those in the checkpoint because the global batch
+            does; None keeps those in the checkpoint.
     """
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     ended = progress["is_last_batch"] or not progress["current"]["ready"]
     if schedule is not None:
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
-        _move_schedules(checkpoint, schedule, steps, epochs if ended else 0)
+        _move_schedules(checkpoint, schedule, steps, epochs if ended else 0, rates)
     if done is not None and not ended:
         moved = min(done, batches - 1) - progress["current"]["ready"]
         for name in ("ready", "started", "processed", "completed"):  # Lightning finds its place by their differences
             progress["current"][name] += moved
 
 
-def _move_schedules(checkpoint: dict[str, Any], schedule: Schedule, steps: int, epochs: int) -> None:
+def _move_schedules(
+    checkpoint: dict[str, Any], schedule: Schedule, steps: int, epochs: int, rates: list[float] | None
+) -> None:
     for state in checkpoint["lr_schedulers"]:
+        state["base_lrs"] = rates or state["base_lrs"]
         # older files do not contain the lengths, which can be derived from them at the end of an epoch
         before = round(state["last_epoch"] / epochs) if epochs else steps
         steps_then = checkpoint.get(EPOCH_LENGTHS, [before])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import warnings
@@ -13,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import Strategy
+from torch.nn.parallel import DistributedDataParallel
 
 from gender_lightning.config import TrainerConfig
 from gender_lightning.hardware import Hardware, resolve_hardware
@@ -70,8 +72,19 @@ def make_trainer(
     callbacks: Sequence[Callback],
     loggers: Sequence[Logger],
     has_valid: bool,
+    one_size: bool = True,
 ) -> pl.Trainer:
-    """Build a Trainer with our own checkpoints, progress bar and sampler."""
+    """Build a Trainer with our own checkpoints, progress bar and sampler.
+
+    Args:
+        config: The section.
+        hardware: The same section with every `auto` resolved.
+        run: The run to write to.
+        callbacks: All callbacks.
+        loggers: All loggers.
+        has_valid: Whether there is a validation.
+        one_size: Whether all training images have one size, so that cuDNN may time its kernels and choose.
+    """
     # the batch norms of a frozen backbone are in evaluation mode on purpose
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
     if hardware.device_type == "cpu":
@@ -94,6 +107,8 @@ def make_trainer(
         "limit_test_batches": config.limit_test_batches,
         "log_every_n_steps": config.log_every_n_steps,
         "deterministic": config.deterministic,
+        # what is tried out is chosen by the clock, so that two runs may compute with other kernels
+        "benchmark": hardware.device_type == "cuda" and one_size and not config.deterministic,
         "sync_batchnorm": config.sync_batchnorm and hardware.device_type == "cuda",
         "fast_dev_run": config.fast_dev_run,
     }
@@ -119,4 +134,13 @@ def _strategy(config: TrainerConfig, hardware: Hardware) -> str | Strategy:
     if processes == 1 and config.strategy == "auto":
         return "auto"
     backend = "nccl" if hardware.device_type == "cuda" else "gloo"
-    return WatchedDDP(process_group_backend=backend, gradient_as_bucket_view=True, static_graph=False)
+    # the classifier exchanges buffers once before validation and saving, not before each step
+    renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # torch 2.14
+    buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return WatchedDDP(
+        **buffers,
+        process_group_backend=backend,
+        gradient_as_bucket_view=True,  # gradients are not copied into the buckets that are exchanged
+        find_unused_parameters=False,  # every weight has a gradient in each step, also those withheld from a frozen net
+        static_graph=False,  # gains with unused weights or checkpointed activations only, and forbids other graphs
+    )

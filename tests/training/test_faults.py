@@ -155,3 +155,13 @@ def test_a_configuration_that_lightning_refuses_is_a_sentence() -> None:
     assert str(explain(MisconfigurationException("limit_train_batches=0.1 of 3\n batches."))).endswith(
         "limit_train_batches=0.1 of 3 batches."
     )
+
+
+def test_a_gradient_that_no_gpu_computes_alike_twice_is_explained() -> None:
+    error = RuntimeError(
+        "upsample_bicubic2d_backward_out_cuda does not have a deterministic implementation, but you set "
+        "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this operation."
+    )
+    said = str(explain(error))
+    assert "no deterministic upsample_bicubic2d_backward_out_cuda" in said
+    assert "trainer.deterministic=false" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
@@ -44,6 +45,15 @@ class Located:
         if choice is None:
             choice = next(iter(self.cropper.choices(picture)), Choice(None))
         return self.cropper.aligned(picture, choice)
+
+    def fingerprint(self, index: Index) -> bytes:
+        """A hash of the places of the eyes in these pictures and of where they are moved to; for `data.cache`."""
+        found = hashlib.sha256(repr((self.cropper.faces, self.cropper.placement)).encode())
+        for image_id in index.image_ids:
+            choice = self.choices.get(bytes(image_id))
+            place = "looked at later" if choice is None else choice.face and choice.face.eyes
+            found.update(f"{place!r};".encode())
+        return found.digest()
 
     def find(self, index: Index, store: ImageStore) -> list[Skipped]:
         """Search every picture once, on all cores. Returns the pictures without a face, in the order of the index.
