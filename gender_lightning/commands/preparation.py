@@ -215,7 +215,7 @@ def _ranks(config: TrainConfig, hardware: Hardware) -> int:
 
 
 def _global_batch(config: TrainConfig, hardware: Hardware) -> int:
-    """Images of an optimizer step."""
+    """Number of images in an optimizer step."""
     return config.data.batch_size * _ranks(config, hardware) * config.trainer.accumulate_grad_batches
 
 

@@ -127,8 +127,8 @@ class OptimizerConfig(Section):
     lr: Positive = Field(description="peak learning rate")
     reference_batch: Count | None = Field(
         None,
-        description="images per step over all devices that lr and the warm-up are meant for; with others lr is scaled "
-        "by the ratio (SGD) or its square root (others), and the warm-up keeps its steps; null: lr is used as it is",
+        description="images per step, over all devices, for which lr and the warm-up are meant; otherwise lr is scaled "
+        "by the ratio (SGD) or its square root (others), and the warm-up keeps its steps; null: lr is used unchanged",
     )
     weight_decay: NonNegative = Field(0.0, description="decay of the weights; none on norms and biases")
 

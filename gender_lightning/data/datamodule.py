@@ -41,7 +41,7 @@ class Finder(Protocol):
         ...
 
     def fingerprint(self, index: Index) -> bytes:
-        """Return a hash of all that decides which parts of these pictures are framed, once they have been found."""
+        """Return a hash of everything that determines which parts of these pictures are framed, after `find`."""
         ...
 
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ class WholeFiles(CheckpointIO):
 
     @contextmanager
     def taking(self) -> Iterator[list[dict[str, Any]]]:
-        """Collect what Lightning saves within the block, in a list (empty on further ranks), and write nothing."""
+        """Collect what Lightning saves in the block, in a list (empty on other ranks), without writing it."""
         taken: list[dict[str, Any]] = []
         self._taken = taken
         try:

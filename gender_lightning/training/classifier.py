@@ -138,8 +138,8 @@ class GenderClassifier(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Compile the network if requested, in place, which keeps the names of the weights.
 
-        Every size gets a graph of its own: by default the second size, such as that of a progressive stage, would
-        make the graph symbolic, and slower, for the rest of the training.
+        Every size gets its own graph: by default, the second size, such as that of a progressive stage, would make the
+        graph symbolic, and slower, for the rest of the training.
         """
         if self.compile_net:
             self.net.compile(dynamic=False)
@@ -268,7 +268,7 @@ class GenderClassifier(pl.LightningModule):
     # ---- evaluation
 
     def on_validation_start(self) -> None:
-        """Validate with the same statistics on every rank; DDP is told not to exchange them before each step."""
+        """Use the same statistics on every rank, since DDP is set not to exchange them before each step."""
         self._share_buffers()
 
     def _share_buffers(self) -> None:
@@ -279,7 +279,7 @@ class GenderClassifier(pl.LightningModule):
         """Map images, uint8 (B, 3, S, S), to logits, float32 (B,), averaged over the flip if the model asks for it."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalised = self.augment.normalize(images).contiguous(memory_format=layout)
-        # no graphs for evaluation: each would take as long to compile as the whole evaluation without it
+        # no graphs for evaluation: compiling one would take as long as the whole evaluation without it
         with torch.compiler.set_stance("force_eager"):
             return flip_averaged(self.net, normalised, self.spec.test_time_flip)
 
