@@ -23,6 +23,7 @@ from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.evaluation.group_metrics import group_metric_names
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper, load_detector
@@ -34,6 +35,7 @@ from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
+from gender_lightning.training.known import known_of
 from gender_lightning.training.trainer import hardware_of, planned_steps
 
 _PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: it says where to write
@@ -91,7 +93,9 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
         if is_first_process():
             log.info("%s has no checkpoint yet: the training begins anew.", run.path)
     elif is_first_process():
-        check_resumable(run.resume_from, parts.model.net.state_dict(), config.model.name)
+        state = parts.model.state_dict()
+        further = {name: value for name, value in state.items() if not name.startswith("net.")}
+        check_resumable(run.resume_from, parts.model.net.state_dict(), config.model.name, further)
     _record_changes(run, values)
     return config, parts, run
 
@@ -124,6 +128,9 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         data.prepare_data()
     data.setup()
     _check_fit(config, data, hardware)
+    known = known_of(data, config.loss)
+    if known.shares is not None and is_first_process():
+        log.info(data.groups.describe(config.data.group_minimum))
     # once more, now that the length of the training is known, which decides whether compilation pays
     steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
     hardware = hardware_of(config.trainer, steps)
@@ -139,6 +146,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         class_counts=data.class_counts("train"),
         fetch_weights=checkpoint is None,  # which holds them
         transforms=transforms,
+        known=known,
     )
     model.spec = replace(model.spec, placement=_placement(config, data), packages=tuple(config.packages))
     model.channels_last = hardware.channels_last
@@ -228,7 +236,11 @@ def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware) ->
         watched["scheduler.monitor"] = config.scheduler.monitor
         if not data.has_valid:
             problems.append("scheduler=plateau watches the valid split, which has no images. Choose another scheduler.")
-    names = [f"val/{name}" for name in training_metrics()]
+    groups: tuple[str, ...] = ()
+    if config.has_groups and len(data.index("train")):
+        there = set(data.groups.of(data.index("valid")).tolist())
+        groups = group_metric_names([name for number, name in enumerate(data.groups.names) if number in there])
+    names = [f"val/{name}" for name in (*training_metrics(), *groups)]
     for field, name in watched.items():
         if name not in names:
             problems.append(f"{field}={name}: it is not measured. {suggestion(name, names)}")
@@ -246,8 +258,9 @@ def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[T
         values: What config.yaml holds.
     """
     data: dict[str, Any] = {"root": _absolute(config.data.root)}
-    if config.data.cache is not None:
-        data["cache"] = _absolute(config.data.cache)
+    for name in ("cache", "attributes"):
+        if (path := getattr(config.data, name)) is not None:
+            data[name] = _absolute(path)
     pretrained = config.model.pretrained
     model: dict[str, Any] = {"pretrained": _absolute(pretrained) if isinstance(pretrained, str) else pretrained}
     config = config.model_copy(

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gender_lightning.config.base import Auto, Contradictions, Count, Fraction, NonNegative, Positive, Section, matching
 from gender_lightning.config.data import DataConfig
-from gender_lightning.config.search import SearchConfig
+from gender_lightning.config.search import GROUP_METRICS, SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
     CallbacksConfig,
@@ -100,9 +100,47 @@ class TrainConfig(Root):
                 f"model.freeze={self.model.freeze} keeps the backbone frozen for all of "
                 f"trainer.max_epochs={self.trainer.max_epochs}: write model.freeze=backbone to mean that"
             )
+        problems += [] if self.has_groups else _without_groups(self)
+        problems += _balanced_twice(self)
         if problems:
             raise Contradictions(problems)
         return self
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether groups are looked at; group DRO takes the classes for groups where `data.groups` names none."""
+        return bool(self.data.groups) or self.loss.name == "group_dro"
+
+
+def _without_groups(config: TrainConfig) -> list[str]:
+    """What needs groups where there are none."""
+    checkpoint, scheduler = config.callbacks.checkpoint, config.scheduler
+    wanting = {
+        "loss.group_weights": config.loss.group_weights != "none",
+        f"callbacks.checkpoint.monitor={checkpoint.monitor}": checkpoint.monitor in GROUP_METRICS,
+        "scheduler.monitor": scheduler.name == "plateau" and scheduler.monitor in GROUP_METRICS,
+        "search.metrics": config.search is not None and not {*GROUP_METRICS}.isdisjoint(config.search.metrics),
+    }
+    return [
+        f"{what} needs groups: name attributes that divide the classes, such as data.groups=[Wearing_Lipstick]"
+        for what, wants in wanting.items()
+        if wants
+    ]
+
+
+def _balanced_twice(config: TrainConfig) -> list[str]:
+    """A sampler and a loss that make up for the same thing."""
+    sampler, loss = config.data.sampler, config.loss
+    twice = {
+        ("class_balanced", "loss.class_weights=balanced"): loss.class_weights == "balanced",
+        ("class_balanced", "loss.logit_adjustment"): loss.logit_adjustment > 0,
+        ("group_balanced", "loss.group_weights=balanced"): loss.group_weights == "balanced",
+    }
+    return [
+        f"data.sampler={name} and {field} make up for the same thing: leave one of them out"
+        for (name, field), given in twice.items()
+        if given and sampler == name
+    ]
 
 
 class BenchmarkConfig(Root):

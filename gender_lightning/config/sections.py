@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching
+from gender_lightning.config.data import LABEL
 
 Limit = Count | Annotated[float, Field(gt=0, le=1)]
 
@@ -78,6 +79,23 @@ class AugmentationConfig(Section):
         return self
 
 
+class Auxiliary(Section):
+    """Heads for other attributes beside the one logit, in training only: a signal, never an output."""
+
+    attributes: Literal["none", "all"] | list[str] = Field(
+        default="none", description="attributes that training learns too, in heads that no checkpoint keeps; or all"
+    )
+    weight: NonNegative = Field(
+        default=1.0, description="weight of the mean loss over these attributes beside that of the label"
+    )
+
+    @model_validator(mode="after")
+    def _others(self) -> Auxiliary:
+        if isinstance(self.attributes, list) and LABEL in self.attributes:
+            raise ValueError(f"attributes: {LABEL} is the label itself: leave it out")
+        return self
+
+
 class _Loss(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="share by which targets are moved towards one half"
@@ -85,6 +103,15 @@ class _Loss(Section):
     class_weights: Literal["none", "balanced"] = Field(
         description="balanced: both classes count alike, however many images each has"
     )
+    group_weights: Literal["none", "balanced"] | dict[str, Positive] = Field(
+        default="none",
+        description="balanced: all of data.groups count alike; or weights by group: {female_with_Eyeglasses: 3}",
+    )
+    logit_adjustment: NonNegative = Field(
+        default=0.0,
+        description="tau of logit adjustment (Menon et al. 2021), for balanced recalls; 1 is the paper's, 0 off",
+    )
+    auxiliary: Auxiliary = Field(default_factory=Auxiliary)
 
 
 class Bce(_Loss):
@@ -100,12 +127,27 @@ class Focal(_Loss):
     gamma: NonNegative = Field(description="how strongly easy images are played down; 0 is cross-entropy")
 
 
+class GroupDro(_Loss):
+    """Group DRO (Sagawa et al. 2020): groups of data.groups weigh more the worse they do."""
+
+    name: Literal["group_dro"] = Field(description="kind of loss")
+    step_size: Positive = Field(description="how fast the weights of groups follow their losses")
+    adjustment: NonNegative = Field(description="addition to a group's loss, times 1 / sqrt(its training images)")
+
+    @model_validator(mode="after")
+    def _weighs_by_itself(self) -> GroupDro:
+        names = [name for name in ("class_weights", "group_weights") if getattr(self, name) != "none"]
+        if names:
+            raise ValueError(f"group_dro weighs groups by itself: leave out loss.{' and loss.'.join(names)}")
+        return self
+
+
 def _named(section: Any) -> Any:
     """Runs from before there was a choice of losses have none by name."""
     return {"name": "bce", **section} if isinstance(section, Mapping) else section
 
 
-LossConfig = Annotated[Annotated[Bce | Focal, Field(discriminator="name")], BeforeValidator(_named)]
+LossConfig = Annotated[Annotated[Bce | Focal | GroupDro, Field(discriminator="name")], BeforeValidator(_named)]
 
 
 class OptimizerConfig(Section):

@@ -47,25 +47,40 @@ def place_of(checkpoint: Mapping[str, Any]) -> str:
     return f"epoch {int(checkpoint['epoch']) + 1}, step {int(checkpoint['global_step'])}"
 
 
-def check_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> None:
+def check_resumable(
+    path: Path, net_state: Mapping[str, Tensor], backbone: str, further: Mapping[str, Tensor] | None = None
+) -> None:
     """Refuse a checkpoint that a training of this network cannot go on from, and offer the one before it.
 
     Args:
         path: last.ckpt, or another.
         net_state: Of the network as it was built, for names and shapes.
         backbone: What it is called.
+        further: What else the training keeps: auxiliary heads, weights of groups.
 
     Raises:
         UserError: It is cut short, damaged, or of something else.
     """
     fault = _fault(path, net_state, backbone)
     if fault is None:
+        if further is not None:
+            _check_further(path, further)
         return
     previous = path.with_name("previous.ckpt")
     if path != previous and previous.is_file() and _fault(previous, net_state, backbone) is None:
         place = place_of(read_torch_file(previous))
         raise UserError(f"{fault} The checkpoint before it is whole ({place}).", f"Resume from it: resume={previous}")
     raise UserError(f"{fault} There is none before it to resume from.", "Start a new run with another run_dir=...")
+
+
+def _check_further(path: Path, further: Mapping[str, Tensor]) -> None:
+    state = read_torch_file(path)["state_dict"]
+    before = {name: value.shape for name, value in state.items() if not name.startswith("net.")}
+    if before != {name: value.shape for name, value in further.items()}:
+        raise UserError(
+            f"{path} is of a training with other auxiliary heads or groups.",
+            "Leave loss and data.groups as they were, or start a new run with model.pretrained=<run directory>.",
+        )
 
 
 def _fault(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | None:
@@ -87,7 +102,8 @@ def _fault(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | 
     if missing:
         return f"{path} is not from a training that can be resumed: it has no {', '.join(missing)}."
     named = content[KEY].get("backbone") if isinstance(content[KEY], dict) else None
-    shapes = {name.removeprefix("net."): value.shape for name, value in content["state_dict"].items()}
+    state = content["state_dict"].items()
+    shapes = {name.removeprefix("net."): value.shape for name, value in state if name.startswith("net.")}
     if named != backbone or shapes != {name: value.shape for name, value in net_state.items()}:
         return f"{path} is of another network ({named}) than this run's {backbone}."
     return None

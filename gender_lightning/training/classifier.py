@@ -22,7 +22,9 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.group_metrics import described, group_metrics, group_sizes
 from gender_lightning.evaluation.metrics import classification_metrics
+from gender_lightning.models.attribute_heads import AttributeHeads
 from gender_lightning.models.backbones import (
     create_backbone,
     fixed_image_size,
@@ -33,7 +35,9 @@ from gender_lightning.models.backbones import (
 from gender_lightning.models.checkpoint import KEY, ModelSpec, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
+from gender_lightning.training.annotated import Targets
 from gender_lightning.training.epoch_loss import EpochLoss
+from gender_lightning.training.known import Known
 from gender_lightning.training.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
@@ -74,6 +78,7 @@ class GenderClassifier(pl.LightningModule):
         class_counts: tuple[int, int] | None = None,
         fetch_weights: bool = True,
         transforms: Sequence[nn.Module] = (),
+        known: Known | None = None,
     ) -> None:
         """Build the network.
 
@@ -87,6 +92,7 @@ class GenderClassifier(pl.LightningModule):
             seed: Augmentation, mixing and dropout are a function of it, of the step, and of the image.
             class_counts: Training images of (female, male), for balanced class weights.
             transforms: Of training batches beside `augmentation`, see `Augment`.
+            known: Groups and auxiliary attributes of the images, where the training looks at some.
             fetch_weights: False spares loading ``model.pretrained`` where a resume overwrites it anyway.
 
         Raises:
@@ -109,7 +115,12 @@ class GenderClassifier(pl.LightningModule):
         if settings.progressive and fixed_image_size(self.net) is not None:
             raise UserError(f"{model.name} takes one image size only. Set augmentation.progressive=[].")
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
-        self.criterion = Criterion(loss, class_counts)
+        self.known = known or Known()
+        self.criterion = Criterion(loss, class_counts, self.known.shares, self.known.class_shares)
+        self.annotated = self.known.annotated(loss)
+        self.auxiliary_weight = loss.auxiliary.weight
+        number = 0 if self.known.attributes is None else self.known.attributes.shape[1]
+        self.attribute_heads = AttributeHeads(self.net, number) if number else None
         self.epoch_loss = EpochLoss()
         self.table: dict[str, Table] = {}
         self.metrics: dict[str, dict[str, float]] = {}
@@ -138,6 +149,7 @@ class GenderClassifier(pl.LightningModule):
     def on_train_start(self) -> None:
         """Freeze as the epoch wants it, also where a resume starts in the middle of one."""
         self._freeze()
+        self.annotated.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Freeze or thaw as the epoch wants it, and begin the mean loss; not called where a resume starts inside."""
@@ -165,6 +177,7 @@ class GenderClassifier(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Spare a frozen backbone the step where its gradients could not be switched off."""
+        self.criterion.end_step()
         if self._frozen and self._withholds_gradients:
             for parameter in backbone_parameters(self.net):
                 parameter.grad = None
@@ -177,6 +190,9 @@ class GenderClassifier(pl.LightningModule):
             weight_decay=self.optimizer.weight_decay,
             layer_decay=self.model.layer_decay,
         )
+        if self.attribute_heads is not None:
+            rates = {"lr": self.optimizer.lr, "weight_decay": self.optimizer.weight_decay}
+            groups += self.attribute_heads.parameter_groups(**rates)
         total = int(self.trainer.estimated_stepping_batches)  # sets num_training_batches too
         batches = int(self.trainer.num_training_batches)
         steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
@@ -204,30 +220,37 @@ class GenderClassifier(pl.LightningModule):
     def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What a training step sees of a batch: normalised float32 (B, 3, S', S') and targets float32 (B,).
 
-        An image comes once per epoch, so the epoch keys its random numbers: the same on any number of ranks.
+        An index comes once per epoch, so the epoch keys its random numbers: the same on any number of ranks.
         """
+        images, targets = self._augmented(batch)
+        return images, targets.labels
+
+    def _augmented(self, batch: Batch) -> tuple[Tensor, Targets]:
         progress = self._steps_done() / max(1, self._total_steps()) if self.augmentation.progressive else 0.0
         size = self.augment.settings.size_at(progress)
         with torch.autocast(self.device.type, enabled=False):  # half precision is for weights, not for pixels
             images = self.augment(batch.images, batch.indices, self.current_epoch, size=size)
-            return mix(
+            images, columns = mix(
                 images,
-                batch.labels.float(),
+                self.annotated.columns(batch),
                 batch.indices,
                 self.augment.settings,
                 seed=self.seed,
                 step=self.current_epoch,
             )
+        return images, self.annotated.split(columns)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of an augmented batch; nothing in here waits for the device."""
         # dropout draws from torch's own stream, which a resume would find elsewhere
         torch.manual_seed(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx))
-        images, targets = self.augmented(batch)
+        images, (labels, groups, attributes) = self._augmented(batch)
         logits, auxiliary = forward_train(self.net, images)
-        loss: Tensor = self.criterion(logits, targets)
+        loss: Tensor = self.criterion(logits, labels, groups)
         for weight, auxiliary_logits in auxiliary:
-            loss = loss + weight * self.criterion(auxiliary_logits, targets)
+            loss = loss + weight * self.criterion(auxiliary_logits, labels, groups, observe=False)
+        if self.attribute_heads is not None:
+            loss = loss + self.auxiliary_weight * self.attribute_heads(attributes)
         value, n = loss.detach(), len(images)
         self.epoch_loss.update(value, n)
         self._only_validates = False
@@ -294,9 +317,23 @@ class GenderClassifier(pl.LightningModule):
 
     def _evaluate(self, split: str, prefix: str, loader: Any, batches: list[int | float]) -> None:
         table = self._collect(split, loader, batches)
-        self.metrics[split] = classification_metrics(table.labels, table.logits)
+        self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
         self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows: the mean changes nothing
+
+    def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
+        """Accuracy of the groups on the last table of a split, with `sizes` their images too; empty without groups."""
+        table, groups = self.table[split], self.known.groups_of.get(split)
+        if groups is None or self.known.shares is None:
+            return {}
+        of_rows, names = groups[table.indices], self.known.shares.names
+        found = group_metrics(table.labels, table.logits, of_rows, names)
+        return found | group_sizes(of_rows, names) if sizes else found
+
+    def groups_line(self) -> str:
+        """The accuracy of each group on valid with its images, for people; empty without groups."""
+        found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
+        return described(found, self.known.shares.names) if found and self.known.shares else ""
 
     def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
         """Table of the rows since the start of the epoch; complete unless Lightning was told to limit batches."""
