@@ -12,6 +12,7 @@ from gender_lightning.config import LossConfig
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.groups import check_attributes, no_attributes
+from gender_lightning.evaluation.group_metrics import group_metric_names
 from gender_lightning.training.annotated import Annotated
 from gender_lightning.training.loss import GroupShares
 
@@ -33,6 +34,13 @@ class Known:
     class_shares: tuple[float, float] | None = None
     attribute_names: tuple[str, ...] = ()
     attributes: NDArray[np.bool_] | None = None
+
+    def group_metrics(self, split: str) -> tuple[str, ...]:
+        """Names of the metrics of groups that are measured on a split: those of groups that have images there."""
+        if self.shares is None:
+            return ()
+        there = set(self.groups_of[split].tolist())
+        return group_metric_names([name for number, name in enumerate(self.shares.names) if number in there])
 
     def annotated(self, loss: LossConfig) -> Annotated:
         """What of it travels with each batch, for this loss."""
@@ -58,12 +66,15 @@ class Known:
 
 
 def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
-    """Gather it.
+    """Gather it; nothing where there are no training images.
 
     Raises:
         UserError: The data lack an attribute that is named.
     """
-    train, balance = data.index("train"), data.balance()
+    train = data.index("train")
+    if not len(train):
+        return Known()
+    balance = data.balance()
     class_shares = None
     if balance is not None:
         female, male = balance.shares(train.labels.astype(np.int64)).tolist()

@@ -102,7 +102,7 @@ def test_what_the_data_lack_is_named() -> None:
     [
         ({"groups": ["Male"]}, "Male is the label itself"),
         ({"groups": ["Bald", "Bald"]}, "names an attribute twice"),
-        ({"sampler": "group_balanced"}, "add data.groups="),
+        ({"sampler": "group_balanced"}, "Add data.groups="),
         ({"sampler_cap": 0.5}, "greater than or equal to 1"),
     ],
 )

@@ -36,6 +36,12 @@ def check_space(overrides: Sequence[str]) -> None:
         )  # fmt: skip
         found: dict[str, UserError] = {}
         for point in plan.space.corners():
-            found |= {str(it): it for it in mistakes("train", [*plan.always, *plan.space.overrides(point)])}
+            of_point = mistakes("train", [*plan.always, *plan.space.overrides(point)])
+            found |= {str(mistake): mistake for mistake in of_point}
     if found:
-        raise UserErrors([UserError(short(it.problem), short(it.remedy), field=it.field) for it in found.values()])
+        raise UserErrors(
+            [
+                UserError(short(mistake.problem), short(mistake.remedy), field=mistake.field)
+                for mistake in found.values()
+            ]
+        )
