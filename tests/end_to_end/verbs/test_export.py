@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gender_lightning.export import checking, files
+from gender_lightning.exporting import checking, files
 
 Command = Callable[..., None]
 QUICK = ("seconds=0", "images=4", "batch_sizes=[1,3]")
