@@ -42,7 +42,7 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" for {error.filename}" if error.filename else ""
-        sys.stderr.write(f"There is no disk space left{where}. Free some, or choose another disk.\n")
+        sys.stderr.write(f"There is no disk space left{where}. Free some space, or choose another disk.\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def usage() -> str:
-    """What `gender-lightning --help` prints."""
+    """The text that `gender-lightning --help` prints."""
     lines = ["usage: gender-lightning <command> [field=value ...]", ""]
     for verb, command in COMMANDS.items():
         lines.append(f"  {verb:<10} {command.purpose}")
@@ -74,7 +74,7 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         rest = [" ".join(rest[:2]), *rest[2:]]
     if actions:
         if not rest or rest[0] not in actions:
-            said = f"{rest[0]!r} is none of its actions." if rest else "an action is missing."
+            said = f"{rest[0]!r} is not one of its actions." if rest else "an action is missing."
             offer = ", ".join(f"{verb} {name}" for name in actions)
             raise UserError(f"gender-lightning {verb}: {said}", f"Write one of: {offer}.")
         action, rest = rest[0], rest[1:]
@@ -82,7 +82,7 @@ def _dispatch(verb: str, rest: list[str]) -> None:
 
 
 def _help(verb: str, arguments: list[str]) -> str:
-    """The help of a command; with overrides, as they make its defaults."""
+    """The help of a command; overrides change the defaults that it shows."""
     from gender_lightning.usage.defaults import composed
     from gender_lightning.usage.outline import sections_of
     from gender_lightning.usage.page import page
@@ -108,9 +108,9 @@ def _help(verb: str, arguments: list[str]) -> str:
 
 
 def _complete(arguments: list[str]) -> None:
-    """Answer the shell: verbs and actions are ours, overrides are Hydra's.
+    """Answer the shell's completion: we complete verbs and actions, Hydra completes overrides.
 
-    Hydra completes `COMP_LINE` as if the overrides followed the program's name at once, so the verb is taken out.
+    Hydra completes `COMP_LINE` as if the overrides followed the program's name directly, so the verb is removed.
     """
     words = re.split(" +", os.environ.get("COMP_LINE", ""))
     verb = words[1] if len(words) > 2 else None
@@ -128,7 +128,7 @@ def _complete(arguments: list[str]) -> None:
     offered = io.StringIO()
     with contextlib.redirect_stdout(offered):
         run_hydra(command or "train", arguments, lambda config: None)
-    sys.stdout.write(re.sub(r"\S+=_base\s", "", offered.getvalue()))  # no choice, but a part that several share
+    sys.stdout.write(re.sub(r"\S+=_base\s", "", offered.getvalue()))  # not a choice, but a part of several files
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gender_lightning.commands.predict import Predictions
     from gender_lightning.comparison.summary import Comparison
     from gender_lightning.evaluation.summary import Evaluation
-    from gender_lightning.inference.population import Counted
+    from gender_lightning.inference.population import GroupCount
 
 Override = str | Mapping[str, Any]
 _LEFT_BY_RUNS = ("GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
@@ -149,7 +149,7 @@ def predict(*overrides: Override, **fields: Any) -> Predictions:
     return predictions
 
 
-def population(*overrides: Override, **fields: Any) -> list[Counted]:
+def population(*overrides: Override, **fields: Any) -> list[GroupCount]:
     """Count a crowd, as ``gender-lightning population``.
 
     Args:
@@ -162,7 +162,7 @@ def population(*overrides: Override, **fields: Any) -> list[Counted]:
     Raises:
         UserError: Any mistake in what was given; too few faces.
     """
-    counted: list[Counted] = _call("population", _texts(overrides, fields))
+    counted: list[GroupCount] = _call("population", _texts(overrides, fields))
     return counted
 
 

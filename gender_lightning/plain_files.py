@@ -117,5 +117,5 @@ def refuse_links(directory: Path) -> None:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.is_symlink() and not path.resolve().is_relative_to(real):
                 raise UserError(
-                    f"{path} is a link that leads out of the directory.", "Replace it by the file it points to."
+                    f"{path} is a link that leads out of the directory.", "Replace it with the file it points to."
                 )

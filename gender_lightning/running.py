@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from gender_lightning.errors import PastHydra
 from gender_lightning.verbs import COMMANDS
 
 # Hydra's own flags, which do not run a job: the overrides are then Hydra's to judge.
@@ -51,14 +52,15 @@ def execute(verb: str, action: str | None, arguments: list[str]) -> Any:
             _import_packages(values.get("packages"))
             results.append(command.main(values, *([action] if action else [])))
         except Exception as error:
-            raise SystemExit(1) from error  # Hydra would print an exception and end the process
+            raise PastHydra(error) from None
 
     try:
         run_hydra(verb, arguments, task)
-    except SystemExit as stop:
-        if isinstance(stop.__cause__, Exception):
-            raise stop.__cause__ from None
-        raise
+        failure = None
+    except PastHydra as carried:
+        failure = carried.error
+    if failure is not None:  # raised outside of the handler, so that its own causes are what is shown
+        raise failure
     return results[0] if results else None
 
 

@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from gender_lightning.errors import UserError
+from gender_lightning.errors import PastHydra, UserError
 from gender_lightning.hardware import usable_cores, visible_gpus
 from gender_lightning.overrides.composing import parser_of
 from gender_lightning.overrides.own_folders import of_texts
@@ -62,13 +62,13 @@ class ProcessSweeper(Sweeper):
         """Run the sweep; a failing job does not stop the others.
 
         Raises:
-            SystemExit: with 1 when a job failed, with 130 when it was interrupted; caused by a `UserError` when the
-                sweep cannot start, which Hydra would print with a traceback.
+            SystemExit: with 1 when a job failed, with 130 when it was interrupted.
+            PastHydra: with a `UserError` when the sweep cannot start.
         """
         try:
             code = self._search(arguments) if "search" in self.composed else self._grid(arguments)
         except UserError as error:
-            raise SystemExit(2) from error
+            raise PastHydra(error) from None
         if code:
             sys.exit(code)
 

@@ -15,17 +15,17 @@ _HYDRA = "--cfg job shows the composed configuration, --info how it came about, 
 
 
 def page(command: Command, menu: Mapping[str, Sequence[str]], values: Mapping[str, Any], only: str = "") -> str:
-    """What `gender-lightning <command> --help` prints.
+    """The text that `gender-lightning <command> --help` prints.
 
     Args:
-        command: Which.
-        menu: The groups that it uses with their choices.
+        command: The command.
+        menu: The groups that it uses, with their choices.
         values: Its defaults.
-        only: A section (`trainer`): its fields alone.
+        only: A section (`trainer`), to show its fields only.
 
     Returns:
-        Lines of 120 characters at most: examples, groups, and every field with its default, its kind and range, and
-        what it is for.
+        Lines of at most 120 characters: examples, groups, and every field with its default, its kind and range, and
+        its description.
     """
     if only:
         lines = [line for part in parts_of(command, values, only) for line in _part(part)]
