@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 Metrics = dict[str, float]
 
 
-def main(values: dict[str, Any]) -> None:
+def main(values: dict[str, Any]) -> Run:
     """Train from the composed configuration, and print the result."""
     set_up_logging()
     config, parts, run = new_run(values) if values["resume"] is None else resume_run(str(values["resume"]))
@@ -52,9 +52,10 @@ def main(values: dict[str, Any]) -> None:
     except Pruned:
         if is_first_process():
             log.info("Pruned: the search has stopped this trial early.")
-        return
+        return run
     if is_first_process():
         print_result(run, metrics)
+    return run
 
 
 def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
