@@ -141,7 +141,7 @@ class Run:
                 f"The run in {run.path} is finished already.",
                 "Give it more epochs with a larger trainer.max_epochs=..., or start a new one with run_dir=...",
             )
-        run.resumed = True
+        run.resumed, run.extended = True, run.info().get("status") == "done"
         if named.suffix == ".ckpt":
             if not named.is_file():
                 raise UserError(f"{named} does not exist.", f"Give the run directory, {run.path}.")

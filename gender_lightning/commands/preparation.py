@@ -91,7 +91,6 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
                 "Give a larger trainer.max_epochs.",
                 field="trainer.max_epochs",
             )
-    run.extended = run.info().get("status") == "done"
     skipped_then = before["data"].get("on_error") == "skip"
     skipped = read_skipped(run.path / SKIPPED) if skipped_then else None
     parts = prepare(config, skipped, checkpoint=run.resume_from)
