@@ -1,4 +1,4 @@
-"""The default detector: MTCNN in torch, with the weights that the package `mtcnn` brings. Works offline."""
+"""The default detector: MTCNN in torch, with the weights from the package `mtcnn`. It works offline."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gender_lightning.inference.faces.pyramid import Pyramid
 from gender_lightning.models.sharing import one_thread_after_fork
 
 _WINDOW = 12  # px of P-Net
-_STEP = 0.709  # between the pyramid's levels: half the area
-_SCORES = (0.6, 0.7, 0.9)  # of the three networks; 0.9 misses 1 % of celeba-mini and little else is taken for a face
+_STEP = 0.709  # scale from one level of the pyramid to the next: half the area
+_SCORES = (0.6, 0.7, 0.9)  # least scores of the three networks; 0.9 misses 1 % of celeba-mini, with few false faces
 _OVERLAPS = (0.5, 0.7, 0.7, 0.7)  # within a level, among levels, after R-Net, at the end
-# The window that the last network gets of a face, from the middle between the eyes and in distances between them:
-# how far below its centre is, and its side (medians of celeba-mini).
+# The window of a face that the last network sees, in units of the distance between the eyes: how far its centre is
+# below the midpoint of the eyes, and the length of its side (medians over celeba-mini).
 _BELOW, _SIDE = 0.33, 2.9
-_MOST_WINDOWS = 1000  # of a picture, that R-Net looks at
+_MOST_WINDOWS = 1000  # windows of a picture passed on to R-Net
 _MOST_PIXELS = 2_000_000  # of pictures that are searched together, unless a single one has more
 _BATCH = 512  # windows that a network is shown at once
 
@@ -34,10 +34,10 @@ class _Searched:
     """Pictures of one size, and the windows that may hold a face.
 
     Attributes:
-        places: Of the pictures among all that are searched.
-        pyramid: The pictures.
-        windows: (N, 4).
-        rows: (N,): the picture of each window, within the pyramid.
+        places: The positions of the pictures among all that are searched.
+        pyramid: The pictures at several resolutions.
+        windows: Shape (N, 4): x1, y1, x2, y2 in pixels.
+        rows: Shape (N,): the picture of each window, within the pyramid.
     """
 
     places: list[int]
@@ -53,8 +53,8 @@ class Mtcnn:
         """Load the weights.
 
         Args:
-            min_face: Side in pixels of the smallest face that is looked for; None: 20, or of a large picture a
-                fiftieth of the side of a square of its area, so that a panorama is searched as finely as any other.
+            min_face: Side in pixels of the smallest face to look for; None means 20, or for a large picture a fiftieth
+                of the side of a square of the same area, so that a panorama is searched as finely as any other.
 
         Raises:
             UserError: The package that holds the weights is not installed.
@@ -63,11 +63,11 @@ class Mtcnn:
         self.proposals, self.refinement, self.output = load_networks()
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, RGB uint8 (H, W, 3), the largest first."""
+        """The faces of a picture, RGB uint8 (H, W, 3), the largest first."""
         return self.detect_many([picture])[0]
 
     def detect_many(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """Faces of each picture, as `detect` finds them; several pictures take less time together."""
+        """The faces of each picture, as `detect` finds them; several pictures take less time together."""
         one_thread_after_fork()
         found: list[list[Face]] = [[] for _ in pictures]
         for some in _batches(pictures):
@@ -78,10 +78,10 @@ class Mtcnn:
     def confirm_many(
         self, pictures: Sequence[NDArray[np.uint8]], eyes: Sequence[NDArray[np.float64]]
     ) -> list[Face | None]:
-        """Of each picture the face whose eyes are about at these places, (2, 2) of (x, y) in pixels, if there is one.
+        """The face in each picture whose eyes are near these places, (2, 2) of (x, y) in pixels; None if there is none.
 
-        The last network alone looks there. Of 230 pictures of five kinds all but two were judged as by a search,
-        in a fifth to a tenth of its time.
+        Only the last network runs. On 230 pictures of five kinds, all but two gave the same result as a full search, in
+        a fifth to a tenth of the time.
         """
         one_thread_after_fork()
         found: list[list[Face]] = [[] for _ in pictures]
@@ -194,7 +194,7 @@ def _face(box: list[float], eyes: list[list[float]], score: float) -> Face:
 
 
 def _windows(scores: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of P-Net's output: windows (N, 4) in pixels of the level, their scores (N,) and pictures (N,)."""
+    """The windows (N, 4), in pixels of the level, that P-Net proposes; their scores (N,) and pictures (N,)."""
     pictures, rows, columns = torch.nonzero(scores > _SCORES[0], as_tuple=True)
     corner = torch.stack([columns, rows], dim=1).float() * 2
     windows = torch.cat([corner, corner + _WINDOW], dim=1)
@@ -208,14 +208,14 @@ def _moved(windows: Tensor, shifts: Tensor) -> Tensor:
 
 
 def _squared(windows: Tensor) -> Tensor:
-    """The squares about the same centres with the longer sides."""
+    """The squares with the same centres and the longer sides."""
     centre = (windows[:, :2] + windows[:, 2:]) / 2
     half = (windows[:, 2:] - windows[:, :2]).amax(1, keepdim=True) / 2
     return torch.cat([centre - half, centre + half], dim=1)
 
 
 def _without_inner(boxes: Tensor, scores: Tensor) -> list[int]:
-    """Rows that are kept: of boxes that share most of the smaller one's area, the best."""
+    """The rows to keep: among boxes that share most of the smaller one's area, the best."""
     kept: list[int] = []
     areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
     for row in scores.argsort(descending=True).tolist():

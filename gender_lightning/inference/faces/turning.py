@@ -1,4 +1,4 @@
-"""Faces in pictures that lie on their side, whose files do not say so."""
+"""Faces in pictures that are turned on their side without an EXIF tag that says so."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _SURE = 0.995  # score; an upside-down face may be taken for an upright one, at 
 
 
 class Turning:
-    """A detector that also tries the three other quarter turns of a picture in which it finds no face for sure.
+    """A detector that also tries the other three quarter turns of a picture in which it finds no face for sure.
 
-    Of the four the one whose faces are the surest together is taken. Such a picture takes four times as long.
+    The turn with the highest sum of scores is used. Such a picture takes four times as long.
     """
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, RGB uint8 (H, W, 3), the largest first, in its own pixels.
+        """The faces of a picture, RGB uint8 (H, W, 3), the largest first, in its own pixels.
 
-        The eyes of a turned face are in the order of the upright face, so that it is aligned upright.
+        The eyes of a turned face are in the order of the upright face, so that the face is aligned upright.
         """
         return self.detect_many([picture])[0]
 
     def detect_many(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
-        """The same for several pictures together."""
+        """The faces of each of several pictures."""
         found = detect_many(self.detector, pictures)
         tries = {place: [faces] for place, faces in enumerate(found) if all(face.score < _SURE for face in faces)}
         for turns in (1, 2, 3):
@@ -44,14 +44,14 @@ class Turning:
     def confirm_many(
         self, pictures: Sequence[NDArray[np.uint8]], eyes: Sequence[NDArray[np.float64]]
     ) -> list[Face | None]:
-        """As the detector does, where it can: a crop in the training framing is upright."""
+        """The result of the detector's own `confirm_many`, if it has one: a crop in the training framing is upright."""
         if isinstance(self.detector, Confirms):
             return self.detector.confirm_many(pictures, eyes)
         return [None] * len(pictures)
 
 
 def _turned_back(face: Face, turns: int, height: int, width: int) -> Face:
-    """A face of `np.rot90(picture, turns)` in the pixels of the picture (height, width)."""
+    """A face found in `np.rot90(picture, turns)`, in the pixels of the original picture (height, width)."""
     box = face.box
     corners = [(box.left, box.top), (box.left + box.width, box.top + box.height)]
     (x1, y1), (x2, y2) = (_point_back(corner, turns, height, width) for corner in corners)

@@ -1,4 +1,4 @@
-"""A search in W&B: beside the runs of its trials one run that sums it up."""
+"""A search in W&B: one run that summarises it, beside the runs of its trials."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
         group: The W&B group of the trials.
         summary: The content of `summary.json`.
     """
-    # here, since they import torch, which the sweep has done without so far
-    from gender_lightning.training.logs.loggers import flatten, new_id
+    # imported here, since they import torch, which the sweep does not need otherwise
+    from gender_lightning.training.logs.loggers import flatten
+    from gender_lightning.training.logs.wandb_place import new_id, project_of
     from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, open_run
 
     mode = choose_mode(config.mode)
@@ -46,14 +47,14 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
         directory=directory,
         run_id=run_id,
         config={"study": study.study_name},
-        project=config.project,
+        project=project_of(config),
         entity=config.entity,
         group=config.group or group,
         tags=config.tags or None,
         name=f"{group} summary",
         job_type="summary",
     )
-    logger = GuardedWandbLogger(opener, project=config.project, run_id=run_id, directory=directory)
+    logger = GuardedWandbLogger(opener, project=project_of(config), run_id=run_id, directory=directory)
     logger.attempt("log the trials", partial(_log_table, path=directory / "trials.csv"))
     plots = figures(study)
     if plots:
