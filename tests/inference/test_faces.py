@@ -61,7 +61,7 @@ def centroid(picture: np.ndarray, side: slice) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    "eyes", [((100.0, 200.0), (180.0, 200.0)), ((150.0, 120.0), (190.0, 160.0)), ((300.0, 90.0), (320.0, 80.0))]
+    "eyes", [((100.0, 240.0), (180.0, 240.0)), ((150.0, 120.0), (190.0, 160.0)), ((300.0, 90.0), (320.0, 80.0))]
 )
 def test_alignment_puts_the_eyes_where_celeba_has_them(eyes: tuple[tuple[float, float], tuple[float, float]]) -> None:
     distance = np.hypot(eyes[1][0] - eyes[0][0], eyes[1][1] - eyes[0][1])
@@ -71,6 +71,15 @@ def test_alignment_puts_the_eyes_where_celeba_has_them(eyes: tuple[tuple[float, 
         (centroid(aligned, slice(0, 89)), centroid(aligned, slice(89, 178))), CELEBA.eyes, strict=True
     ):
         assert found == pytest.approx(wanted, abs=0.25)
+
+
+@pytest.mark.parametrize(("above", "higher"), [(120.0, 0.0), (109.5, 2.0), (70.0, 6.0)])
+def test_a_picture_that_ends_at_the_forehead_is_framed_lower(above: float, higher: float) -> None:
+    """The canvas reaches 111.5 px above CelebA's eyes; of what is missing at most 6 px are spared."""
+    eyes = ((80.0, above), (118.0, above))
+    aligned = align(dots(300, 300, eyes, 5), face(*eyes))
+    _, found = centroid(aligned, slice(0, 89))
+    assert found == pytest.approx(CELEBA.eyes[0][1] - higher, abs=0.25)
 
 
 def test_alignment_of_an_aligned_picture_changes_nothing_and_repeats_the_edge() -> None:

@@ -20,6 +20,9 @@ from gender_lightning.inference.faces.face import Face
 _MOST_SHIFT = 0.5
 _SIZES = (0.65, 1.5)
 _MOST_TILT = 0.27  # ratio of the eyes' difference in height to their distance: 15 degrees
+# Share of a training picture's height. Of 333 chips of UTKFace that end at the forehead, a ResNet18 trained on CelebA
+# had 0.877 right without it and 0.907 with it: a repeated edge in place of hair misleads more than a lower framing.
+_MOST_LOWERED = 0.0275
 _LARGEST = 2  # times a training picture's height and width: a larger picture is treated as a photograph
 
 
@@ -66,12 +69,14 @@ def align(picture: NDArray[np.uint8], face: Face, placement: Placement = CELEBA)
 
     Returns:
         RGB uint8 of the placement's height and width, (218, 178, 3) for CelebA. The area outside the picture repeats
-        its edge, as in CelebA. Shrinking is antialiased.
+        its edge, as in CelebA. Where the picture ends above the head, the eyes are put up to 3 % of the height higher,
+        so that less of that area is shown. Shrinking is antialiased.
     """
     start, end = (complex(*eye) for eye in face.eyes)
     first, second = (complex(*eye) for eye in placement.eyes)
     turn = (end - start) / (second - first)  # from the canvas to the picture: z -> origin + turn * z
     origin = start - turn * first
+    origin += turn * 1j * _lowered(origin, turn, placement)
     x, y = np.meshgrid(np.arange(placement.width) + 0.5, np.arange(placement.height) + 0.5)
     places = origin + turn * (x + 1j * y)
     part, left, top = _surroundings(picture, places)
@@ -84,6 +89,12 @@ def align(picture: NDArray[np.uint8], face: Face, placement: Placement = CELEBA)
     )[0]
     result: NDArray[np.uint8] = warped.permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
     return result
+
+
+def _lowered(origin: complex, turn: complex, placement: Placement) -> float:
+    """How far the canvas moves down, in its pixels, so that less of what lies above the picture shows."""
+    top = origin + turn * placement.width / 2
+    return min(max(0.0, -top.imag / abs(turn)), _MOST_LOWERED * placement.height)
 
 
 def _surroundings(picture: NDArray[np.uint8], places: NDArray[np.complex128]) -> tuple[NDArray[np.uint8], int, int]:
