@@ -18,8 +18,9 @@ from gender_lightning.console import console, hides_bars
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
-from gender_lightning.inference.abstention import least_confidence
+from gender_lightning.inference.abstention import coverage_text, least_confidence, valid_coverage
 from gender_lightning.inference.faces.crops import Cropper, Search
+from gender_lightning.inference.predictor import UNCERTAIN
 from gender_lightning.inference.stream.annotate import Annotator
 from gender_lightning.inference.stream.formats import read_rows
 from gender_lightning.inference.stream.items import COLUMNS, Item, PredictedPicture
@@ -105,7 +106,7 @@ def predict(config: PredictConfig) -> Counter[str]:
             keep_pixels=config.annotate,
         )
     counts = _collect(source, predicted, output, annotator, None if total is None else total - done.pictures)
-    _report(counts, done.pictures, source, output.path)
+    _report(counts, done.pictures, source, output.path, _coverage(counts, checkpoint, network.spec, least))
     if not done.pictures and not counts["pictures"]:
         raise _nothing(config, source)
     if not done.pictures and counts["unreadable"] == counts["pictures"]:
@@ -202,13 +203,22 @@ def _counted(pictures: list[PredictedPicture]) -> Iterator[str]:
             yield row["label"] or row["status"]
 
 
-def _report(counts: Counter[str], before: int, source: Source, output: Path) -> None:
+def _coverage(counts: Counter[str], checkpoint: Path, spec: ModelSpec, least: float) -> str:
+    """How many of the faces have a label; nothing if every face is given one."""
+    decided = sum(counts[name] for name in spec.class_names)
+    faces = decided + counts[UNCERTAIN]
+    return coverage_text(decided, faces, valid_coverage(checkpoint, spec, least)) if least and faces else ""
+
+
+def _report(counts: Counter[str], before: int, source: Source, output: Path, coverage: str) -> None:
     told = {name: count for name, count in counts.items() if name != "pictures"}
     names = {"no_face": "without a face", "unreadable": "unreadable"}
     said = ", ".join(f"{count:,} {names.get(name, name)}" for name, count in sorted(told.items()))
     many = f"{counts['pictures']:,} picture{'' if counts['pictures'] == 1 else 's'}"
     skipped = f" ({before:,} done before)" if before else ""
     console.print(f"{many}{skipped}{': ' if said else ''}{said}", markup=False)
+    if coverage:
+        console.print(coverage, markup=False)
     if counts["unreadable"]:
         console.print("The column note gives the reason for each picture that cannot be read.")
     if left_out := source.left_out_text():

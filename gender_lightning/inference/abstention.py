@@ -14,6 +14,7 @@ from gender_lightning.models.checkpoint import ModelSpec
 
 log = logging.getLogger(__name__)
 
+_FAR_BELOW = 0.15  # of a coverage on valid: what is decided less often than that is of another kind
 DEFAULT_TARGET = 0.99  # accuracy of the labels, where the user sets neither an accuracy nor a confidence
 
 
@@ -73,6 +74,46 @@ def least_confidence(
     if chosen is None:
         log.info("The run's valid split cannot guarantee an accuracy of %s: no label is withheld.", DEFAULT_TARGET)
     return chosen or 0.0
+
+
+def valid_coverage(checkpoint: Path, spec: ModelSpec, least: float) -> float | None:
+    """The share of the run's valid split that gets a label at a least confidence, in 0..1.
+
+    Returns:
+        None if the checkpoint is not inside its run directory, or valid is empty or unreadable.
+    """
+    predictions = _predictions_of(checkpoint)
+    if predictions is None:
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        logits = np.asarray(pq.read_table(predictions, columns=["logit"])["logit"], dtype=np.float64)
+    except (OSError, KeyError, pa.ArrowException):
+        return None
+    probability = 1 / (1 + np.exp(-logits / spec.temperature))
+    confidence = np.where(probability >= spec.threshold, probability, 1 - probability)
+    return float((confidence >= least).mean()) if len(confidence) else None
+
+
+def coverage_text(decided: int, faces: int, on_valid: float | None) -> str:
+    """A sentence on how many faces got a label, beside the run's valid split; another one where that is far more.
+
+    Args:
+        decided: Number of faces that have a label.
+        faces: Number of faces in all, at least 1.
+        on_valid: See `valid_coverage`.
+    """
+    share = decided / faces
+    text = f"{share:.0%} of the faces are decided"
+    if on_valid is None:
+        return f"{text}, the others are uncertain."
+    text += f"; of the run's valid split it was {on_valid:.0%}."
+    spread = 2 * np.sqrt(on_valid * (1 - on_valid) / faces)
+    if share < on_valid - max(_FAR_BELOW, spread):
+        text += " These pictures differ from those of the training: more of the labels may be wrong than there."
+    return text
 
 
 def _predictions_of(checkpoint: Path) -> Path | None:
