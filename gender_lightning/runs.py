@@ -24,7 +24,7 @@ from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
-from gender_lightning.plain_files import read_json, read_yaml
+from gender_lightning.plain_files import read_json, read_yaml, refuse_links
 from gender_lightning.provenance import git_state, hardware, package_versions
 
 # Through this variable rank 0 passes the run directory to the ranks that Lightning starts.
@@ -39,7 +39,6 @@ _KINDS: dict[str, Any] = {
     "error": str,
 }
 _PATIENCE = 5.0  # seconds for the loader processes of a killed training to exit
-_FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
 
 
@@ -87,7 +86,7 @@ class Run:
             run_dir: Path of the run directory.
             config: Content of `config.yaml`.
             overrides: Content of `overrides.yaml`.
-            default_name: Whether the path was not chosen by anybody, so that a number may be added where it is taken.
+            default_name: Whether the path is the default one, so that a number may be added if it is taken.
 
         Raises:
             UserError: The directory exists, or cannot be created.
@@ -124,7 +123,7 @@ class Run:
 
         Args:
             path: The run directory, to continue from its last.ckpt, or a checkpoint in it.
-            extended: Whether more epochs were asked for, so that a finished run may continue.
+            extended: Whether more epochs were requested, so that a finished run may continue.
 
         Raises:
             UserError: There is no such run or checkpoint, or the run has finished.
@@ -136,8 +135,8 @@ class Run:
             refuse_links(run.path)
         if is_first_process() and run.info().get("status") == "done" and not extended:
             raise UserError(
-                f"The run in {run.path} is done already.",
-                "Give it more epochs by a larger trainer.max_epochs=..., or start a new one with run_dir=...",
+                f"The run in {run.path} is finished already.",
+                "Give it more epochs with a larger trainer.max_epochs=..., or start a new one with run_dir=...",
             )
         run.resumed = True
         if named.suffix == ".ckpt":
@@ -151,7 +150,7 @@ class Run:
 
     @property
     def is_own(self) -> bool:
-        """Whether the run's record belongs to this user, as far as the file system tells; True where it does not."""
+        """Whether the run's record belongs to this user; True if the file system does not tell."""
         return not hasattr(os, "getuid") or (self.path / "run.json").stat().st_uid == os.getuid()
 
     @classmethod
@@ -199,6 +198,21 @@ class Run:
         if not isinstance(content, dict):
             raise UserError(f"{file} holds no configuration.", "Restore it, or start a new run.")
         return copy.deepcopy(content)
+
+    def metrics(self) -> dict[str, float]:
+        """The content of `metrics.json`: `val/accuracy`, `test/accuracy` ...; empty where it is not written yet."""
+        file = self.path / "metrics.json"
+        content = read_json(file) if file.is_file() else {}
+        if not isinstance(content, dict):
+            raise UserError(f"{file} holds no metrics.", "Restore it, or start a new run.")
+        return content
+
+    def __fspath__(self) -> str:
+        """The directory, so that a run can be given wherever a path can."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
     def update(self, **fields: Any) -> None:
         """Add fields to `run.json`; on the first process only."""
@@ -293,13 +307,15 @@ class Run:
 
 
 def _made(path: Path) -> Path:
-    """Make the directory of a default name; a number behind it where another run began in the same second."""
+    """Create the directory of a default name, with a number after it if another run began in the same second."""
     for number in range(1, 1000):
         candidate = path if number == 1 else path.with_name(f"{path.name}_{number}")
         with suppress(FileExistsError):
             candidate.mkdir()
             return candidate
-    raise UserError(f"{path} and its numbered neighbours exist already. Choose another with run_dir=...")
+    raise UserError(
+        f"{path} and its numbered neighbours exist already.", "Choose another with run_dir=...", field="run_dir"
+    )
 
 
 def _lock(handle: int, wanted: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
@@ -323,23 +339,6 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with writing(path) as file:
         file.write(text)
-
-
-def refuse_links(directory: Path) -> None:
-    """Refuse to write into a directory that has links leading out of it, since it may come from somebody else.
-
-    The W&B folder is not checked: W&B replaces links instead of writing through them.
-
-    Raises:
-        UserError: The directory has such a link.
-    """
-    real = directory.resolve()
-    for folder in (directory, *(directory / name for name in _FOLDERS)):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if path.is_symlink() and not path.resolve().is_relative_to(real):
-                raise UserError(
-                    f"{path} is a link that leads out of the directory.", "Replace it by the file it points to."
-                )
 
 
 def to_yaml(content: object) -> str:

@@ -121,7 +121,7 @@ def test_cfg_job_stays_hydras(cli: Cli) -> None:
             ["data"],
             "data: an action is missing. Write one of: data prepare, data verify, data summary, data cache clear.",
         ),
-        (["data", "data=celeba"], "'data=celeba' is none of its actions."),
+        (["data", "data=celeba"], "'data=celeba' is not one of its actions."),
         (["train", "modle=vgg19", "seed=x"], "2 mistakes:\n- modle: there is no such field. Did you mean 'model'?"),
         (["evaluate"], "checkpoint: a value is missing."),
         (["evaluate", "checkpoint=x", "data.image_size=64"], "the framing belongs to the checkpoint"),
@@ -169,8 +169,8 @@ def test_a_bug_keeps_its_traceback(cli: Cli, command: Callable[..., None]) -> No
         raise RuntimeError("ours")
 
     command("train", fail)
-    code, _, err = cli("train")
-    assert code == 1 and "RuntimeError: ours" in err
+    with pytest.raises(RuntimeError, match="ours"):  # Python prints the traceback, and ends with 1
+        cli("train")
 
 
 def test_what_a_machine_or_a_disk_lacks_is_one_sentence(cli: Cli, tiny_celeba: Path, tmp_path: Path) -> None:

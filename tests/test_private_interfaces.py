@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 import optuna
@@ -63,6 +64,24 @@ def _of_self(node: ast.Attribute) -> bool:
 
 def test_no_other_place_reaches_into_a_library() -> None:
     assert reached() == KNOWN.keys()
+
+
+def test_the_packages_reached_into_are_bounded_from_above() -> None:
+    """torch is not: `_BatchNorm` is the documented base of its batch norms for other libraries too."""
+    pyproject = tomllib.loads((Path(gender_lightning.__file__).parents[1] / "pyproject.toml").read_text())
+    required = {re.split(r"[\[<>=]", text)[0]: text for text in pyproject["project"]["dependencies"]}
+    bounded = ("pytorch-lightning", "optuna", "hydra-core", "omegaconf", "mtcnn")
+    assert not [name for name in bounded if "<" not in required[name]]
+
+
+def test_checkpoints_of_lightning_have_the_entries_that_are_changed() -> None:
+    """`training.schedules` and the checkpoint callback adapt them when a run is resumed."""
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", barebones=True)
+    loops = trainer.fit_loop.state_dict()
+    assert {"epoch_progress", "epoch_loop.batch_progress", "epoch_loop.val_loop.batch_progress"} <= loops.keys()
+    for name in ("epoch_loop.batch_progress", "epoch_loop.val_loop.batch_progress"):
+        assert {"total", "current", "is_last_batch"} <= loops[name].keys()
+        assert {"ready", "started", "processed", "completed"} <= loops[name]["current"].keys()
 
 
 def test_lightning_has_them() -> None:

@@ -70,10 +70,10 @@ class Augment(nn.Module):
         channels_last: bool = False,
         extra: Sequence[nn.Module] = (),
     ) -> None:
-        """Take the strengths and the run's seed.
+        """Store the settings and the seed.
 
         Args:
-            settings: What is done, and how strongly.
+            settings: The augmentations and their strengths.
             mean: Mean of each channel, for pixels in 0..1.
             std: Standard deviation of each channel.
             seed: Seed of the run.
@@ -97,19 +97,19 @@ class Augment(nn.Module):
             images: Images, uint8 (B, 3, S, S); not altered.
             indices: Each image's row in its split, int64 (B,), on the images' device.
             step: Number of the training step (any counter that no two steps share and that a resume keeps).
-            size: Side S' of the result where it is smaller than S (progressive resizing; antialiased, before
-                the warp); None keeps S. See `AugmentationSettings.size_at`.
+            size: Side S' of the result if it is smaller than S (progressive resizing; antialiased, before the warp);
+                None keeps S. See `AugmentationSettings.size_at`.
 
         Returns:
-            The normalised images, float32 (B, 3, S', S'), channels-last where asked for.
+            The normalised images, float32 (B, 3, S', S'), channels-last if so configured.
         """
         key = torch.full((), step_key(self.seed, step), dtype=torch.int64, device=images.device)
         return self._batch(images, indices, key, size)
 
     def compile_batches(self) -> None:
-        """Fuse the kernels of a batch on a GPU; nothing where there are transforms of the user's own.
+        """Fuse the kernels of a batch on a GPU, unless the user has added transforms.
 
-        One graph for each batch shape and size: the step is a tensor, so that no epoch makes another graph.
+        There is one graph per batch shape and size; the step is a tensor, so that a new epoch needs no new graph.
         """
         if self.normalize.scale.device.type == "cuda" and not len(self.extra):
             self._batch = torch.compile(self._augmented, dynamic=False)  # type: ignore[method-assign]
@@ -140,8 +140,7 @@ class Augment(nn.Module):
             changed = transform(levels / 255)
             if not isinstance(changed, Tensor) or changed.shape != levels.shape:
                 raise UserError(
-                    f"augmentation.extra: {type(transform).__name__} does not return images of the size that "
-                    "it was given.",
+                    f"augmentation.extra: {type(transform).__name__} does not return images of the size of its input.",
                     "Choose a transform that changes pixel values only.",
                     field="augmentation.extra",
                 )

@@ -1,0 +1,58 @@
+"""The exported module, which maps pixels to probabilities, and its graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from gender_lightning.data.framing import Framing
+from gender_lightning.errors import UserError
+from gender_lightning.exporting.resizing import GraphFraming
+from gender_lightning.models.checkpoint import Network
+
+INPUT, OUTPUT = "images", "probability"
+# Export specialises on special values: hence two images, whose sides differ from each other and from the network's.
+_EXAMPLE = (2, 3, 90, 70)
+
+
+class ExportableClassifier(nn.Module):
+    """Framing, normalisation, network and calibration: from a decoded picture to a probability."""
+
+    def __init__(self, network: Network, framing: Framing) -> None:
+        """Wrap a network that `load_network` returned, on the CPU, with its framing."""
+        super().__init__()
+        self.framing = GraphFraming(framing)
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map RGB images, uint8 (B, 3, H, W), to probabilities of class male, float32 (B,)."""
+        net, spec, normalize = self.network.net, self.network.spec, self.network.normalize
+        # Not `normalize` itself, which works in place: a graph cannot.
+        faces = self.framing(images) * (normalize.scale / 255) + normalize.shift
+        if spec.test_time_flip:
+            # One pass over both, unlike the checkpoint's two, so that the graph contains the network only once.
+            logits = net(torch.cat([faces, faces.flip(-1)])).unflatten(0, (2, -1)).mean(dim=0)
+        else:
+            logits = net(faces)
+        return torch.sigmoid(logits / spec.temperature)
+
+
+def capture(network: Network, framing: Framing) -> ExportedProgram:
+    """Capture the graph of a network, with dynamic batch size, height and width.
+
+    Raises:
+        UserError: The backbone cannot be captured; the message says why.
+    """
+    model = ExportableClassifier(network, framing).eval()
+    example = torch.zeros(_EXAMPLE, dtype=torch.uint8)
+    open_sides = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
+    try:
+        with torch.no_grad():
+            return torch.export.export(model, (example,), dynamic_shapes={INPUT: open_sides}, strict=False)
+    except Exception as error:  # torch raises a dozen types, its own and Python's
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{network.spec.backbone} cannot be exported: torch.export does not capture its graph ({reason}).",
+            "Use the checkpoint itself through gender_lightning.load, or train another backbone.",
+        ) from error

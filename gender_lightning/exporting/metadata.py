@@ -1,0 +1,60 @@
+"""The metadata of an exported file, with its model card."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from gender_lightning.models.checkpoint import ModelSpec
+
+CARD = "model_card.md"
+_SHORT_CARD = """\
+# {backbone}, {size} px: face gender as perceived
+
+Made by gender_lightning {version}. It takes a picture of one upright face, framed as CelebA's are, and gives the
+probability of the class {positive} as opposed to {negative}: gender as annotators perceived it.
+
+It is meant for research and for statistics over many faces, not for decisions about a person and not for surveillance,
+and it knows nothing about how a person identifies. A probability near the threshold means that the model is unsure.
+No measured model card was found with the checkpoint: `gender-lightning evaluate` measures how good the model is, and
+for whom.
+"""
+
+
+def describe(spec: ModelSpec, card: str) -> dict[str, str]:
+    """Metadata of an exported file: text by name, numbers and lists as JSON.
+
+    Returns:
+        `classes` (for probabilities 0 and 1), `threshold` (probability from which the label is the second class),
+        `temperature` (applied in the graph already), `backbone`, `image_size` (px, in the graph), `framing`,
+        `placement` (height, width and eyes in px of a typical training picture, to which a face should be aligned; or
+        "as is", for pictures that are used whole), `input`, `output`, `version` and `card` (Markdown).
+    """
+    framing = dataclasses.asdict(spec.framing)
+    image_size = framing.pop("image_size")
+    return {
+        "classes": json.dumps(list(spec.class_names)),
+        "threshold": json.dumps(spec.threshold),
+        "temperature": json.dumps(spec.temperature),
+        "backbone": spec.backbone,
+        "image_size": json.dumps(image_size),
+        "framing": json.dumps(framing),
+        "placement": json.dumps("as is" if spec.placement is None else dataclasses.asdict(spec.placement)),
+        "test_time_flip": json.dumps(spec.test_time_flip),
+        "input": "images: uint8 [batch, 3, height, width], RGB, any height and width, one upright face each",
+        "output": f"probability: float32 [batch], calibrated, of class {spec.class_names[1]}",
+        "version": spec.package_version,
+        "card": card,
+    }
+
+
+def card_of(spec: ModelSpec, run: Path | None) -> str:
+    """The newest model card in a run directory, or else a short one without measurements."""
+    cards = sorted(run.rglob(CARD), key=lambda path: path.stat().st_mtime) if run else []
+    if cards:
+        return cards[-1].read_text(encoding="utf-8")
+    negative, positive = spec.class_names
+    return _SHORT_CARD.format(
+        backbone=spec.backbone, size=spec.image_size, version=spec.package_version, positive=positive, negative=negative
+    )
