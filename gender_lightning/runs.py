@@ -35,6 +35,8 @@ _KINDS: dict[str, Any] = {
     "seconds": (int, float),
     "resumed": list,
     "wandb_id": str,
+    "wandb_project": str,
+    "wandb_entity": str,
     "first_step": str,
     "error": str,
 }
@@ -73,6 +75,7 @@ class Run:
         self.predictions = path / "predictions"
         self.resume_from: Path | None = None
         self.resumed = False
+        self.extended = False  # a resume of a run that had ended, for more epochs
         self.interruption = Interruption()
         self.ended: Callable[..., None] = lambda status, error=None: None
 
@@ -138,7 +141,7 @@ class Run:
                 f"The run in {run.path} is finished already.",
                 "Give it more epochs with a larger trainer.max_epochs=..., or start a new one with run_dir=...",
             )
-        run.resumed = True
+        run.resumed, run.extended = True, run.info().get("status") == "done"
         if named.suffix == ".ckpt":
             if not named.is_file():
                 raise UserError(f"{named} does not exist.", f"Give the run directory, {run.path}.")

@@ -271,12 +271,12 @@ class WandbLogger(Section):
     """Weights & Biases: online if logged in, otherwise offline; it never prompts."""
 
     name: Literal["wandb"] = Field(description="kind of logger")
-    project: str = Field(description="project in W&B")
+    project: str | None = Field(description="project in W&B; null: WANDB_PROJECT, or gender_lightning")
     entity: str | None = Field(description="user or team in W&B; null: your default")
     mode: Literal["auto", "online", "offline", "disabled"] = Field(
         description="auto: online if logged in, otherwise offline"
     )
-    group: str | None = Field(description="group of runs in W&B; null: the sweep, if there is one")
+    group: str | None = Field(description="group of runs in W&B; null: WANDB_RUN_GROUP, or the sweep, if there is one")
     tags: list[str] = Field(description="tags of the run")
     log_model: bool = Field(description="keep the best checkpoint as an artifact")
 

@@ -344,7 +344,10 @@ class GenderClassifier(pl.LightningModule):
         table = self._collect(split, loader, batches)
         self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
-        self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows, so the mean changes nothing
+        # the validation of the best weights after the fit would be a false last point of the curve
+        logger = self.trainer.state.fn != "validate"
+        # every rank has all rows, so the mean changes nothing
+        self.log_dict(values, sync_dist=self._distributed, logger=logger)
 
     def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
         """Accuracy of each group on the last table of a split, and its size if `sizes`; empty without groups."""
