@@ -141,7 +141,7 @@ def check_resumable(
         path: last.ckpt, or another checkpoint.
         net_state: State of the newly built network, for names and shapes.
         backbone: Name of that network.
-        further: State of what else the training keeps: auxiliary heads, weights of groups; None: it is not compared.
+        further: State that the training has besides the network (auxiliary heads, weights of groups); None: any.
 
     Raises:
         UserError: The checkpoint is cut short, damaged, or of another network.
