@@ -19,7 +19,7 @@ from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import least_confidence
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.faces.crops import Cropper, Search
 from gender_lightning.inference.stream.annotate import Annotator
 from gender_lightning.inference.stream.formats import read_rows
 from gender_lightning.inference.stream.items import COLUMNS, Item, PredictedPicture
@@ -84,13 +84,7 @@ def predict(config: PredictConfig) -> Counter[str]:
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     if config.engine == "ray":
-        from gender_lightning.inference.stream.ray_engine import RayJob, check_installed
-
-        check_installed()
-        if source.is_endless:
-            raise UserError(
-                "engine=ray reads files that every machine has, not a camera.", "Use engine=local.", field="engine"
-            )
+        _check_ray(source)
     output = Output(Path(config.output).expanduser(), _settings(config, checkpoint, least), resume=config.resume)
     done = output.done()
     annotator = _annotator(config, output.path, network.spec)
@@ -98,9 +92,7 @@ def predict(config: PredictConfig) -> Counter[str]:
     batch_size = _batch_size(config, hardware)
     predicted: Iterator[list[PredictedPicture]]
     if config.engine == "ray":
-        packages = tuple(config.packages)
-        job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size, packages=packages)
-        predicted = job.run(rest, config.ray.address, config.ray.workers)
+        predicted = _on_ray(rest, config, checkpoint, cropper, hardware, least)
     else:
         if hardware.device_type == "cpu":
             keep_freed_memory()
@@ -119,6 +111,26 @@ def predict(config: PredictConfig) -> Counter[str]:
     if not done.pictures and counts["unreadable"] == counts["pictures"]:
         raise UserError("None of the pictures could be read.", f"See the column note of {output.path} for the reasons.")
     return counts
+
+
+def _check_ray(source: Source) -> None:
+    from gender_lightning.inference.stream.ray_engine import check_installed
+
+    check_installed()
+    if source.is_endless:
+        raise UserError(
+            "engine=ray reads files that every machine has, not a camera.", "Use engine=local.", field="engine"
+        )
+
+
+def _on_ray(
+    items: Iterable[Item], config: PredictConfig, checkpoint: Path, cropper: Cropper, hardware: Hardware, least: float
+) -> Iterator[list[PredictedPicture]]:
+    from gender_lightning.inference.stream.ray_engine import RayJob
+
+    batch_size, packages = _batch_size(config, hardware), tuple(config.packages)
+    job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size, packages=packages)
+    return job.run(items, config.ray.address, config.ray.workers)
 
 
 def _rest(items: Iterable[Item], done: Done, annotator: Annotator | None) -> Iterator[Item]:

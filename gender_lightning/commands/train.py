@@ -64,7 +64,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
     with run.alone(), run.recording(signals), run.log_file():
-        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr)
+        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr, **model.known.described())
         loggers = make_loggers(config.logger, run)
         with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
@@ -172,6 +172,7 @@ def save_split(run: Run, data: FaceDataModule, model: GenderClassifier, split: s
         write_predictions(frame, run.predictions / f"{split}.parquet")
     prefix = "val" if split == "valid" else split
     metrics = classification_metrics(table.labels, table.logits, temperature=temperature)
+    metrics |= model.group_metrics(split, sizes=True)
     return {f"{prefix}/{name}": value for name, value in metrics.items()}
 
 

@@ -88,8 +88,14 @@ class ProcessSweeper(Sweeper):
         from gender_lightning.sweeps.search.sweep import run_search
 
         fixed, swept = self._split([*self._own_folders(), *arguments])
-        directory = _directory_of(self.composed)
-        plan = make_plan(self.composed, fixed, swept, devices_of=self._devices, directory=directory)
+        plan = make_plan(
+            self.composed,
+            fixed,
+            swept,
+            compose=lambda point: self.config_loader.load_sweep_config(self.composed, list(point)),
+            devices_of=self._devices,
+            directory=_directory_of(self.composed),
+        )
         code, trials = run_search(plan, self._slots([plan.devices]), fork=self.fork)
         # an unfinished search may yet find a better one, and the test split is read once
         report(plan, trials.study, groups(), test=trials.is_over() and self.composed.test, wandb=code != 130)
