@@ -344,7 +344,7 @@ class GenderClassifier(pl.LightningModule):
         table = self._collect(split, loader, batches)
         self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
-        # the validation of the best weights after the fit would be a false last point of the curve
+        # the validation of the best weights after the fit would add a false last point to the curve
         logger = self.trainer.state.fn != "validate"
         # every rank has all rows, so the mean changes nothing
         self.log_dict(values, sync_dist=self._distributed, logger=logger)
