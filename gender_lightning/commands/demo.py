@@ -62,6 +62,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     from gender_lightning.demo.page import build, style, theme
     from gender_lightning.export.metadata import model_card
     from gender_lightning.inference.predictor import load
+    from gender_lightning.reports.card_header import without_header
 
     predictor = load(
         config.checkpoint,
@@ -74,7 +75,8 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     )
     run = Run.of(Path(config.checkpoint))
     faces = drawn_faces(_EXAMPLES)
-    page = build(predictor, model_card(predictor.spec, run.path if run else None), faces, config.max_seconds)
+    card = without_header(model_card(predictor.spec, run.path if run else None))
+    page = build(predictor, card, faces, config.max_seconds)
     page.queue(default_concurrency_limit=1, max_size=32)
     settings: dict[str, Any] = {
         "server_name": HOST,

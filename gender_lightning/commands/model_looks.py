@@ -19,7 +19,7 @@ from gender_lightning.diagnostics.corruption_results import (
     mean_corruption_error,
 )
 from gender_lightning.diagnostics.looks import Looks
-from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware
 from gender_lightning.models.checkpoint import Network
@@ -40,7 +40,7 @@ class Disturbed:
     """How the network does on corrupted pictures.
 
     Attributes:
-        table: Of `corruption_table`.
+        table: The result of `corruption_table`.
         reference: Another network's, where one was given.
     """
 
@@ -59,7 +59,7 @@ class Disturbed:
         return named
 
     def cards(self) -> tuple[tuple[str, str, str], ...]:
-        """For the page: name, value, how it was measured."""
+        """Cards for the page: name, value, how it was measured."""
         named, how = self.numbers(), conditions_text(self.table)
         cards = [
             ("Mean corruption error", percent(named["mean_corruption_error"]), f"ImageNet-C's fifteen; {how}"),

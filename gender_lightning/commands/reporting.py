@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gender_lightning.console import console, record
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.runs import Run
 
@@ -44,7 +45,7 @@ def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     for name in columns:
         table.add_column({"val": "valid"}.get(name, name), justify="right")
     for metric in training_metrics():
-        table.add_row(metric, *(f"{values[metric]:.4f}" for values in columns.values()))
+        table.add_row(metric, *(decimal(values[metric]) for values in columns.values()))
     return table
 
 

@@ -134,6 +134,17 @@ class DataCommandConfig(Root):
     output: str = Field(description="summary: folder of the contact sheet")
 
 
+class CardConfig(Section):
+    """What a model card says that nothing in a run knows."""
+
+    contact: str | None = Field(description="whom to ask or to complain to: a name, an address; null: said to be open")
+    citation: str | None = Field(description="how to cite the model; null: none")
+    license: str | None = Field(
+        description="licence of the weights, by its identifier on the Hugging Face hub (cc-by-nc-4.0); null: said to "
+        "be undecided"
+    )
+
+
 class EvaluateConfig(Root):
     """What is evaluated, on which faces, and how thoroughly."""
 
@@ -157,6 +168,11 @@ class EvaluateConfig(Root):
         description="corruptions.csv of another evaluation, or its folder: corruption errors relative to it"
     )
     images: bool = Field(description="show faces of the data in report.html; false gives a page to pass on")
+    groups: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] = Field(
+        description="attributes whose intersections with the label are measured, at most 4; []: those that the run "
+        "trained with, else Young and Heavy_Makeup where the data have them"
+    )
+    card: CardConfig
     wandb: bool | Auto = Field(
         description="log the numbers to the run's W&B too, where it has one; auto: where the run's files are yours"
     )

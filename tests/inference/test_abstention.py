@@ -71,7 +71,7 @@ def test_what_cannot_be_promised_is_said(run: Path, tmp_path: Path) -> None:
             least_confidence(run, SPEC, **wrong)
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / "valid.parquet").write_text("broken")
-    with pytest.raises(UserError, match="no predictions table"):
+    with pytest.raises(UserError, match="not a predictions table"):
         least_confidence(tmp_path, SPEC)
     pd.DataFrame({"label": [1, 0], "logit": [3.0, -3.0]}).to_parquet(tmp_path / "predictions" / "valid.parquet")
     assert least_confidence(tmp_path, SPEC) == 0  # too few to promise anything

@@ -17,7 +17,7 @@ from gender_lightning.evaluation.statistics.significance import (
     membership_tests,
     paired_differences,
 )
-from gender_lightning.evaluation.statistics.tallies import confusion_columns, decision_metrics
+from gender_lightning.evaluation.statistics.totals import confusion_columns, decision_metrics
 
 DECISIONS = tuple(metric.name for metric in metrics_of("decision"))
 

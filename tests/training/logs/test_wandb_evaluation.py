@@ -11,7 +11,7 @@ import pytest
 from wandb_helpers import isolate, make_run, records
 
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
-from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.wandb_evaluation import log_evaluation
 
