@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching, refuse
+from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.search import SearchConfig
@@ -129,17 +130,6 @@ class DataCommandConfig(Root):
     data: DataConfig
     download: bool = Field(description="prepare: fetch what is missing, the way torchvision does")
     output: str = Field(description="summary: folder of the contact sheet")
-
-
-class CardConfig(Section):
-    """What a model card says that nothing in a run knows."""
-
-    contact: str | None = Field(description="whom to ask or to complain to: a name, an address; null: said to be open")
-    citation: str | None = Field(description="how to cite the model; null: none")
-    license: str | None = Field(
-        description="licence of the weights, by its identifier on the Hugging Face hub (cc-by-nc-4.0); null: said to "
-        "be undecided"
-    )
 
 
 class EvaluateConfig(Root):
