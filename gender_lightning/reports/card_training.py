@@ -114,7 +114,7 @@ def _cost(run: Mapping[str, Any]) -> Iterator[str]:
     if run.get("energy_wh"):
         yield f"energy: {float(run['energy_wh']):,.1f} Wh by the machine's own counters"
     elif run.get("seconds"):
-        yield "energy: not measured, since the machine offers no counter of it"
+        yield "energy: not measured (at most what the machine draws in those minutes)"
     if run.get("images_per_second"):
         yield f"{float(run['images_per_second']):,.0f} training images/s"
     if packages:

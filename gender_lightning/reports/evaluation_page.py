@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gender_lightning.diagnostics.looks import Look, Looks
-from gender_lightning.evaluation.fairness import AttributeGap, Fairness, GroupScore
+from gender_lightning.evaluation.fairness import AttributeGap, GroupScore
 from gender_lightning.evaluation.group_words import attribute_in_words, in_words
 from gender_lightning.evaluation.measure import Measure, decimal
 from gender_lightning.evaluation.metric_list import label_of
@@ -59,7 +59,7 @@ def report_page(findings: Findings) -> str:
         "checkpoint": without_folders(evaluation.checkpoint),
         "verdict": verdict(evaluation, findings.corruptions),
         "limits": limits(evaluation, findings.corruptions),
-        "fair": None if evaluation.fairness is None else _fair(evaluation.fairness),
+        "fair": None if evaluation.fairness is None else _fair(evaluation),
         "cards": _cards(evaluation),
         "figures": sections,
         "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],
@@ -91,9 +91,12 @@ def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     return cards
 
 
-def _fair(fairness: Fairness) -> dict[str, Any]:
+def _fair(evaluation: Evaluation) -> dict[str, Any] | None:
+    fairness = evaluation.fairness
+    if fairness is None:
+        return None
     return {
-        "sentences": fairness_sentences(fairness),
+        "sentences": fairness_sentences(fairness, identified=evaluation.persons is not None),
         "skin_tone": skin_tone(fairness),
         "groups": [_group_row(group) for group in fairness.groups],
         "group_attributes": [attribute_in_words(name) for name in fairness.group_attributes],

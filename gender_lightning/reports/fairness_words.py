@@ -10,9 +10,15 @@ from gender_lightning.evaluation.measure import UNKNOWN, Measure
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
 
 
-def fairness_sentences(fairness: Fairness) -> list[str]:
-    """Answer "is it fair?", most important first."""
-    found = [gap_sentence(fairness), _attributes(fairness), _worst(fairness), _per_person(fairness)]
+def fairness_sentences(fairness: Fairness, *, identified: bool = True) -> list[str]:
+    """Answer "is it fair?", most important first.
+
+    Args:
+        fairness: What was measured.
+        identified: Whether the persons are known.
+    """
+    found = [gap_sentence(fairness), _attributes(fairness), _worst(fairness)]
+    found += [_per_person(fairness)] if identified else []
     return [sentence for sentence in found if sentence]
 
 
@@ -30,7 +36,7 @@ def gap_sentence(fairness: Fairness) -> str:
         who = "Men are" if gap.value < 0 else "Women are"
         return f"{who} recognised less often, by {_span(gap, sign=-1 if gap.value < 0 else 1)} points."
     return (
-        "Men and women are not shown to be recognised unequally often: recall of men minus that of women is "
+        "It is not shown that men and women are recognised unequally often: recall of men minus that of women is "
         f"{_span(gap)} points. A gap below {_points(gap.detectable)} points could easily have stayed unseen here."
     )
 

@@ -201,7 +201,13 @@ def _fairness(evaluation: Evaluation) -> str:
     fairness = evaluation.fairness
     if fairness is None:
         return "## Is it fair?\n\nNot measured: the evaluation is of an earlier version."
-    lines = ["## Is it fair?", "\n".join(f"- {text}" for text in [*fairness_sentences(fairness), skin_tone(fairness)])]
+    lines = [
+        "## Is it fair?",
+        "\n".join(
+            f"- {text}"
+            for text in [*fairness_sentences(fairness, identified=evaluation.persons is not None), skin_tone(fairness)]
+        ),
+    ]
     if fairness.groups:
         rows = [["group", "images", "persons", "right", "right, every person once", "p"]]
         for group in fairness.groups:

@@ -32,7 +32,7 @@ def test_a_gap_is_named_with_its_direction_and_interval() -> None:
 def test_what_may_be_chance_has_no_direction_and_says_what_could_be_seen() -> None:
     equal = measured(0.93, 0.93)
     said = gap_sentence(equal)
-    assert "not shown to be recognised unequally" in said
+    assert "not shown that men and women are recognised unequally" in said
     assert f"A gap below {100 * equal.recall_gap.detectable:.1f} points" in said
 
 
@@ -45,5 +45,6 @@ def test_nothing_reads_nan() -> None:
     for found in (measured(0.9, 0.9, persons=8), measured(0.9, 0.9, attributes=False), measured(1.0, 1.0)):
         text = " ".join([*fairness_sentences(found), skin_tone(found)])
         assert "nan" not in text and "inf" not in text
+    assert not any("counts once" in text for text in fairness_sentences(measured(0.9, 0.8), identified=False))
     one = Fairness(Gap(math.nan, math.nan, math.nan, math.nan), {}, [], None, [], [], None)
     assert fairness_sentences(one) == ["There are images of one class only, so that the two cannot be compared."]
