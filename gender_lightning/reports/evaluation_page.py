@@ -59,7 +59,7 @@ def report_page(findings: Findings) -> str:
         "checkpoint": without_folders(evaluation.checkpoint),
         "verdict": verdict(evaluation, findings.corruptions),
         "limits": limits(evaluation, findings.corruptions),
-        "fair": None if evaluation.fairness is None else _fair(evaluation),
+        "fair": _fair(evaluation),
         "cards": _cards(evaluation),
         "figures": sections,
         "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],

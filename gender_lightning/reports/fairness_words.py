@@ -100,6 +100,8 @@ def _attributes(fairness: Fairness) -> str:
         return ""
     attribute, who, largest = max(known, key=lambda triple: abs(triple[2].value))
     sure = sum(is_sure(found) for *_, found in known)
+    if largest.value == 0:
+        return f"None of {count(len(known), 'gap')} by attribute within men or within women is different from 0."
     chance = "" if is_sure(largest) else ", which may be chance"
     side, sign = ("more", 1) if largest.value > 0 else ("less", -1)
     return (

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from gender_lightning.evaluation.fairness import Decisions, Fairness, Gap, measure_fairness
+from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.reports.fairness_words import fairness_sentences, gap_sentence, skin_tone
 
@@ -46,5 +47,7 @@ def test_nothing_reads_nan() -> None:
         text = " ".join([*fairness_sentences(found), skin_tone(found)])
         assert "nan" not in text and "inf" not in text
     assert not any("counts once" in text for text in fairness_sentences(measured(0.9, 0.8), identified=False))
-    one = Fairness(Gap(math.nan, math.nan, math.nan, math.nan), {}, [], None, [], [], None)
+    unknown = Measure(math.nan, math.nan, math.nan)
+    per_person = dict.fromkeys(("accuracy", "recall_male", "recall_female"), unknown)
+    one = Fairness(Gap(math.nan, math.nan, math.nan, math.nan), per_person, [], None, [], [], None)
     assert fairness_sentences(one) == ["There are images of one class only, so that the two cannot be compared."]

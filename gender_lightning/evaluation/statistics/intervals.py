@@ -170,7 +170,7 @@ def _bca(estimate: float, resampled: Floats, jackknife: Floats, level: float) ->
     z = np.array([-expanded, expanded])
     shares = special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))
     low, high = np.quantile(finite, shares)
-    return Interval(float(low), float(high)) if high - low > 1e-9 else NOWHERE  # rounding is not variation
+    return Interval(float(low), float(high)) if high - low > 1e-6 else NOWHERE  # rounding is not variation
 
 
 def _enough(column: Floats) -> bool:

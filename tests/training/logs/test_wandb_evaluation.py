@@ -51,6 +51,7 @@ def test_numbers_and_slices_go_into_the_same_run(made: tuple[Evaluation, pd.Data
     text = str(records(run))
     assert "evaluation/celeba-test/accuracy" in text and "evaluation/celeba-test/slices" in text
     assert str(evaluation.metrics["accuracy"].value)[:8] in text
+    assert "evaluation/celeba-test/fairness" in text and "evaluation/celeba-test/recall_gap" in text
 
 
 @pytest.mark.parametrize("info", [{"wandb_id": None}, {"status": "running"}])
