@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gender_lightning.commands.evaluation_report import print_evaluation
-from gender_lightning.commands.model_looks import disturb, passes, write_report
+from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, parse_config
 from gender_lightning.console import console
@@ -82,7 +82,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     steps = len(dataset) + passes(config.corruptions, len(dataset)) + (maps_at_most(dataset) if config.images else 0)
     with counting_bar("evaluating", steps) as advance:
         table = predict(setting, advance)
-        disturbed = disturb(
+        disturbed = measure_corruptions(
             setting.network, setting.data, config.split, setting.hardware, mode=config.corruptions,
             reference=reference, seed=config.seed, advance=advance,
         )  # fmt: skip

@@ -40,6 +40,10 @@ class Finder(Protocol):
         """Look at every picture, and return those without a face."""
         ...
 
+    def fingerprint(self, index: Index) -> bytes:
+        """Return a hash of all that decides which parts of these pictures are framed, once they have been found."""
+        ...
+
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
         """Return the part of a picture that is framed: see `dataset.Cut`."""
         ...
@@ -118,7 +122,7 @@ class FaceDataModule(pl.LightningDataModule):
             if len(part):
                 check_classes(part, split)
             self._datasets[split] = FaceDataset(part, store, self.framing, self._finder)
-        for split in ("train", "valid") if only is None else ():  # the others once they are asked for
+        for split in ("train", "valid") if only is None else ():  # the others when they are requested
             self._use_cache(self._datasets[split])
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,17 +139,17 @@ class FaceDataModule(pl.LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from there: in a resumed run Lightning makes the loader, whose workers fetch, before it counts."""
-        # files from before images were counted were written with batches of this size, or are taken to be
+        """Continue from that position, which the loader needs when Lightning creates it, before it counts batches."""
+        # older files do not count images, and are assumed to have been written with batches of this size
         images = state_dict.get("images", state_dict["done"] * self._global_batch())
         self._place = (state_dict["epoch"], images)
 
     def batches_done(self) -> int:
-        """Batches, of the size that they have now, that lie behind a training which is resumed inside of an epoch."""
+        """Number of batches, of their present size, that a training resumed within an epoch has already done."""
         return batches_done(len(self.dataset("train")), self._place[1], self._global_batch())
 
     def _images_seen(self, epoch: int, batches: int) -> int:
-        """Images of the epoch that all ranks have seen when so many batches are counted as done."""
+        """Images of the epoch that all ranks have seen when this number of batches counts as done."""
         resumed, before = self._place
         if epoch != resumed or not before:
             return batches * self._global_batch()
@@ -261,15 +265,14 @@ class FaceDataModule(pl.LightningDataModule):
         )
 
     def _use_cache(self, dataset: FaceDataset) -> None:
-        if self._finder is not None:  # a cache's name does not cover what it finds: the pictures would differ
-            return
         if self.config.cache is None or dataset.cache is not None or not len(dataset):
             return
         directory = Path(os.path.expanduser(self.config.cache))
+        cut = b"" if self._finder is None else self._finder.fingerprint(dataset.index)
         with progress_bar("Filling data.cache") as report:
             dataset.cache = open_cache(
                 directory, dataset.index, dataset.store, self.framing, dataset.decode,
-                workers=available_cores(), progress=report, make=self.makes_cache,
+                workers=available_cores(), progress=report, make=self.makes_cache, cut=cut,
             )  # fmt: skip
 
     def _resident(self, loader: DataLoader[Batch], *, training: bool) -> ResidentLoader:
@@ -277,10 +280,10 @@ class FaceDataModule(pl.LightningDataModule):
         return ResidentLoader(loader, self._device, rank=rank, ranks=ranks, training=training)
 
     def _is_resident(self) -> bool:
-        """Whether train and valid stay on the device after their first epoch; decided once, and alike on all ranks.
+        """Whether train and valid stay on the device after their first epoch; decided once, the same on all ranks.
 
         Raises:
-            UserError: ``data.resident=true`` asks for it, and there is not enough memory.
+            UserError: ``data.resident=true`` is set, but there is not enough memory.
         """
         if self._stays is None:
             needed = bytes_of(self.dataset("train")) + bytes_of(self.dataset("valid"))

@@ -132,15 +132,15 @@ def _shared(tensor: Tensor) -> Tensor | _Piped:
 
 
 def start_worker(worker: int) -> None:
-    """Set a worker up: it uses one thread, since the processes are the parallelism, and ends with its training.
+    """Set up a worker: it uses one thread, since the processes are the parallelism, and ends with its training.
 
-    A signal that asks the training to end (Ctrl-C, or a scheduler's) reaches its workers too. They ignore it, since
+    A signal that asks the training to end (Ctrl-C, or a scheduler's) reaches its workers as well. They ignore it, since
     the training needs their batches to save and finish, and then ends them itself.
 
     The function is here, not in the data module, so that a spawned worker does not load Lightning.
     """
-    # OpenCV is left alone: reading does not use it, and in a forked worker its setNumThreads would wait forever
-    # for the threads with which the parent has drawn faces.
+    # OpenCV's threads are not set: reading does not use it, and in a forked worker its setNumThreads would wait
+    # forever for the threads with which the parent has drawn faces.
     torch.set_num_threads(1)
     obey_parent_alone()
     die_with_parent()

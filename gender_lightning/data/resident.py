@@ -111,13 +111,13 @@ def bytes_of(dataset: FaceDataset) -> int:
 
 
 def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int | None) -> bool:
-    """Whether pictures of so many bytes stay on the device.
+    """Whether pictures stay on the device.
 
     Args:
         wanted: The configured value: True, False or `auto`, which means on a GPU with plenty of free memory.
-        needed: Number of bytes.
+        needed: Number of bytes that the pictures take.
         device: The device that would hold them.
-        epochs: Number of epochs of the training, of which a single one gains nothing; None or -1 where it is open.
+        epochs: Number of epochs of the training; a single one gains nothing. None or -1 if it is not known.
 
     Raises:
         UserError: True is configured, and the GPU does not have enough memory.

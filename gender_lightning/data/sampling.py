@@ -21,9 +21,9 @@ class TrainingSampler(Sampler[int]):
         seed: Seed of the order.
         rank: Rank of this process.
         ranks: Number of processes.
-        epoch: The first epoch to be asked for, since a loader's workers fetch before `set_epoch` is called.
-        images: Images of this first epoch that all ranks of a resumed training have already seen, in batches of
-            whatever size; the rest comes in batches of this one.
+        epoch: The first epoch, since a loader's workers fetch before `set_epoch` is called.
+        images: Number of images of this first epoch that all ranks of a resumed training have already seen, in batches
+            of any size; the rest comes in batches of this size.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class TrainingSampler(Sampler[int]):
 
 
 def batches_done(length: int, images: int, global_batch: int) -> int:
-    """Batches of an epoch that lie behind a training which has seen so many of its images.
+    """Number of batches of an epoch that count as done once the training has seen some of its images.
 
-    What is left makes whole batches of `global_batch`, or a smaller one; the others count as done.
+    The remaining images form whole batches of `global_batch`, or one smaller batch; the other batches count as done.
 
     Args:
-        length: Images of the split.
-        images: Images that were seen, in batches of whatever size.
-        global_batch: Images of a batch over all ranks.
+        length: Number of images in the split.
+        images: Number of images that were seen, in batches of any size.
+        global_batch: Number of images in a batch over all ranks.
     """
     total = max(1, length // global_batch)
     return total - max(1, (length - images) // global_batch) if images else 0

@@ -1,4 +1,4 @@
-"""Which rows are used: those with an image, subsets, random splits. Pure functions of an index and a seed."""
+"""Selection of rows: those with an image, subsets, random splits. All are pure functions of an index and a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of `conf/loss/`: one function each, by name.
+"""The losses of `conf/loss/`: one function per name.
 
 A new loss is a section in `config/sections.py`, a function here under the section's name, and a file in `conf/loss/`.
 """
@@ -17,8 +17,8 @@ from gender_lightning.errors import UserError
 if TYPE_CHECKING:
     from gender_lightning.config import LossConfig
 
-# Logits float32 (B,), targets in [0, 1] (B,), a weight per image (B,) or None, the section: a scalar, the mean over
-# images (not over weights, so that batches count alike).
+# Maps logits float32 (B,), targets in [0, 1] (B,), a weight per image (B,) or None, and the section to a scalar: the
+# mean over images (not over weights, so that all batches count the same).
 LossFunction = Callable[[Tensor, Tensor, Tensor | None, Any], Tensor]
 
 
@@ -42,17 +42,17 @@ LOSSES: Mapping[str, LossFunction] = {"bce": bce, "focal": focal}
 
 
 class Criterion(nn.Module):
-    """The loss of a training: what all losses share (smoothing, weights, float32) around the one chosen by name.
+    """The loss of a training: label smoothing, class weights and float32 around the loss chosen by name.
 
-    It is a module so that a loss with a state of its own (the group weights of group DRO) keeps that as a buffer, which
-    `last.ckpt` holds. A further signal of a batch, such as its groups or a teacher's logits, is a further argument.
+    It is a module so that a loss with a state of its own (the group weights of group DRO) can keep that as a buffer in
+    `last.ckpt`. A further signal of a batch, such as its groups or a teacher's logits, is a further argument.
 
     Args:
-        section: Which loss, and its settings.
-        class_counts: Training images of (female, male); needed for balanced class weights.
+        section: The loss and its settings.
+        class_counts: Number of training images of (female, male); needed for balanced class weights.
 
     Raises:
-        UserError: Class weights are to be balanced, and a class has no image.
+        UserError: Class weights are to be balanced, but a class has no image.
     """
 
     def __init__(self, section: LossConfig, class_counts: tuple[int, int] | None = None) -> None:
@@ -67,8 +67,8 @@ class Criterion(nn.Module):
         """The scalar loss of a batch.
 
         Args:
-            logits: Float (B,), of the class male; computed with in float32 at least.
-            targets: (B,), 1 male; any value in [0, 1] after MixUp or CutMix, which gets the mixture of both weights.
+            logits: Logits of class male, float (B,); the computation is in float32 or wider.
+            targets: 1 for male, (B,); any value in [0, 1] after MixUp or CutMix, with a mixture of both weights.
         """
         assert logits.shape == targets.shape, (logits.shape, targets.shape)
         logits = logits.float() if logits.element_size() < 4 else logits
@@ -82,7 +82,7 @@ class Criterion(nn.Module):
 
 
 def smooth(targets: Tensor, amount: float) -> Tensor:
-    """Moves targets towards one half: y (1 - s) + s / 2 (Szegedy et al. 2016, two classes).
+    """Move targets towards one half: y (1 - s) + s / 2 (Szegedy et al. 2016, for two classes).
 
     Args:
         targets: Float in [0, 1], any shape.
@@ -92,19 +92,21 @@ def smooth(targets: Tensor, amount: float) -> Tensor:
 
 
 def balanced_weights(class_counts: tuple[int, int]) -> tuple[float, float]:
-    """Weights of (female, male) under which both classes count alike and the mean weight is one.
+    """Weights of (female, male) under which both classes count equally and the mean weight over images is one.
 
     Args:
-        class_counts: Training images of (female, male).
+        class_counts: Number of training images of (female, male).
 
     Raises:
-        UserError: If a class has no image.
+        UserError: A class has no image.
     """
     female, male = class_counts
     if female <= 0 or male <= 0:
         raise UserError(
             f"loss.class_weights=balanced needs images of both classes, but there are {female} female and "
-            f"{male} male ones. Check the data, or set loss.class_weights=none."
+            f"{male} male ones.",
+            "Check the data, or set loss.class_weights=none.",
+            field="loss.class_weights",
         )
     total = female + male
     return total / (2 * female), total / (2 * male)

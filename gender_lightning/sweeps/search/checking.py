@@ -33,6 +33,12 @@ def check_space(overrides: Sequence[str]) -> None:
         plan = make_plan(config, plain, swept, devices_of=lambda point: 1, directory=conf_dir())
         found: dict[str, UserError] = {}
         for point in plan.space.corners():
-            found |= {str(it): it for it in mistakes("train", [*plain, *plan.space.overrides(point)])}
+            of_point = mistakes("train", [*plain, *plan.space.overrides(point)])
+            found |= {str(mistake): mistake for mistake in of_point}
     if found:
-        raise UserErrors([UserError(short(it.problem), short(it.remedy), field=it.field) for it in found.values()])
+        raise UserErrors(
+            [
+                UserError(short(mistake.problem), short(mistake.remedy), field=mistake.field)
+                for mistake in found.values()
+            ]
+        )

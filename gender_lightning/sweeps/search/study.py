@@ -116,7 +116,7 @@ def _sampler(settings: SearchConfig, space: Space, trials: int) -> optuna.sample
     if settings.sampler["_target_"] == _GRID:
         runtime["search_space"] = space.grid()
     if settings.seed is not None and building.accepts(settings.sampler, building.SAMPLER, "seed"):
-        runtime["seed"] = settings.seed + trials  # else a search that goes on would draw its first points again
+        runtime["seed"] = settings.seed + trials  # otherwise a continued search would draw its first points again
     sampler = building.build(settings.sampler, building.SAMPLER, **runtime)
     assert isinstance(sampler, optuna.samplers.BaseSampler)
     return sampler
