@@ -90,11 +90,11 @@ def read_predictions(path: Path) -> pd.DataFrame:
         ) from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
-        raise UserError(f"{path} is not a predictions table: it lacks {', '.join(missing)}.", _REMEDY)
+        raise UserError(f"{path} is not a table of predictions: it lacks {', '.join(missing)}.", _REMEDY)
     wrong = [name for name, kinds in _COLUMN_KINDS.items() if not _is_of(table[name], kinds)]
     if wrong or not table["label"].isin((0, 1)).all() or table["image_id"].duplicated().any():
         what = f"{', '.join(wrong)} of another type" if wrong else "labels other than 0 and 1, or an image twice"
-        raise UserError(f"{path} is not a predictions table: it has {what}.", _REMEDY)
+        raise UserError(f"{path} is not a table of predictions: it has {what}.", _REMEDY)
     return table
 
 
