@@ -24,7 +24,7 @@ from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
-from gender_lightning.plain_files import read_json, read_yaml
+from gender_lightning.plain_files import read_json, read_yaml, refuse_links
 from gender_lightning.provenance import git_state, hardware, package_versions
 
 # Through this variable rank 0 passes the run directory to the ranks that Lightning starts.
@@ -39,7 +39,6 @@ _KINDS: dict[str, Any] = {
     "error": str,
 }
 _PATIENCE = 5.0  # seconds for the loader processes of a killed training to exit
-_FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
 
 
@@ -200,6 +199,21 @@ class Run:
             raise UserError(f"{file} holds no configuration.", "Restore it, or start a new run.")
         return copy.deepcopy(content)
 
+    def metrics(self) -> dict[str, float]:
+        """The content of `metrics.json`: `val/accuracy`, `test/accuracy` ...; empty where it is not written yet."""
+        file = self.path / "metrics.json"
+        content = read_json(file) if file.is_file() else {}
+        if not isinstance(content, dict):
+            raise UserError(f"{file} holds no metrics.", "Restore it, or start a new run.")
+        return content
+
+    def __fspath__(self) -> str:
+        """The directory, so that a run can be given wherever a path can."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
     def update(self, **fields: Any) -> None:
         """Add fields to `run.json`; on the first process only."""
         if is_first_process():
@@ -325,23 +339,6 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with writing(path) as file:
         file.write(text)
-
-
-def refuse_links(directory: Path) -> None:
-    """Refuse to write into a directory that has links leading out of it, since it may come from somebody else.
-
-    The W&B folder is not checked: W&B replaces links instead of writing through them.
-
-    Raises:
-        UserError: The directory has such a link.
-    """
-    real = directory.resolve()
-    for folder in (directory, *(directory / name for name in _FOLDERS)):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if path.is_symlink() and not path.resolve().is_relative_to(real):
-                raise UserError(
-                    f"{path} is a link that leads out of the directory.", "Replace it with the file it points to."
-                )
 
 
 def to_yaml(content: object) -> str:

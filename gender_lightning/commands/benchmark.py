@@ -43,8 +43,8 @@ from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.reports.benchmark_chart import draw_chart
 from gender_lightning.runs import write_text
 from gender_lightning.training.allocator import keep_freed_memory
-from gender_lightning.training.classifier import augmentation_settings
 from gender_lightning.training.loss import Criterion
+from gender_lightning.training.sections import augmentation_settings
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
 

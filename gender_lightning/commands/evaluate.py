@@ -24,7 +24,7 @@ from gender_lightning.diagnostics.corruption_results import read_corruptions
 from gender_lightning.diagnostics.looks import look, maps_at_most
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
-from gender_lightning.evaluation.fairness import fairness_table
+from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES, fairness_table
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
 from gender_lightning.evaluation.results import Evaluation, TrainingData
@@ -68,10 +68,10 @@ class Setting:
     hardware: Hardware
 
 
-def main(values: dict[str, Any]) -> None:
+def main(values: dict[str, Any]) -> Evaluation:
     """Take the composed config, evaluate, print the table."""
     set_up_logging()
-    evaluate(parse_config(EvaluateConfig, values))
+    return evaluate(parse_config(EvaluateConfig, values))
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
@@ -162,7 +162,7 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
     valid = None if run is None else run.predictions / "valid.parquet"
     on_valid = read_predictions(valid) if valid is not None and valid.is_file() else None
     trained_with = [name for name in _trained(run).get("groups") or () if name in table.columns]
-    groups = config.groups or trained_with or None
+    groups = config.groups or trained_with[:MOST_ATTRIBUTES] or None
     return evaluate_table(subject, table, on_valid, groups=groups, resamples=config.resamples, seed=config.seed)
 
 

@@ -36,6 +36,7 @@ from gender_lightning.runs import Run, is_first_process, joined_run, to_yaml, wr
 from gender_lightning.training.batch_scaling import follow_batch
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
+from gender_lightning.training.known import Known, known_of
 from gender_lightning.training.ranks import wait_for_first_process
 from gender_lightning.training.trainer import hardware_of, planned_steps
 
@@ -97,7 +98,9 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
         if is_first_process():
             log.info("%s has no checkpoint yet: the training starts from the beginning.", run.path)
     elif is_first_process():
-        check_resumable(run.resume_from, parts.model.net.state_dict(), config.model.name)
+        state = parts.model.state_dict()
+        further = {name: value for name, value in state.items() if not name.startswith("net.")}
+        check_resumable(run.resume_from, parts.model.net.state_dict(), config.model.name, further)
     _record_changes(run, values)
     return config, parts, run
 
@@ -129,7 +132,10 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     if is_first_process():
         data.prepare_data()
     data.setup()
-    _check_fit(config, data, hardware)
+    known = known_of(data, config.loss)
+    _check_fit(config, data, hardware, known)
+    if known.shares is not None and is_first_process():
+        log.info(data.groups.describe(config.data.group_minimum))
     # once more, now that the length of the training is known, which decides whether compilation pays
     steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
     hardware = hardware_of(config.trainer, steps)
@@ -151,6 +157,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         class_counts=data.class_counts("train"),
         fetch_weights=checkpoint is None,  # the checkpoint holds them
         transforms=transforms,
+        known=known,
     )
     if config.trainer.deterministic and hardware.device_type == "cuda":
         make_repeatable(model.net)
@@ -215,7 +222,7 @@ def _ranks(config: TrainConfig, hardware: Hardware) -> int:
 
 
 def _global_batch(config: TrainConfig, hardware: Hardware) -> int:
-    """Images of an optimizer step."""
+    """Number of images in an optimizer step."""
     return config.data.batch_size * _ranks(config, hardware) * config.trainer.accumulate_grad_batches
 
 
@@ -239,7 +246,7 @@ def _check_limits(config: TrainConfig, data: FaceDataModule, ranks: int) -> Iter
             )
 
 
-def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware) -> None:
+def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, known: Known) -> None:
     """Refuse a training that would end in an error, or without results, once it is over.
 
     Raises:
@@ -265,7 +272,7 @@ def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware) ->
                     field="scheduler",
                 )
             )
-    names = [f"val/{name}" for name in training_metrics()]
+    names = [f"val/{name}" for name in (*training_metrics(), *known.group_metrics("valid"))]
     for field, name in watched.items():
         if name not in names:
             problems.append(UserError(f"{field}={name} is not a metric.", suggestion(name, names), field=field))
@@ -283,8 +290,9 @@ def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[T
         values: The content of config.yaml.
     """
     data: dict[str, Any] = {"root": _absolute(config.data.root)}
-    if config.data.cache is not None:
-        data["cache"] = _absolute(config.data.cache)
+    for name in ("cache", "attributes"):
+        if (path := getattr(config.data, name)) is not None:
+            data[name] = _absolute(path)
     pretrained = config.model.pretrained
     model: dict[str, Any] = {"pretrained": _absolute(pretrained) if isinstance(pretrained, str) else pretrained}
     config = config.model_copy(

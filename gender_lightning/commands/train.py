@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 Metrics = dict[str, float]
 
 
-def main(values: dict[str, Any]) -> None:
+def main(values: dict[str, Any]) -> Run:
     """Train from the composed configuration, and print the result."""
     set_up_logging()
     config, parts, run = new_run(values) if values["resume"] is None else resume_run(str(values["resume"]))
@@ -52,9 +52,10 @@ def main(values: dict[str, Any]) -> None:
     except Pruned:
         if is_first_process():
             log.info("Pruned: the search has stopped this trial early.")
-        return
+        return run
     if is_first_process():
         print_result(run, metrics)
+    return run
 
 
 def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
@@ -63,7 +64,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
     with run.alone(), run.recording(signals), run.log_file():
-        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr)
+        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr, **model.known.described())
         loggers = make_loggers(config.logger, run)
         with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
@@ -171,6 +172,7 @@ def save_split(run: Run, data: FaceDataModule, model: GenderClassifier, split: s
         write_predictions(frame, run.predictions / f"{split}.parquet")
     prefix = "val" if split == "valid" else split
     metrics = classification_metrics(table.labels, table.logits, temperature=temperature)
+    metrics |= model.group_metrics(split, sizes=True)
     return {f"{prefix}/{name}": value for name, value in metrics.items()}
 
 

@@ -10,6 +10,7 @@ from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Pos
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
+from gender_lightning.config.group_fields import group_problems
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -101,8 +102,14 @@ class TrainConfig(Root):
                 f"trainer.max_epochs={self.trainer.max_epochs}"
             )
             problems.append((problem, "If you want that, write model.freeze=backbone."))
+        problems += group_problems(self)
         refuse(problems)
         return self
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether groups are looked at; group DRO takes the classes for groups where `data.groups` names none."""
+        return bool(self.data.groups) or self.loss.name == "group_dro"
 
 
 class BenchmarkConfig(Root):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gender_lightning.config.base import Auto, Contradictions, Count, Section
+from gender_lightning.config.base import Auto, Contradictions, Count, Section, refuse
 
 Size = Annotated[int | float, Field(ge=0, le=10**9)]
+LABEL = "Male"  # the attribute of CelebA that is predicted
 
 
 class Sizes(Section):
@@ -67,6 +68,42 @@ class _Data(Section):
         default="raise",
         description="images that do not decode: raise stops, skip leaves them out and lists them in skipped.csv",
     )
+    attributes: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="CSV file with further attributes: image_id,column,... and 0 or 1 in every cell; null: none",
+    )
+    groups: list[str] = Field(
+        default=[],
+        max_length=4,
+        description="attributes that divide each class into groups, such as [Wearing_Lipstick]; []: no groups",
+    )
+    group_minimum: Count = Field(
+        default=50, description="groups with fewer training images are pooled with the rest of their class"
+    )
+    sampler: Literal["shuffled", "class_balanced", "group_balanced"] = Field(
+        default="shuffled",
+        description="share of an epoch: shuffled: each image once; the others: each class, or group, equally much",
+    )
+    sampler_cap: Annotated[float, Field(ge=1, le=1000)] = Field(
+        default=5.0, description="how often a balanced sampler shows an image in an epoch at most, on average"
+    )
+    drop_contradictions: bool = Field(
+        default=False,
+        description="leave out training images whose label is not that of most training images of the same person",
+    )
+
+    @model_validator(mode="after")
+    def _groups(self) -> Self:
+        problems = []
+        if LABEL in self.groups:
+            problems.append((f"data.groups: {LABEL} is the label itself", "Leave it out: groups lie within a class."))
+        if len(set(self.groups)) < len(self.groups):
+            problems.append((f"data.groups=[{','.join(self.groups)}] names an attribute twice", "Name it once."))
+        if self.sampler == "group_balanced" and not self.groups:
+            remedy = "Add data.groups=[Wearing_Lipstick], for example, or use data.sampler=class_balanced."
+            problems.append(("data.sampler=group_balanced needs groups", remedy))
+        refuse(problems)
+        return self
 
 
 class CelebaData(_Data):

@@ -11,7 +11,8 @@ from gender_lightning.config.base import Contradictions, Count, Positive, Sectio
 Scalar = bool | int | float | str | None
 # objectives other than metrics of the valid split: the costs of a run
 COSTS = ("seconds", "images_per_second")
-_MINIMISED = ("val/loss", "seconds")
+GROUP_METRICS = ("val/worst_group_accuracy", "val/group_gap")  # measured where there are groups
+_MINIMISED = ("val/loss", "val/group_gap", "seconds")
 
 
 class Alternative(Section):

@@ -17,6 +17,7 @@ from gender_lightning.config.base import (
     Section,
     matching,
 )
+from gender_lightning.config.data import LABEL
 
 Limit = Count | Annotated[float, Field(gt=0, le=1)]
 
@@ -89,6 +90,23 @@ class AugmentationConfig(Section):
         return self
 
 
+class Auxiliary(Section):
+    """Heads for other attributes beside the one logit, in training only: a signal, never an output."""
+
+    attributes: Literal["none", "all"] | list[str] = Field(
+        default="none", description="attributes that training learns too, in heads that no checkpoint keeps; or all"
+    )
+    weight: NonNegative = Field(
+        default=1.0, description="weight of the mean loss over these attributes beside that of the label"
+    )
+
+    @model_validator(mode="after")
+    def _others(self) -> Auxiliary:
+        if isinstance(self.attributes, list) and LABEL in self.attributes:
+            raise Contradictions([(f"loss.auxiliary.attributes: {LABEL} is the label itself", "Leave it out.")])
+        return self
+
+
 class _Loss(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="share by which targets are moved towards one half"
@@ -96,6 +114,15 @@ class _Loss(Section):
     class_weights: Literal["none", "balanced"] = Field(
         description="balanced: both classes count equally, however many images each has"
     )
+    group_weights: Literal["none", "balanced"] | dict[str, Positive] = Field(
+        default="none",
+        description="balanced: all of data.groups count alike; or weights by group: {female_with_Eyeglasses: 3}",
+    )
+    logit_adjustment: NonNegative = Field(
+        default=0.0,
+        description="tau of logit adjustment (Menon et al. 2021), for balanced recalls; 1 is the paper's, 0 off",
+    )
+    auxiliary: Auxiliary = Field(default_factory=Auxiliary)
 
 
 class Bce(_Loss):
@@ -111,12 +138,28 @@ class Focal(_Loss):
     gamma: NonNegative = Field(description="how strongly easy images are played down; 0 is cross-entropy")
 
 
+class GroupDro(_Loss):
+    """Group DRO (Sagawa et al. 2020): groups of data.groups weigh more the worse they do."""
+
+    name: Literal["group_dro"] = Field(description="kind of loss")
+    step_size: Positive = Field(description="how fast the weights of groups follow their losses")
+    adjustment: NonNegative = Field(description="addition to a group's loss, times 1 / sqrt(its training images)")
+
+    @model_validator(mode="after")
+    def _weighs_by_itself(self) -> GroupDro:
+        names = [name for name in ("class_weights", "group_weights") if getattr(self, name) != "none"]
+        if names:
+            fields = " and ".join(f"loss.{name}" for name in names)
+            raise Contradictions([("loss=group_dro weighs the groups by itself", f"Leave out {fields}.")])
+        return self
+
+
 def _named(section: Any) -> Any:
     """Name the loss of older runs, which were made when there was only one."""
     return {"name": "bce", **section} if isinstance(section, Mapping) else section
 
 
-LossConfig = Annotated[Annotated[Bce | Focal, Field(discriminator="name")], BeforeValidator(_named)]
+LossConfig = Annotated[Annotated[Bce | Focal | GroupDro, Field(discriminator="name")], BeforeValidator(_named)]
 
 
 class OptimizerConfig(Section):
@@ -127,8 +170,8 @@ class OptimizerConfig(Section):
     lr: Positive = Field(description="peak learning rate")
     reference_batch: Count | None = Field(
         None,
-        description="images per step over all devices that lr and the warm-up are meant for; with others lr is scaled "
-        "by the ratio (SGD) or its square root (others), and the warm-up keeps its steps; null: lr is used as it is",
+        description="images per step, over all devices, for which lr and the warm-up are meant; otherwise lr is scaled "
+        "by the ratio (SGD) or its square root (others), and the warm-up keeps its steps; null: lr is used unchanged",
     )
     weight_decay: NonNegative = Field(0.0, description="decay of the weights; none on norms and biases")
 

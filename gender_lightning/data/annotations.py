@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gender_lightning.config.data import LABEL
 from gender_lightning.data import index_cache
 from gender_lightning.data.tables import REMEDY, LabelTable, read_table
 from gender_lightning.errors import UserError
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 CLASS_NAMES = ("female", "male")
-LABEL = "Male"
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 IDENTITIES, LANDMARKS = "identity_CelebA", "list_landmarks_align_celeba"
 # The columns of a predictions table that describe the image itself: no attribute may have one of these names.

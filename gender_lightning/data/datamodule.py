@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader, Sampler
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
 from gender_lightning.data.framing import Framing
+from gender_lightning.data.groups import Groups, make_groups
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.pixel_cache import open_cache
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.resident import ResidentLoader, bytes_of, stays
-from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler, batches_done
+from gender_lightning.data.sampling import Balance, EvaluationSampler, TrainingSampler, batches_done
 from gender_lightning.data.selection import check_classes, class_counts
 from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
 from gender_lightning.errors import UserError
@@ -41,7 +42,7 @@ class Finder(Protocol):
         ...
 
     def fingerprint(self, index: Index) -> bytes:
-        """Return a hash of all that decides which parts of these pictures are framed, once they have been found."""
+        """Return a hash of everything that determines which parts of these pictures are framed, after `find`."""
         ...
 
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
@@ -81,6 +82,7 @@ class FaceDataModule(pl.LightningDataModule):
         self.skipped: list[Skipped] = []
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
+        self._groups: Groups | None = None
         self._stays: bool | None = None
         self._place = (0, 0)  # the epoch from which a training continues, and the images of it that were seen
 
@@ -179,6 +181,25 @@ class FaceDataModule(pl.LightningDataModule):
         """(female, male) images of a split."""
         return class_counts(self.index(split), split)
 
+    @property
+    def groups(self) -> Groups:
+        """The groups of `data.groups`; the two classes where none are named.
+
+        Raises:
+            UserError: The data lack an attribute.
+        """
+        if self._groups is None:
+            self._groups = make_groups(self.index("train"), self.config.groups, self.config.group_minimum)
+        return self._groups
+
+    def balance(self) -> Balance | None:
+        """What share of an epoch images have; None: each comes once."""
+        if self.config.sampler == "shuffled":
+            return None
+        train = self.index("train")
+        groups = self.groups.of(train) if self.config.sampler == "group_balanced" else train.labels.astype(np.int64)
+        return Balance(groups, self.config.sampler_cap)
+
     def train_dataloader(self) -> DataLoader[Batch] | ResidentLoader:
         """Batches in an order that is a function of (seed, epoch)."""
         loader = self.loader("train", training=True)
@@ -230,8 +251,9 @@ class FaceDataModule(pl.LightningDataModule):
         if training:
             epoch, images = self._place
             sampler = TrainingSampler(
-                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, images=images
-            )
+                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, images=images,
+                balance=self.balance(),
+            )  # fmt: skip
         else:
             sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks) if rows is None else rows.tolist()
         images = len(dataset) if rows is None else len(rows)

@@ -28,7 +28,8 @@ class Batch(NamedTuple):
     Attributes:
         images: Shape (B, 3, S, S), uint8 RGB, contiguous.
         labels: Shape (B,), int64: 1 male, 0 female.
-        indices: Shape (B,), int64: row in the index of the split.
+        indices: Shape (B,), int64: row in the index of the split; a balanced sampler's k-th repetition of row r is
+            r + k N, where N is the number of rows.
     """
 
     images: Tensor
@@ -74,9 +75,10 @@ class FaceDataset(Dataset[Batch]):
         Raises:
             UserError: A picture does not decode; the message names its path.
         """
-        images = self.decode(rows) if self.cache is None else self.cache.read(rows)
         indices = np.asarray(rows, dtype=np.int64)
-        labels = self.index.labels[indices].astype(np.int64)
+        places = indices % len(self)
+        images = self.decode(places.tolist()) if self.cache is None else self.cache.read(places.tolist())
+        labels = self.index.labels[places].astype(np.int64)
         return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices))
 
     def decode(self, rows: Sequence[int]) -> Tensor:

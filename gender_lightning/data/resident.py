@@ -71,13 +71,15 @@ class ResidentLoader:
     def _filling(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
             images, labels, rows = (part.to(self._device, non_blocking=True) for part in batch)
-            self._images.index_copy_(0, rows, images)
-            self._filled.index_fill_(0, rows, 1)
+            places = rows % len(self.dataset)
+            self._images.index_copy_(0, places, images)
+            self._filled.index_fill_(0, places, 1)
             yield Batch(images, labels, rows)
 
     def _from_buffer(self, order: Tensor) -> Iterator[Batch]:
         for rows in torch.split(order, self.batch_size):
-            yield Batch(self._images.index_select(0, rows), self._labels.index_select(0, rows), rows)
+            places = rows % len(self.dataset)
+            yield Batch(self._images.index_select(0, places), self._labels.index_select(0, places), rows)
 
     def _complete(self) -> None:
         """Load the rows that are still missing if they are few, and take what the other ranks have loaded.

@@ -41,7 +41,7 @@ FEWEST_IMAGES = 50  # of a group that is judged
 SIGNIFICANT = 0.05
 POWER = 0.8  # of the smallest gap that could have been shown
 DEFAULT_GROUPS = ("Young", "Heavy_Makeup")
-_MOST_ATTRIBUTES = 4  # in an intersection: 32 cells
+MOST_ATTRIBUTES = 4  # in an intersection: 32 cells
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,10 @@ def measure_fairness(
             the data have.
         level: Coverage of the intervals.
     """
-    chosen = [name for name in DEFAULT_GROUPS if name in split.attributes] if groups is None else list(groups)
-    assert len(chosen) <= _MOST_ATTRIBUTES and set(chosen) <= set(split.attributes), chosen
+    chosen = (
+        [name for name in DEFAULT_GROUPS if name in split.attributes] if groups is None else list(dict.fromkeys(groups))
+    )
+    assert len(chosen) <= MOST_ATTRIBUTES and set(chosen) <= set(split.attributes), chosen
     everyone = np.ones(len(split.male), dtype=np.bool_)
     parts = {"accuracy": everyone, "recall_male": split.male, "recall_female": ~split.male}
     pale = split.attributes.get("Pale_Skin")

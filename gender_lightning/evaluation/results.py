@@ -357,7 +357,9 @@ def _fairness_numbers(fairness: Fairness) -> dict[str, float]:
     numbers = {"recall_gap": gap.value, "recall_gap_low": gap.low, "recall_gap_high": gap.high}
     numbers |= {f"{name}_per_person": measure.value for name, measure in fairness.per_person.items()}
     numbers["equalized_odds_difference"] = largest.equalized_odds.value if largest else math.nan
-    numbers["worst_group_accuracy"] = worst.accuracy.value if worst else math.nan
+    numbers["worst_attribute_group_accuracy"] = worst.accuracy.value if worst else math.nan
+    judged = [group.accuracy.value for group in fairness.groups if group.judged]
+    numbers["worst_group_accuracy"] = min(judged, default=math.nan)
     return numbers
 
 

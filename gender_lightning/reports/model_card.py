@@ -6,7 +6,7 @@ The sections are those of Mitchell et al. (2019), "Model Cards for Model Reporti
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ def model_card(
         "what the model is unsure of.",
         "## Out of scope\n\n" + "\n".join(f"- {text}" for text in _OUT_OF_SCOPE),
         _how_to_use(evaluation),
-        _data(evaluation, trained),
+        _data(evaluation, trained, run),
         training_section(run, config, evaluation.model),
         _metrics(evaluation),
         _confidence(evaluation),
@@ -120,7 +120,7 @@ def _how_to_use(evaluation: Evaluation) -> str:
     )
 
 
-def _data(evaluation: Evaluation, trained: Mapping[str, Any]) -> str:
+def _data(evaluation: Evaluation, trained: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     name = str(trained.get("name", evaluation.data))
     learned, measured = words_of(_plain(name)), words_of(_plain(evaluation.data))
     lines = [f"## Data\n\nTrained on: {learned.about}\n\nThe label is {learned.label}."]
@@ -131,6 +131,7 @@ def _data(evaluation: Evaluation, trained: Mapping[str, Any]) -> str:
             f"Training images: {found.images:,} ({found.images - found.males:,} female, {found.males:,} male) of "
             f"{whom}. Fingerprint of names, labels and splits (SHA-256): `{found.fingerprint[:16]}`."
         )
+    lines += _signals(run)
     females = evaluation.images - evaluation.males
     persons = "an unknown number of" if evaluation.persons is None else f"{evaluation.persons:,}"
     lines.append(
@@ -140,6 +141,26 @@ def _data(evaluation: Evaluation, trained: Mapping[str, Any]) -> str:
     if evaluation.data != name:
         lines.append(f"These are other data than it was trained on. {measured.about}")
     return "\n\n".join(lines + evaluation.remarks)
+
+
+def _signals(run: Mapping[str, Any]) -> Iterator[str]:
+    """What training looked at beside the label, as `run.json` records it."""
+    attributes, groups = _texts(run.get("auxiliary_attributes")), run.get("groups")
+    if attributes:
+        yield (
+            f"While it trained, it learned these attributes of the data too, as a further signal: "
+            f"{', '.join(attributes)}. The model has no output for them."
+        )
+    names = (
+        _texts([group.get("name") for group in groups if isinstance(group, dict)]) if isinstance(groups, list) else []
+    )
+    if names:
+        yield f"Training looked at these groups of images: {', '.join(names)}."
+
+
+def _texts(values: Any) -> list[str]:
+    """The texts of a list in a file that may be anybody's."""
+    return [_plain(str(value)[:100]) for value in values[:100]] if isinstance(values, list) else []
 
 
 def _metrics(evaluation: Evaluation) -> str:

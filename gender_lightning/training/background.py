@@ -21,7 +21,7 @@ class BackgroundWriter:
         """Start a job once the one before has ended.
 
         Raises:
-            Exception: What the job before has raised; this one is not started then.
+            Exception: The error of the previous job, in which case this one is not started.
         """
         self.wait()
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="write-checkpoints")
@@ -31,14 +31,14 @@ class BackgroundWriter:
         """Wait for the job.
 
         Raises:
-            Exception: What the job has raised.
+            Exception: The error of the job.
         """
         job, self._job = self._job, None
         if job is not None:
             job.result()
 
     def check(self) -> None:
-        """Raise what a job that has ended has raised, without waiting for one that has not."""
+        """Raise the error of a job that has ended, without waiting for one that has not."""
         if self._job is not None and self._job.done():
             self.wait()
 

@@ -27,7 +27,7 @@ class WholeFiles(CheckpointIO):
 
     @contextmanager
     def taking(self) -> Iterator[list[dict[str, Any]]]:
-        """Collect what Lightning saves within the block, in a list (empty on further ranks), and write nothing."""
+        """Collect what Lightning saves in the block, in a list (empty on other ranks), without writing it."""
         taken: list[dict[str, Any]] = []
         self._taken = taken
         try:
@@ -86,19 +86,22 @@ def place_of(checkpoint: Mapping[str, Any]) -> str:
     return f"epoch {int(checkpoint['epoch']) + 1}, step {int(checkpoint['global_step'])}"
 
 
-def check_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> None:
+def check_resumable(
+    path: Path, net_state: Mapping[str, Tensor], backbone: str, further: Mapping[str, Tensor] | None = None
+) -> None:
     """Refuse a checkpoint from which a training of this network cannot continue, and offer the one before it.
 
     Args:
         path: last.ckpt, or another checkpoint.
         net_state: State of the newly built network, for names and shapes.
         backbone: Name of that network.
+        further: State of what else the training keeps: auxiliary heads, weights of groups; None: it is not compared.
 
     Raises:
         UserError: The checkpoint is cut short, damaged, or of another network.
     """
     try:
-        _check(path, net_state, backbone)
+        content = _check(path, net_state, backbone)
     except UserError as error:
         previous = path.with_name("previous.ckpt")
         place = None if path == previous else _place_if_resumable(previous, net_state, backbone)
@@ -107,6 +110,13 @@ def check_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) 
         else:
             found, remedy = f"The checkpoint before it is intact ({place}).", f"Resume from it: resume={previous}"
         raise UserError(f"{error.problem} {found}", remedy, field="resume") from error
+    kept = {name: value.shape for name, value in content["state_dict"].items() if not name.startswith("net.")}
+    if further is not None and kept != {name: value.shape for name, value in further.items()}:
+        raise UserError(
+            f"{path} was written by a training with other auxiliary heads or groups.",
+            "Leave loss and data.groups as they were, or start a new run with model.pretrained=<run directory>.",
+            field="resume",
+        )
 
 
 def _place_if_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | None:
@@ -138,7 +148,8 @@ def _check(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> dict[s
     if missing:
         raise UserError(f"{path} cannot be resumed: it lacks {', '.join(missing)}.", _REMEDY)
     named = content[KEY].get("backbone") if isinstance(content[KEY], dict) else None
-    shapes = {name.removeprefix("net."): value.shape for name, value in content["state_dict"].items()}
+    state = content["state_dict"].items()
+    shapes = {name.removeprefix("net."): value.shape for name, value in state if name.startswith("net.")}
     if named != backbone or shapes != {name: value.shape for name, value in net_state.items()}:
         raise UserError(f"{path} holds another network ({named}) than this run's {backbone}.", _REMEDY)
     return content

@@ -22,28 +22,29 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.group_metrics import described, group_metrics, group_sizes
 from gender_lightning.evaluation.metrics import classification_metrics
+from gender_lightning.models.attribute_heads import AttributeHeads
 from gender_lightning.models.backbones import (
     create_backbone,
     fixed_image_size,
     forward_train,
-    normalisation,
     parameter_groups,
 )
-from gender_lightning.models.checkpoint import KEY, ModelSpec, flip_averaged
+from gender_lightning.models.checkpoint import KEY, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
+from gender_lightning.training.annotated import Targets
 from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.epoch_loss import EpochLoss
+from gender_lightning.training.known import Known
 from gender_lightning.training.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer, restride
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
+from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
 from gender_lightning.transforms import (
     Augment,
-    AugmentationSettings,
-    ColorJitter,
-    ProgressiveStage,
     mix,
     step_key,
 )
@@ -76,6 +77,7 @@ class GenderClassifier(pl.LightningModule):
         class_counts: tuple[int, int] | None = None,
         fetch_weights: bool = True,
         transforms: Sequence[nn.Module] = (),
+        known: Known | None = None,
     ) -> None:
         """Build the network.
 
@@ -89,6 +91,7 @@ class GenderClassifier(pl.LightningModule):
             seed: Augmentation, mixing and dropout are functions of the seed, the step and the image.
             class_counts: Number of training images of (female, male), for balanced class weights.
             transforms: Further transforms of training batches, see `Augment`.
+            known: Groups and auxiliary attributes of the images, if the training looks at any.
             fetch_weights: Whether to load ``model.pretrained``; False if a resume will overwrite the weights anyway.
 
         Raises:
@@ -106,7 +109,7 @@ class GenderClassifier(pl.LightningModule):
             image_size=framing.image_size,
             arguments=model.arguments,
         )
-        self.spec = _make_spec(model, framing)
+        self.spec = make_spec(model, framing)
         settings = augmentation_settings(augmentation)
         if settings.progressive and fixed_image_size(self.net) is not None:
             raise UserError(
@@ -115,7 +118,12 @@ class GenderClassifier(pl.LightningModule):
                 field="augmentation.progressive",
             )
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
-        self.criterion = Criterion(loss, class_counts)
+        self.known = known or Known()
+        self.criterion = Criterion(loss, class_counts, self.known.shares, self.known.class_shares)
+        self.annotated = self.known.annotated(loss)
+        self.auxiliary_weight = loss.auxiliary.weight
+        number = 0 if self.known.attributes is None else self.known.attributes.shape[1]
+        self.attribute_heads = AttributeHeads(self.net, number) if number else None
         self.epoch_loss = EpochLoss()
         self.table: dict[str, Table] = {}
         self.metrics: dict[str, dict[str, float]] = {}
@@ -138,8 +146,8 @@ class GenderClassifier(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Compile the network if requested, in place, which keeps the names of the weights.
 
-        Every size gets a graph of its own: by default the second size, such as that of a progressive stage, would
-        make the graph symbolic, and slower, for the rest of the training.
+        Every size gets its own graph: by default, the second size, such as that of a progressive stage, would make the
+        graph symbolic, and slower, for the rest of the training.
         """
         if self.compile_net:
             self.net.compile(dynamic=False)
@@ -149,6 +157,7 @@ class GenderClassifier(pl.LightningModule):
     def on_train_start(self) -> None:
         """Freeze the backbone if this epoch requires it, also when a resume starts in the middle of an epoch."""
         self._freeze()
+        self.annotated.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Freeze or unfreeze the backbone, and start the mean loss; not called when a resume starts inside an epoch."""
@@ -176,6 +185,7 @@ class GenderClassifier(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Leave a frozen backbone out of the step if its gradients could not be switched off."""
+        self.criterion.end_step()
         if self._frozen and self._withholds_gradients:
             for parameter in backbone_parameters(self.net):
                 parameter.grad = None
@@ -188,6 +198,10 @@ class GenderClassifier(pl.LightningModule):
             weight_decay=self.optimizer.weight_decay,
             layer_decay=self.model.layer_decay,
         )
+        if self.attribute_heads is not None:
+            groups += self.attribute_heads.parameter_groups(
+                lr=self.optimizer.lr, weight_decay=self.optimizer.weight_decay
+            )
         total = int(self.trainer.estimated_stepping_batches)  # sets num_training_batches too
         batches = int(self.trainer.num_training_batches)
         steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
@@ -220,31 +234,38 @@ class GenderClassifier(pl.LightningModule):
     def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The input of a training step: normalised images, float32 (B, 3, S', S'), and targets, float32 (B,).
 
-        An image occurs once per epoch, so its random numbers depend on the epoch and are the same for any number of
+        An index occurs once per epoch, so its random numbers depend on the epoch and are the same for any number of
         ranks.
         """
+        images, targets = self._augmented(batch)
+        return images, targets.labels
+
+    def _augmented(self, batch: Batch) -> tuple[Tensor, Targets]:
         progress = self._steps_done() / max(1, self._total_steps()) if self.augmentation.progressive else 0.0
         size = self.augment.settings.size_at(progress)
         with torch.autocast(self.device.type, enabled=False):  # half precision is meant for weights, not for pixels
             images = self.augment(batch.images, batch.indices, self.current_epoch, size=size)
-            return mix(
+            images, columns = mix(
                 images,
-                batch.labels.float(),
+                self.annotated.columns(batch),
                 batch.indices,
                 self.augment.settings,
                 seed=self.seed,
                 step=self.current_epoch,
             )
+        return images, self.annotated.split(columns)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of an augmented batch, computed without waiting for the device."""
         # dropout draws from torch's own stream, which would be at another position after a resume
         seed_generators(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx), self.device)
-        images, targets = self.augmented(batch)
+        images, (labels, groups, attributes) = self._augmented(batch)
         logits, auxiliary = forward_train(self.net, images)
-        loss: Tensor = self.criterion(logits, targets)
+        loss: Tensor = self.criterion(logits, labels, groups)
         for weight, auxiliary_logits in auxiliary:
-            loss = loss + weight * self.criterion(auxiliary_logits, targets)
+            loss = loss + weight * self.criterion(auxiliary_logits, labels, groups, observe=False)
+        if self.attribute_heads is not None:
+            loss = loss + self.auxiliary_weight * self.attribute_heads(attributes)
         value, n = loss.detach(), len(images)
         self.epoch_loss.update(value, n)
         self._only_validates = False
@@ -268,7 +289,7 @@ class GenderClassifier(pl.LightningModule):
     # ---- evaluation
 
     def on_validation_start(self) -> None:
-        """Validate with the same statistics on every rank; DDP is told not to exchange them before each step."""
+        """Use the same statistics on every rank, since DDP is set not to exchange them before each step."""
         self._share_buffers()
 
     def _share_buffers(self) -> None:
@@ -279,7 +300,7 @@ class GenderClassifier(pl.LightningModule):
         """Map images, uint8 (B, 3, S, S), to logits, float32 (B,), averaged over the flip if the model asks for it."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalised = self.augment.normalize(images).contiguous(memory_format=layout)
-        # no graphs for evaluation: each would take as long to compile as the whole evaluation without it
+        # no graphs for evaluation: compiling one would take as long as the whole evaluation without it
         with torch.compiler.set_stance("force_eager"):
             return flip_averaged(self.net, normalised, self.spec.test_time_flip)
 
@@ -321,9 +342,23 @@ class GenderClassifier(pl.LightningModule):
 
     def _evaluate(self, split: str, prefix: str, loader: Any, batches: list[int | float]) -> None:
         table = self._collect(split, loader, batches)
-        self.metrics[split] = classification_metrics(table.labels, table.logits)
+        self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
         self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows, so the mean changes nothing
+
+    def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
+        """Accuracy of the groups on the last table of a split, with `sizes` their images too; empty without groups."""
+        table, groups = self.table[split], self.known.groups_of.get(split)
+        if groups is None or self.known.shares is None:
+            return {}
+        of_rows, names = groups[table.indices], self.known.shares.names
+        found = group_metrics(table.labels, table.logits, of_rows, names)
+        return found | group_sizes(of_rows, names) if sizes else found
+
+    def groups_line(self) -> str:
+        """The accuracy of each group on valid with its images, for people; empty without groups."""
+        found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
+        return described(found, self.known.shares.names) if found and self.known.shares else ""
 
     def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
         """The table of the rows since the start of the epoch, which is complete unless the batches are limited."""
@@ -352,25 +387,3 @@ class GenderClassifier(pl.LightningModule):
         if _EPOCH_LOSS in checkpoint:
             self.epoch_loss.restore(checkpoint[_EPOCH_LOSS], self.global_rank, self.trainer.world_size)
             self._only_validates = True
-
-
-def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
-    mean, std = normalisation(model.name, model.pretrained)
-    return ModelSpec(
-        backbone=model.name,
-        framing=framing,
-        dropout=model.dropout,
-        arguments=dict(model.arguments),
-        mean=mean,
-        std=std,
-        test_time_flip=model.test_time_flip,
-    )
-
-
-def augmentation_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
-    """The settings of the transforms from the section `augmentation`."""
-    values = augmentation.model_dump(exclude={"extra"})
-    values["color_jitter"] = ColorJitter(**values["color_jitter"])
-    values["random_scale"] = tuple(values["random_scale"])
-    values["progressive"] = tuple(ProgressiveStage(**stage) for stage in values["progressive"])
-    return AugmentationSettings(**values)

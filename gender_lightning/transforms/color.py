@@ -106,7 +106,7 @@ def shift_hue(levels: Tensor, turns: Tensor) -> Tensor:
     low.sub_(chroma)
     high.add_(chroma)
     channels = ((low, 3, 1), (high, 2, -1), (high, 4, -1))
-    if torch.compiler.is_compiling():  # a graph cannot write into a part of a tensor, and has no need to
+    if torch.compiler.is_compiling():  # a graph cannot write into a part of a tensor, and need not
         ramps = [(hue - middle).abs().clamp(1, 2) for _, middle, _ in channels]
         pairs = zip(channels, ramps, strict=True)
         return torch.stack([torch.addcmul(base, chroma, ramp, value=sign) for (base, _, sign), ramp in pairs], 1)

@@ -20,7 +20,8 @@ from gender_lightning.hardware import available_cores
 # where both can agree: normalisation within an image, no dropout, float32; random numbers are keyed by image
 COMPARABLE = (
     "model=timm", "model.name=timm/test_vit", "optimizer=sgd", "trainer.max_epochs=2", "augmentation=strong",
-    "callbacks.ema.decay=0.9", "loss.label_smoothing=0.1",
+    "callbacks.ema.decay=0.9", "loss.label_smoothing=0.1", "data.groups=[Eyeglasses]", "data.group_minimum=3",
+    "data.sampler=group_balanced", "loss=group_dro", "loss.step_size=0.5", "loss.auxiliary.attributes=all",
 )  # fmt: skip
 pytestmark = [
     pytest.mark.timeout(900),

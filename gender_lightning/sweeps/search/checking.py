@@ -30,10 +30,13 @@ def check_space(overrides: Sequence[str]) -> None:
     with hydra_at_conf():
         config = hydra_compose("train", fixed, return_hydra_config=True)
         plain = plain_overrides(fixed)
-        plan = make_plan(config, plain, swept, devices_of=lambda point: 1, directory=conf_dir())
+        plan = make_plan(
+            config, plain, swept, devices_of=lambda point: 1, directory=conf_dir(),
+            compose=lambda point: hydra_compose("train", list(point), return_hydra_config=True),
+        )  # fmt: skip
         found: dict[str, UserError] = {}
         for point in plan.space.corners():
-            of_point = mistakes("train", [*plain, *plan.space.overrides(point)])
+            of_point = mistakes("train", [*plan.always, *plan.space.overrides(point)])
             found |= {str(mistake): mistake for mistake in of_point}
     if found:
         raise UserErrors(

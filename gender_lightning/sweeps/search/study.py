@@ -14,7 +14,9 @@ from optuna.study import Study, StudyDirection
 
 from gender_lightning import building
 from gender_lightning.config import SearchConfig
+from gender_lightning.config.search import GROUP_METRICS
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.group_metrics import is_group_metric
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.sweeps.search.space import Space
 
@@ -36,9 +38,10 @@ def checked(settings: SearchConfig, space: Space) -> SearchConfig:
     """
     names = [f"val/{name}" for name in training_metrics()]
     for name in settings.metrics:
-        if name.startswith("val/") and name not in names:
+        if name.startswith("val/") and name not in names and not is_group_metric(name):
             problem = f"search.metrics: {name} is not measured."
-            raise UserError(problem, f"Choose one of: {', '.join(names)}.", field="search.metrics")
+            offer = ", ".join([*names, *GROUP_METRICS])
+            raise UserError(problem, f"Choose one of: {offer}.", field="search.metrics")
     for point in settings.enqueue:
         space.known_good(point)
     building.check(settings.pruner, building.PRUNER)

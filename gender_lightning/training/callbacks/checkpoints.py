@@ -172,7 +172,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._interruption.defers = False
         try:
             self._writer.wait()
-        except (UserError, OSError) as error:  # of the two errors the first is the one to report
+        except (UserError, OSError) as error:  # the first of the two errors is the one to report
             log.warning("%s", error)
 
     def on_save_checkpoint(
@@ -228,7 +228,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return not loss > self._best_loss  # equal or unknown: the later epoch
 
     def _best_of(self, pl_module: pl.LightningModule) -> Callable[[], None]:
-        """What writes the weights, as they are now, as best.ckpt."""
+        """A function that writes the present weights to best.ckpt."""
         net, spec = pl_module.net, pl_module.spec
         assert isinstance(net, nn.Module)
         assert isinstance(spec, ModelSpec)
@@ -277,7 +277,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             raise OtherRankFailed
 
     def _save_last(self, trainer: pl.Trainer, best: Callable[[], None] | None = None) -> None:
-        """Copy the state of the training to the host, and have it written behind `best` as last.ckpt."""
+        """Copy the state of the training to the host, and let it be written to last.ckpt, after `best`."""
         self._check_losses()
         files = trainer.strategy.checkpoint_io
         assert isinstance(files, WholeFiles)

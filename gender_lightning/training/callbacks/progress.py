@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
 from gender_lightning.console import console as default_console
-from gender_lightning.console import record
+from gender_lightning.console import record, redraws
 from gender_lightning.training.callbacks.remaining import RemainingTime, clock
 from gender_lightning.training.callbacks.throughput import Throughput
 
@@ -81,9 +81,11 @@ class ProgressBar(pl.callbacks.ProgressBar):
         self._remaining.epoch_ended()
         metrics = trainer.callback_metrics  # on every rank, since reducing them may need all
         if self._enabled:
-            names = ("train/loss", "val/accuracy", "val/loss")
+            names = ("train/loss", "val/accuracy", "val/worst_group_accuracy", "val/loss")
             shown: dict[str, float] = {name: float(metrics[name]) for name in names if name in metrics}
             self._say(self._epoch_line(trainer, shown))
+            if "val/worst_group_accuracy" in shown and (line := getattr(pl_module, "groups_line", None)):
+                self._say(f"  {line()}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the bar."""
@@ -171,7 +173,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
 
     def _show(self, name: str, total: float) -> None:
         """Start a bar, or reuse the existing one."""
-        if not self._enabled or not self._console.is_terminal:
+        if not self._enabled or not redraws(self._console):
             return
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"))

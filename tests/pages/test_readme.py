@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from typed_commands import type_in, typed_in_blocks
 
 from gender_lightning import overrides
-from gender_lightning.__main__ import COMMANDS, check_overrides
-from gender_lightning.synthetic.faces import synthetic_faces
+from gender_lightning.running import check_overrides
+from gender_lightning.verbs import COMMANDS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 SMALL = ["data.image_size=32", "data.batch_size=16", "logger=csv"]
 TINY = ["data.sizes={train:32,valid:16,test:16}", "trainer.max_epochs=1", *SMALL]
@@ -25,9 +22,7 @@ TINY = ["data.sizes={train:32,valid:16,test:16}", "trainer.max_epochs=1", *SMALL
 
 def commands() -> list[list[str]]:
     """The `gender-lightning ...` lines of the README's shell blocks, as words."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("gender-lightning ")]
+    return typed_in_blocks(README)
 
 
 def table_commands() -> list[str]:
@@ -77,12 +72,6 @@ def searches(words: list[str]) -> bool:
     return any(word.startswith("search=") or "interval(" in word for word in words)
 
 
-def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    """What it prints and how it ends when it is typed there."""
-    command = [sys.executable, "-m", "gender_lightning", *words]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=900, check=False)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(960)
 @pytest.mark.parametrize(
@@ -98,44 +87,22 @@ def test_every_training_command_runs(words: list[str], tmp_path: Path) -> None:
             pytest.skip(f"needs the real faces of {faces}")
         words = [word if not word.startswith("data.root=") else f"data.root={faces}" for word in words]
         small = ["data.limit=32", "trainer.max_epochs=2", *SMALL]
-    done = run([*words, *small], tmp_path)
+    done = type_in([*words, *small], tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "run directory" in done.stdout or "sweep directory" in done.stdout
     jobs = 4 if "-m" in words else 1
     assert len(list(tmp_path.glob("runs/**/metrics.json"))) == jobs
 
 
-SIZES = "data.sizes={train:320,valid:64,test:64}"
-TAUGHT = [SIZES, "data.batch_size=16", "augmentation=light", "trainer.max_epochs=4", "logger=csv"]  # tells some apart
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with everything that the README's commands are given: runs, a checkpoint, photographs."""
-    place = tmp_path_factory.mktemp("readme")
-    named = {words[1].partition("=")[2] for words in commands() if words[0] == "train" and "resume=" in words[1]}
-    for seed, where in enumerate(("runs/train/A", "runs/train/B"), 1):
-        typed = ["model=resnet18", "data.image_size=48", f"seed={seed}", f"run_dir={where}", *TAUGHT]
-        done = run(["train", *typed], place)
-        assert done.returncode == 0, done.stderr[-2000:]
-    for where in named:
-        shutil.copytree(place / "runs/train/A", place / where)
-    shutil.copy(place / "runs/train/A/checkpoints/best.ckpt", place / "best.ckpt")
-    for face, label in zip(*synthetic_faces(60, seed=4)[:2], strict=True):
-        folder = place / "photos" / ("male" if label else "female")
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(face).save(folder / f"{len(list(folder.iterdir()))}.jpg")
-    return place
-
-
 # What is typed after the README's own words to be done soon. tests/end_to_end/breaks/ resumes what was cut off,
 # and tests/demo looks at the page.
+FEW = "data.sizes={train:320,valid:64,test:64}"
 LESS = {
     "evaluate": ["corruptions=none"],
     "compare": ["speed.measure=false"],
     "population": ["minimum=10"],
-    "benchmark": [SIZES, "data.batch_size=8", "stages=[decode,loader]", "repeats=1"],
-    "data": [SIZES],
+    "benchmark": [FEW, "data.batch_size=8", "stages=[decode,loader]", "repeats=1"],
+    "data": [FEW],
 }
 
 
@@ -148,5 +115,5 @@ LESS = {
 )
 def test_every_other_command_runs(words: list[str], house: Path) -> None:
     less = [] if words[:2] == ["data", "prepare"] else LESS.get(words[0], [])
-    done = run([*words, *less], house)
+    done = type_in([*words, *less], house)
     assert done.returncode == 0, done.stderr[-2000:]
