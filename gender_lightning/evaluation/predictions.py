@@ -67,7 +67,7 @@ def write_predictions(table: pd.DataFrame, path: Path) -> None:
     """Write a table as parquet, so that the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path, "wb") as file:
-        table.to_parquet(file, engine="pyarrow", index=False)
+        file.write(table.to_parquet(engine="pyarrow", index=False))
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
