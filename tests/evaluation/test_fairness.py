@@ -104,11 +104,11 @@ def test_small_cells_are_neither_tested_nor_the_worst() -> None:
 def test_idle_attributes_are_rarely_accused_with_any_of_them() -> None:
     """Family-wise, over all gaps of a split."""
     accused = 0
-    for seed in range(40):
+    for seed in range(25):
         split = decisions(seed, persons=80, weak=0.96)
         resampling = Resampling(split.clusters, seed=seed)
         accused += any(min(gap.male.p_holm, gap.female.p_holm) < 0.05 for gap in attribute_gaps(split, resampling))
-    assert accused <= 5
+    assert accused <= 4  # of 25; one or two are expected
 
 
 def test_a_gap_of_the_size_that_could_be_shown_is_shown_in_four_of_five() -> None:
