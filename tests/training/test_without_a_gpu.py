@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -236,4 +237,14 @@ def test_an_augmented_batch_is_one_graph_for_all_epochs() -> None:
         assert compiled(images, indices.to("meta"), key, None).shape == images.shape
     assert len(recorder.graphs) == 1
     color._constants.cache_clear()
+    torch.compiler.reset()
+
+
+def test_the_graph_of_a_batch_computes_what_the_kernels_do() -> None:
+    torch.compiler.reset()
+    augment = Augment(replace(EVERYTHING, random_erasing=0.0), channels_last=True)
+    compiled = torch.compile(augment._augmented, backend="eager", dynamic=False, fullgraph=True)
+    images = torch.randint(256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    arguments = images, torch.arange(4), torch.tensor(5), None
+    torch.testing.assert_close(compiled(*arguments), augment._augmented(*arguments), atol=1e-5, rtol=0)
     torch.compiler.reset()
