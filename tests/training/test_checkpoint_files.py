@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from toy_training import Toy, fit
 
@@ -115,3 +119,31 @@ def test_the_good_one_outlives_a_damaged_last(last: Path, tmp_path: Path) -> Non
     assert previous.read_bytes() == good
     save()
     assert previous.read_bytes() == new
+
+
+class _Keeper(pl.Callback):
+    """Somebody's callback, which counts epochs in some kind of object."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind, self.seen = kind, kind(0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seen = self.kind(int(self.seen) + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": [self.seen]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        (self.seen,) = state_dict["seen"]
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(int, True), (torch.tensor, True), (np.float64, False), (Fraction, False)])
+def test_a_callback_whose_state_cannot_be_read_back_stops_no_resume(
+    kind: type[Any], kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit(tmp_path, epochs=2, extra=[_Keeper(kind)])
+    warned = [record for record in caplog.records if "_Keeper is not kept for a resume" in record.getMessage()]
+    assert len(warned) == (not kept), "once, whatever the number of saves"
+    resumed = _Keeper(kind)
+    fit(tmp_path, epochs=3, resume=True, extra=[resumed])
+    assert int(resumed.seen) == (3 if kept else 1)
