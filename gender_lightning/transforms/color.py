@@ -44,7 +44,8 @@ def color_matrix(
 
 
 def _make_constants(grey: tuple[float, float, float], device: torch.device) -> tuple[Tensor, Tensor]:
-    return torch.tensor(grey, device=device), torch.eye(3, device=device)
+    # filled on the device: a copy of numbers from the host is no part of a graph
+    return torch.stack([torch.full((), weight, device=device) for weight in grey]), torch.eye(3, device=device)
 
 
 @lru_cache
