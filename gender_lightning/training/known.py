@@ -13,8 +13,8 @@ from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.groups import check_attributes, no_attributes
 from gender_lightning.evaluation.group_metrics import group_metric_names
-from gender_lightning.training.annotated import Annotated
 from gender_lightning.training.loss import GroupShares
+from gender_lightning.training.signals import Signals
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Known:
     """Groups and auxiliary attributes of the images, as far as a training looks at them.
 
     Attributes:
-        shares: The groups of `data.groups`, for group DRO the classes where none are named; None otherwise.
+        shares: The groups of `data.groups`; if it names none, the two classes for group DRO, and None for other losses.
         groups_of: Group of each image of a split, int64 (N,), by `train`, `valid` and `test`; empty without groups.
-        class_shares: Share of an epoch of (female, male), where a sampler decides it.
-        attribute_names: Names of the auxiliary attributes, A.
+        class_shares: Shares of an epoch of (female, male), if a sampler changes them; else None.
+        attribute_names: Names of the A auxiliary attributes.
         attributes: Auxiliary attributes of the training images, bool (N, A); None without.
     """
 
@@ -42,15 +42,15 @@ class Known:
         there = set(self.groups_of[split].tolist())
         return group_metric_names([name for number, name in enumerate(self.shares.names) if number in there])
 
-    def annotated(self, loss: LossConfig) -> Annotated:
-        """What of it travels with each batch, for this loss."""
+    def signals(self, loss: LossConfig) -> Signals:
+        """The groups and attributes that a training with this loss looks up for each batch."""
         wanted = loss.name == "group_dro" or loss.group_weights != "none"
         if self.shares is None or not wanted:
-            return Annotated(attributes=self.attributes)
-        return Annotated(self.groups_of["train"], len(self.shares.names), self.attributes)
+            return Signals(attributes=self.attributes)
+        return Signals(self.groups_of["train"], len(self.shares.names), self.attributes)
 
     def described(self) -> dict[str, object]:
-        """For run.json: the groups with their images in each split, and the auxiliary attributes."""
+        """Entries for run.json: the groups with their number of images in each split, and the auxiliary attributes."""
         described: dict[str, object] = {}
         if self.shares is not None:
             sizes = {
@@ -66,7 +66,7 @@ class Known:
 
 
 def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
-    """Gather it; nothing where there are no training images.
+    """Gather what a training with this loss needs to know; nothing if there are no training images.
 
     Raises:
         UserError: The data lack an attribute that is named.
