@@ -199,8 +199,9 @@ class GenderClassifier(pl.LightningModule):
             layer_decay=self.model.layer_decay,
         )
         if self.attribute_heads is not None:
-            rates = {"lr": self.optimizer.lr, "weight_decay": self.optimizer.weight_decay}
-            groups += self.attribute_heads.parameter_groups(**rates)
+            groups += self.attribute_heads.parameter_groups(
+                lr=self.optimizer.lr, weight_decay=self.optimizer.weight_decay
+            )
         total = int(self.trainer.estimated_stepping_batches)  # sets num_training_batches too
         batches = int(self.trainer.num_training_batches)
         steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
