@@ -72,8 +72,7 @@ def keep_as(path: Path, other: Path) -> None:
 
     On a file system without hard links, the file is moved instead.
     """
-    spare = other.with_name(f".{other.name}.link")
-    spare.unlink(missing_ok=True)
+    spare = temporary_name(other)
     try:
         os.link(path, spare)
     except OSError:

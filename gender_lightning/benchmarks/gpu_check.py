@@ -35,10 +35,10 @@ class Part:
     """One command to measure.
 
     Attributes:
-        name: Its key in the file.
-        overrides: What is typed behind `gender-lightning benchmark`; of a recipe, behind `train`.
-        least: Seconds that it takes at least; it is left out where fewer are left.
-        steps: Steps of an epoch, for a recipe; None for `benchmark`.
+        name: Key of its figures in the file.
+        overrides: Overrides of `gender-lightning benchmark`, or of `train` for a recipe.
+        least: Least duration in seconds; the part is left out if less time is left.
+        steps: Number of steps in an epoch, for a recipe; None for `benchmark`.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: the tests do the same with little.
+    """The amount of work; the tests measure the same with little.
 
     Attributes:
-        faces: Drawn faces to train on.
+        faces: Number of drawn faces to train on.
         pixels: Sides of the images, large and small.
         batches: Batch sizes, large and small.
         models: Networks, large and small.
@@ -69,10 +69,10 @@ class Size:
 
 
 def parts(size: Size, root: Path) -> list[Part]:
-    """What is measured, the most important first.
+    """The parts to measure, the most important first.
 
     Args:
-        size: How much.
+        size: The amount of work.
         root: Folder of the drawn faces, which all parts share.
     """
     data = (f"data.root={root}", f"data.sizes={{train: {size.faces}, valid: 64, test: 64}}", *size.more)
@@ -112,7 +112,7 @@ def check(
     Args:
         todo: The parts, the most important first.
         output: The JSON file.
-        measure: Measures one part with a folder of its own, in so many seconds at most.
+        measure: Measures one part in a folder of its own, within a time limit in seconds.
         seconds: Time limit for all of them.
 
     Returns:
@@ -152,10 +152,11 @@ def measured(part: Part, folder: Path, seconds: float) -> dict[str, Any]:
     try:
         done = subprocess.run(command, env=job_environment(), capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise UserError(f"It took longer than the {seconds:.0f} s that were left.") from None
+        remedy = "Run it alone to see how long it takes."
+        raise UserError(f"It took longer than the {seconds:.0f} s that were left.", remedy) from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
-        raise UserError(said[-1])
+        raise UserError(said[-1], f"Run it alone: {' '.join(command[1:])}")
     content = json.loads((output / "benchmark.json").read_text(encoding="utf-8"))
     return {name: content[name] for name in ("measurements", "kept_while_training", "kept_by_training", "said")} | {
         "peak_gpu_bytes": content["peak_gpu_bytes"]
@@ -163,13 +164,13 @@ def measured(part: Part, folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def epoch_of_celeba(training: Training) -> dict[str, float]:
-    """How long an epoch of CelebA would take at the speed of a training on drawn faces."""
+    """The duration of an epoch of CelebA at the speed of a training on drawn faces."""
     minutes = (CELEBA / training.images_per_second + training.seconds_beside) / 60
     return {"images_per_second": training.images_per_second, "minutes_per_epoch": minutes}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; exit code 2 where there is no GPU."""
+    """Run the command line; the exit code is 2 if there is no GPU."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("gpu-check.json"), help="the file to write")
     parser.add_argument("--faces", type=Path, default=Path("data/gpu-check"), help="folder of the drawn faces")
@@ -177,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     if not torch.cuda.device_count():  # asks the driver, and opens no GPU
-        sys.stderr.write("There is no GPU that torch can see, so that there is nothing to check.\n")
+        sys.stderr.write("torch sees no GPU, so there is nothing to check.\n")
         sys.exit(2)
     content = check(parts(Size(), chosen.faces.absolute()), chosen.output, measured, SECONDS)
     for name, found in content["parts"].items():

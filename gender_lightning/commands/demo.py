@@ -62,7 +62,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         ) from error
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
-    from gender_lightning.export.metadata import card_of
+    from gender_lightning.exporting.metadata import card_of
     from gender_lightning.inference.predictor import load
 
     predictor = load(
@@ -81,7 +81,11 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     faces = drawn_faces(_EXAMPLES)
     page = build(predictor, card_of(predictor.spec, run.path if run else None), faces, config.max_seconds)
     page.queue(default_concurrency_limit=1, max_size=32)
-    settings: dict[str, Any] = {
+    return page, {**_launch_settings(config), "theme": theme(), "css": style(faces)}
+
+
+def _launch_settings(config: DemoConfig) -> dict[str, Any]:
+    return {
         "server_name": HOST,
         "server_port": config.port,
         "inbrowser": config.browser,
@@ -97,7 +101,4 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         "mcp_server": False,
         # Otherwise it requests its own page first, and asks for a public address if that takes more than three seconds.
         "_frontend": False,
-        "theme": theme(),
-        "css": style(faces),
     }
-    return page, settings

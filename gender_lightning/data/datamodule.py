@@ -42,7 +42,7 @@ class Finder(Protocol):
         ...
 
     def fingerprint(self, index: Index) -> bytes:
-        """Return a hash of all that decides which parts of these pictures are framed, once they have been found."""
+        """Return a hash of everything that determines which parts of these pictures are framed, after `find`."""
         ...
 
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
@@ -183,7 +183,7 @@ class FaceDataModule(pl.LightningDataModule):
 
     @property
     def groups(self) -> Groups:
-        """The groups of `data.groups`; the two classes where none are named.
+        """The groups by `data.groups`; the two classes if it is empty.
 
         Raises:
             UserError: The data lack an attribute.
@@ -193,7 +193,7 @@ class FaceDataModule(pl.LightningDataModule):
         return self._groups
 
     def balance(self) -> Balance | None:
-        """What share of an epoch images have; None: each comes once."""
+        """The composition of a balanced epoch; None: each image occurs once."""
         if self.config.sampler == "shuffled":
             return None
         train = self.index("train")

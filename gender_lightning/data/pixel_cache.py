@@ -67,13 +67,13 @@ class PixelCache:
 
 
 def digest(index: Index, store: ImageStore, framing: Framing | None, cut: bytes = b"") -> str:
-    """A hash of all that decides the pixels of a split: images, files, framing, faces and the decoders' versions.
+    """A hash of everything that determines the pixels of a split: images, files, framing, faces, decoder versions.
 
     Args:
         index: The rows, in their order.
         store: The files; their sizes and modification times are looked up.
         framing: How a picture is cropped and resized; None for a result that does not depend on it.
-        cut: What decides which part of a picture is framed; empty where it is the whole.
+        cut: A hash of what determines the part of a picture that is framed; empty for the whole picture.
     """
     settings = {
         "version": VERSION,

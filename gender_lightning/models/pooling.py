@@ -1,4 +1,4 @@
-"""Adaptive average pooling whose gradient on a GPU is the same each time."""
+"""Adaptive average pooling with a deterministic gradient on a GPU."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class RepeatablePool2d(nn.AdaptiveAvgPool2d):
-    """`nn.AdaptiveAvgPool2d` from operations that have a deterministic gradient on CUDA, where its own has none.
+    """`nn.AdaptiveAvgPool2d` made of operations that have a deterministic gradient on CUDA, unlike the original.
 
-    Window i of k over n pixels is floor(i n / k) to ceil((i + 1) n / k), as in torch. Where all windows have the same
-    size this is ordinary pooling, and nothing at all where the size stays as it is.
+    Window i of k over n pixels is floor(i n / k) to ceil((i + 1) n / k), as in torch. If all windows have the same
+    size, this is ordinary pooling, or the identity if they have one pixel.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -31,8 +31,8 @@ def _means(images: Tensor, windows: int, axis: int) -> Tensor:
 
 
 def make_repeatable(net: nn.Module) -> None:
-    """Replace adaptive poolings to more than one pixel, in place; parameters and their names stay as they are."""
+    """Replace adaptive poolings to more than one pixel, in place; parameters and their names do not change."""
     for parent in list(net.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.AdaptiveAvgPool2d and child.output_size not in (1, (1, 1)):  # which is a mean anyway
+            if type(child) is nn.AdaptiveAvgPool2d and child.output_size not in (1, (1, 1)):  # a plain mean
                 setattr(parent, name, RepeatablePool2d(child.output_size))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class BackgroundWriter:
-    """Does one job at a time in a thread of its own; the program does not exit before a job has ended."""
+    """A thread that does one job at a time; the program does not exit before its job has ended."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -21,7 +21,7 @@ class BackgroundWriter:
         """Start a job once the one before has ended.
 
         Raises:
-            Exception: What the job before has raised; this one is not started then.
+            Exception: The error of the previous job, in which case this one is not started.
         """
         self.wait()
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="write-checkpoints")
@@ -31,14 +31,14 @@ class BackgroundWriter:
         """Wait for the job.
 
         Raises:
-            Exception: What the job has raised.
+            Exception: The error of the job.
         """
         job, self._job = self._job, None
         if job is not None:
             job.result()
 
     def check(self) -> None:
-        """Raise what a job that has ended has raised, without waiting for one that has not."""
+        """Raise the error of a job that has ended, without waiting for one that has not."""
         if self._job is not None and self._job.done():
             self.wait()
 

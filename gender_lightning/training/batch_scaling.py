@@ -1,4 +1,4 @@
-"""Learning rate and warm-up for another global batch than the one that a recipe was made for."""
+"""Learning rate and warm-up for a global batch that differs from the one of the recipe."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def follow_batch(
 ) -> tuple[OptimizerConfig, SchedulerConfig, str | None]:
     """Scale a recipe by the ratio of the global batch to `optimizer.reference_batch`.
 
-    The rate of SGD grows with the ratio (Goyal et al. 2017, "Accurate, Large Minibatch SGD"), that of all others with
-    its square root (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"). The
-    warm-up keeps its number of steps, so that it takes more epochs, at most a quarter of a training that did not have
-    a longer one anyway.
+    The rate of SGD grows with the ratio (Goyal et al. 2017, "Accurate, Large Minibatch SGD"), that of all other
+    optimizers with its square root (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient
+    Algorithms"). The warm-up keeps its number of steps, so that it takes more epochs, but at most a quarter of the
+    training unless it was longer already.
 
     Args:
-        optimizer: The section; without a `reference_batch` nothing changes.
-        scheduler: The section.
+        optimizer: The section `optimizer`; without a `reference_batch` nothing changes.
+        scheduler: The section `scheduler`.
         global_batch: Images per optimizer step over all devices and accumulated batches.
         epochs: Length of the training.
 
     Returns:
-        Both sections as they are used, and a sentence that says what was changed; None where nothing was.
+        Both sections as they are used, and a sentence about the changes; None if there are none.
     """
     reference = optimizer.reference_batch
     if reference is None or reference == global_batch:
@@ -36,7 +36,7 @@ def follow_batch(
     rate = optimizer.lr * (ratio if is_sgd else math.sqrt(ratio))
     rule = "the ratio" if is_sgd else "the square root of the ratio"
     said = (
-        f"A step sees {global_batch} images, and optimizer.lr={optimizer.lr:.3g} is meant for {reference}: the "
+        f"A step uses {global_batch} images, but optimizer.lr={optimizer.lr:.3g} is meant for {reference}: the "
         f"learning rate is {rate:.3g} (times {rule})"
     )
     warmup = getattr(scheduler, "warmup_epochs", 0.0)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 @torch.no_grad()
 def take_from_first(tensors: Iterable[Tensor]) -> None:
-    """Overwrite tensors with those of rank 0: one message for each dtype (a collective call).
+    """Overwrite tensors with those of rank 0, in one message per dtype (a collective call).
 
     Args:
-        tensors: The same shapes and dtypes in the same order on every rank.
+        tensors: Tensors of the same shapes and dtypes in the same order on every rank.
     """
     kinds: dict[torch.dtype, list[Tensor]] = defaultdict(list)
     for tensor in tensors:

@@ -91,7 +91,7 @@ class GenderClassifier(pl.LightningModule):
             seed: Augmentation, mixing and dropout are functions of the seed, the step and the image.
             class_counts: Number of training images of (female, male), for balanced class weights.
             transforms: Further transforms of training batches, see `Augment`.
-            known: Groups and auxiliary attributes of the images, if the training looks at any.
+            known: Groups and auxiliary attributes of the images, if the training uses any.
             fetch_weights: Whether to load ``model.pretrained``; False if a resume will overwrite the weights anyway.
 
         Raises:
@@ -146,8 +146,8 @@ class GenderClassifier(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Compile the network if requested, in place, which keeps the names of the weights.
 
-        Every size gets a graph of its own: by default the second size, such as that of a progressive stage, would
-        make the graph symbolic, and slower, for the rest of the training.
+        Every size gets its own graph: by default, the second size, such as that of a progressive stage, would make the
+        graph symbolic, and slower, for the rest of the training.
         """
         if self.compile_net:
             self.net.compile(dynamic=False)
@@ -295,7 +295,7 @@ class GenderClassifier(pl.LightningModule):
     # ---- evaluation
 
     def on_validation_start(self) -> None:
-        """Validate with the same statistics on every rank; DDP is told not to exchange them before each step."""
+        """Use the same statistics on every rank, since DDP is set not to exchange them before each step."""
         self._share_buffers()
 
     def _share_buffers(self) -> None:
@@ -306,7 +306,7 @@ class GenderClassifier(pl.LightningModule):
         """Map images, uint8 (B, 3, S, S), to logits, float32 (B,), averaged over the flip if the model asks for it."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalised = self.augment.normalize(images).contiguous(memory_format=layout)
-        # no graphs for evaluation: each would take as long to compile as the whole evaluation without it
+        # no graphs for evaluation: compiling one would take as long as the whole evaluation without it
         with torch.compiler.set_stance("force_eager"):
             return flip_averaged(self.net, normalised, self.spec.test_time_flip)
 
@@ -350,10 +350,13 @@ class GenderClassifier(pl.LightningModule):
         table = self._collect(split, loader, batches)
         self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
-        self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows, so the mean changes nothing
+        # the validation of the best weights after the fit would be a false last point of the curve
+        logger = self.trainer.state.fn != "validate"
+        # every rank has all rows, so the mean changes nothing
+        self.log_dict(values, sync_dist=self._distributed, logger=logger)
 
     def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
-        """Accuracy of the groups on the last table of a split, with `sizes` their images too; empty without groups."""
+        """Accuracy of each group on the last table of a split, and its size if `sizes`; empty without groups."""
         table, groups = self.table[split], self.known.groups_of.get(split)
         if groups is None or self.known.shares is None:
             return {}
@@ -362,7 +365,7 @@ class GenderClassifier(pl.LightningModule):
         return found | group_sizes(of_rows, names) if sizes else found
 
     def groups_line(self) -> str:
-        """The accuracy of each group on valid with its images, for people; empty without groups."""
+        """Describe the accuracy and size of each group of valid; empty without groups."""
         found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
         return described(found, self.known.shares.names) if found and self.known.shares else ""
 

@@ -75,7 +75,7 @@ def explain(error: BaseException) -> UserError | None:
         return _dead_worker(worker[1], worker[2])
     if found := _NOT_REPEATABLE.search(text):
         return UserError(
-            f"trainer.deterministic=true: torch has no deterministic {found[1]} for a GPU, and this network needs it.",
+            f"trainer.deterministic=true: torch has no deterministic {found[1]} for a GPU, which this network needs.",
             "Set trainer.deterministic=false, or choose another model.",
         )
     if isinstance(error, torch.OutOfMemoryError):

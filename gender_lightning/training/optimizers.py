@@ -42,9 +42,7 @@ def make_optimizer(
     if accepts(section, OPTIMIZER, "fused"):
         section["fused"] = _fused(section.get("fused"), groups, fused)
         if section["fused"] is False and _devices(groups) == {"cuda"} and accepts(section, OPTIMIZER, "foreach"):
-            section.setdefault(
-                "foreach", True
-            )  # torch takes fused=False alone for the wish for a loop over the weights
+            section.setdefault("foreach", True)  # with fused=False alone, torch would loop over the weights
     # copies, since optimizers write their defaults into the groups
     optimizer = build(section, OPTIMIZER, [dict(group) for group in groups])
     assert isinstance(optimizer, Optimizer)
@@ -52,18 +50,18 @@ def make_optimizer(
 
 
 def restride(states: Mapping[str, Any], optimizer: Optimizer) -> None:
-    """Bring the momentums of a checkpoint into the memory formats of the weights, in place.
+    """Convert the momentums of a checkpoint to the memory formats of the weights, in place.
 
-    They have those of the machine that wrote them (contiguous on MPS, channels-last elsewhere); torch keeps these when
-    it loads them, and its fused steps refuse, or on a CPU miscalculate, what differs from the weight's.
+    They have the formats of the machine that wrote them (contiguous on MPS, channels-last elsewhere), which torch keeps
+    when it loads them. Its fused steps refuse a format that differs from the weight's, or on a CPU miscalculate.
 
     Args:
-        states: State dict of the optimizer, from a checkpoint.
-        optimizer: Of the training that is resumed, with the same parameters in the same order.
+        states: State dict of the optimizer in a checkpoint.
+        optimizer: The optimizer of the resumed training, with the same parameters in the same order.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = [number for group in states["param_groups"] for number in group["params"]]
-    for number, parameter in zip(numbers, parameters, strict=False):  # torch itself reports another number of them
+    for number, parameter in zip(numbers, parameters, strict=False):  # torch itself reports a different number of them
         state = states["state"].get(number, {})
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():

@@ -134,7 +134,7 @@ def one_report(run: Run) -> Iterator[None]:
 
 
 def _leave(error: BaseException | None) -> NoReturn:
-    """End a further process without its exit handlers, which may wait for the other processes (NCCL: 30 minutes)."""
+    """End another process without its exit handlers, which may wait for the other ranks (NCCL: 30 minutes)."""
     if isinstance(error, UserError):
         sys.stderr.write(f"{printable(str(error))}\n")
     elif error is not None:
@@ -145,17 +145,17 @@ def _leave(error: BaseException | None) -> NoReturn:
 
 
 def wait_for_first_process(run: Run, seconds: float = START_SECONDS) -> None:
-    """Wait on a further process until the first has prepared the data and begun the training.
+    """Make the other processes wait until the first has prepared the data and started the training.
 
-    Lightning starts further processes when that is done. Those that torchrun, srun or a person starts would read
-    the run's files before they are written, and prepare the data at the same time as the first.
+    Processes that Lightning starts come after that. Those that torchrun, srun or a person starts would read the run's
+    files before they are written, and would prepare the data at the same time as the first.
 
     Args:
         run: The run that the first process creates or resumes.
         seconds: Time limit.
 
     Raises:
-        UserError: The first process has not begun within the time limit.
+        UserError: The first process has not started within the time limit.
     """
     if is_first_process():
         return
@@ -163,9 +163,9 @@ def wait_for_first_process(run: Run, seconds: float = START_SECONDS) -> None:
     while not _has_begun(run):
         if time.monotonic() - started > seconds:
             raise UserError(
-                f"The first process has not begun the training in {run.path}: this process has waited "
-                f"{seconds / 60:.0f} minutes for its run.json to say so.",
-                "Read the output of the first process, and see to it that run_dir lies on a disk that all share.",
+                f"The first process has not started the training in {run.path}: this process has waited "
+                f"{seconds / 60:.0f} minutes for its run.json.",
+                "Read the output of the first process, and make sure that run_dir is on a disk that all share.",
                 field="run_dir",
             )
         time.sleep(_LOOK_SECONDS)
@@ -178,7 +178,7 @@ def _has_begun(run: Run) -> bool:
     if not (run.path / "config.yaml").is_file():
         return False
     info = run.info()
-    return info.get("status") == "running" and "trainer" in info  # which `train` notes before it takes a step
+    return info.get("status") == "running" and "trainer" in info  # `train` writes it before the first step
 
 
 _launched: list[Ranks] = []

@@ -1,4 +1,4 @@
-"""Seeding of the generators that a training draws from, once per step."""
+"""Seeding of the random generators of a training, once per step."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """As `torch.manual_seed`, for the CPU and one device only.
+    """Do the same as `torch.manual_seed`, but for the CPU and one device only.
 
-    `torch.manual_seed` also notes a traceback for each kind of accelerator that this process does not use, which takes
-    0.7 ms.
+    `torch.manual_seed` also records a traceback for each kind of accelerator that this process does not use, which
+    takes 0.7 ms.
 
     Args:
-        seed: Any 64 bits, signed or not.
+        seed: Any 64-bit integer, signed or not.
         device: The device of the network.
     """
     torch.default_generator.manual_seed(seed)

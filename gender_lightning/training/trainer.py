@@ -77,13 +77,13 @@ def make_trainer(
     """Build a Trainer with our own checkpoints, progress bar and sampler.
 
     Args:
-        config: The section.
-        hardware: The same section with every `auto` resolved.
+        config: The section `trainer`.
+        hardware: The hardware of that section, with every `auto` resolved.
         run: The run to write to.
         callbacks: All callbacks.
         loggers: All loggers.
-        has_valid: Whether there is a validation.
-        one_size: Whether all training images have one size, so that cuDNN may time its kernels and choose.
+        has_valid: Whether there is a validation split.
+        one_size: Whether all training images have the same size, so that cuDNN may choose its kernels by timing them.
     """
     # the batch norms of a frozen backbone are in evaluation mode on purpose
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
@@ -107,7 +107,7 @@ def make_trainer(
         "limit_test_batches": config.limit_test_batches,
         "log_every_n_steps": config.log_every_n_steps,
         "deterministic": config.deterministic,
-        # what is tried out is chosen by the clock, so that two runs may compute with other kernels
+        # kernels are then chosen by the clock, so that two runs may use different ones
         "benchmark": hardware.device_type == "cuda" and one_size and not config.deterministic,
         "sync_batchnorm": config.sync_batchnorm and hardware.device_type == "cuda",
         "fast_dev_run": config.fast_dev_run,
@@ -142,5 +142,5 @@ def _strategy(config: TrainerConfig, hardware: Hardware) -> str | Strategy:
         process_group_backend=backend,
         gradient_as_bucket_view=True,  # gradients are not copied into the buckets that are exchanged
         find_unused_parameters=False,  # every weight has a gradient in each step, also those withheld from a frozen net
-        static_graph=False,  # gains with unused weights or checkpointed activations only, and forbids other graphs
+        static_graph=False,  # helps only with unused weights or checkpointed activations, and forbids other graphs
     )

@@ -107,9 +107,9 @@ class Augment(nn.Module):
         return self._batch(images, indices, key, size)
 
     def compile_batches(self) -> None:
-        """Fuse the kernels of a batch on a GPU; nothing where there are transforms of the user's own.
+        """Fuse the kernels of a batch on a GPU, unless the user has added transforms.
 
-        One graph for each batch shape and size: the step is a tensor, so that no epoch makes another graph.
+        There is one graph per batch shape and size; the step is a tensor, so that a new epoch needs no new graph.
         """
         if self.normalize.scale.device.type == "cuda" and not len(self.extra):
             self._batch = torch.compile(self._augmented, dynamic=False)  # type: ignore[method-assign]

@@ -84,7 +84,7 @@ def warp(
         ((along_x * (2 / length) * x)[:, None], (along_y * (2 / length) * y)[..., None])
         for along_x, along_y, length in ((a, b, width), (c, d, height))
     ]
-    if torch.compiler.is_compiling():  # a graph cannot write into half of a tensor, and has no need to
+    if torch.compiler.is_compiling():  # a graph cannot write into half of a tensor, and need not
         grid = torch.stack([row + column for row, column in parts], 1)
     else:
         grid = torch.empty(len(images), 2, height, width, device=images.device)

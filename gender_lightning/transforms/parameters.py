@@ -54,7 +54,7 @@ def draw_parameters(
     Args:
         settings: What is on, and how strongly.
         indices: Index of the image in each row, int64 (B,), on the device that the parameters shall be on.
-        key: Key of the training step, from `step_key`; an int, or int64 () on the device.
+        key: Key of the training step, from `step_key`; an int, or a scalar int64 tensor on the device.
         height: Height of the augmented image in pixels (for the erased box).
         width: Width of the augmented image in pixels.
     """

@@ -94,7 +94,7 @@ def uniforms(key: int | Tensor, indices: Tensor, count: int, start: int = 0) -> 
     """Uniform numbers keyed by (key, index, position).
 
     Args:
-        key: Key of the training step, from `step_key`; an int, or int64 () on the device.
+        key: Key of the training step, from `step_key`; an int, or a scalar int64 tensor on the device.
         indices: Index of each image (its row in the split), int64 (B,).
         count: Number of random numbers per image.
         start: Position of the first, a `Stream`.

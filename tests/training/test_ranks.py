@@ -41,7 +41,7 @@ def begin(run: Run) -> None:
 def test_a_further_process_waits_until_the_training_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path / "run")
     monkeypatch.setenv("RANK", "1")
-    with pytest.raises(UserError, match="this process has waited 0 minutes for its run.json to say so") as caught:
+    with pytest.raises(UserError, match="this process has waited 0 minutes for its run.json") as caught:
         wait_for_first_process(run, seconds=0.1)
     assert caught.value.field == "run_dir"
     first = threading.Timer(0.3, begin, [run])

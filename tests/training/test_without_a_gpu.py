@@ -179,9 +179,10 @@ class Recorder:
 
     def __call__(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
         shapes = [tuple(value.shape) for value in inputs if isinstance(value, Tensor) and value.dim() == 4]
+        images = [shape for shape in shapes if shape[1] == 3 and shape[2] > 7]  # and not the weights of a first layer
         sizes = [size for value in inputs if isinstance(value, Tensor) for size in value.shape]
         self.symbolic += any(not isinstance(size, int) for size in [*sizes, *inputs] if not isinstance(size, Tensor))
-        self.graphs.append((torch.is_grad_enabled(), max((s for s in shapes if s[1] == 3), default=())))
+        self.graphs.append((torch.is_grad_enabled(), max(images, default=())))
         return graph.forward
 
 

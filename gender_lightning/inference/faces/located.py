@@ -47,7 +47,7 @@ class Located:
         return self.cropper.aligned(picture, choice)
 
     def fingerprint(self, index: Index) -> bytes:
-        """A hash of the places of the eyes in these pictures and of where they are moved to; for `data.cache`."""
+        """A hash of the eyes' places in these pictures and of their places after alignment, for `data.cache`."""
         found = hashlib.sha256(repr((self.cropper.faces, self.cropper.placement)).encode())
         for image_id in index.image_ids:
             choice = self.choices.get(bytes(image_id))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.files import write_torch_file
 from gender_lightning.training.agreement import Agreement
 from gender_lightning.training.background import BackgroundWriter, on_host
 from gender_lightning.training.callbacks.ema import Ema
@@ -172,7 +173,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._interruption.defers = False
         try:
             self._writer.wait()
-        except (UserError, OSError) as error:  # of the two errors the first is the one to report
+        except (UserError, OSError) as error:  # the first of the two errors is the one to report
             log.warning("%s", error)
 
     def on_save_checkpoint(
@@ -228,7 +229,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return not loss > self._best_loss  # equal or unknown: the later epoch
 
     def _best_of(self, pl_module: pl.LightningModule) -> Callable[[], None]:
-        """What writes the weights, as they are now, as best.ckpt."""
+        """A function that writes the present weights to best.ckpt."""
         net, spec = pl_module.net, pl_module.spec
         assert isinstance(net, nn.Module)
         assert isinstance(spec, ModelSpec)
@@ -277,7 +278,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             raise OtherRankFailed
 
     def _save_last(self, trainer: pl.Trainer, best: Callable[[], None] | None = None) -> None:
-        """Copy the state of the training to the host, and have it written behind `best` as last.ckpt."""
+        """Copy the state of the training to the host, and let it be written to last.ckpt, after `best`."""
         self._check_losses()
         files = trainer.strategy.checkpoint_io
         assert isinstance(files, WholeFiles)
@@ -285,19 +286,17 @@ class Checkpoints(pl.callbacks.Checkpoint):
         with files.taking() as taken:
             trainer.save_checkpoint(self.last_path)
         for content in taken:
-            self._writer.start(partial(self._write, files, on_host(content), previous, best))
+            self._writer.start(partial(self._write, on_host(content), previous, best))
         self._spares_previous = False
         self._saved = time.monotonic()
 
-    def _write(
-        self, files: WholeFiles, content: dict[str, Any], previous: Path | None, best: Callable[[], None] | None
-    ) -> None:
+    def _write(self, content: dict[str, Any], previous: Path | None, best: Callable[[], None] | None) -> None:
         fresh = self.last_path.with_name(f".{self.last_path.name}.fresh")
         with still_there(self.last_path.parent):
             try:
                 if best is not None:
                     best()
-                files.save_checkpoint(content, fresh)
+                write_torch_file(fresh, content)  # not through Lightning's plugin, which the main thread may be using
                 rotate(fresh, self.last_path, previous)
             finally:
                 fresh.unlink(missing_ok=True)

@@ -34,11 +34,11 @@ class AveragedWeights:
         self.look_up(net)
 
     def look_up(self, net: nn.Module) -> None:
-        """Look the network's tensors up, of which `update` keeps a list: a state dict takes milliseconds.
+        """Store the list of the network's tensors for `update`, since a state dict takes milliseconds.
 
-        Needed again only where something has put other tensors into the network since.
+        It is needed again only if the network has got other tensors.
         """
-        # parameters themselves and not what `detach` returns, which would miss a change of their memory format
+        # the parameters themselves, since the result of `detach` would miss a change of their memory format
         self._from = list(_floats(net, keep_vars=True).values())
         self._all_wide = all(value.dtype == _wide(value) for value in self._from)
 
@@ -129,7 +129,7 @@ class Ema(pl.Callback):
             self._loaded = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look the tensors up, in case another callback has replaced some."""
+        """Store the list of tensors again, in case another callback has replaced some."""
         assert self.weights is not None
         self.weights.look_up(_net(pl_module))
 
