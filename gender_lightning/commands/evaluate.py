@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import disturb, passes, write_report
@@ -18,10 +19,12 @@ from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.kinds import KINDS
+from gender_lightning.data.revising import Correction, called_wrong, read_corrections
 from gender_lightning.data.skipping import SKIPPED, write_skipped
 from gender_lightning.diagnostics.corruption_results import read_corruptions
 from gender_lightning.diagnostics.looks import look, maps_at_most
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.doubtful import without_doubtful
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
@@ -103,6 +106,7 @@ def prepare(config: EvaluateConfig) -> Setting:
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)
+    _corrections(config.data)
     hardware = _hardware(config, run)
     finder = finder_of(network.spec, faces_of(config.faces, config.data, run))
     # makes_cache: the run may be of somebody else, so that what it says is not written to
@@ -145,7 +149,7 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
         run="" if run is None else run.path.name,
         data=config.data.name,
         split=config.split,
-        own_data=_is_own_data(config.data, run),
+        own_data=is_own_data(config.data, run),
         model={
             "backbone": spec.backbone,
             "image_size": spec.image_size,
@@ -158,7 +162,20 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
     )
     valid = None if run is None else run.predictions / "valid.parquet"
     on_valid = read_predictions(valid) if valid is not None and valid.is_file() else None
-    return evaluate_table(subject, table, on_valid, resamples=config.resamples, seed=config.seed)
+    evaluation = evaluate_table(subject, table, on_valid, resamples=config.resamples, seed=config.seed)
+    numbers, sentence = without_doubtful(table, _called_wrong(config.data, table))
+    remarks = [sentence, *evaluation.remarks] if sentence else evaluation.remarks
+    return replace(evaluation, further=evaluation.further | numbers, remarks=remarks)
+
+
+def _called_wrong(data: DataConfig, table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which labels of the table a reviewer has called wrong; none without `data.corrections`."""
+    ids = np.array([image_id.encode() for image_id in table["image_id"]], dtype=np.bytes_)
+    return called_wrong(ids, table["label"].to_numpy(np.int8), _corrections(data))
+
+
+def _corrections(data: DataConfig) -> dict[bytes, Correction]:
+    return {} if data.corrections is None else read_corrections(Path(data.corrections).expanduser())
 
 
 def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None:
@@ -194,13 +211,13 @@ def faces_of(faces: Faces | None, data: DataConfig, run: Run | None) -> Faces:
     """
     if faces is not None:
         return faces
-    if run is not None and _is_own_data(data, run):
+    if run is not None and is_own_data(data, run):
         own: Faces = run.config().get("faces", "none")
         return own
     return "auto" if KINDS[data.name].placement is None else "none"
 
 
-def _is_own_data(data: DataConfig, run: Run | None) -> bool:
+def is_own_data(data: DataConfig, run: Run | None) -> bool:
     """Whether the model was trained on these data; a copy of CelebA is CelebA, and without a run it is assumed."""
     if run is None:
         return True
@@ -218,8 +235,8 @@ def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
 
 
 def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
-    """The data section with the framing that the weights learned with."""
-    return data.model_copy(update=asdict(spec.framing))
+    """The data section with the framing that the weights learned with, and with nothing left out or corrected."""
+    return data.model_copy(update=asdict(spec.framing) | {"exclude": None, "corrections": None})
 
 
 def _output(config: EvaluateConfig, run: Run | None) -> Path:

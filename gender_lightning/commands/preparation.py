@@ -246,8 +246,9 @@ def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[T
         values: What config.yaml holds.
     """
     data: dict[str, Any] = {"root": _absolute(config.data.root)}
-    if config.data.cache is not None:
-        data["cache"] = _absolute(config.data.cache)
+    for name in ("cache", "exclude", "corrections"):
+        if (path := getattr(config.data, name)) is not None:
+            data[name] = _absolute(path)
     pretrained = config.model.pretrained
     model: dict[str, Any] = {"pretrained": _absolute(pretrained) if isinstance(pretrained, str) else pretrained}
     config = config.model_copy(

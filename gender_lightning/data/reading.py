@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
+from gender_lightning.data.revising import revised
 from gender_lightning.data.selection import stratified_fraction, stratified_limit
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
     index = stratified_fraction(index, config.fraction, config.seed)
     if config.limit is not None:
         index = stratified_limit(index, config.limit, config.seed)
-    return index, store
+    return revised(index, config.exclude, config.corrections), store
 
 
 def make_data(config: DataConfig) -> None:
