@@ -164,16 +164,21 @@ _COMMANDS = (
     ),
     Command(
         "data",
-        "prepare, verify or summarise a data set",
+        "prepare, verify, summarise or audit a data set",
         (
             ("data summary data=celeba data.root=data/celeba", ""),
             ("data prepare data.root=data/celeba download=true", ""),
+            ("data audit data.root=data/celeba folds=5 output=audit", "what is doubtful in it"),
+            ("data audit fail_on={contradictions:0.01,unreadable:0}", "exit code 1 where there is more"),
+            ("data review audit=audit", "a page on which people judge the doubtful labels"),
         ),
         "DataCommandConfig",
         actions={
             "prepare": "what is there, what is missing, where to get it; compares MD5 sums",
             "verify": "decodes every image and lists the unreadable ones",
             "summary": "counts per split and class, identities, sizes, a contact sheet",
+            "audit": "contradictions, duplicates, poor pictures, suspect labels, small cells: audit.html, audit.json",
+            "review": "a page on which people judge the doubtful labels: corrections.csv, the rate of wrong labels",
             "cache clear": "remove the decoded pictures that data.cache=DIR has kept",
         },
     ),

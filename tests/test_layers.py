@@ -18,7 +18,7 @@ ROOMS = (
     "provenance",
     "building", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
-    "evaluation", "training", "diagnostics", "inference", "export",
+    "evaluation", "training", "diagnostics", "inference", "audit", "export",
     "overrides", "benchmarks", "comparison", "reports", "demo", "sweeps",
     "commands", "__init__", "__main__",
 )  # fmt: skip

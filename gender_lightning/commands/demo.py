@@ -48,16 +48,7 @@ def demo(config: DemoConfig) -> None:
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     """The page, and how it is launched: for this computer alone, with nothing asked or told outside."""
-    # Gradio reads these when it is imported.
-    os.environ["GRADIO_TEMP_DIR"] = str(cache)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"demo needs {error.name}, which is not installed: pip install 'gender-lightning[demo]'."
-        ) from error
+    import_gradio("demo", cache)
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
     from gender_lightning.export.metadata import model_card
@@ -76,14 +67,41 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     faces = drawn_faces(_EXAMPLES)
     page = build(predictor, model_card(predictor.spec, run.path if run else None), faces, config.max_seconds)
     page.queue(default_concurrency_limit=1, max_size=32)
-    settings: dict[str, Any] = {
+    settings = launch_settings(config.port, browser=config.browser) | {
+        "max_file_size": f"{config.max_megabytes}mb",
+        "theme": theme(),
+        "css": style(faces),
+    }
+    return page, settings
+
+
+def import_gradio(command: str, cache: Path) -> None:
+    """Import Gradio so that it asks and tells nothing outside; `cache` is its folder of temporary files.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    # Gradio reads these when it is imported.
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{command} needs {error.name}, which is not installed: pip install 'gender-lightning[demo]'."
+        ) from error
+
+
+def launch_settings(port: int | None, *, browser: bool) -> dict[str, Any]:
+    """How a page is launched: for this computer alone."""
+    return {
         "server_name": HOST,
-        "server_port": config.port,
-        "inbrowser": config.browser,
+        "server_port": port,
+        "inbrowser": browser,
         "share": False,
         "quiet": True,
         "prevent_thread_lock": True,
-        "max_file_size": f"{config.max_megabytes}mb",
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,
@@ -92,7 +110,4 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         "mcp_server": False,
         # Else it fetches its own page first, and asks for a public address where that takes three seconds.
         "_frontend": False,
-        "theme": theme(),
-        "css": style(faces),
     }
-    return page, settings
