@@ -148,6 +148,7 @@ _COMMANDS = (
             ("compare runs=[runs/train/A,runs/train/B]", ""),
             ("compare runs=runs/deck_clean/2026-01-31_12-00-00", "all runs of a sweep"),
             ("compare 'runs=runs/train/2026-01-*'", "a glob, in quotes"),
+            ("compare runs=[runs/train/A,theirs.csv]", "beside the answers of any other tool, or of people"),
         ),
         "CompareConfig",
         notes=("Runs that differ in the seed alone are one row: mean, standard deviation and n.",),

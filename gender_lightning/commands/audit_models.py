@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from gender_lightning.audit.judging import judge
 from gender_lightning.audit.reading import Material
-from gender_lightning.commands.evaluate import faces_of, is_own_data
+from gender_lightning.commands.evaluate import is_own_data, search_in
 from gender_lightning.config import DataCommandConfig
 from gender_lightning.console import console
 from gender_lightning.csv_text import cell
@@ -222,7 +222,7 @@ def _calibrated(
     """Logits of these rows, divided by the checkpoint's temperature."""
     network, run = load_network(path), Run.of(path)
     assert material.store is not None
-    finder = finder_of(network.spec, faces_of(None, config.data, run))
+    finder = finder_of(network.spec, search_in(config.data, run))
     with progress_bar(f"{path.name} judges") as report:
         logits = judge(network, material.index.select(rows), material.store, finder, hardware, output, progress=report)
     return logits.astype(np.float64) / network.spec.temperature

@@ -60,9 +60,12 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         faces=config.faces,
         face_model=config.face_model,
         min_face=config.min_face,
+        rotate=config.rotate,
         min_confidence=config.min_confidence,
         target_accuracy=config.target_accuracy,
     )
+    if predictor.cropper.remark:
+        console.print(predictor.cropper.remark, markup=False)
     run = Run.of(Path(config.checkpoint))
     faces = drawn_faces(_EXAMPLES)
     page = build(predictor, model_card(predictor.spec, run.path if run else None), faces, config.max_seconds)

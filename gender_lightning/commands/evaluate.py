@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import disturb, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
-from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
+from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.kinds import KINDS
@@ -32,7 +32,7 @@ from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware, resolve_hardware
-from gender_lightning.inference.faces.crops import Faces
+from gender_lightning.inference.faces.crops import Faces, Search
 from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
@@ -108,7 +108,7 @@ def prepare(config: EvaluateConfig) -> Setting:
     output = _output(config, run)
     _corrections(config.data)
     hardware = _hardware(config, run)
-    finder = finder_of(network.spec, faces_of(config.faces, config.data, run))
+    finder = finder_of(network.spec, search_of(config, run))
     # makes_cache: the run may be of somebody else, so that what it says is not written to
     data = FaceDataModule(
         _framed_as(config.data, network.spec), finder=finder, device_type=hardware.device_type, makes_cache=False
@@ -203,18 +203,42 @@ def _trained(run: Run | None) -> dict[str, Any]:
     return section
 
 
-def faces_of(faces: Faces | None, data: DataConfig, run: Run | None) -> Faces:
-    """How faces are looked for in a data set where the command does not say.
+def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
+    """How faces are looked for in a data set, also where the command does not say.
 
     The run's own data are used as in training, CelebA and drawn faces as they are. Another folder's pictures may be of
     any kind: they are treated as `predict` treats them.
+
+    Raises:
+        UserError: The command says how, but no faces are looked for in these data.
     """
-    if faces is not None:
-        return faces
+    typed = Search(config.faces or "auto", config.face_model, config.min_face, config.rotate)
+    return typed if config.faces is not None else search_in(config.data, run, typed)
+
+
+def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) -> Search:
+    """How faces are looked for in a data set where it is not said whether they are; as of `search_of`.
+
+    Args:
+        data: The data set.
+        run: The run of the checkpoint, where there is one.
+        typed: What is said of the detector; None: nothing.
+    """
+    typed = typed or Search()
     if run is not None and is_own_data(data, run):
-        own: Faces = run.config().get("faces", "none")
-        return own
-    return "auto" if KINDS[data.name].placement is None else "none"
+        trained = run.config()
+        if typed == Search():
+            return Search(**{"faces": "none"} | {name: trained[name] for name in asdict(typed) if name in trained})
+        faces: Faces = trained.get("faces", "none")
+    else:
+        faces = "auto" if KINDS[data.name].placement is None else "none"
+    if faces == "none" and typed != Search():
+        raise UserError(
+            "face_model, min_face and rotate have no effect: the pictures of these data are used as they are.",
+            "Add faces=auto or faces=detect, or leave them out.",
+            field="faces",
+        )
+    return replace(typed, faces=faces)
 
 
 def is_own_data(data: DataConfig, run: Run | None) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from gender_lightning.benchmarks.timing import take_turns
-from gender_lightning.commands.evaluate import faces_of
+from gender_lightning.commands.evaluate import search_of
 from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
 from gender_lightning.console import console
@@ -63,7 +63,7 @@ def export(config: ExportConfig) -> Path:
     predictor = load(config.checkpoint, device="cpu")
     output = _output(config, predictor)
     run = Run.of(Path(config.checkpoint))
-    faces = _faces(config, finder_of(predictor.spec, faces_of(config.faces, config.data, run)))
+    faces = _faces(config, finder_of(predictor.spec, search_of(config, run)))
     metadata = describe(predictor.spec, model_card(predictor.spec, run.path if run else None))
     with _scratch(output) as folder:
         made = Path(folder) / output.name

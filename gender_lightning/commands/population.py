@@ -21,7 +21,7 @@ from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.hardware import available_cores, resolve_hardware
-from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.population import Counted, Crowd, count
 from gender_lightning.inference.stream.local import Judge, predict_stream
 from gender_lightning.inference.stream.sources import Source
@@ -86,10 +86,7 @@ def population(config: PopulationConfig) -> list[Counted]:
 
 
 def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) -> None:
-    detector = None
-    if config.faces != "none":
-        detector = load_detector(config.face_model, config.min_face, rotate=config.rotate)
-    cropper = Cropper.of(judge.network.spec, config.faces, detector)
+    cropper = Search.of(config).cropper(judge.network.spec)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()

@@ -19,7 +19,7 @@ from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import least_confidence
-from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.stream.annotate import Annotator
 from gender_lightning.inference.stream.items import Item, Judged
 from gender_lightning.inference.stream.local import Judge, predict_stream
@@ -50,13 +50,15 @@ def predict(config: PredictConfig) -> Counter[str]:
     network = load_network(checkpoint)
     least = least_confidence(checkpoint, network.spec, config.min_confidence, config.target_accuracy)
     hardware = _hardware(config, checkpoint)
-    cropper = _cropper(config, network.spec)
+    cropper = Search.of(config).cropper(network.spec)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     if config.engine == "ray":
         from gender_lightning.inference.stream.ray_engine import RayJob, check_installed
 
         check_installed()
+        if source.is_endless:
+            raise UserError("engine=ray reads files that every machine has, not a camera.", "Use engine=local.")
     output = Output(Path(config.output).expanduser(), _settings(config, checkpoint, least), resume=config.resume)
     done = output.done()
     annotator = _annotator(config, output.path, network.spec)
@@ -164,13 +166,6 @@ def _report(counts: Counter[str], before: int, source: Source, output: Path) -> 
     if left_out := source.left_out_text():
         console.print(left_out, markup=False)
     console.print(f"written to {output.absolute()}", markup=False)
-
-
-def _cropper(config: PredictConfig, spec: Any) -> Cropper:
-    detector = None
-    if config.faces != "none":
-        detector = load_detector(config.face_model, config.min_face, rotate=config.rotate)
-    return Cropper.of(spec, config.faces, detector)
 
 
 def _annotator(config: PredictConfig, output: Path, spec: ModelSpec) -> Annotator | None:

@@ -25,7 +25,7 @@ from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.hardware import Hardware
-from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.faces.crops import Cropper, Search, load_detector
 from gender_lightning.inference.faces.located import Located
 from gender_lightning.inference.faces.training_faces import SAMPLE, measure_placement
 from gender_lightning.models.probe import check_network
@@ -116,7 +116,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     _check_optimizer(config)
     if is_first_process():
         _check_network(config, hardware, config.data.batch_size)
-    finder = None if config.faces == "none" else Located(Cropper(Framing.of(config.data), config.faces))
+    finder = _finder(config)
     data = FaceDataModule(config.data, seed=config.seed, finder=finder, makes_cache=_may_make_cache(config))
     if skipped is not None:
         data.skip_as_before(skipped)
@@ -144,6 +144,14 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
     return Parts(hardware, data, model)
+
+
+def _finder(config: TrainConfig) -> Located | None:
+    """What finds the faces of the training pictures; None where these are used as they are."""
+    search = Search.of(config)
+    if search.faces == "none":
+        return None
+    return Located(Cropper(Framing.of(config.data), search.faces, search.detector()))
 
 
 def _placement(config: TrainConfig, data: FaceDataModule) -> Placement | None:

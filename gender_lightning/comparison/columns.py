@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gender_lightning.comparison.foreign import Foreign
 from gender_lightning.comparison.scores import Score
 from gender_lightning.comparison.summary import Comparison, Summary
 from gender_lightning.evaluation.metric_list import Metric, metrics_of
@@ -69,7 +70,9 @@ def _metric_column(metric: Metric) -> Column:
 
 
 def count(it: Summary) -> str:
-    """`3 seeds`, or the one seed."""
+    """`3 seeds`, or the one seed; of a file of answers, that it is one."""
+    if isinstance(it.row.runs[0], Foreign):
+        return "file"
     return f"{it.row.n} seeds" if it.row.n > 1 else f"seed {it.row.runs[0].seed}"
 
 

@@ -37,6 +37,12 @@ class Contradictions(ValueError):
         super().__init__("; ".join(problems))
 
 
+def refuse(problems: Sequence[str]) -> None:
+    """Raise `Contradictions` where there are any."""
+    if problems:
+        raise Contradictions(problems)
+
+
 class Section(BaseModel):
     """One mapping of the config tree."""
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gender_lightning.config.base import Auto, Contradictions, Count, Fraction, NonNegative, Positive, Section, matching
+from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching, refuse
 from gender_lightning.config.data import DataConfig
+from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -30,12 +31,6 @@ INPUT = (
     "file, folder with all below it, 'glob', list (.txt, .csv), video, camera (or camera:1), - for names on standard "
     "input; [a.jpg,b.jpg] for several"
 )
-FACES = "auto: detect and align, unless a picture is a face crop in CelebA's framing; detect: always; none: never"
-FACE_MODEL = (
-    "yunet: YuNet, fetched once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, which is installed"
-)
-MIN_FACE = "side of the smallest face to look for, px; null: 20, or 1/50 of a large picture's side"
-ROTATE = "where no face is found, the picture is tried on its sides and upside down too"
 FRAME_STEP = "use every N-th frame of a video"
 WORKERS = "processes that open pictures and find faces; 0: in this process"
 
@@ -61,10 +56,13 @@ class TrainConfig(Root):
     run_dir: str = Field(min_length=1, description="run directory, which must not exist yet")
     resume: str | None = Field(description="run directory to continue, with its own configuration; null: a new run")
     test: bool = Field(description="test the best checkpoint once at the end")
-    faces: Literal["auto", "detect", "none"] = Field(
+    faces: Faces = Field(
         default="none",
         description="none: pictures as they are; detect: faces found and aligned as CelebA's; auto: where needed",
     )
+    face_model: FaceModel = None
+    min_face: MinFace = None
+    rotate: Rotate = False
     threshold: Literal["auto", "half", "balanced", "worst_group"] = Field(
         default="auto",
         description="rule for the threshold of predict, chosen on valid; auto: 0.5 unless balanced gains beyond chance",
@@ -82,7 +80,7 @@ class TrainConfig(Root):
 
     @model_validator(mode="after")
     def _together(self) -> TrainConfig:
-        problems = []
+        problems = idle_face_fields(self)
         if self.scheduler.name == "plateau" and not self.scheduler.monitor.startswith("val/"):
             problems.append(f"scheduler.monitor={self.scheduler.monitor} must be a val/ metric")
         if self.model.freeze == "backbone" and self.model.layer_decay < 1:
@@ -100,8 +98,7 @@ class TrainConfig(Root):
                 f"model.freeze={self.model.freeze} keeps the backbone frozen for all of "
                 f"trainer.max_epochs={self.trainer.max_epochs}: write model.freeze=backbone to mean that"
             )
-        if problems:
-            raise Contradictions(problems)
+        refuse(problems)
         return self
 
 
@@ -185,10 +182,13 @@ class EvaluateConfig(Root):
         description="folder of the results; null: <run directory>/evaluation/<data>-<split>",
     )
     split: Split = Field(description="part of the data to evaluate")
-    faces: Literal["auto", "detect", "none"] | None = Field(
+    faces: Faces | None = Field(
         default=None,
         description="as in predict; null: as trained for the run's own data, auto for other folders, else none",
     )
+    face_model: FaceModel = None
+    min_face: MinFace = None
+    rotate: Rotate = False
     resamples: Annotated[int, Field(ge=100)] = Field(
         description="resamples of the bootstrap over persons behind every interval"
     )
@@ -205,6 +205,11 @@ class EvaluateConfig(Root):
     )
     data: DataConfig
     accelerator: Accelerator = Field(description=ACCELERATOR)
+
+    @model_validator(mode="after")
+    def _together(self) -> EvaluateConfig:
+        refuse(idle_face_fields(self))
+        return self
 
 
 def _as_list(value: Any) -> Any:
@@ -229,7 +234,8 @@ class CompareConfig(Root):
     """Which runs, and on what. It reads what they have left: nothing is predicted again."""
 
     runs: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
-        description="run directories [A,B,C], the directory of a sweep, or a glob in quotes"
+        description="run directories [A,B,C], the directory of a sweep, a glob in quotes; beside them answers of any "
+        "other tool: .csv or .parquet with image_id and probability or label"
     )
     output: str = Field(min_length=1, description="new folder for comparison.json, .md, .html and figures/")
     split: Literal["auto", "test", "valid"] = Field(
@@ -265,9 +271,9 @@ class PredictConfig(Root):
     )
     resume: bool = Field(description="continue this output: pictures that have their rows already are skipped")
     annotate: bool = Field(description="copies with boxes and labels in <output>_annotated/; of a video, a video")
-    faces: Literal["auto", "detect", "none"] = Field(description=FACES)
-    face_model: str | None = Field(description=FACE_MODEL)
-    min_face: Annotated[int, Field(ge=12)] | None = Field(description=MIN_FACE)
+    faces: FacesField
+    face_model: FaceModel
+    min_face: MinFace
     min_confidence: Fraction | None = Field(
         description="probability of the label below which it is `uncertain`; 0: never; null: by target_accuracy"
     )
@@ -275,7 +281,7 @@ class PredictConfig(Root):
         description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
         "null: 0.99 where valid can guarantee it"
     )
-    rotate: bool = Field(default=False, description=ROTATE)
+    rotate: Rotate = False
     frame_step: Count = Field(description=FRAME_STEP)
     batch_size: Auto | Count = Field(description="faces per batch of the network")
     workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
@@ -288,17 +294,12 @@ class PredictConfig(Root):
 
     @model_validator(mode="after")
     def _together(self) -> PredictConfig:
-        problems = []
+        problems = idle_face_fields(self)
         if self.min_confidence is not None and self.target_accuracy is not None:
             problems.append("min_confidence and target_accuracy exclude each other: give one of them")
-        if self.faces == "none" and (self.face_model is not None or self.min_face is not None):
-            problems.append("face_model and min_face have no effect with faces=none: leave them out")
-        if self.faces == "none" and self.rotate:
-            problems.append("rotate=true has no effect with faces=none: leave it out")
         if self.engine == "ray" and self.annotate:
             problems.append("annotate=true needs engine=local: draw the pictures on one machine")
-        if problems:
-            raise Contradictions(problems)
+        refuse(problems)
         return self
 
     @property
@@ -336,10 +337,10 @@ class PopulationConfig(Root):
     )
     draws: Annotated[int, Field(ge=200)] = Field(description="resamples of the bootstrap behind the interval")
     seed: Annotated[int, Field(ge=0)] = Field(description="seed of the bootstrap")
-    faces: Literal["auto", "detect", "none"] = Field(description=FACES)
-    face_model: str | None = Field(description=FACE_MODEL)
-    min_face: Annotated[int, Field(ge=12)] | None = Field(description=MIN_FACE)
-    rotate: bool = Field(default=False, description=ROTATE)
+    faces: FacesField
+    face_model: FaceModel
+    min_face: MinFace
+    rotate: Rotate = False
     frame_step: Count = Field(description=FRAME_STEP)
     batch_size: Count = Field(description="faces per batch of the network")
     workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
@@ -347,15 +348,10 @@ class PopulationConfig(Root):
 
     @model_validator(mode="after")
     def _together(self) -> PopulationConfig:
-        problems = []
-        if self.faces == "none" and (self.face_model is not None or self.min_face is not None):
-            problems.append("face_model and min_face have no effect with faces=none: leave them out")
-        if self.faces == "none" and self.rotate:
-            problems.append("rotate=true has no effect with faces=none: leave it out")
+        problems = idle_face_fields(self)
         if self.output is not None and not self.output.endswith((".csv", ".json")):
             problems.append(f"output={self.output}: give a name that ends in .csv or .json")
-        if problems:
-            raise Contradictions(problems)
+        refuse(problems)
         return self
 
     @property
@@ -379,18 +375,21 @@ class ExportConfig(Root):
     )
     data: DataConfig
     split: Split = Field(description="part of the data on which the file is checked")
-    faces: Literal["auto", "detect", "none"] | None = Field(
-        default=None, description="how faces are found in these pictures, as in evaluate"
-    )
+    faces: Faces | None = Field(default=None, description="how faces are found in these pictures, as in evaluate")
+    face_model: FaceModel = None
+    min_face: MinFace = None
+    rotate: Rotate = False
     images: Count = Field(description="pictures on which the file must agree with the checkpoint to 1e-4")
     batch_sizes: Annotated[list[Count], Field(min_length=1)] = Field(description="batch sizes of that check")
     calibration_images: Count = Field(description="images of train from which the 8-bit ranges come")
     seconds: NonNegative = Field(description="duration of one measurement of speed, s; 0 leaves it out")
 
     @model_validator(mode="after")
-    def _quantized_is_onnx(self) -> ExportConfig:
+    def _together(self) -> ExportConfig:
+        problems = idle_face_fields(self)
         if self.quantize == "int8" and self.format != "onnx":
-            raise ValueError("quantize=int8 makes an ONNX file: leave out format=torch_export")
+            problems.append("quantize=int8 makes an ONNX file: leave out format=torch_export")
+        refuse(problems)
         return self
 
 
@@ -402,9 +401,10 @@ class DemoConfig(Root):
         description="port of the page; null: the first free one from 7860 on"
     )
     browser: bool = Field(description="open the page in the browser")
-    faces: Literal["auto", "detect", "none"] = Field(description=FACES)
-    face_model: str | None = Field(description=FACE_MODEL)
-    min_face: Annotated[int, Field(ge=12)] | None = Field(description=MIN_FACE)
+    faces: FacesField
+    face_model: FaceModel
+    min_face: MinFace
+    rotate: Rotate = False
     min_confidence: Fraction | None = Field(
         description="probability of the label below which it is `uncertain`; null: by target_accuracy"
     )
@@ -419,7 +419,9 @@ class DemoConfig(Root):
     device: str = Field(description="device of the network: auto, cpu, cuda or mps")
 
     @model_validator(mode="after")
-    def _one_confidence(self) -> DemoConfig:
+    def _together(self) -> DemoConfig:
+        problems = idle_face_fields(self)
         if self.min_confidence is not None and self.target_accuracy is not None:
-            raise ValueError("min_confidence and target_accuracy exclude each other: give one of them")
+            problems.append("min_confidence and target_accuracy exclude each other: give one of them")
+        refuse(problems)
         return self

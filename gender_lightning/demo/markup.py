@@ -35,6 +35,11 @@ def message(text: str) -> str:
     return f'<div class="gl-message" role="alert">{escape(text)}</div>'
 
 
+def remark(text: str) -> str:
+    """What holds for all pictures, as a paragraph of the page's head; nothing where there is nothing to say."""
+    return f'<p class="gl-note">{escape(text)}</p>' if text else ""
+
+
 def result(seen: PictureResult, spec: ModelSpec, min_confidence: float) -> str:
     """A picture with face boxes, and a card for each face."""
     if not seen.looks:

@@ -39,7 +39,7 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
             f'<div class="gl-head"><h1>{female.capitalize()} or {male}, as perceived</h1><p>What the network '
             f"<b>{spec.backbone}</b> says of faces, how sure it is, and where it looked. It guesses how a person would "
             "be labelled by others; it cannot know who somebody is. Pictures stay on this computer and are dropped "
-            "when they have been looked at.</p></div>"
+            f"when they have been looked at.</p>{markup.remark(predictor.cropper.remark)}</div>"
         )
         with gr.Tab("A picture"):
             upload = as_uploaded(

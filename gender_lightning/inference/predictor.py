@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from gender_lightning.errors import UserError
 from gender_lightning.inference.abstention import least_confidence
 from gender_lightning.inference.colours import ChannelOrder
-from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, load_detector
+from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, Search
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
 from gender_lightning.inference.pictures import Opened, Picture, read_picture
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
-from gender_lightning.models.sharing import alone_with
+from gender_lightning.models.sharing import alone_with, gpu_errors_after_fork
 
 __all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "load", "read_picture"]
 
@@ -57,7 +58,8 @@ class Predictor:
 
     Threads may share one: they take turns at the network. On a CPU it may be sent to processes or forked into them,
     as in ``multiprocessing.Pool(2).map(model.predict, files)``; a forked process computes with one thread. On a GPU
-    start processes by ``multiprocessing.get_context("spawn")``, since CUDA does not survive a fork.
+    start processes by ``multiprocessing.get_context("spawn")``: CUDA does not survive a fork, and a forked process
+    answers with a `UserError`.
     """
 
     def __init__(self, network: Network, cropper: Cropper | None = None, min_confidence: float = 0.0) -> None:
@@ -74,11 +76,19 @@ class Predictor:
         self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
         self._channel_order = ChannelOrder()
+        self._arriving_at: torch.device | None = None  # of one that was sent to this process and not used yet
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Weights travel as the CPU's: a forked process that receives a GPU's would die before it can say why."""
+        state = dict(vars(self))
+        if self.device.type != "cpu":
+            state |= {"network": copy.deepcopy(self.network).cpu(), "_arriving_at": self.device}
+        return state
 
     @property
     def device(self) -> torch.device:
         """Where the network computes."""
-        return next(self.network.parameters()).device
+        return self._arriving_at or next(self.network.parameters()).device
 
     def predict(self, images: Picture | Iterable[Picture], *, batch_size: int = 64, on_error: OnError = "raise") -> Any:
         """Classify the largest face of each picture.
@@ -162,7 +172,11 @@ class Predictor:
     @torch.inference_mode()
     def probabilities(self, faces: NDArray[np.uint8]) -> list[float]:
         """Probabilities of class male of framed images, uint8 (B, S, S, 3)."""
-        with alone_with(self.network):
+        with alone_with(self.network), gpu_errors_after_fork(self.device):
+            if self._arriving_at is not None:
+                with torch.inference_mode(False):  # heat maps need weights that have gradients
+                    self.network.to(self._arriving_at)
+                self._arriving_at = None
             images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
             values: list[float] = self.network.probability(images).tolist()
         return values
@@ -197,6 +211,7 @@ def load(
     faces: Faces = "auto",
     face_model: str | os.PathLike[str] | None = None,
     min_face: int | None = None,
+    rotate: bool = False,
     min_confidence: float | None = None,
     target_accuracy: float | None = None,
 ) -> Predictor:
@@ -213,6 +228,7 @@ def load(
         faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`.
         face_model: YuNet's model file, or `yunet` to fetch it, for better detection; None: MTCNN, which is installed.
         min_face: Side in pixels of the smallest face that is looked for.
+        rotate: Whether a picture in which no face is found is tried on its sides and upside down too.
         min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0: never.
         target_accuracy: Choose `min_confidence` so that the labels given are right that often, as the run's valid
             split guarantees. Without either: 0.99, where the checkpoint lies in its run and valid allows it.
@@ -226,10 +242,8 @@ def load(
     except RuntimeError as error:
         raise UserError(f"The device {device} cannot be used: {error}. Try device=cpu.") from error
     least = least_confidence(Path(path), network.spec, min_confidence, target_accuracy)
-    detector = None
-    if face_model is not None or min_face is not None:
-        detector = load_detector(face_model, min_face)
-    return Predictor(network, Cropper.of(network.spec, faces, detector), least)
+    search = Search(faces, None if face_model is None else os.fspath(face_model), min_face, rotate)
+    return Predictor(network, search.cropper(network.spec), least)
 
 
 def _device(name: str) -> torch.device:

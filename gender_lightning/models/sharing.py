@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from gender_lightning.errors import UserError
+
 _HOME = os.getpid()  # the process that loaded this module; a forked one finds it loaded already
 
 
@@ -40,6 +42,27 @@ def alone_with(network: nn.Module) -> Iterator[None]:
     one_thread_after_fork()
     with _locks.setdefault(os.getpid(), _Locks()).of(network):
         yield
+
+
+@contextmanager
+def gpu_errors_after_fork(device: torch.device) -> Iterator[None]:
+    """Say what to do where a forked process uses its parent's GPU, which CUDA refuses.
+
+    Raises:
+        UserError: An error of the GPU in a forked process.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if device.type == "cpu" or os.getpid() == _HOME:
+            raise
+        raise UserError(
+            f"The network cannot use {device} in a forked process ({str(error).splitlines()[0].rstrip('.')}).",
+            'Start processes by multiprocessing.get_context("spawn"), call load(...) in each process, or use '
+            'device="cpu".',
+        ) from error
 
 
 def one_thread_after_fork() -> None:

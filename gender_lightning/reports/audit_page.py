@@ -18,6 +18,7 @@ _TITLES: dict[Part, str] = {
 _ROWS = 100  # of a table on the page
 _TILES = 12  # pictures, or pairs of them, of a finding
 _PAIR = 2  # pictures of a group that are shown
+_NAMES = 10  # of a group that are named
 _SHOWN_AS_PICTURES = ("contradictions", "suspects", "tiny", "grey", "dark", "blurred", "no_face", "several_faces",
                       "duplicates_with_other_label", "duplicates_across_splits", "near_duplicates")  # fmt: skip
 Face = Callable[[str], str | None]
@@ -107,7 +108,10 @@ def _shown(found: Finding, face: Face | None) -> dict[str, Any]:
 def _cell(cell: Any) -> dict[str, Any]:
     if isinstance(cell, int | float):
         return {"show": f"{cell:,}" if isinstance(cell, int) else f"{cell:.4g}", "value": cell, "text": True}
-    return {"show": cell if isinstance(cell, str) else " ".join(cell), "text": True}
+    if isinstance(cell, str):
+        return {"show": cell, "text": True}
+    more = f" and {len(cell) - _NAMES:,} more" if len(cell) > _NAMES else ""
+    return {"show": " ".join(cell[:_NAMES]) + more, "text": True}
 
 
 def _tiles(found: Finding, face: Face) -> list[dict[str, Any]]:

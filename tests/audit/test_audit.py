@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,29 @@ def test_a_killed_audit_continues_and_sees_what_has_changed(
     from gender_lightning.audit import measuring
 
     root = shutil.copytree(folder, tmp_path / "faces")
-    first = audited(root, tmp_path / "out")["findings"]
-    decoded = []
+    decoded: list[str] = []
+
+    def killed(data: bytes, *, path: str) -> Any:
+        decoded.append(path)
+        if len(decoded) > 20:
+            raise KeyboardInterrupt
+        return _decode(data, path=path)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(measuring, "_SAVE_SECONDS", -1.0)
+        slow.setattr(measuring, "_CHUNK", 4)
+        slow.setattr(measuring, "decode", killed)
+        with pytest.raises(KeyboardInterrupt):
+            audited(root, tmp_path / "out")
+    kept = set(np.load(tmp_path / "out" / "pictures.npy")["digest"].tolist()) - {b""}
+    pictures = [path for path in root.rglob("*.*") if path.is_file()]
+    rest = [path for path in pictures if blake2b(path.read_bytes(), digest_size=16).digest().rstrip(b"\0") not in kept]
+    assert 0 < len(rest) < len(pictures) == 28
+    decoded.clear()
     monkeypatch.setattr(measuring, "decode", lambda data, path: decoded.append(path) or _decode(data, path=path))
+    first = audited(root, tmp_path / "out")["findings"]
+    assert sorted(decoded) == sorted(map(str, rest))
+    decoded.clear()
     assert audited(root, tmp_path / "out")["findings"] == first and not decoded
     Image.new("L", (80, 80), 200).save(path_of(root, "grey"))
     again = audited(root, tmp_path / "out")["findings"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from gender_lightning.commands.evaluate import evaluate, faces_of
+from gender_lightning.commands.evaluate import evaluate, search_of
 from gender_lightning.commands.predict import predict
 from gender_lightning.config import EvaluateConfig, PredictConfig, parse_config
 from gender_lightning.data.framing import Framing
+from gender_lightning.errors import UserError
+from gender_lightning.inference.faces.crops import Search
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, read_checkpoint, save_weights, update_spec
 from gender_lightning.overrides import complete, compose
@@ -75,6 +78,21 @@ def test_all_pictures_of_a_folder_are_judged_as_predict_judges_them(
         assert pd.read_csv(skipped).to_numpy().tolist() == [["male/nobody.png", "test", "no face found"]]
 
 
+def test_faces_are_looked_for_as_typed(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    with Image.open(folder / "male" / "c.png") as image:
+        image.rotate(90, expand=True).save(tmp_path / "turned.png")
+    for kind in ("female", "male"):
+        shutil.copytree(folder / kind, tmp_path / "people" / kind)
+    (tmp_path / "turned.png").replace(tmp_path / "people" / "male" / "turned.png")
+    for typed, found in ((("rotate=true",), 5), (("min_face=300",), 0)):
+        output = tmp_path / f"out{found}"
+        if not found:  # nobody has a face as large as that
+            with pytest.raises(UserError):
+                evaluated(checkpoint, tmp_path / "people", output, *typed)
+        else:
+            assert len(evaluated(checkpoint, tmp_path / "people", output, *typed)) == found
+
+
 def run_on(root: Path, path: Path, checkpoint: Path, **config: object) -> Path:
     """The directory of a run that was trained on a folder, with a checkpoint of the time before placements."""
     (path / "checkpoints").mkdir(parents=True)
@@ -100,7 +118,7 @@ def test_an_old_checkpoint_of_a_folder_is_read_as_is(checkpoint: Path, folder: P
 
 
 def test_the_runs_own_folder_is_split_as_for_its_training(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
-    run = run_on(folder, tmp_path / "run", checkpoint, faces="detect")
+    run = run_on(folder, tmp_path / "run", checkpoint, faces="detect", min_face=40)
 
     def composed(*typed: str) -> EvaluateConfig:
         return parse_config(EvaluateConfig, compose("evaluate", complete("evaluate", [f"checkpoint={run}", *typed])))
@@ -115,5 +133,12 @@ def test_the_runs_own_folder_is_split_as_for_its_training(checkpoint: Path, fold
     chosen = "data.sizes={train:0,valid:0,test:9}"
     assert sizes("data=folder", "data.root=/other", chosen) == (0, 0, 9)
     own, other, celeba = composed(), composed("data.root=/other"), composed("data=celeba")
-    found = [faces_of(config.faces, config.data, Run.of(run)) for config in (own, other, celeba)]
-    assert found == ["detect", "auto", "none"]
+    found = [search_of(config, Run.of(run)) for config in (own, other, celeba)]
+    assert found == [Search("detect", min_face=40), Search("auto"), Search("none")]
+    typed = [composed("rotate=true", *more) for more in ([], ["data.root=/other"], ["faces=auto", "data=celeba"])]
+    found = [search_of(config, Run.of(run)) for config in typed]
+    assert found == [Search("detect", rotate=True), Search("auto", rotate=True), Search("auto", rotate=True)]
+    with pytest.raises(UserError, match=r"have no effect: .* Add faces=auto"):
+        search_of(composed("data=celeba", "min_face=40"), Run.of(run))
+    with pytest.raises(UserError, match=r"min_face and rotate have no effect with faces=none"):
+        composed("faces=none", "min_face=40", "rotate=true")

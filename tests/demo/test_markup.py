@@ -13,6 +13,7 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.demo import markup
 from gender_lightning.demo.batch import Row
 from gender_lightning.demo.looking import Look, PictureResult
+from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import UNCERTAIN, Prediction
 from gender_lightning.models.checkpoint import ModelSpec
@@ -35,6 +36,13 @@ def test_a_card_per_face_with_label_bar_and_map() -> None:
     assert html.count("Where the network looked") == 2 and "no place of its own" in html
     assert "<i>" not in html and "&lt;i&gt;" in html
     assert "http" not in html, "pictures are in the page, not behind an address"
+
+
+def test_how_a_models_pictures_are_framed_is_said_once_in_the_head() -> None:
+    as_they_are = markup.remark(Cropper(Framing(32), "auto", placement=None).remark)
+    assert as_they_are.startswith("<p") and "used as they are" in as_they_are and "faces=detect" in as_they_are
+    assert markup.remark(Cropper(Framing(32), "auto").remark) == ""
+    assert "<b>" not in markup.remark("<b>")
 
 
 def test_no_face_is_a_sentence() -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import doctest
 import io
 import multiprocessing
+import os
+import pickle
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +22,11 @@ import gender_lightning
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference import predictor as predictor_module
+from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.predictor import Prediction, Predictor, load
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights, update_spec
+from gender_lightning.models.sharing import gpu_errors_after_fork
 from gender_lightning.synthetic.faces import synthetic_faces
 
 
@@ -200,6 +205,48 @@ def test_threads_and_forked_processes_share_a_predictor(checkpoint: Path, tmp_pa
     for got in (threaded, forked):
         assert [prediction.box for prediction in got] == [prediction.box for prediction in expected]
         assert np.allclose([prediction.probability for prediction in got], wanted, atol=1e-5)
+
+
+class OnGpu:
+    """Stands for a network on a GPU: CUDA's answer to a forked process is this error, raised in whatever is tried."""
+
+    spec = ModelSpec("timm/test_resnet", Framing(32))
+
+    def __init__(self) -> None:
+        self.where = torch.device("cuda", 0)
+        self.home = os.getpid()
+
+    def eval(self) -> OnGpu:
+        return self
+
+    def parameters(self) -> Iterator[object]:
+        return iter([SimpleNamespace(device=self.where)])
+
+    def cpu(self) -> OnGpu:
+        self.where = torch.device("cpu")
+        return self
+
+    def to(self, device: torch.device) -> OnGpu:
+        if os.getpid() != self.home:
+            raise RuntimeError("Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, ...")
+        self.where = device
+        return self
+
+
+def test_a_forked_process_is_told_that_it_has_no_gpu() -> None:
+    """As `Pool.map` sends it; a process that died of the weights was replaced for ever, and the call hung."""
+    model = Predictor(OnGpu(), Cropper(Framing(32), "none"))  # type: ignore[arg-type]
+    assert model.device == torch.device("cuda", 0)
+    sent = pickle.loads(pickle.dumps(model))
+    assert sent.device == model.device == model.network.where and sent.network.where.type == "cpu"
+    face = np.zeros((40, 40, 3), np.uint8)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        answer = pool.map_async(model.predict, [face, face])
+        with pytest.raises(UserError, match=r"cuda:0 in a forked process \(Cannot re-init.*\"spawn\"") as told:
+            answer.get(timeout=60)
+    assert told.value.remedy.count("load(...)") == 1
+    with pytest.raises(RuntimeError, match="^out of order$"), gpu_errors_after_fork(torch.device("cuda")):
+        raise RuntimeError("out of order")  # here no process was forked
 
 
 def test_the_examples_run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

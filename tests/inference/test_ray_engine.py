@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
+import numpy as np
 import pytest
 
 from gender_lightning.data.framing import Framing
@@ -59,14 +61,21 @@ class RecordedJob(RayJob):
     worker: ClassVar[type[RayWorker]] = Recorded
 
 
-def key(row: Row) -> tuple[str, int]:
-    return row["image"], row["face"] or 0
+def key(row: Row) -> tuple[str, int, int]:
+    return row["image"], row["frame"] or 0, row["face"] or 0
 
 
 def items(pictures: Path) -> list[Item]:
-    """Every picture ten times over, so that a worker has chunks left when it dies."""
+    """Every picture ten times over, so that a worker has chunks left when it dies, and a video."""
     found = list(Source((str(pictures),)).items())
-    return [Item(f"{turn}/{Path(item.path).name}", item.path) for turn in range(10) for item in found]
+    again = [Item(f"{turn}/{Path(item.path).name}", item.path) for turn in range(10) for item in found]
+    film = pictures.parent / "film.mp4"
+    if not film.exists():
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (96, 120))
+        for level in range(12):
+            writer.write(np.full((120, 96, 3), 20 * level, np.uint8))
+        writer.release()
+    return again + list(Source((str(film),)).items())
 
 
 @pytest.fixture
@@ -94,7 +103,7 @@ def compare(rows: list[Row], expected: list[Row]) -> None:
 
 def test_the_rows_are_those_of_one_machine(ray: Any, job: RecordedJob, pictures: Path, expected: list[Row]) -> None:
     chunks = list(job.run(items(pictures), None, 2))
-    assert sum(map(len, chunks)) == 400
+    assert sum(map(len, chunks)) == 412
     compare([row for chunk in chunks for picture in chunk for row in picture.rows], expected)
     assert len(list(job.checkpoint.parent.glob("loaded-*"))) == 2  # once a worker, not once a chunk
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,6 +157,42 @@ class Cropper:
 
 def _note(face: Face) -> str:
     return f"small face: {face.eye_distance:.0f} px between the eyes" if enlargement(face) > _BLURRED else ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How faces are looked for: the fields of these names, which mean the same in every command.
+
+    Attributes:
+        faces: See `Cropper`.
+        face_model: See `load_detector`, as for the rest.
+        min_face: Side in pixels.
+        rotate: Whether turned pictures are tried.
+    """
+
+    faces: Faces = "auto"
+    face_model: str | None = None
+    min_face: int | None = None
+    rotate: bool = False
+
+    @classmethod
+    def of(cls, section: Any) -> Search:
+        """What a command's section asks for, read from its fields of the same names."""
+        return cls(**{field.name: getattr(section, field.name) for field in dataclasses.fields(cls)})
+
+    def detector(self) -> Detector | None:
+        """The detector that is asked for; None: the default one, which is loaded when it is first needed.
+
+        Raises:
+            UserError: See `load_detector`.
+        """
+        if self.faces == "none" or replace(self, faces="auto") == Search():
+            return None
+        return load_detector(self.face_model, self.min_face, rotate=self.rotate)
+
+    def cropper(self, spec: ModelSpec) -> Cropper:
+        """What cuts out the faces as a checkpoint wants them; errors as above."""
+        return Cropper.of(spec, self.faces, self.detector())
 
 
 def load_detector(

@@ -17,7 +17,7 @@ from gender_lightning.data.images import ImageStore
 from gender_lightning.data.skipping import Skipped
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
-from gender_lightning.inference.faces.crops import Choice, Cropper, Faces
+from gender_lightning.inference.faces.crops import Choice, Cropper, Search
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.progress import progress_bar
 
@@ -78,9 +78,9 @@ class Located:
         return left_out
 
 
-def finder_of(spec: ModelSpec, faces: Faces) -> Located | None:
+def finder_of(spec: ModelSpec, search: Search) -> Located | None:
     """What finds the faces of a data set for a checkpoint; None where its pictures are used as they are."""
-    cropper = Cropper.of(spec, faces)
+    cropper = search.cropper(spec)
     if cropper.remark:
         log.info("%s", cropper.remark)
     return Located(cropper) if cropper.detects else None

@@ -131,7 +131,7 @@ def predict_stream(
         warn_if_short(memory_for_batches(1), workers * _AHEAD * chunk * face_bytes)
     loader = DataLoader(
         Preparation(cropper, keep_pixels=keep_pixels),
-        batch_sampler=_chunks(items, chunk),
+        batch_sampler=chunks(items, chunk),
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
         collate_fn=keep_batch,
@@ -150,7 +150,8 @@ def predict_stream(
         ) from error
 
 
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """So many items at a time; of the frames of a video at most 8."""
     chunk: list[Item] = []
     frames = 0
     for item in items:

@@ -1,7 +1,7 @@
 """The job on several machines: Ray Data hands chunks of pictures to workers that hold the model.
 
-The pictures and the checkpoint must lie where every machine reads them by the same path. Rows arrive as workers are
-done, not in the order of the pictures.
+The pictures and the checkpoint must lie where every machine reads them by the same path. Of a video each worker
+decodes the frames that it is given from the file. Rows arrive as workers are done, not in the order of the pictures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,8 +23,9 @@ from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import COLUMNS, Item, Judged, Row
-from gender_lightning.inference.stream.local import Judge, Preparation
+from gender_lightning.inference.stream.local import Judge, Preparation, chunks
 from gender_lightning.inference.stream.parts import by_picture
+from gender_lightning.inference.stream.video import FrameReader
 from gender_lightning.models.checkpoint import load_network
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class RayJob:
         """Predict pictures, a chunk at a time, in any order.
 
         Args:
-            items: Files, not frames. Their names go to Ray's object store, which spills to disk.
+            items: Files, and frames of video files. Their names go to Ray's object store, which spills to disk.
             address: Of a cluster; None: the one that is connected already, else this machine.
             workers: Each holds the model once; ``auto``: one per GPU, or per core of the cluster.
 
@@ -71,12 +72,12 @@ class RayJob:
         ray = _import_ray()
 
         with _connected(address):
-            blocks = [ray.put(block) for block in _blocks(items, self.chunk)]
-            if not blocks:
+            parts = [ray.put(block) for block in blocks(items, self.chunk)]
+            if not parts:
                 return
             resources: dict[str, float] = ray.cluster_resources()
-            number = self._number_of(workers, resources, len(blocks))
-            data = ray.data.from_arrow_refs(blocks).map_batches(
+            number = self._number_of(workers, resources, len(parts))
+            data = ray.data.from_arrow_refs(parts).map_batches(
                 self.worker,
                 fn_constructor_args=(self,),
                 compute=ray.data.ActorPoolStrategy(size=number),
@@ -114,19 +115,29 @@ class RayWorker:
         torch.set_num_threads(1)  # a worker is given one core
         import_packages(job.packages)
         self.preparation = Preparation(job.cropper)
+        self.frames = FrameReader()
         self.judge = Judge(load_network(job.checkpoint), job.hardware, job.min_confidence, job.batch_size)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Rows of the pictures of a block."""
         import pyarrow as pa
 
-        items = [Item(row["name"], os.fsdecode(row["path"])) for row in block.to_pylist()]
         rows: list[Row] = []
-        for start in range(0, len(items), self.judge.batch_size):
-            prepared = self.preparation.__getitems__(items[start : start + self.judge.batch_size])
+        named = (Item(**{**row, "path": os.fsdecode(row["path"])}) for row in block.to_pylist())
+        for items in chunks((self._with_pixels(item) for item in named), self.judge.batch_size):
+            prepared = self.preparation.__getitems__(items)
             rows += [row for picture in self.judge(prepared) for row in picture.rows]
         schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
         return pa.Table.from_pylist(rows, schema=schema)
+
+    def _with_pixels(self, item: Item) -> Item:
+        """A frame is decoded here; a file is opened later, with all others."""
+        if item.frame is None or item.problem:
+            return item
+        try:
+            return replace(item, pixels=self.frames.read(item.path, item.frame))
+        except UserError as error:
+            return replace(item, problem=str(error))
 
 
 RayJob.worker = RayWorker
@@ -138,14 +149,25 @@ def _import_ray() -> Any:
     return importlib.import_module("ray")
 
 
-def _blocks(items: Iterable[Item], size: int) -> Iterator[pa.Table]:
-    """Tables of names and paths; a path is bytes, since not every one is UTF-8."""
+def blocks(items: Iterable[Item], size: int) -> Iterator[pa.Table]:
+    """Tables of items without their pixels; a path is bytes, since not every one is UTF-8."""
     import pyarrow as pa
 
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        paths = [os.fsencode(os.path.abspath(item.path)) for item in some]
-        yield pa.table({"name": [item.name for item in some], "path": pa.array(paths, pa.binary())})
+    schema = pa.schema(
+        {"name": pa.string(), "path": pa.binary(), "frame": pa.int64(), "second": pa.float64(), "problem": pa.string()}
+    )
+    named = (
+        {
+            "name": item.name,
+            "path": os.fsencode(os.path.abspath(item.path)),
+            "frame": item.frame,
+            "second": item.second,
+            "problem": item.problem,
+        }
+        for item in items
+    )
+    while some := list(islice(named, size)):
+        yield pa.Table.from_pylist(some, schema)
 
 
 @contextmanager

@@ -110,6 +110,46 @@ def _frames(capture: Any, name: str, path: str, step: int, clock: Callable[[], f
         capture.release()
 
 
+class FrameReader:
+    """Single frames of video files, by number: of a file's next frames only what lies between is decoded.
+
+    OpenCV's own jump to a frame is off by several in some files.
+    """
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._capture: Any = None
+        self._next = 0
+
+    def read(self, path: str, frame: int) -> NDArray[np.uint8]:
+        """A frame, RGB uint8 (H, W, 3), upright, as `video_frames` yields it.
+
+        Raises:
+            UserError: The file cannot be opened here, or the frame does not decode.
+        """
+        import cv2
+
+        if path != self._path or frame < self._next:
+            self.close()
+            self._capture, self._path = cv2.VideoCapture(path), path
+        while self._next <= frame:
+            if not self._capture.grab():
+                raise UserError(
+                    f"Frame {frame} of {path} does not decode here.", "Is the same file there, on every machine?"
+                )
+            self._next += 1
+        read, bgr = self._capture.retrieve()
+        if not read:
+            raise UserError(f"Frame {frame} of {path} does not decode.")
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._capture is not None:
+            self._capture.release()
+        self._path, self._capture, self._next = "", None, 0
+
+
 class VideoOutput:
     """An MP4 that appears under its name when it is complete."""
 

@@ -1,0 +1,52 @@
+"""The fields that say how faces are found in pictures: the same ones in every command that has them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+Faces = Literal["auto", "detect", "none"]
+FacesField = Annotated[
+    Faces,
+    Field(
+        description="auto: detect and align, unless a picture is a face crop in CelebA's framing; detect: always; "
+        "none: never"
+    ),
+]
+FaceModel = Annotated[
+    str | None,
+    Field(
+        description="yunet: YuNet, fetched once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, which "
+        "is installed"
+    ),
+]
+MinFace = Annotated[
+    Annotated[int, Field(ge=12)] | None,
+    Field(description="side of the smallest face to look for, px; null: 20, or 1/50 of a large picture's side"),
+]
+Rotate = Annotated[bool, Field(description="where no face is found, the picture is tried on its sides and upside down")]
+
+
+class _FindsFaces(Protocol):
+    @property
+    def faces(self) -> Faces | None: ...
+    @property
+    def face_model(self) -> str | None: ...
+    @property
+    def min_face(self) -> int | None: ...
+    @property
+    def rotate(self) -> bool: ...
+
+
+def idle_face_fields(config: _FindsFaces) -> list[str]:
+    """A sentence, without its full stop, about the fields that have no effect because no face is looked for."""
+    if config.faces != "none":
+        return []
+    given = {"face_model": config.face_model is not None, "min_face": config.min_face is not None}
+    idle = [name for name, typed in {**given, "rotate": config.rotate}.items() if typed]
+    if not idle:
+        return []
+    verb = "has" if len(idle) == 1 else "have"
+    left_out = "leave it out" if len(idle) == 1 else "leave them out"
+    return [f"{' and '.join(idle)} {verb} no effect with faces=none: {left_out}, or set faces=auto"]
