@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def usage() -> str:
-    """What `gender-lightning --help` prints."""
+    """The text that `gender-lightning --help` prints."""
     lines = ["usage: gender-lightning <command> [field=value ...]", ""]
     for verb, command in COMMANDS.items():
         lines.append(f"  {verb:<10} {command.purpose}")
@@ -72,7 +72,7 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         rest = [" ".join(rest[:2]), *rest[2:]]
     if actions:
         if not rest or rest[0] not in actions:
-            said = f"{rest[0]!r} is none of its actions." if rest else "an action is missing."
+            said = f"{rest[0]!r} is not one of its actions." if rest else "an action is missing."
             offer = ", ".join(f"{verb} {name}" for name in actions)
             raise UserError(f"gender-lightning {verb}: {said}", f"Write one of: {offer}.")
         action, rest = rest[0], rest[1:]
@@ -80,7 +80,7 @@ def _dispatch(verb: str, rest: list[str]) -> None:
 
 
 def _help(verb: str, arguments: list[str]) -> str:
-    """The help of a command; with overrides, as they make its defaults."""
+    """The help of a command; overrides change the defaults that it shows."""
     from gender_lightning.usage.defaults import composed
     from gender_lightning.usage.page import page, sections_of
 
@@ -132,14 +132,14 @@ def _execute(verb: str, action: str | None, rest: list[str]) -> None:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             where = f" for {error.filename}" if error.filename else ""
-            sys.stderr.write(f"There is no disk space left{where}. Free some, or choose another disk.\n")
+            sys.stderr.write(f"There is no disk space left{where}. Free some space, or choose another disk.\n")
             sys.exit(2)
 
     _run_hydra(verb, rest, task)
 
 
 def _import_packages(names: Any) -> None:
-    """Import what the command line names, so that networks of these packages are known; the schema judges the rest."""
+    """Import the packages on the command line, so that their networks are known; the schema checks the names."""
     if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
         from gender_lightning.building import import_packages
 
@@ -150,7 +150,7 @@ def check_overrides(verb: str, arguments: list[str]) -> None:
     """Check a command line, the space of its search included, before anything runs.
 
     Raises:
-        UserError: Everything that is wrong with it.
+        UserError: The command line has mistakes; all of them are named.
     """
     from gender_lightning import overrides
 
@@ -162,7 +162,7 @@ def check_overrides(verb: str, arguments: list[str]) -> None:
 
 
 def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> None:
-    """Run `task` under Hydra with the verb hidden from its parser, and in place again for Lightning's launcher."""
+    """Run `task` under Hydra, with the verb hidden from Hydra's parser but visible to Lightning's launcher."""
     import hydra
 
     from gender_lightning.config.location import conf_dir
@@ -183,9 +183,9 @@ def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> 
 
 
 def _complete(arguments: list[str]) -> None:
-    """Answer the shell: verbs and actions are ours, overrides are Hydra's.
+    """Answer the shell's completion: we complete verbs and actions, Hydra completes overrides.
 
-    Hydra completes `COMP_LINE` as if the overrides followed the program's name at once, so the verb is taken out.
+    Hydra completes `COMP_LINE` as if the overrides followed the program's name directly, so the verb is removed.
     """
     words = re.split(" +", os.environ.get("COMP_LINE", ""))
     verb = words[1] if len(words) > 2 else None
@@ -203,7 +203,7 @@ def _complete(arguments: list[str]) -> None:
     offered = io.StringIO()
     with contextlib.redirect_stdout(offered):
         _run_hydra(command or "train", arguments, lambda config: None)
-    sys.stdout.write(re.sub(r"\S+=_base\s", "", offered.getvalue()))  # no choice, but a part that several share
+    sys.stdout.write(re.sub(r"\S+=_base\s", "", offered.getvalue()))  # not a choice, but a part of several files
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Files that are there whole or not at all, also when the power goes."""
+"""Files that are there completely or not at all, even after a power failure."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import IO, Any
 
 @contextmanager
 def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Write a file that is there whole or not at all, in place of what has its name.
+    """Write a file that is there completely or not at all, and replaces any file of that name.
 
     Args:
         path: The file; its directory must exist.
-        mode: `w` for text in UTF-8, whose line ends are left as they are, or `wb` for bytes.
+        mode: `w` for text in UTF-8, whose line ends are not changed, or `wb` for bytes.
 
     Yields:
-        A temporary file in the same directory, which gets its name at the end, unless the block has raised.
+        A temporary file in the same directory, which gets its name at the end of the block unless the block raised.
 
     Raises:
         OSError: The disk is full or broken; `path` is what it was.
@@ -28,10 +29,9 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         ...     file.write("{}")
     """
     assert mode in ("w", "wb")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_name(path)
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     try:
-        temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
         with open(temporary, mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
             yield file
         publish(temporary, path)
@@ -39,12 +39,24 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.unlink(missing_ok=True)
 
 
+def temporary_name(path: Path, suffix: str = "") -> Path:
+    """A hidden name beside a file, for a writer that needs a path rather than an open file; pass it to `publish`.
+
+    Two writers never get the same name, also when they run on different machines or in threads of one process.
+
+    Args:
+        path: The file to be written.
+        suffix: The end of the name, for a writer that chooses a format by it (`.mp4`).
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Give a written file its name, once its bytes are on the disk; the name is on the disk afterwards.
 
     Args:
-        temporary: In the directory of `path`.
-        path: What is replaced, if it is there.
+        temporary: The file, in the directory of `path`.
+        path: The name that it gets; a file of that name is replaced.
 
     Raises:
         OSError: The disk is full or broken; `path` is what it was.
@@ -56,12 +68,11 @@ def publish(temporary: Path, path: Path) -> None:
 
 
 def keep_as(path: Path, other: Path) -> None:
-    """Give a file a second name, in place of what had it; without a moment at which the first is missing.
+    """Give a file a second name, replacing any file of that name; the first name is never missing.
 
-    Where the file system has no hard links the file is moved instead.
+    On a file system without hard links, the file is moved instead.
     """
-    spare = other.with_name(f".{other.name}.link")
-    spare.unlink(missing_ok=True)
+    spare = temporary_name(other)
     try:
         os.link(path, spare)
     except OSError:
@@ -71,7 +82,7 @@ def keep_as(path: Path, other: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Bring new names in a directory to the disk; nothing where directories cannot be opened (Windows)."""
+    """Flush new names in a directory to the disk; does nothing if directories cannot be opened (Windows)."""
     with suppress(PermissionError, IsADirectoryError):
         handle = os.open(directory, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: what is wrong, and what to do next."""
+"""Errors that the user can correct: what is wrong, and what to do next."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class UserError(ValueError):
 
     Args:
         problem: What is wrong, as a sentence with its full stop.
-        remedy: What to do next, as a sentence of its own; empty where `problem` already says it.
-        field: The configuration field at fault, as typed (`optimizer.lr`), where there is one. It is not printed.
+        remedy: What to do next, as a sentence of its own; empty only if `problem` says it already, as in "it should be
+            a number".
+        field: The configuration field at fault, as typed (`optimizer.lr`), if there is one. It is not printed.
 
     Example:
         >>> print(UserError("There is no directory runs/a.", "Name one that `train` made."))
@@ -38,7 +39,7 @@ class UserError(ValueError):
 
 
 def printable(text: str) -> str:
-    """Without what steers a terminal: names of files and words of theirs are quoted, and may be anybody's."""
+    """The text without characters that control a terminal, since quoted names and texts may come from anybody."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
@@ -46,7 +47,7 @@ class UserErrors(UserError):
     """Several mistakes found at once, reported together.
 
     Args:
-        mistakes: One sentence or `UserError` each; at least one.
+        mistakes: The mistakes, at least one. (A DataLoader passes the text of a worker's error instead.)
     """
 
     def __init__(self, mistakes: Sequence[str | UserError]) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-# A scheduler kills half a minute after it has asked (SLURM's KillWait, Kubernetes' grace period), as sweeps do.
+# Schedulers kill a process half a minute after the signal (SLURM's KillWait, Kubernetes' grace period); sweeps do too.
 GRACE_SECONDS = 25.0
 ASKED = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupted(SystemExit):
-    """The program ends because a signal has asked it to; the exit code is the shell's, 128 + number."""
+    """The end of the program at the request of a signal; the exit code is the shell's, 128 + number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -31,24 +31,24 @@ class Interrupted(SystemExit):
 class Interruption:
     """The handling of signals that ask the program to end.
 
-    The first signal raises `Interrupted` at once or, while `defers` is set, only sets `number`: whoever defers it
-    checks `number` between two steps, saves, and raises. A second signal ends the program on the spot, and so does
-    the first one after `GRACE_SECONDS`, whatever hangs by then.
+    The first signal raises `Interrupted` at once or, while `defers` is set, only sets `number`: the code that defers it
+    checks `number` between two steps, saves, and raises. A second signal ends the program immediately, and so does
+    the first one after `GRACE_SECONDS`, even if something hangs.
     """
 
     def __init__(self) -> None:
-        self.number = 0  # of the signal that has come
+        self.number = 0  # of the signal that has arrived
         self.defers = False
         self._last_words: Callable[[], None] = lambda: None
         self._deadline: threading.Timer | None = None
 
     @contextmanager
     def listening(self, names: Sequence[str] = ASKED, last_words: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Handle these signals for a while; one that is ignored already (nohup) stays so.
+        """Handle these signals during the block; a signal that is ignored already (nohup) stays ignored.
 
         Args:
-            names: Such as SIGTERM; one that the system does not know is passed by.
-            last_words: What is written down if the program is ended on the spot.
+            names: Names of signals such as SIGTERM; those that the system does not know are skipped.
+            last_words: Called if the program is ended immediately.
         """
         if threading.current_thread() is not threading.main_thread():  # Python handles signals nowhere else
             yield
@@ -59,7 +59,7 @@ class Interruption:
         process = os.getpid()
 
         def note(number: int, frame: FrameType | None) -> None:
-            if os.getpid() == process:  # not in a process that was forked meanwhile, such as a loader's
+            if os.getpid() == process:  # not in a process that was forked in the meantime, such as a loader's
                 self._note(number)
 
         for number in before:
@@ -83,8 +83,8 @@ class Interruption:
             raise Interrupted(number)
         if os.environ.get("LOCAL_RANK", "0") == "0":
             name = signal.Signals(number).name
-            # no print: this may have come in the middle of one
-            os.write(2, f"\n{name}: the training saves and ends. Once more ends it at once.\n".encode())
+            # not print: the signal may have interrupted a print
+            os.write(2, f"\n{name}: the training saves and ends. A second signal ends it at once.\n".encode())
 
     def _end(self, number: int) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The link of a training to the sweep that started it, through its environment; absent where a person started it."""
+"""The link of a training to the sweep that started it, through its environment; absent if a person started it."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def obey_parent_alone() -> None:
     for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if not hasattr(signal, "sigwaitinfo"):  # macOS, where nobody can say who has sent it
+    if not hasattr(signal, "sigwaitinfo"):  # macOS, which does not tell the sender of a signal
         return
     parent = os.getppid()
-    # not the default action, which would end this process where some other thread takes the signal
+    # not the default action, which would end this process if another thread received the signal
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
@@ -96,9 +96,9 @@ def obey_parent_alone() -> None:
 
 
 def settle() -> None:
-    """Keep to the cores of the slot and die with the parent; to be called before anything counts cores.
+    """Restrict this process to the cores of its slot, and let it die with its parent; call it before cores are counted.
 
-    Does nothing in a process that a person has started. A sweep that is killed has no time to end its jobs, nor has
+    It does nothing in a process that a person has started. A killed sweep has no time to end its jobs, nor a killed
     rank 0 to end the other ranks: the kernel does it.
     """
     parent = os.environ.get(PARENT_VARIABLE)

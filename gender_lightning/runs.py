@@ -87,12 +87,12 @@ class Run:
             run_dir: Path of the run directory.
             config: Content of `config.yaml`.
             overrides: Content of `overrides.yaml`.
-            default_name: Whether the path was not chosen by anybody, so that a number may be added where it is taken.
+            default_name: Whether the path is the default one, so that a number may be added if it is taken.
 
         Raises:
             UserError: The directory exists, or cannot be created.
         """
-        if attached := _attached(run_dir):
+        if attached := joined_run(run_dir):
             return attached
         path = Path(run_dir).absolute()
         try:
@@ -124,20 +124,20 @@ class Run:
 
         Args:
             path: The run directory, to continue from its last.ckpt, or a checkpoint in it.
-            extended: Whether more epochs were asked for, so that a finished run may continue.
+            extended: Whether more epochs were requested, so that a finished run may continue.
 
         Raises:
             UserError: There is no such run or checkpoint, or the run has finished.
         """
         named = Path(path).expanduser().absolute()
         directory = named.parent.parent if named.suffix == ".ckpt" else named
-        run = _attached(str(directory)) or cls.open(directory)
+        run = joined_run(str(directory)) or cls.open(directory)
         if is_first_process():
             refuse_links(run.path)
         if is_first_process() and run.info().get("status") == "done" and not extended:
             raise UserError(
-                f"The run in {run.path} is done already.",
-                "Give it more epochs by a larger trainer.max_epochs=..., or start a new one with run_dir=...",
+                f"The run in {run.path} is finished already.",
+                "Give it more epochs with a larger trainer.max_epochs=..., or start a new one with run_dir=...",
             )
         run.resumed = True
         if named.suffix == ".ckpt":
@@ -151,7 +151,7 @@ class Run:
 
     @property
     def is_own(self) -> bool:
-        """Whether the run's record belongs to this user, as far as the file system tells; True where it does not."""
+        """Whether the run's record belongs to this user; True if the file system does not tell."""
         return not hasattr(os, "getuid") or (self.path / "run.json").stat().st_uid == os.getuid()
 
     @classmethod
@@ -293,13 +293,15 @@ class Run:
 
 
 def _made(path: Path) -> Path:
-    """Make the directory of a default name; a number behind it where another run began in the same second."""
+    """Create the directory of a default name, with a number after it if another run began in the same second."""
     for number in range(1, 1000):
         candidate = path if number == 1 else path.with_name(f"{path.name}_{number}")
         with suppress(FileExistsError):
             candidate.mkdir()
             return candidate
-    raise UserError(f"{path} and its numbered neighbours exist already. Choose another with run_dir=...")
+    raise UserError(
+        f"{path} and its numbered neighbours exist already.", "Choose another with run_dir=...", field="run_dir"
+    )
 
 
 def _lock(handle: int, wanted: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
@@ -317,12 +319,6 @@ def is_first_process() -> bool:
     """Whether this is rank 0 of the job (or its only process)."""
     ranks = (os.environ.get(name, "0") for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
     return all(rank in ("", "0") for rank in ranks)
-
-
-def rank_directory() -> Path | None:
-    """The run directory passed by the first process to further ranks; None on the first, and with torchrun."""
-    told = os.environ.get(_RANK_VARIABLE)
-    return Path(told) if told and not is_first_process() else None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -344,7 +340,7 @@ def refuse_links(directory: Path) -> None:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.is_symlink() and not path.resolve().is_relative_to(real):
                 raise UserError(
-                    f"{path} is a link that leads out of the directory.", "Replace it by the file it points to."
+                    f"{path} is a link that leads out of the directory.", "Replace it with the file it points to."
                 )
 
 
@@ -369,8 +365,15 @@ def _prints_to(path: Path) -> bool:
         return False
 
 
-def _attached(run_dir: str) -> Run | None:
-    """The run of this rank if it is not the first."""
+def joined_run(run_dir: str) -> Run | None:
+    """The run of a further process, which the first one creates; None on the first process itself.
+
+    Args:
+        run_dir: The configured directory; the first process may have passed on another one.
+
+    Raises:
+        UserError: The processes were started by torchrun or srun, and no directory was named that they could share.
+    """
     if _RANK_VARIABLE in os.environ:
         return None if is_first_process() else Run(Path(os.environ[_RANK_VARIABLE]))
     started_outside = not is_first_process() or os.environ.get("WORLD_SIZE", "1") not in ("", "1")

@@ -1,4 +1,4 @@
-"""The registry of commands: everything that is known of a verb stands here once.
+"""The registry of commands, with everything that is known about each verb.
 
 A new command is an entry here, a schema in `config/commands.py`, `conf/<verb>.yaml` and a module in `commands/`.
 """
@@ -20,12 +20,12 @@ class Command:
     """A verb of the command line.
 
     Attributes:
-        verb: As typed; `conf/<verb>.yaml` is what it composes.
+        verb: The verb as typed; `conf/<verb>.yaml` is composed for it.
         purpose: Its line in the list of commands.
-        examples: Command lines without the program's name, the plainest first; each with a few words or none.
+        examples: Command lines without the program's name, the simplest first; each with a few words or none.
         schema_name: The class in `gender_lightning.config` that its configuration is checked against.
         notes: Paragraphs at the end of its help.
-        actions: Its sub-verbs with a line each, where it has them.
+        actions: Its sub-verbs with a line each, if it has any.
         data_of_run: Whether its data section starts as that of the checkpoint's run.
         swept: Whether `-m` runs it with every combination of values.
     """
@@ -41,12 +41,12 @@ class Command:
 
     @property
     def example(self) -> str:
-        """The plainest command line."""
+        """The simplest command line."""
         return self.examples[0][0]
 
     @property
     def module(self) -> str:
-        """Where its `main(values)` is, or `main(values, action)`."""
+        """The module with its `main(values)` or `main(values, action)`."""
         return f"gender_lightning.commands.{self.verb}"
 
     @property
@@ -86,7 +86,7 @@ _COMMANDS = (
             ("evaluate checkpoint=best.ckpt data=folder data.root=photos output=results", "other data"),
         ),
         "EvaluateConfig",
-        notes=("Without data=... the data are those of the run. The framing always belongs to the checkpoint.",),
+        notes=("Without data=..., the data are those of the run. The framing always belongs to the checkpoint.",),
         data_of_run=True,
     ),
     Command(
@@ -114,15 +114,15 @@ _COMMANDS = (
         ),
         "PopulationConfig",
         notes=(
-            "The share of men is corrected for the model's confusion, which is known from labelled faces, and the "
-            "interval allows for how well it is known. Both hold where the crowd differs from those faces in its share "
-            "of men alone; a sentence says where the scores look otherwise. A face counts each time it is seen. No "
-            "picture, box or row per face is kept.",
+            "The share of men is corrected for the model's confusion, which is estimated from labelled faces, and the "
+            "interval allows for the uncertainty of that estimate. Both are valid if the crowd differs from those "
+            "faces only in its share of men; if the scores suggest otherwise, a sentence says so. A face counts each "
+            "time it is seen. No picture, box or row per face is kept.",
         ),
     ),
     Command(
         "predict",
-        "labels for photos, folders, lists, videos: faces found, uncertainty said",
+        "labels for photos, folders, lists and videos: finds the faces, marks uncertain ones",
         (
             (f"predict checkpoint={RUN} input=photos", ""),
             (f"predict checkpoint={RUN} 'input=photos/*.jpg' output=faces.parquet", ""),
@@ -133,7 +133,7 @@ _COMMANDS = (
     ),
     Command(
         "demo",
-        "a page on this computer: give pictures, see what is said and where it looked",
+        "a page on this computer: upload pictures, see the predictions and where the network looked",
         ((f"demo checkpoint={RUN}", ""),),
         "DemoConfig",
         notes=(
@@ -151,17 +151,17 @@ _COMMANDS = (
             ("compare runs=[runs/train/A,theirs.csv]", "beside the answers of any other tool, or of people"),
         ),
         "CompareConfig",
-        notes=("Runs that differ in the seed alone are one row: mean, standard deviation and n.",),
+        notes=("Runs that differ only in the seed form one row: mean, standard deviation and n.",),
     ),
     Command(
         "benchmark",
-        "how fast this machine loads, augments and trains, beside the common way",
+        "how fast this machine loads, augments and trains, compared with the common way",
         (
             ("benchmark data.image_size=112 models=[resnet18,resnet50]", ""),
             ("benchmark stages=[loader,step] common=false", ""),
         ),
         "BenchmarkConfig",
-        notes=("Nothing else should run on the machine meanwhile.",),
+        notes=("Nothing else should run on the machine at the same time.",),
     ),
     Command(
         "data",
@@ -175,12 +175,12 @@ _COMMANDS = (
         ),
         "DataCommandConfig",
         actions={
-            "prepare": "what is there, what is missing, where to get it; compares MD5 sums",
+            "prepare": "lists what is there, what is missing and where to get it; compares MD5 sums",
             "verify": "decodes every image and lists the unreadable ones",
-            "summary": "counts per split and class, identities, sizes, a contact sheet",
+            "summary": "shows counts per split and class, identities, sizes, and a contact sheet",
             "audit": "contradictions, duplicates, poor pictures, suspect labels, small cells: audit.html, audit.json",
             "review": "a page on which people judge the doubtful labels: corrections.csv, the rate of wrong labels",
-            "cache clear": "remove the decoded pictures that data.cache=DIR has kept",
+            "cache clear": "removes the decoded pictures that data.cache=DIR has kept",
         },
     ),
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import gender_lightning
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
+from gender_lightning.config.faces import Faces
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import UnknownField
 from gender_lightning.errors import UserErrors
+from gender_lightning.inference.faces import crops
 from gender_lightning.overrides import compose, groups
 from gender_lightning.verbs import COMMANDS
 
@@ -97,7 +99,11 @@ def test_a_recipe_wins_over_the_menu_and_the_command_line_over_the_recipe() -> N
         ("name", "a/b", "name=a/b: it should hold letters, digits and . _ + - only."),
         ("trainer.max_time", "3h", "trainer.max_time=3h: it should be DD:HH:MM:SS, such as 00:01:30:00."),
         ("callbacks.checkpoint.monitor", "test/accuracy", "it should be a metric of the valid split"),
-        ("augmentation.random_scale", [1.2, 0.8], "random_scale=[1.2, 0.8] must be [smallest, largest]."),
+        (
+            "augmentation.random_scale",
+            [1.2, 0.8],
+            "random_scale=[1.2, 0.8] is not [smallest, largest]. Put the smaller factor first.",
+        ),
         ("augmentation.random_scale", [1.0], "augmentation.random_scale=[1.0]: it should have at least 2 items"),
         ("augmentation.color_jitter.hue", 0.6, "augmentation.color_jitter.hue=0.6: it should be less than or equal to"),
         ("trainer.device", 2, "trainer.device: there is no such field. Did you mean 'devices'?"),
@@ -135,15 +141,21 @@ def test_all_mistakes_are_listed_at_once(values: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["scheduler=plateau", "scheduler.monitor=train/loss"], "scheduler.monitor=train/loss must be a val/ metric"),
+        (
+            ["scheduler=plateau", "scheduler.monitor=train/loss"],
+            "scheduler.monitor=train/loss is not a metric of the valid split",
+        ),
         (["model.freeze=backbone", "model.layer_decay=0.5"], "model.layer_decay has no effect with model.freeze="),
-        (["model.freeze=5", "trainer.max_epochs=5"], "write model.freeze=backbone to mean that"),
-        (["trainer=cpu", "trainer.precision=16-mixed"], "use trainer.precision=bf16-mixed on a CPU"),
-        (["augmentation.progressive=[{until:0.5,image_size:96}]"], "image_size=96 is larger than data.image_size=64"),
+        (["model.freeze=5", "trainer.max_epochs=5"], "write model.freeze=backbone."),
+        (["trainer=cpu", "trainer.precision=16-mixed"], "Use trainer.precision=bf16-mixed on a CPU."),
+        (
+            ["augmentation.progressive=[{until:0.5,image_size:96}]"],
+            "image_size=96 is larger than data.image_size. Give 64 or less.",
+        ),
         (["data=celeba", "data.split=images"], "data: split=images needs data.sizes"),
-        (["data=celeba", "data.sizes={train:1,valid:1,test:1}"], "add data.split=images or data.split=identities"),
-        (["data=folder", "data.sizes={train:0.9,valid:0.1,test:0.1}"], "fractions add up to 1.1"),
-        (["data.sizes={train:0.8,valid:0.1,test:0.1}"], "sizes of synthetic faces are counts"),
+        (["data=celeba", "data.sizes={train:1,valid:1,test:1}"], "Add data.split=images or data.split=identities."),
+        (["data=folder", "data.sizes={train:0.9,valid:0.1,test:0.1}"], "fractions add up to 1.1. Give fractions"),
+        (["data.sizes={train:0.8,valid:0.1,test:0.1}"], "the sizes of synthetic faces are counts"),
     ],
 )
 def test_a_contradiction_names_both_fields(overrides: list[str], message: str) -> None:
@@ -174,3 +186,7 @@ def test_the_default_rate_is_the_backbones_and_a_typed_one_the_users() -> None:
     assert compose("train", ["model=vgg19", "optimizer=sgd"])["optimizer"]["lr"] == 0.002
     assert compose("train", ["model=vgg19", "optimizer.lr=0.5"])["optimizer"]["lr"] == 0.5
     assert compose("train", ["model.lr_factor=0.5", "optimizer=lion"])["optimizer"]["lr"] == 5e-5
+
+
+def test_faces_are_found_in_the_same_ways_on_the_command_line_and_in_python() -> None:
+    assert get_args(Faces) == get_args(crops.Faces)

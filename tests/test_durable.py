@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gender_lightning import durable
 from gender_lightning.durable import keep_as, publish, writing
 
 
@@ -54,10 +55,26 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 def test_what_breaks_off_leaves_the_former_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
-    (tmp_path / f".file.{os.getpid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ZeroDivisionError), writing(tmp_path / "file") as file:
         file.write("half" + str(1 / 0))
     assert (tmp_path / "file").read_text() == "old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_two_writers_never_meet(tmp_path: Path) -> None:
+    """Also not in threads of one process: the last one to finish wins, with its own text alone."""
+    with writing(tmp_path / "file") as first, writing(tmp_path / "file") as second:
+        first.write("first")
+        second.write("second")
+        assert len(os.listdir(tmp_path)) == 2
+    assert (tmp_path / "file").read_text() == "first" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "temporary_name", lambda path: path.with_name(".guessed"))
+    (tmp_path / ".guessed").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError), writing(tmp_path / "file") as file:
+        file.write("text")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("links", [True, False])

@@ -44,7 +44,7 @@ def test_who_defers_is_told_and_not_disturbed(capfd: pytest.CaptureFixture[str])
         os.kill(os.getpid(), signal.SIGINT)
         assert it.number == signal.SIGINT
     assert signal.getsignal(signal.SIGINT) is before
-    assert "SIGINT: the training saves and ends. Once more ends it at once." in capfd.readouterr().err
+    assert "SIGINT: the training saves and ends. A second signal ends it at once." in capfd.readouterr().err
 
 
 def test_what_nohup_ignores_stays_ignored() -> None:

@@ -122,7 +122,7 @@ def test_cfg_job_stays_hydras(cli: Cli) -> None:
             "data: an action is missing. Write one of: data prepare, data verify, data summary, data audit, "
             "data review, data cache clear.",
         ),
-        (["data", "data=celeba"], "'data=celeba' is none of its actions."),
+        (["data", "data=celeba"], "'data=celeba' is not one of its actions."),
         (["train", "modle=vgg19", "seed=x"], "2 mistakes:\n- modle: there is no such field. Did you mean 'model'?"),
         (["evaluate"], "checkpoint: a value is missing."),
         (["evaluate", "checkpoint=x", "data.image_size=64"], "the framing belongs to the checkpoint"),

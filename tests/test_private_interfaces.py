@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 import optuna
 import pytorch_lightning as pl
-from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
+from lightning_fabric.utilities.distributed import _destroy_dist_connection, _set_num_threads_if_needed
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,6 +27,7 @@ KNOWN = {
     ("training/trainer_habits.py", "_iteration_based_training"): "max_steps changes how a checkpoint is resumed",
     ("training/ranks.py", "_SubprocessScriptLauncher"): "starts the ranks; only its watch over them is replaced",
     ("training/ranks.py", "_set_num_threads_if_needed"): "what that launcher does before it calls the function",
+    ("training/ranks.py", "_destroy_dist_connection"): "runs at the exit of a failed rank, and may wait for the others",
     ("sweeps/search/sweep.py", "_trial_id"): "storages know a trial by its id, and Trial shows its number alone",
     ("sweeps/search/trials.py", "_trial_id"): "the same",
     (
@@ -64,6 +66,24 @@ def test_no_other_place_reaches_into_a_library() -> None:
     assert reached() == KNOWN.keys()
 
 
+def test_the_packages_reached_into_are_bounded_from_above() -> None:
+    """torch is not: `_BatchNorm` is the documented base of its batch norms for other libraries too."""
+    pyproject = tomllib.loads((Path(gender_lightning.__file__).parents[1] / "pyproject.toml").read_text())
+    required = {re.split(r"[\[<>=]", text)[0]: text for text in pyproject["project"]["dependencies"]}
+    bounded = ("pytorch-lightning", "optuna", "hydra-core", "omegaconf", "mtcnn")
+    assert not [name for name in bounded if "<" not in required[name]]
+
+
+def test_checkpoints_of_lightning_have_the_entries_that_are_changed() -> None:
+    """`training.schedules` and the checkpoint callback adapt them when a run is resumed."""
+    trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", barebones=True)
+    loops = trainer.fit_loop.state_dict()
+    assert {"epoch_progress", "epoch_loop.batch_progress", "epoch_loop.val_loop.batch_progress"} <= loops.keys()
+    for name in ("epoch_loop.batch_progress", "epoch_loop.val_loop.batch_progress"):
+        assert {"total", "current", "is_last_batch"} <= loops[name].keys()
+        assert {"ready", "started", "processed", "completed"} <= loops[name]["current"].keys()
+
+
 def test_lightning_has_them() -> None:
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", barebones=True)
     assert callable(trainer._signal_connector.register_signal_handlers)
@@ -74,6 +94,7 @@ def test_lightning_has_them() -> None:
     assert {"procs", "num_processes", "num_nodes"} <= set(re.findall(r"self\.(\w+)", set_up))
     assert "_configure_launcher" in dir(DDPStrategy)
     assert "num_processes" in inspect.signature(_set_num_threads_if_needed).parameters
+    assert callable(_destroy_dist_connection)
     assert _BatchNorm.__subclasses__()
 
 

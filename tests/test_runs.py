@@ -193,7 +193,7 @@ def test_what_cannot_go_on_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"lost.ckpt does not exist. Give the run directory"):
         Run.resume(str(run.checkpoints / "lost.ckpt"))
     run.update(status="done")
-    with pytest.raises(UserError, match="is done already"):
+    with pytest.raises(UserError, match="is finished already"):
         Run.resume(str(run.path))
 
 

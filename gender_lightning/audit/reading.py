@@ -39,6 +39,7 @@ def open_material(config: DataConfig) -> Material:
     Raises:
         UserError: Data are missing or malformed.
     """
+    config = config.model_copy(update={"drop_contradictions": False})  # they are what is looked for
     labels = KINDS[config.name].labels
     if labels is None:
         return Material(*open_data(config))

@@ -45,7 +45,7 @@ def step_rate(
     batch_size: int,
     seconds: float,
 ) -> Callable[[], float]:
-    """What measures the step as `train` does it, for so many seconds: images per second."""
+    """A function that measures the training step of `train` for some seconds, and returns images per second."""
     ours = _step(model, optimizer, criterion, hardware, image_size=image_size, batch_size=batch_size)
     device = torch.device(hardware.device_type)
     return lambda: take_turns({"": ours}, repeats=1, seconds=seconds, device=device)[""].median
@@ -114,5 +114,5 @@ def _network(model: ModelConfig, hardware: Hardware | None, image_size: int) -> 
         return net
     net = net.to(torch.device(hardware.device_type)).to(memory_format=hardware.memory_format)
     if hardware.compile:
-        net.compile()
+        net.compile(dynamic=False)  # as `train` does
     return net

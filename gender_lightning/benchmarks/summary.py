@@ -113,13 +113,13 @@ def _advice(loader: float, augmentation: Measurement, step: Measurement, workers
     device = 1 / (1 / step.ours.median + 1 / augmentation.ours.median)
     if supply < device:
         return (
-            f"{name}: the loader holds the {step.where} back: {workers} workers bring {supply:,.0f} images/s, it could "
-            f"take {device:,.0f}. Raise data.workers (this machine has {cores} cores), or store smaller "
+            f"{name}: the loader is the bottleneck: {workers} workers deliver {supply:,.0f} images/s, the {step.where} "
+            f"could take {device:,.0f}. Raise data.workers (this machine has {cores} cores), or store smaller "
             "pictures."
         )
     return (
-        f"{name}: the step holds back the rest: {workers} workers could bring {supply:,.0f} images/s, the {step.where} "
-        f"takes {device:,.0f}. A larger data.batch_size, {smaller}."
+        f"{name}: the step is the bottleneck: {workers} workers could deliver {supply:,.0f} images/s, the {step.where} "
+        f"takes {device:,.0f}. Try a larger data.batch_size; {smaller}."
     )
 
 

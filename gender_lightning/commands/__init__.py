@@ -1,1 +1,1 @@
-"""One thin file per verb: the only place that sees the composed config."""
+"""One thin file per verb, the only place that sees the composed configuration."""

@@ -197,7 +197,7 @@ def _train(jobs: Sequence[Job]) -> None:
     if failed:
         raise UserError(
             f"The training of fold {failed[0].job.number + 1} has {failed[0].status}: {failed[0].error}",
-            "Mend what it says, or change recipe=[...]; the same command continues.",
+            "Remove the cause, or change recipe=[...]; the same command continues.",
         )
 
 

@@ -1,4 +1,4 @@
-"""`gender-lightning benchmark`: how fast this machine loads, augments and trains, beside the common way."""
+"""`gender-lightning benchmark`: measure how fast this machine loads, augments and trains, beside the common way."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.reports.benchmark_chart import draw_chart
 from gender_lightning.runs import write_text
 from gender_lightning.training.allocator import keep_freed_memory
-from gender_lightning.training.classifier import augmentation_settings
 from gender_lightning.training.loss import Criterion
+from gender_lightning.training.sections import augmentation_settings
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
 
 INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
 MOST_FACES = 1000  # enough that no cache of the processor holds them all
-_PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer", "packages")  # what `train` takes too
+_PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer", "packages")  # sections of `train` too
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all stages share."""
+    """The settings and objects that all stages share."""
 
     config: BenchmarkConfig
     hardware: Hardware
@@ -63,7 +63,7 @@ class Bench:
     augment: Augment
     criterion: Criterion
     typed: tuple[str, ...]
-    folder: Path  # for real trainings, thrown away afterwards
+    folder: Path  # holds real trainings, and is removed afterwards
 
     @property
     def where(self) -> Where:
@@ -73,15 +73,15 @@ class Bench:
 
 
 def main(values: dict[str, Any]) -> None:
-    """Take the composed config, measure, print the table."""
+    """Measure from the composed configuration, and print the table."""
     set_up_logging()
     config = parse_config(BenchmarkConfig, values)
     typed = (*of_command(), *HydraConfig.get().overrides.task)
     models = {name: _model(name, typed) for name in config.models} or {_choice("model"): config.model}
     output = Path(config.output)
     if output.exists():
-        raise UserError(f"{output} is there already. Choose another output=...")
-    with Interruption().listening(["SIGTERM"]):  # so that a training that is being measured ends too
+        raise UserError(f"{output} exists already.", "Choose another output=...", field="output")
+    with Interruption().listening(["SIGTERM"]):  # so that a training that is being measured ends as well
         benchmark(config, models, typed, output)
 
 
@@ -92,7 +92,7 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     data.prepare_data()
     data.setup()
     if chosen.device_type == "cpu":
-        keep_freed_memory()  # as `train` does; the common way's stages in this process gain from it too
+        keep_freed_memory()  # as `train` does; the stages of the common way in this process benefit from it too
     augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
     with TemporaryDirectory(prefix="gl_") as folder, some_faces(data.dataset("train"), MOST_FACES) as faces:
         criterion = Criterion(config.loss, data.class_counts("train"))
@@ -105,7 +105,7 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     said = sentences(training, epochs, images, advice(measurements, workers=workers, cores=available_cores()))
     output.mkdir(parents=True)
     content = {
-        "measurements": [it.to_dict() for it in measurements],
+        "measurements": [measurement.to_dict() for measurement in measurements],
         "kept_while_training": training,
         "kept_by_training": epochs,
         "images_per_epoch": images,
@@ -118,7 +118,7 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
         **git_state(),
     }
     write_text(output / "benchmark.json", json.dumps(content, indent=2) + "\n")
-    if any(not it.is_time for it in measurements):
+    if any(not measurement.is_time for measurement in measurements):
         draw_chart(measurements, output / "benchmark.png", _title(config, chosen))
     console.print(table(measurements))
     for sentence in said:
@@ -127,10 +127,9 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
 
 
 def measure(bench: Bench, models: dict[str, ModelConfig]) -> list[Measurement]:
-    """All stages that were asked for, in their order in a training; those of a network for each of the models.
+    """Measure the requested stages, in their order in a training; the stages of a network for each model.
 
-    Whole trainings are measured first: a GPU in exclusive mode has room for them only as long as this process has
-    not opened it.
+    Whole trainings are measured first: a GPU in exclusive mode accepts them only until this process has opened it.
     """
     asked = bench.config.stages
     found = [_startup(bench)] if "startup" in asked else []
@@ -186,10 +185,10 @@ def _take_turns(bench: Bench, name: str, units: input_stages.Units) -> dict[str,
 
 
 def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
-    """Real trainings of about `train_seconds` an epoch, in turns with the bare step and the textbook script."""
+    """Run real trainings of about `train_seconds` per epoch, in turns with the bare step and the textbook script."""
     repeats, batch_size = bench.config.train_repeats, bench.config.data.batch_size
     bare_step = _bare_step(bench, model)
-    textbook = bench.config.common and "/" not in model.name  # it knows torchvision's networks only
+    textbook = bench.config.common and "/" not in model.name  # the script knows torchvision's networks only
     bare: list[float] = []
     ours: list[whole_runs.Training] = []
     common: list[float] = []
@@ -208,9 +207,9 @@ def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
         "train",
         model.name,
         bench.where,
-        Rate(tuple(it.images_per_second for it in ours)),
+        Rate(tuple(training.images_per_second for training in ours)),
         Rate(tuple(common)) if common else None,
-        statistics.median(it.seconds_beside for it in ours),
+        statistics.median(training.seconds_beside for training in ours),
         Rate(tuple(bare)),
     )
 
@@ -223,7 +222,7 @@ def _step_units(bench: Bench, model: ModelConfig) -> input_stages.Units:
 
 
 def _bare_step(bench: Bench, model: ModelConfig) -> Callable[[], float]:
-    """What measures the bare step; on an accelerator in a process that has given it back when the figure is there."""
+    """A function that measures the bare step; an accelerator is used by a process of its own, which releases it."""
     data, seconds = bench.config.data, bench.config.train_seconds
     optimizer = bench.config.optimizer
     measured = (model, optimizer, bench.criterion, bench.hardware, data.image_size, data.batch_size, seconds)
@@ -255,7 +254,7 @@ def _train_textbook(bench: Bench, model: ModelConfig, folder: Path, steps: int) 
 
 
 def _for_train(typed: Sequence[str], model: str | None = None) -> list[str]:
-    """What was typed of the sections that `train` has too; another model where one is given."""
+    """The typed overrides of sections that `train` has too, with another model if one is given."""
     keys = [text.lstrip("+~").partition("=")[0] for text in typed]
     passed = [text for text, key in zip(typed, keys, strict=True) if key == KEY or key.partition(".")[0] in _PASSED_ON]
     if model is None:
@@ -266,7 +265,7 @@ def _for_train(typed: Sequence[str], model: str | None = None) -> list[str]:
 def _model(choice: str, typed: Sequence[str]) -> ModelConfig:
     known = groups(of_texts(typed))["model"]
     if choice not in known:
-        raise UserError(f"models: there is no conf/model/{choice}.yaml. {suggestion(choice, known)}")
+        raise UserError(f"models: there is no conf/model/{choice}.yaml.", suggestion(choice, known), field="models")
     values = compose("benchmark", [*(text for text in typed if not text.startswith("model=")), f"model={choice}"])
     return parse_config(BenchmarkConfig, values).model
 

@@ -1,4 +1,4 @@
-"""`gender-lightning data prepare | verify | summary | audit | review | cache clear`: get, check, look at a data set."""
+"""`gender-lightning data prepare | verify | summary | audit | review | cache clear`: get, check, inspect a data set."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gender_lightning.data import catalogue, inspection, pixel_cache
 from gender_lightning.data.framing import Framing
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.selection import check_identities_disjoint
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
 from gender_lightning.progress import progress_bar
@@ -26,7 +27,7 @@ STYLES = {"ok": "green", "there": "green", "other": "yellow", "missing": "red", 
 
 
 def main(values: dict[str, Any], action: str) -> None:
-    """Take the composed config and carry out the action."""
+    """Carry out an action with the composed configuration."""
     data(action, parse_config(DataCommandConfig, values))
 
 
@@ -41,7 +42,7 @@ def data(action: str, config: DataCommandConfig) -> None:
         "cache clear": _clear_cache,
     }  # fmt: skip
     if action not in actions:
-        raise UserError(f"There is no `data {action}`. Use one of: {', '.join(actions)}.")
+        raise UserError(f"There is no `data {action}`.", f"Use one of: {', '.join(actions)}.")
     if action not in ("cache clear", "review"):
         make_data(config.data)
     actions[action](config)
@@ -61,10 +62,10 @@ def _review(config: DataCommandConfig) -> None:
 
 def _clear_cache(config: DataCommandConfig) -> None:
     if config.data.cache is None:
-        raise UserError("It is not said which cache to clear.", "Name its folder: data.cache=DIR.", field="data.cache")
+        raise UserError("No cache to clear was named.", "Name its folder: data.cache=DIR.", field="data.cache")
     folder = Path(os.path.expanduser(config.data.cache))
     files, size = pixel_cache.clear(folder)
-    console.print(f"{files:,} files of decoded pictures ({size / 1e6:,.0f} MB) removed from {escape(str(folder))}.")
+    console.print(f"Removed {files:,} files of decoded pictures ({size / 1e6:,.0f} MB) from {escape(str(folder))}.")
 
 
 def _prepare(config: DataCommandConfig) -> None:
@@ -79,15 +80,17 @@ def _prepare(config: DataCommandConfig) -> None:
         _print_status(status, root)
     missing = [status.source.name for status in statuses if status.source.required and not status.usable]
     if not missing:
-        console.print(f"Everything needed is in {escape(str(root))}. `gender-lightning data verify` decodes it all.")
+        console.print(
+            f"Everything needed is in {escape(str(root))}. `gender-lightning data verify` decodes every image."
+        )
         return
     console.print(f"Missing: {', '.join(missing)}.")
     console.print(f"All files: {catalogue.DRIVE} (about CelebA: {catalogue.PAGE})")
-    console.print("download=true tries to fetch them. CelebA is for non-commercial research only.")
+    console.print("download=true tries to download them. CelebA is for non-commercial research only.")
 
 
 def _print_status(status: catalogue.Status, root: Path) -> None:
-    """A line per file, without a frame: addresses and paths are to be copied."""
+    """Print a line per file without a frame, so that addresses and paths can be copied."""
     need = "" if status.source.required else " (not needed)"
     console.print(f"[{STYLES[status.state]}]{status.state:<10}[/] {escape(status.source.name)}{need}")
     details = [status.note] if status.note else []
@@ -105,7 +108,7 @@ def _verify(config: DataCommandConfig) -> None:
         console.print(escape(image.reason))
     if unreadable:
         raise UserError(
-            f"{len(unreadable):,} of {len(index):,} images do not decode. Replace or remove the files listed above."
+            f"{len(unreadable):,} of {len(index):,} images do not decode.", "Replace or remove the files listed above."
         )
     console.print(f"All {len(index):,} images decode.")
 
@@ -128,7 +131,7 @@ def _summary(config: DataCommandConfig) -> None:
         )
     sizes = inspection.image_sizes(index, store)
     width, height = (f"{low} to {high}, median {middle}" for low, middle, high in (sizes.width, sizes.height))
-    console.print(f"Width {width} px, height {height} px ({sizes.images:,} images looked at).")
+    console.print(f"Width {width} px, height {height} px ({sizes.images:,} images inspected).")
     framing = replace(Framing(TILE), crop=config.data.crop, zoom=config.data.zoom)
     sheet = inspection.contact_sheet(index, store, framing, seed=config.data.seed)
     console.print(f"Contact sheet: {escape(str(_save(sheet, Path(os.path.expanduser(config.output)))))}")
@@ -138,10 +141,10 @@ def _save(sheet: Any, folder: Path) -> Path:
     path = folder / SHEET
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sheet.save(temporary := path.with_suffix(".tmp"), format="PNG")
-        os.replace(temporary, path)
+        with writing(path, "wb") as file:
+            sheet.save(file, format="PNG")
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written: {error.strerror or error}. Choose another folder: output=..."
+            f"{path} cannot be written: {error.strerror or error}.", "Choose another folder: output=...", field="output"
         ) from error
     return path

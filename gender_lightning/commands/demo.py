@@ -1,4 +1,4 @@
-"""`gender-lightning demo`: a page on this computer that shows what a checkpoint says of pictures."""
+"""`gender-lightning demo`: a page on this computer that shows a checkpoint's predictions for pictures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gender_lightning.runs import Run
 
 HOST = "127.0.0.1"
 _EXAMPLES = 6
-# An upload waits for the batches before it, and is looked at within its own. One whose page was closed waits in vain.
+# An upload is kept for as long as the batches before it and its own may take; if its page was closed, it goes unused.
 _BATCHES = 3
 
 
 def main(values: dict[str, Any]) -> None:
-    """Take the composed config and serve the page until Ctrl-C."""
+    """Serve the page from the composed configuration, until Ctrl-C."""
     set_up_logging()
     with Interruption().listening(["SIGTERM"]):
         demo(parse_config(DemoConfig, values))
@@ -38,7 +38,9 @@ def demo(config: DemoConfig) -> None:
         try:
             _, address, _ = page.launch(**settings)
         except OSError as error:
-            raise UserError(f"port={config.port}: it is taken. Choose another, or leave port out.") from error
+            raise UserError(
+                f"port={config.port} is taken.", "Choose another port, or leave port out.", field="port"
+            ) from error
         console.print(f"{address} shows {config.checkpoint}; Ctrl-C ends it.", markup=False)
         try:
             page.block_thread()
@@ -47,11 +49,11 @@ def demo(config: DemoConfig) -> None:
 
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
-    """The page, and how it is launched: for this computer alone, with nothing asked or told outside."""
+    """The page and its launch settings: it is served to this computer only, and contacts no other."""
     import_gradio("demo", cache)
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
-    from gender_lightning.export.metadata import model_card
+    from gender_lightning.export.metadata import card_of
     from gender_lightning.inference.predictor import load
 
     predictor = load(
@@ -68,7 +70,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         console.print(predictor.cropper.remark, markup=False)
     run = Run.of(Path(config.checkpoint))
     faces = drawn_faces(_EXAMPLES)
-    page = build(predictor, model_card(predictor.spec, run.path if run else None), faces, config.max_seconds)
+    page = build(predictor, card_of(predictor.spec, run.path if run else None), faces, config.max_seconds)
     page.queue(default_concurrency_limit=1, max_size=32)
     settings = launch_settings(config.port, browser=config.browser) | {
         "max_file_size": f"{config.max_megabytes}mb",
@@ -84,7 +86,7 @@ def import_gradio(command: str, cache: Path) -> None:
     Raises:
         UserError: It is not installed.
     """
-    # Gradio reads these when it is imported.
+    # Gradio reads these variables when it is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -92,12 +94,13 @@ def import_gradio(command: str, cache: Path) -> None:
         import gradio  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"{command} needs {error.name}, which is not installed: pip install 'gender-lightning[demo]'."
+            f"{command} needs {error.name}, which is not installed.",
+            "Install it: pip install 'gender-lightning[demo]'.",
         ) from error
 
 
 def launch_settings(port: int | None, *, browser: bool) -> dict[str, Any]:
-    """How a page is launched: for this computer alone."""
+    """Launch settings of a page that is served to this computer only."""
     return {
         "server_name": HOST,
         "server_port": port,
@@ -111,6 +114,6 @@ def launch_settings(port: int | None, *, browser: bool) -> dict[str, Any]:
         "ssr_mode": False,
         "pwa": False,
         "mcp_server": False,
-        # Else it fetches its own page first, and asks for a public address where that takes three seconds.
+        # Otherwise it requests its own page first, and asks for a public address if that takes more than three seconds.
         "_frontend": False,
     }

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.commands.evaluation_report import print_evaluation
-from gender_lightning.commands.model_looks import disturb, passes, write_report
+from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, parse_config
 from gender_lightning.console import console
@@ -83,7 +83,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     steps = len(dataset) + passes(config.corruptions, len(dataset)) + (maps_at_most(dataset) if config.images else 0)
     with counting_bar("evaluating", steps) as advance:
         table = predict(setting, advance)
-        disturbed = disturb(
+        disturbed = measure_corruptions(
             setting.network, setting.data, config.split, setting.hardware, mode=config.corruptions,
             reference=reference, seed=config.seed, advance=advance,
         )  # fmt: skip
@@ -260,7 +260,9 @@ def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
 
 def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
     """The data section with the framing that the weights learned with, and with nothing left out or corrected."""
-    return data.model_copy(update=asdict(spec.framing) | {"exclude": None, "corrections": None})
+    return data.model_copy(
+        update=asdict(spec.framing) | {"exclude": None, "corrections": None, "drop_contradictions": False}
+    )
 
 
 def _output(config: EvaluateConfig, run: Run | None) -> Path:

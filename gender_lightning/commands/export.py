@@ -1,9 +1,8 @@
-"""`gender-lightning export`: a checkpoint as an ONNX or .pt2 file, checked against the checkpoint before it is kept."""
+"""`gender-lightning export`: write a checkpoint as ONNX or .pt2, and keep the file if it agrees with the checkpoint."""
 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,11 @@ from gender_lightning.data.dataset import FaceDataset
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.reading import open_data
+from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 from gender_lightning.export import checking, files
 from gender_lightning.export.graph import capture
-from gender_lightning.export.metadata import describe, model_card
+from gender_lightning.export.metadata import card_of, describe
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
 from gender_lightning.runs import Run
@@ -37,8 +37,15 @@ _SPEED_BATCH, _SPEED_REPEATS = 32, 5
 
 
 @dataclass(frozen=True)
-class Faces:
-    """What the file is checked on: pictures or the faces cut out of them, and where they come from."""
+class SampleFaces:
+    """The faces that the file is checked on, and where they come from.
+
+    Attributes:
+        pictures: Whole pictures, or the faces cut out of them, RGB uint8 (H, W, 3).
+        source: Where they come from, in words.
+        labelled: The split with its labels; None for drawn faces.
+        finder: Cuts the faces out of the pictures of the split; None if these are used whole.
+    """
 
     pictures: list[checking.Picture]
     source: str
@@ -47,7 +54,7 @@ class Faces:
 
 
 def main(values: dict[str, Any]) -> None:
-    """Take the composed config and export."""
+    """Export from the composed configuration."""
     set_up_logging()
     export(parse_config(ExportConfig, values))
 
@@ -56,7 +63,7 @@ def export(config: ExportConfig) -> Path:
     """Write the file, unless it differs from the checkpoint by more than `checking.TOLERANCE`. Returns its path.
 
     Raises:
-        UserError: The backbone cannot be exported, the file would be wrong, or there is no place for it.
+        UserError: The backbone cannot be exported, the file differs from the checkpoint, or it cannot be written.
     """
     if config.format == "onnx":
         files.require_onnx()
@@ -64,7 +71,7 @@ def export(config: ExportConfig) -> Path:
     output = _output(config, predictor)
     run = Run.of(Path(config.checkpoint))
     faces = _faces(config, finder_of(predictor.spec, search_of(config, run)))
-    metadata = describe(predictor.spec, model_card(predictor.spec, run.path if run else None))
+    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None))
     with _scratch(output) as folder:
         made = Path(folder) / output.name
         with console.status(f"exporting {predictor.spec.backbone}"):
@@ -77,7 +84,7 @@ def export(config: ExportConfig) -> Path:
         if config.quantize == "int8":
             made = _quantize(config, predictor, made, faces)
         _report_speed(config, predictor, made, faces)
-        os.replace(made, output)
+        publish(made, output)
     console.print(f"written to {output.absolute()} ({output.stat().st_size / 1e6:.1f} MB)", markup=False)
     return output
 
@@ -88,16 +95,26 @@ def _output(config: ExportConfig, predictor: Predictor) -> Path:
         run = Run.of(Path(config.checkpoint))
         if run is None:
             raise UserError(
-                f"{config.checkpoint} lies in no run directory. Say where the file goes: output=...{suffix}"
+                f"{config.checkpoint} is not inside a run directory, so there is no default place for the file.",
+                f"Give its path: output=...{suffix}",
+                field="output",
             )
         name = predictor.spec.backbone.replace("/", "-") + ("-int8" if config.quantize == "int8" else "")
         return run.path / "exports" / f"{name}{suffix}"
     path = Path(config.output).expanduser()
     if path.is_dir():
-        raise UserError(f"output={path} is a folder. Give the file's name too: output={path / 'face'}{suffix}")
+        raise UserError(
+            f"output={path} is a folder.",
+            f"Give the name of the file too: output={path / 'face'}{suffix}",
+            field="output",
+        )
     refuse_overwriting(path)
     if path.suffix != suffix:
-        raise UserError(f"output={path}: format={config.format} writes {suffix} files. Write output={path}{suffix}")
+        raise UserError(
+            f"output={path}: format={config.format} writes {suffix} files.",
+            f"Write output={path}{suffix}",
+            field="output",
+        )
     return path
 
 
@@ -107,30 +124,35 @@ def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:
         output.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent)
     except OSError as error:
-        raise UserError(f"{output} cannot be written: {error.strerror}. Choose another place: output=...") from error
+        raise UserError(
+            f"{output} cannot be written: {error.strerror}.", "Choose another place: output=...", field="output"
+        ) from error
 
 
-def _faces(config: ExportConfig, finder: Located | None) -> Faces:
-    """Pictures of the data set; drawn ones where it is not there."""
+def _faces(config: ExportConfig, finder: Located | None) -> SampleFaces:
+    """Faces of the data set, or drawn ones if it is missing."""
     try:
         index, store = open_data(config.data)
         index = index.select(index.split(config.split))
         if len(index):
             pictures = checking.pictures_of(index, store, config.images, finder)
-            return Faces(pictures, f"pictures of {config.data.name} {config.split}", (index, store), finder)
-        missing = f"the {config.split} split has no images"
+            return SampleFaces(pictures, f"pictures of {config.data.name} {config.split}", (index, store), finder)
+        problem = f"The {config.split} split has no images."
     except UserError as error:
-        missing = str(error).splitlines()[0].rstrip(".")
+        problem = error.problem
     if config.quantize == "int8":
-        raise UserError(f"{missing}: the loss of accuracy by 8 bits needs labelled faces. Give data=... data.root=...")
+        raise UserError(
+            f"{problem} Labelled faces are needed to measure how much accuracy 8 bits cost.",
+            "Give data=... data.root=...",
+        )
     if KINDS[config.data.name].make is None:
-        console.print(f"{missing}: drawn faces take their place.", markup=False)
+        console.print(f"{problem} Drawn faces are used instead.", markup=False)
     from gender_lightning.synthetic.faces import synthetic_faces
 
-    return Faces(list(synthetic_faces(config.images, _DRAWN_SEED)[0]), "drawn faces", None)
+    return SampleFaces(list(synthetic_faces(config.images, _DRAWN_SEED)[0]), "drawn faces", None)
 
 
-def _check(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces) -> None:
+def _check(config: ExportConfig, predictor: Predictor, made: Path, faces: SampleFaces) -> None:
     function = _open(config, made)
     with console.status("comparing with PyTorch"):
         agreements = checking.compare(function, predictor, faces.pictures, config.batch_sizes)
@@ -143,13 +165,14 @@ def _check(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces)
     worst = max(row.largest for row in agreements)
     if not worst <= checking.TOLERANCE:
         raise UserError(
-            f"The exported file differs from the checkpoint by {worst:.2g}, which is more than "
-            f"{checking.TOLERANCE:g}: it was not kept. Try the other format, or other versions of torch and onnx."
+            f"The probabilities of the exported file differ from the checkpoint's by up to {worst:.2g}, more than the "
+            f"allowed {checking.TOLERANCE:g}. The file was not kept.",
+            "Try the other format, or other versions of torch and onnx.",
         )
 
 
-def _quantize(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces) -> Path:
-    """The 8-bit file, with its accuracy beside that of the exact one."""
+def _quantize(config: ExportConfig, predictor: Predictor, made: Path, faces: SampleFaces) -> Path:
+    """Write the 8-bit file, and report its accuracy beside that of the exact one."""
     from gender_lightning.export.quantization import quantize
 
     assert faces.labelled is not None
@@ -176,17 +199,21 @@ def _quantize(config: ExportConfig, predictor: Predictor, made: Path, faces: Fac
 
 
 def _calibration_faces(config: ExportConfig, predictor: Predictor, finder: Located | None) -> NDArray[np.uint8]:
-    """Framed faces of train, uint8 (N, 3, S, S): not those that the accuracy is measured on."""
+    """Framed faces of the train split, uint8 (N, 3, S, S), which the accuracy is not measured on."""
     index, store = open_data(config.data)
     rows = index.split("train")
     if not len(rows):
-        raise UserError("The train split has no images, and 8-bit ranges are measured there. Give other data=...")
+        raise UserError(
+            "The train split has no images, and the ranges for 8 bits are measured on them.",
+            "Give data with a train split: data=... data.root=...",
+            field="data",
+        )
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), config.calibration_images)).round().astype(np.intp)]
     dataset = FaceDataset(index, store, predictor.framing, finder)
     return dataset.__getitems__([int(row) for row in rows]).images.numpy()
 
 
-def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces: Faces) -> None:
+def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces: SampleFaces) -> None:
     if not config.seconds:
         return
     from gender_lightning.data.decoding import frame_tensor

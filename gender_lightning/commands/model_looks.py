@@ -1,4 +1,4 @@
-"""What `evaluate` leaves to look at: corruptions measured, figures and the page written."""
+"""The part of `evaluate` that runs the network again or draws: corruptions, figures and the page."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ PAGE = "report.html"
 
 
 @dataclass(frozen=True)
-class Disturbed:
-    """How the network does on corrupted pictures.
+class CorruptionResults:
+    """The network's results on corrupted pictures.
 
     Attributes:
-        table: Of `corruption_table`.
-        reference: Another network's, where one was given.
+        table: The table that `corruption_table` returned.
+        reference: The table of a reference network; None if none was given.
     """
 
     table: pd.DataFrame
@@ -59,7 +59,7 @@ class Disturbed:
         return named
 
     def cards(self) -> tuple[tuple[str, str, str], ...]:
-        """For the page: name, value, how it was measured."""
+        """The cards of the page: name, value, and how the value was measured."""
         named, how = self.numbers(), conditions_text(self.table)
         cards = [
             ("Mean corruption error", percent(named["mean_corruption_error"]), f"ImageNet-C's fifteen; {how}"),
@@ -73,11 +73,11 @@ class Disturbed:
 
 
 def passes(mode: Mode, images: int) -> int:
-    """How many disturbed images `disturb` predicts, for a progress bar."""
+    """Number of corrupted images that `measure_corruptions` predicts, for a progress bar."""
     return 0 if mode == "none" else len(conditions(mode)) * len(chosen_rows(mode, images))
 
 
-def disturb(
+def measure_corruptions(
     network: Network,
     data: FaceDataModule,
     split: str,
@@ -87,11 +87,11 @@ def disturb(
     reference: pd.DataFrame | None,
     seed: int,
     advance: Callable[[int], object],
-) -> Disturbed | None:
-    """Measure corruptions; None for the mode ``none``.
+) -> CorruptionResults | None:
+    """Measure the network on corrupted pictures; None for the mode ``none``.
 
     Raises:
-        UserError: The reference does not fit.
+        UserError: The reference was measured under other conditions.
     """
     if mode == "none":
         return None
@@ -99,18 +99,18 @@ def disturb(
     table = corruption_table(network, batches, hardware, mode=mode, framing=data.framing, seed=seed, advance=advance)
     if reference is not None:
         check_comparable(table, reference)
-    return Disturbed(table, reference)
+    return CorruptionResults(table, reference)
 
 
 def write_report(
-    output: Path, evaluation: Evaluation, table: pd.DataFrame, disturbed: Disturbed | None, looks: Looks | None
+    output: Path, evaluation: Evaluation, table: pd.DataFrame, results: CorruptionResults | None, looks: Looks | None
 ) -> None:
-    """Write `figures/`, `corruptions.csv` where they were measured, and `report.html`."""
-    corruptions = None if disturbed is None else disturbed.table
+    """Write `figures/`, `report.html` and, if corruptions were measured, `corruptions.csv`."""
+    corruptions = None if results is None else results.table
     drawn = draw_all(evaluation, table, corruptions)
     save_all(drawn, output)
     if corruptions is not None:
         write_text(output / FILE, corruptions.to_csv(index=False, float_format="%.6f"))
-    cards = () if disturbed is None else disturbed.cards()
+    cards = () if results is None else results.cards()
     findings = Findings(evaluation, drawn, suspects_table(table), corruptions, cards, looks)
     write_text(output / PAGE, report_page(findings))

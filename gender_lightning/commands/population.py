@@ -1,4 +1,4 @@
-"""`gender-lightning population`: how many men and women a crowd has, without a row per person."""
+"""`gender-lightning population`: count the men and women in a crowd, without a row per person."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.hardware import available_cores, resolve_hardware
 from gender_lightning.inference.faces.crops import Search
-from gender_lightning.inference.population import Counted, Crowd, count
-from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.population import Crowd, GroupCount, count
+from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import ModelSpec, load_network
 from gender_lightning.models.files import checkpoint_file
 from gender_lightning.progress import progress_bar
 from gender_lightning.runs import Run, write_text
 
-_DOUBTFUL = 0.05  # probability of the scores by chance, below which the correction is called in question
+_DOUBTFUL = 0.05  # probability of such scores by chance, below which the correction is called into question
 
 
 def main(values: dict[str, Any]) -> None:
-    """Take the composed config, count, print the table."""
+    """Count from the composed configuration, and print the table."""
     set_up_logging()
     population(parse_config(PopulationConfig, values))
 
 
-def population(config: PopulationConfig) -> list[Counted]:
+def population(config: PopulationConfig) -> list[GroupCount]:
     """Count everyone, then the groups that are large enough.
 
     Raises:
-        UserError: Nothing to count, no labelled faces to know the model's confusion from, or too few faces.
+        UserError: There is nothing to count, there are too few faces, or there are no labelled faces from which to
+            estimate the model's confusion.
     """
     source = Source(config.inputs, config.frame_step)
     source.check()
@@ -54,15 +55,15 @@ def population(config: PopulationConfig) -> list[Counted]:
     reference = _reference(config, checkpoint, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)
     hardware = resolve_hardware(accelerator=config.accelerator, prefix="")
-    _fill(crowd, config, source, Judge(network, hardware, 0.0, config.batch_size))
-    said = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
-    console.print(said, markup=False)
+    _fill(crowd, config, source, Classifier(network, hardware, 0.0, config.batch_size))
+    summary = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
+    console.print(summary, markup=False)
     if left_out := source.left_out_text():
         console.print(left_out, markup=False)
     if crowd.frames:
         console.print(
-            f"{crowd.frames:,} of the pictures are frames of videos. What is counted there is detections, not persons: "
-            "whoever is seen in twenty frames counts twenty times, and the interval is too narrow."
+            f"{crowd.frames:,} of the pictures are frames of videos. They count detections, not persons: someone who "
+            "appears in twenty frames is counted twenty times, and the interval is too narrow."
         )
     lines = count(
         crowd,
@@ -76,8 +77,8 @@ def population(config: PopulationConfig) -> list[Counted]:
     )
     if not lines:
         raise UserError(
-            f"There are fewer than minimum={config.minimum} {_counted(config)}, so nothing is reported. Give more "
-            "pictures" + (", or a lower minimum." if config.minimum > 10 else ".")
+            f"There are fewer than minimum={config.minimum} {_counted(config)}, so nothing is reported.",
+            "Give more pictures" + (", or a lower minimum." if config.minimum > 10 else "."),
         )
     _report(lines, config, network.spec, len(crowd.groups))
     if config.output is not None:
@@ -85,8 +86,8 @@ def population(config: PopulationConfig) -> list[Counted]:
     return lines
 
 
-def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) -> None:
-    cropper = Search.of(config).cropper(judge.network.spec)
+def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Classifier) -> None:
+    cropper = Search.of(config).cropper(classifier.network.spec)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
@@ -94,7 +95,7 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) 
     total = source.count() or 0
     try:
         with progress_bar("counting") as report:
-            for pictures in predict_stream(source.items(), cropper, judge, workers=workers, chunk=chunk):
+            for pictures in predict_stream(source.items(), cropper, classifier, workers=workers, chunk=chunk):
                 crowd.take(pictures)
                 report(crowd.pictures, max(total, crowd.pictures))
     except KeyboardInterrupt:
@@ -103,7 +104,7 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, judge: Judge) 
 
 
 def _reference(config: PopulationConfig, checkpoint: Path, spec: ModelSpec) -> Reference:
-    """The model's confusion, from labelled faces that it has not learned from."""
+    """The model's confusion, from labelled faces that it was not trained on."""
     if config.reference is not None:
         file = Path(config.reference).expanduser()
     else:
@@ -111,8 +112,10 @@ def _reference(config: PopulationConfig, checkpoint: Path, spec: ModelSpec) -> R
         file = run.predictions / "valid.parquet" if run else Path()
         if not file.is_file():
             raise UserError(
-                f"{checkpoint} lies in no run directory with predictions/valid.parquet, from which the model's "
-                "confusion is known. Give labelled predictions: reference=... (evaluate writes them)."
+                f"{checkpoint} is not inside a run directory with predictions/valid.parquet, from which the model's "
+                "confusion is estimated.",
+                "Give labelled predictions: reference=... (evaluate writes them).",
+                field="reference",
             )
     table = read_predictions(file)
     persons = table["identity"]
@@ -124,7 +127,7 @@ def _reference(config: PopulationConfig, checkpoint: Path, spec: ModelSpec) -> R
     )
 
 
-def _report(lines: list[Counted], config: PopulationConfig, spec: ModelSpec, groups: int) -> None:
+def _report(lines: list[GroupCount], config: PopulationConfig, spec: ModelSpec, groups: int) -> None:
     female, male = spec.class_names
     table = Table("", title=f"share of {male}, with a {config.level:.0%} interval", title_style="")
     for column in ("faces", female, male, f"share {male}", "interval", "uncorrected"):
@@ -137,21 +140,21 @@ def _report(lines: list[Counted], config: PopulationConfig, spec: ModelSpec, gro
     left_out = groups - (len(lines) - 1)
     if config.by != "none" and left_out:
         console.print(
-            f"{left_out:,} groups are not reported: they, or what could be told of them by subtraction, "
-            f"have fewer than minimum={config.minimum} {_counted(config)}."
+            f"{left_out:,} groups are not reported: they, or the groups that subtraction would disclose, have fewer "
+            f"than minimum={config.minimum} {_counted(config)}."
         )
     if config.persons == "none":
         console.print(
-            "Detections are counted, not people: whoever is seen several times counts several times, and the interval "
-            "takes each detection for another person. Where each person has a folder: persons=folder.",
+            "Detections are counted, not people: someone who appears several times is counted several times, and the "
+            "interval treats each detection as a different person. If each person has a folder, use persons=folder.",
             markup=False,
         )
     doubtful = [line.group for line in lines if line.fit < _DOUBTFUL]
     if doubtful:
         shown = ", ".join(doubtful[:3]) + (f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else "")
         console.print(
-            f"Take this with care ({shown}): the scores are not those of any mixture of the labelled faces, so the "
-            "crowd differs from them in more than its share of men. Labelled faces like the crowd's would mend it: "
+            f"Treat this result with care ({shown}): no mixture of the labelled faces gives such scores, so the crowd "
+            "differs from them in more than its share of men. Give labelled faces that resemble the crowd's: "
             "reference=...",
             markup=False,
         )
@@ -161,7 +164,7 @@ def _counted(config: PopulationConfig) -> str:
     return "faces" if config.persons == "none" else "persons"
 
 
-def _rows(lines: list[Counted], spec: ModelSpec) -> Iterator[dict[str, Any]]:
+def _rows(lines: list[GroupCount], spec: ModelSpec) -> Iterator[dict[str, Any]]:
     female, male = spec.class_names
     for line in lines:
         found = line.estimate
@@ -180,7 +183,7 @@ def _rows(lines: list[Counted], spec: ModelSpec) -> Iterator[dict[str, Any]]:
         }
 
 
-def _write(lines: list[Counted], path: Path, spec: ModelSpec) -> None:
+def _write(lines: list[GroupCount], path: Path, spec: ModelSpec) -> None:
     rows = list(_rows(lines, spec))
     if path.suffix == ".json":
         text = json.dumps(rows, indent=2) + "\n"
@@ -194,5 +197,7 @@ def _write(lines: list[Counted], path: Path, spec: ModelSpec) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}. Choose another place: output=...") from error
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another place: output=...", field="output"
+        ) from error
     console.print(f"written to {path.absolute()}", markup=False)

@@ -1,4 +1,4 @@
-"""`gender-lightning predict`: labels for pictures, folders, lists, videos and cameras."""
+"""`gender-lightning predict`: label pictures, folders, lists, videos and cameras."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import least_confidence
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.faces.crops import Cropper, Search
 from gender_lightning.inference.stream.annotate import Annotator
-from gender_lightning.inference.stream.items import Item, Judged
-from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.items import Item, PredictedPicture
+from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.parts import Done, Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.interruption import Interruption
@@ -33,14 +33,18 @@ from gender_lightning.training.allocator import keep_freed_memory
 
 
 def main(values: dict[str, Any]) -> None:
-    """Take the composed config, predict, print what was found."""
+    """Predict from the composed configuration, and print a summary."""
     set_up_logging()
-    with Interruption().listening(["SIGTERM"]):  # so that what is done is kept
+    with Interruption().listening(["SIGTERM"]):  # so that finished rows are kept
         predict(parse_config(PredictConfig, values))
 
 
 def predict(config: PredictConfig) -> Counter[str]:
-    """Predict everything named, write the table, count what was found."""
+    """Predict every picture that `input=` names, and write the table. Returns the number of rows by label or status.
+
+    Raises:
+        UserError: There is no picture, none can be read, or the checkpoint or the output cannot be used.
+    """
     source = Source(config.inputs, config.frame_step)
     source.check()
     total = source.count()
@@ -54,44 +58,57 @@ def predict(config: PredictConfig) -> Counter[str]:
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     if config.engine == "ray":
-        from gender_lightning.inference.stream.ray_engine import RayJob, check_installed
-
-        check_installed()
-        if source.is_endless:
-            raise UserError("engine=ray reads files that every machine has, not a camera.", "Use engine=local.")
+        _check_ray(source)
     output = Output(Path(config.output).expanduser(), _settings(config, checkpoint, least), resume=config.resume)
     done = output.done()
     annotator = _annotator(config, output.path, network.spec)
     rest = _rest(source.items(), done, annotator)
     batch_size = _batch_size(config, hardware)
-    judged: Iterator[list[Judged]]
+    predicted: Iterator[list[PredictedPicture]]
     if config.engine == "ray":
-        packages = tuple(config.packages)
-        job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size, packages=packages)
-        judged = job.run(rest, config.ray.address, config.ray.workers)
+        predicted = _on_ray(rest, config, checkpoint, cropper, hardware, least)
     else:
         if hardware.device_type == "cpu":
             keep_freed_memory()
-        judge = Judge(network, hardware, least, batch_size)
-        judged = predict_stream(
+        predicted = predict_stream(
             rest,
             cropper,
-            judge,
+            Classifier(network, hardware, least, batch_size),
             workers=_workers(config, source, hardware),
             chunk=1 if source.is_endless else batch_size,
             keep_pixels=config.annotate,
         )
-    counts = _collect(source, judged, output, annotator, None if total is None else total - done.pictures)
+    counts = _collect(source, predicted, output, annotator, None if total is None else total - done.pictures)
     _report(counts, done.pictures, source, output.path)
     if not done.pictures and not counts["pictures"]:
         raise _nothing(config, source)
     if not done.pictures and counts["unreadable"] == counts["pictures"]:
-        raise UserError("None of it could be read.", f"The column note of {output.path} says why.")
+        raise UserError("None of the pictures could be read.", f"See the column note of {output.path} for the reasons.")
     return counts
 
 
+def _check_ray(source: Source) -> None:
+    from gender_lightning.inference.stream.ray_engine import check_installed
+
+    check_installed()
+    if source.is_endless:
+        raise UserError(
+            "engine=ray reads files that every machine has, not a camera.", "Use engine=local.", field="engine"
+        )
+
+
+def _on_ray(
+    items: Iterable[Item], config: PredictConfig, checkpoint: Path, cropper: Cropper, hardware: Hardware, least: float
+) -> Iterator[list[PredictedPicture]]:
+    from gender_lightning.inference.stream.ray_engine import RayJob
+
+    batch_size, packages = _batch_size(config, hardware), tuple(config.packages)
+    job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size, packages=packages)
+    return job.run(items, config.ray.address, config.ray.workers)
+
+
 def _rest(items: Iterable[Item], done: Done, annotator: Annotator | None) -> Iterator[Item]:
-    """What has no rows yet, and what has but is still to be drawn. A camera (no path) shows nothing twice."""
+    """Pictures without rows, and pictures with rows that are still to be drawn. Frames of a camera are always new."""
     for item in items:
         if not item.path or not done.take(item):
             yield item
@@ -100,26 +117,31 @@ def _rest(items: Iterable[Item], done: Done, annotator: Annotator | None) -> Ite
 
 
 def _nothing(config: PredictConfig, source: Source) -> UserError:
-    for _ in source.items():  # for what is left out
+    for _ in source.items():  # counts what is left out
         pass
-    told = source.left_out_text()
+    left_out = source.left_out_text()
     return UserError(
-        f"input={config.input}: there is no picture in it{f' ({told})' if told else ''}.",
+        f"input={config.input}: there is no picture in it{f' ({left_out})' if left_out else ''}.",
         "Give another folder, glob or list.",
+        field="input",
     )
 
 
 def _collect(
-    source: Source, judged: Iterator[list[Judged]], output: Output, annotator: Annotator | None, total: int | None
+    source: Source,
+    predicted: Iterator[list[PredictedPicture]],
+    output: Output,
+    annotator: Annotator | None,
+    total: int | None,
 ) -> Counter[str]:
-    """Let it run; whatever ends it, what is done is on the disk."""
+    """Run the prediction; however it ends, finished rows are on the disk."""
     counts: Counter[str] = Counter()
     complete = False
     try:
         with _progress() as bar:
             task = bar.add_task("predicting", total=total)
             try:
-                for pictures in judged:
+                for pictures in predicted:
                     new = [picture for picture in pictures if not picture.item.done]
                     output.write(new)
                     if annotator:
@@ -138,16 +160,16 @@ def _collect(
         else:
             output.flush()
             output.close()
-            console.print("What is done is kept: the same command with resume=true goes on.")
+            console.print("Finished rows are kept: the same command with resume=true continues.")
     return counts
 
 
-def _with_rows(picture: Judged, output: Output) -> Judged:
-    """With the rows of an earlier job, where it has them from there."""
-    return Judged(picture.item, output.rows_of(picture.item)) if picture.item.done else picture
+def _with_rows(picture: PredictedPicture, output: Output) -> PredictedPicture:
+    """The picture with its rows, which an earlier job may have written."""
+    return PredictedPicture(picture.item, output.rows_of(picture.item)) if picture.item.done else picture
 
 
-def _counted(pictures: list[Judged]) -> Iterator[str]:
+def _counted(pictures: list[PredictedPicture]) -> Iterator[str]:
     for picture in pictures:
         yield "pictures"
         for row in picture.rows:
@@ -162,7 +184,7 @@ def _report(counts: Counter[str], before: int, source: Source, output: Path) -> 
     skipped = f" ({before:,} done before)" if before else ""
     console.print(f"{many}{skipped}{': ' if said else ''}{said}", markup=False)
     if counts["unreadable"]:
-        console.print("The column note says why a picture cannot be read.")
+        console.print("The column note gives the reason for each picture that cannot be read.")
     if left_out := source.left_out_text():
         console.print(left_out, markup=False)
     console.print(f"written to {output.absolute()}", markup=False)
@@ -175,7 +197,7 @@ def _annotator(config: PredictConfig, output: Path, spec: ModelSpec) -> Annotato
 
 
 def _hardware(config: PredictConfig, checkpoint: Path) -> Hardware:
-    """The device, in the precision that the run tested in unless another is asked for."""
+    """The device, in the precision that the run was tested in unless another is requested."""
     run = Run.of(checkpoint)
     precision = config.precision
     if precision == "auto" and run is not None:
@@ -185,7 +207,7 @@ def _hardware(config: PredictConfig, checkpoint: Path) -> Hardware:
     except UserError:
         if config.precision != "auto":
             raise
-        return resolve_hardware(accelerator=config.accelerator, prefix="")  # trained on another kind of device
+        return resolve_hardware(accelerator=config.accelerator, prefix="")  # it was trained on another kind of device
 
 
 def _batch_size(config: PredictConfig, hardware: Hardware) -> int:
@@ -198,14 +220,14 @@ def _workers(config: PredictConfig, source: Source, hardware: Hardware) -> int:
     if config.workers != "auto":
         return config.workers
     if source.is_endless:
-        return 0  # a frame that waits in a queue is an old one
+        return 0  # a frame that waits in a queue is out of date
     if config.faces == "none":
         return automatic_workers(available_cores(), hardware.device_type)
     return min(available_cores(), MOST_WORKERS)  # finding faces takes longer than the network
 
 
 def _settings(config: PredictConfig, checkpoint: Path, least: float) -> dict[str, Any]:
-    """What decides the rows of a picture."""
+    """Everything that the rows of a picture depend on."""
     with checkpoint.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -220,7 +242,7 @@ def _settings(config: PredictConfig, checkpoint: Path, least: float) -> dict[str
 
 
 class _RateColumn(ProgressColumn):
-    """Pictures a second, of the last half minute."""
+    """Pictures per second, over the last half minute."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f} images/s" if task.speed else "- images/s")

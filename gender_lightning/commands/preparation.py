@@ -1,4 +1,4 @@
-"""Before a training: what of the configuration, the machine, the data or the weights does not fit is told here."""
+"""Preparation of a training: anything wrong with the configuration, machine, data or weights is reported here."""
 
 from __future__ import annotations
 
@@ -28,48 +28,55 @@ from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Cropper, Search, load_detector
 from gender_lightning.inference.faces.located import Located
 from gender_lightning.inference.faces.training_faces import SAMPLE, measure_placement
+from gender_lightning.models.pooling import make_repeatable
 from gender_lightning.models.probe import check_network
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.plain_files import read_yaml
-from gender_lightning.runs import Run, is_first_process, rank_directory, to_yaml, write_text
+from gender_lightning.runs import Run, is_first_process, joined_run, to_yaml, write_text
+from gender_lightning.training.batch_scaling import follow_batch
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
+from gender_lightning.training.known import Known, known_of
+from gender_lightning.training.ranks import wait_for_first_process
 from gender_lightning.training.trainer import hardware_of, planned_steps
 
-_PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: it says where to write
+_PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: a place where it writes
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that can be found wrong before a run directory exists."""
+    """The parts of a training whose faults can be found before a run directory exists."""
 
     hardware: Hardware
     data: FaceDataModule
     model: GenderClassifier
 
 
-def begin(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
-    """A new run, from the composed configuration.
+def new_run(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
+    """Create a run from the composed configuration.
 
     Raises:
-        UserError: Any mistake that can be found now; nothing has been written then.
+        UserError: The configuration has a mistake that can be found now; nothing has been written.
     """
     config, values = _with_absolute_paths(parse_config(TrainConfig, values), values)
-    attached = rank_directory()
-    parts = prepare(config, None if attached is None else read_skipped(attached / SKIPPED))
+    joined = joined_run(config.run_dir)
+    if joined is not None:
+        wait_for_first_process(joined)
+    parts = prepare(config, None if joined is None else read_skipped(joined.path / SKIPPED))
     run = Run.create(config.run_dir, values, _typed_overrides(), default_name=not _typed("run_dir"))
     _record_skipped(run, parts)
     return config, parts, run
 
 
-def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
-    """An earlier run in its own directory, from its own configuration.
+def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
+    """Open an earlier run in its own directory, with its own configuration.
 
     Raises:
-        UserError: It cannot be resumed, or not with these overrides; it is left as it was then.
+        UserError: The run cannot be resumed, or not with these overrides; it has not been changed.
     """
     run = Run.resume(directory, extended=_typed("trainer.max_epochs"))
+    wait_for_first_process(run)
     before = run.config()
     values = _configuration_of(run, before)
     parsed = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
@@ -79,7 +86,7 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
         done = before["trainer"]["max_epochs"]
         if config.trainer.max_epochs <= done:
             raise UserError(
-                f"The run in {run.path} is done: it was trained for {done} epochs.",
+                f"The run in {run.path} is finished: it was trained for {done} epochs.",
                 "Give a larger trainer.max_epochs.",
                 field="trainer.max_epochs",
             )
@@ -89,9 +96,11 @@ def go_on(directory: str) -> tuple[TrainConfig, Parts, Run]:
     _record_skipped(run, parts)
     if run.resume_from is None:
         if is_first_process():
-            log.info("%s has no checkpoint yet: the training begins anew.", run.path)
+            log.info("%s has no checkpoint yet: the training starts from the beginning.", run.path)
     elif is_first_process():
-        check_resumable(run.resume_from, parts.model.net.state_dict(), config.model.name)
+        state = parts.model.state_dict()
+        further = {name: value for name, value in state.items() if not name.startswith("net.")}
+        check_resumable(run.resume_from, parts.model.net.state_dict(), config.model.name, further)
     _record_changes(run, values)
     return config, parts, run
 
@@ -100,12 +109,12 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     """Open the data and build the model.
 
     Args:
-        config: Of the training.
-        skipped: The images that an earlier part or the first rank of this run has left out.
-        checkpoint: What its weights will be read from, if it goes on.
+        config: Configuration of the training.
+        skipped: Images that an earlier part of this run, or its first rank, has left out.
+        checkpoint: File from which a resumed run will read its weights.
 
     Raises:
-        UserError: whatever of the machine, the data or the weights does not fit the configuration.
+        UserError: The machine, the data or the weights do not fit the configuration.
     """
     hardware = hardware_of(config.trainer)
     building.import_packages(config.packages)
@@ -123,23 +132,35 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     if is_first_process():
         data.prepare_data()
     data.setup()
-    _check_fit(config, data, hardware)
+    known = known_of(data, config.loss)
+    _check_fit(config, data, hardware, known)
+    if known.shares is not None and is_first_process():
+        log.info(data.groups.describe(config.data.group_minimum))
     # once more, now that the length of the training is known, which decides whether compilation pays
     steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
     hardware = hardware_of(config.trainer, steps)
+    optimizer, scheduler, said = follow_batch(
+        config.optimizer, config.scheduler, global_batch=_global_batch(config, hardware),
+        epochs=config.trainer.max_epochs,
+    )  # fmt: skip
+    if said is not None and is_first_process():
+        log.info(said)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     model = GenderClassifier(
         config.model,
-        config.optimizer,
-        config.scheduler,
+        optimizer,
+        scheduler,
         config.augmentation,
         config.loss,
         framing=data.framing,
         seed=config.seed,
         class_counts=data.class_counts("train"),
-        fetch_weights=checkpoint is None,  # which holds them
+        fetch_weights=checkpoint is None,  # the checkpoint holds them
         transforms=transforms,
+        known=known,
     )
+    if config.trainer.deterministic and hardware.device_type == "cuda":
+        make_repeatable(model.net)
     model.spec = replace(model.spec, placement=_placement(config, data), packages=tuple(config.packages))
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
@@ -147,7 +168,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
 
 
 def _finder(config: TrainConfig) -> Located | None:
-    """What finds the faces of the training pictures; None where these are used as they are."""
+    """The finder of faces in the training pictures; None if the pictures are used as they are."""
     search = Search.of(config)
     if search.faces == "none":
         return None
@@ -155,7 +176,7 @@ def _finder(config: TrainConfig) -> Located | None:
 
 
 def _placement(config: TrainConfig, data: FaceDataModule) -> Placement | None:
-    """Where faces lie in the training pictures; the first process alone writes it into checkpoints."""
+    """Where the faces are in the training pictures; only the first process, which writes checkpoints, measures it."""
     known = CELEBA if config.faces != "none" else KINDS[config.data.name].placement
     if known is not None or not is_first_process():
         return known
@@ -165,11 +186,11 @@ def _placement(config: TrainConfig, data: FaceDataModule) -> Placement | None:
     pictures = (decode(train.store.read(image_id), path=train.store.describe(image_id)) for image_id in ids)
     placement = measure_placement(pictures, data.framing, load_detector())
     if placement is None:
-        log.info("The training pictures show faces at no common place: predict uses pictures as they are.")
+        log.info("The faces are at no common place in the training pictures: predict will use pictures as they are.")
     else:
         said = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in placement.eyes)
         log.info(
-            "The eyes of the training pictures lie at %s of %d x %d px: predict aligns faces that lie elsewhere.",
+            "The eyes in the training pictures are at %s of %d x %d px: predict will align faces that are elsewhere.",
             said, placement.width, placement.height,
         )  # fmt: skip
     return placement
@@ -200,8 +221,13 @@ def _ranks(config: TrainConfig, hardware: Hardware) -> int:
     return hardware.devices * config.trainer.num_nodes
 
 
+def _global_batch(config: TrainConfig, hardware: Hardware) -> int:
+    """Number of images in an optimizer step."""
+    return config.data.batch_size * _ranks(config, hardware) * config.trainer.accumulate_grad_batches
+
+
 def _check_limits(config: TrainConfig, data: FaceDataModule, ranks: int) -> Iterator[UserError]:
-    """Limits that are a share of so few batches that none is left, which Lightning would find in the training."""
+    """Limits that are a share of too few batches to leave one, which Lightning would only find during the training."""
     sizes = {split: len(data.index(split)) for split in ("train", "valid", "test")}
     evaluated = data.evaluation_batch_size * ranks
     batches = {
@@ -220,41 +246,51 @@ def _check_limits(config: TrainConfig, data: FaceDataModule, ranks: int) -> Iter
             )
 
 
-def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware) -> None:
-    """Refuse what would end in an error, or in nothing to report, once the training is over.
+def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, known: Known) -> None:
+    """Refuse a training that would end in an error, or without results, once it is over.
 
     Raises:
-        UserErrors: a split is missing, or something watches a metric that there will not be.
+        UserErrors: A split is missing, or a setting monitors a metric that is not measured.
     """
-    problems: list[str | UserError] = [*_check_limits(config, data, _ranks(config, hardware))]
+    problems = [*_check_limits(config, data, _ranks(config, hardware))]
     if not len(data.index("train")):
-        problems.append("The train split has no images. Check data.root and data.sizes.")
+        problems.append(UserError("The train split has no images.", "Check data.root and data.sizes."))
     if config.test and not len(data.index("test")):
-        problems.append("The test split has no images. Check data.root and data.sizes, or leave it out by test=false.")
+        problems.append(
+            UserError(
+                "The test split has no images.", "Check data.root and data.sizes, or leave the test out: test=false."
+            )
+        )
     watched = {"callbacks.checkpoint.monitor": config.callbacks.checkpoint.monitor}
     if config.scheduler.name == "plateau":
         watched["scheduler.monitor"] = config.scheduler.monitor
         if not data.has_valid:
-            problems.append("scheduler=plateau watches the valid split, which has no images. Choose another scheduler.")
-    names = [f"val/{name}" for name in training_metrics()]
+            problems.append(
+                UserError(
+                    "scheduler=plateau monitors the valid split, which has no images.",
+                    "Choose another scheduler.",
+                    field="scheduler",
+                )
+            )
+    names = [f"val/{name}" for name in (*training_metrics(), *known.group_metrics("valid"))]
     for field, name in watched.items():
         if name not in names:
-            problems.append(f"{field}={name}: it is not measured. {suggestion(name, names)}")
+            problems.append(UserError(f"{field}={name} is not a metric.", suggestion(name, names), field=field))
     if problems:
         raise UserErrors(problems)
-    if is_first_process() and len(data.index("train")) <= _ranks(config, hardware):  # one image for each device
+    if is_first_process() and len(data.index("train")) <= _ranks(config, hardware):  # one image per device
         _check_network(config, hardware, batch_size=1)
 
 
 def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
-    """Paths as they were meant, whatever the directory that a resume starts from.
+    """The configuration with absolute paths, so that a resume may start from another directory.
 
     Args:
-        config: Parsed from `values`.
-        values: What config.yaml holds.
+        config: The configuration, parsed from `values`.
+        values: The content of config.yaml.
     """
     data: dict[str, Any] = {"root": _absolute(config.data.root)}
-    for name in ("cache", "exclude", "corrections"):
+    for name in ("cache", "exclude", "corrections", "attributes"):
         if (path := getattr(config.data, name)) is not None:
             data[name] = _absolute(path)
     pretrained = config.model.pretrained
@@ -270,10 +306,10 @@ def _absolute(path: str) -> str:
 
 
 def _refuse_other_places(config: TrainConfig, run: Run) -> None:
-    """A run directory may be of somebody else: what it says writes nothing outside of it, unless typed again.
+    """Keep a run directory, which may be somebody else's, from making us write outside it, unless the path is typed.
 
     Raises:
-        UserErrors: a callback would, or the faces of the run would be drawn anew.
+        UserErrors: A callback would write elsewhere, or the faces of the run would have to be drawn again.
     """
     typed = {text.partition("=")[0].lstrip("+~") for text in _typed_overrides()}
     if KINDS[config.data.name].make and "data.root" not in typed:
@@ -285,13 +321,19 @@ def _refuse_other_places(config: TrainConfig, run: Run) -> None:
             if isinstance(value, str) and _PLACE.search(argument) and field not in typed:
                 path = run.path if value == Path(value).name and "dir" not in argument else Path(value).resolve()
                 if not path.is_relative_to(run.path.resolve()):
-                    problems.append(f"{field}={value}: a resumed run writes into its own directory. Type it again.")
+                    problems.append(
+                        UserError(
+                            f"{field}={value}: a resumed run writes into its own directory only.",
+                            f"If you want it to write there, add {field}={value} to the command.",
+                            field=field,
+                        )
+                    )
     if problems:
         raise UserErrors(problems)
 
 
 def _may_make_cache(config: TrainConfig) -> bool:
-    """Whether this command line names `data.cache`: a resumed run, which may be of somebody else, only reads it."""
+    """Whether the cache may be written: a resumed run, which may be somebody else's, must have `data.cache` typed."""
     return config.resume is None or any(text.startswith("data.cache=") for text in _typed_overrides())
 
 
@@ -302,7 +344,7 @@ def _record_skipped(run: Run, parts: Parts) -> None:
 
 
 def _record_changes(run: Run, values: dict[str, Any]) -> None:
-    """What the command line of a resume changed is part of the configuration from now on."""
+    """Make the changes from the command line of a resume part of the run's configuration."""
     changes = [text for text in _typed_overrides() if not text.startswith("resume=")]
     if changes and is_first_process():
         file = run.path / "overrides.yaml"
@@ -326,14 +368,14 @@ def _typed(field: str) -> bool:
 
 
 def _configuration_of(run: Run, before: dict[str, Any]) -> dict[str, Any]:
-    """The configuration that a run had `before`, with single fields changed where the command line says so."""
+    """The configuration that a run had `before`, with the single fields that the command line changes."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
     from gender_lightning.overrides import groups
 
     config = OmegaConf.create(before)
-    used, config["packages"] = config.get("packages", []), []  # importing runs code: only the command line may ask
+    used, config["packages"] = config.get("packages", []), []  # importing runs code, so only the command line may ask
     menu = groups()
     for override in OverridesParser.create().parse_overrides(_typed_overrides()):
         key = override.key_or_group
@@ -341,14 +383,17 @@ def _configuration_of(run: Run, before: dict[str, Any]) -> dict[str, Any]:
             continue
         if key in menu:
             raise UserError(
-                f"{override.input_line}: a resumed run keeps its own choices. Change single fields only "
-                "(trainer.max_epochs=20), or start a new run."
+                f"{override.input_line}: a resumed run keeps its choices.",
+                "Change single fields only (trainer.max_epochs=20), or start a new run.",
+                field=key,
             )
         OmegaConf.update(config, key, override.value())
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     if used and not values["packages"]:
         raise UserError(
-            f"The run in {run.path} imports {', '.join(used)}. If these are yours, add packages=[{','.join(used)}]."
+            f"The run in {run.path} imports {', '.join(used)}, which the command line does not allow.",
+            f"If these packages are yours, add packages=[{','.join(used)}].",
+            field="packages",
         )
     return {str(key): value for key, value in values.items()}

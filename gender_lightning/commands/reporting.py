@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gender_lightning.console import console, record
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.group_metrics import images_of, is_group_metric
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.runs import Run
 
@@ -43,9 +44,18 @@ def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:
     table.add_column("metric")
     for name in columns:
         table.add_column({"val": "valid"}.get(name, name), justify="right")
-    for metric in training_metrics():
-        table.add_row(metric, *(f"{values[metric]:.4f}" for values in columns.values()))
+    further = [name for name in next(iter(columns.values())) if is_group_metric(f"val/{name}")]
+    for metric in (*training_metrics(), *further):
+        table.add_row(metric, *(_shown(values, metric) for values in columns.values()))
     return table
+
+
+def _shown(values: Mapping[str, float], metric: str) -> str:
+    """A metric's value; that of a group with its number of images."""
+    if metric not in values:
+        return ""
+    images = values.get(images_of(metric))
+    return f"{values[metric]:.4f}" if images is None else f"{values[metric]:.4f} (n = {images:,.0f})"
 
 
 def refuse_overwriting(path: Path) -> None:

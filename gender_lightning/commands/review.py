@@ -33,7 +33,7 @@ def review(config: DataCommandConfig) -> None:
     """
     set_up_logging()
     if config.audit is None:
-        raise UserError("It is not said which audit is reviewed.", "Name its folder: audit=DIR.", field="audit")
+        raise UserError("No audit to review was named.", "Name its folder: audit=DIR.", field="audit")
     folder = Path(os.path.expanduser(config.audit))
     folder = folder.parent if folder.is_file() else folder
     section, doubts = read_audit(folder / RECORD)

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from gender_lightning import building
-from gender_lightning.commands.preparation import Parts, begin, go_on
+from gender_lightning.commands.preparation import Parts, new_run, resume_run
 from gender_lightning.commands.reporting import print_result, set_up_logging
 from gender_lightning.config import TrainConfig
 from gender_lightning.console import record
@@ -44,35 +44,36 @@ Metrics = dict[str, float]
 
 
 def main(values: dict[str, Any]) -> None:
-    """Take the composed config, train, print the result."""
+    """Train from the composed configuration, and print the result."""
     set_up_logging()
-    config, parts, run = begin(values) if values["resume"] is None else go_on(str(values["resume"]))
+    config, parts, run = new_run(values) if values["resume"] is None else resume_run(str(values["resume"]))
     try:
         metrics = train(config, parts, run)
     except Pruned:
         if is_first_process():
-            log.info("Pruned: the search has seen enough of this trial.")
+            log.info("Pruned: the search has stopped this trial early.")
         return
     if is_first_process():
         print_result(run, metrics)
 
 
 def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
-    """Fit, calibrate on valid, test the best checkpoint once; everything into the run directory."""
+    """Fit, calibrate on valid, and test the best checkpoint once; all results go into the run directory."""
     data, model = parts.data, parts.model
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
     with run.alone(), run.recording(signals), run.log_file():
-        run.update(trainer=asdict(parts.hardware))
+        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr, **model.known.described())
         loggers = make_loggers(config.logger, run)
         with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
             trainer = make_trainer(
-                config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid
-            )
+                config.trainer, parts.hardware, run, callbacks=callbacks, loggers=loggers, has_valid=data.has_valid,
+                one_size=not config.augmentation.progressive,
+            )  # fmt: skip
             watch_ranks(trainer, run)
             trainer.fit(model, data, ckpt_path=run.resume_from, weights_only=True if run.resume_from else None)
-            if any(isinstance(it, ReportToSearch) and it.pruned for it in callbacks):
+            if any(isinstance(callback, ReportToSearch) and callback.pruned for callback in callbacks):
                 raise Pruned
             run.update(images_per_second=_images_per_second(run.path / "metrics.csv"))
             metrics = finish(config, run, trainer, model, data)
@@ -81,7 +82,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
 
 
 def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid: bool) -> list[Callback]:
-    """Ours in the order they depend on each other, then the user's."""
+    """Our callbacks in the order in which they depend on each other, then the user's."""
     settings = config.callbacks
     throughput = Throughput()
     ema = Ema(settings.ema.decay) if settings.ema.decay > 0 else None
@@ -92,7 +93,7 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     if loggers:
         callbacks += [pl.callbacks.LearningRateMonitor(logging_interval="step"), WandbReport()]
     if settings.early_stopping.patience is not None and not has_valid:
-        log.warning("There is no valid split, so that callbacks.early_stopping has nothing to watch.")
+        log.warning("There is no valid split, so callbacks.early_stopping has nothing to monitor.")
     elif settings.early_stopping.patience is not None:
         callbacks.append(
             pl.callbacks.EarlyStopping(
@@ -108,7 +109,7 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     job = this_job()
     if job is not None and job.trial is not None:
         callbacks.append(ReportToSearch(job.trial))
-    if not config.trainer.fast_dev_run:  # which keeps nothing
+    if not config.trainer.fast_dev_run:  # a fast_dev_run keeps nothing
         monitor, mode = settings.checkpoint.monitor, settings.checkpoint.mode
         rhythm = Rhythm(settings.checkpoint.every_n_steps, settings.checkpoint.every_minutes)
         callbacks.append(
@@ -129,9 +130,9 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
 def finish(
     config: TrainConfig, run: Run, trainer: pl.Trainer, model: GenderClassifier, data: FaceDataModule
 ) -> Metrics:
-    """Load the best weights, calibrate them on valid, test them once.
+    """Load the best weights, calibrate them on valid, and test them once.
 
-    Temperature and threshold come from valid alone; `accuracy` and the recalls are at 0.5.
+    Temperature and threshold are chosen on valid alone; `accuracy` and the recalls use the threshold 0.5.
     """
     if config.trainer.fast_dev_run:
         return {}
@@ -162,7 +163,7 @@ def finish(
 
 
 def save_split(run: Run, data: FaceDataModule, model: GenderClassifier, split: str, temperature: float) -> Metrics:
-    """Write the predictions table of a split and compute its metrics, keyed `val/...` or `test/...`."""
+    """Write the predictions table of a split and return its metrics, named `val/...` or `test/...`."""
     table = model.table[split]
     if is_first_process():
         rows = data.index(split).select(table.indices)  # all of them, unless batches were limited
@@ -170,11 +171,12 @@ def save_split(run: Run, data: FaceDataModule, model: GenderClassifier, split: s
         write_predictions(frame, run.predictions / f"{split}.parquet")
     prefix = "val" if split == "valid" else split
     metrics = classification_metrics(table.labels, table.logits, temperature=temperature)
+    metrics |= model.group_metrics(split, sizes=True)
     return {f"{prefix}/{name}": value for name, value in metrics.items()}
 
 
 def _images_per_second(curve: Path) -> float | None:
-    """Of the whole training: its epochs have equally many images, so the harmonic mean of their rates."""
+    """Images per second over the whole training: the harmonic mean over epochs, which have equally many images."""
     rates = [float(row.get("images_per_second", "nan")) for row in read_rows(curve)]
     measured = [rate for rate in rates if math.isfinite(rate) and rate > 0]
     return round(len(measured) / sum(1 / rate for rate in measured), 1) if measured else None

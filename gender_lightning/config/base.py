@@ -1,4 +1,4 @@
-"""What all sections share: unknown keys are refused, `"two"` is not a number, nothing changes after parsing."""
+"""The base of all sections: unknown keys are refused, `"two"` is not a number, nothing changes after parsing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Auto = Literal["auto"]
 
 
 def matching(pattern: str, wanted: str) -> AfterValidator:
-    """Refuse a text that does not match as a whole, and say what is `wanted` instead of showing the pattern."""
+    """A validator that refuses a text that does not match as a whole, and says what is `wanted` without the pattern."""
 
     def validate(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -27,18 +27,19 @@ def matching(pattern: str, wanted: str) -> AfterValidator:
 
 
 class Contradictions(ValueError):
-    """Several fields that do not go together, each a sentence without its full stop.
+    """Fields that contradict each other, raised by a validator with all contradictions at once.
 
-    A validator raises it with all of them: pydantic would report the first error alone.
+    Args:
+        problems: For each contradiction, the problem without its full stop, and the remedy as a sentence.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(problems))
+        super().__init__("; ".join(problem for problem, _ in problems))
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise `Contradictions` where there are any."""
+def refuse(problems: Sequence[tuple[str, str]]) -> None:
+    """Raise `Contradictions` if there are any."""
     if problems:
         raise Contradictions(problems)
 

@@ -1,4 +1,4 @@
-"""One root per command: what `conf/<command>.yaml` composes."""
+"""One root per command: the schema of what `conf/<command>.yaml` composes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching, refuse
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
+from gender_lightning.config.group_fields import group_problems
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -24,19 +25,19 @@ from gender_lightning.config.sections import (
 NonEmpty = Annotated[str, Field(min_length=1)]
 Split = Literal["train", "valid", "test"]
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
-# What the same field means in every command.
+# Descriptions of fields that several commands have.
 CHECKPOINT = "run directory or .ckpt file"
 ACCELERATOR = "device to compute on"
 INPUT = (
-    "file, folder with all below it, 'glob', list (.txt, .csv), video, camera (or camera:1), - for names on standard "
-    "input; [a.jpg,b.jpg] for several"
+    "file, folder (with its subfolders), 'glob', list (.txt, .csv), video, camera (or camera:1), or - for names on "
+    "standard input; [a.jpg,b.jpg] for several"
 )
 FRAME_STEP = "use every N-th frame of a video"
 WORKERS = "processes that open pictures and find faces; 0: in this process"
 
 
 class Root(Section):
-    """What every command has."""
+    """The fields of every command."""
 
     packages: list[str] = Field(
         default=[],
@@ -45,7 +46,7 @@ class Root(Section):
 
 
 class TrainConfig(Root):
-    """Everything that decides a run."""
+    """The complete settings of a run."""
 
     name: Annotated[str, matching(r"[\w.+-]+", "hold letters, digits and . _ + - only")] = Field(
         description="name of the run, of its folder below runs/ and of its W&B run"
@@ -58,7 +59,7 @@ class TrainConfig(Root):
     test: bool = Field(description="test the best checkpoint once at the end")
     faces: Faces = Field(
         default="none",
-        description="none: pictures as they are; detect: faces found and aligned as CelebA's; auto: where needed",
+        description="none: use pictures as they are; detect: find faces and align them like CelebA's; auto: if needed",
     )
     face_model: FaceModel = None
     min_face: MinFace = None
@@ -82,34 +83,42 @@ class TrainConfig(Root):
     def _together(self) -> TrainConfig:
         problems = idle_face_fields(self)
         if self.scheduler.name == "plateau" and not self.scheduler.monitor.startswith("val/"):
-            problems.append(f"scheduler.monitor={self.scheduler.monitor} must be a val/ metric")
+            problem = f"scheduler.monitor={self.scheduler.monitor} is not a metric of the valid split"
+            problems.append((problem, "Give one, such as val/loss."))
         if self.model.freeze == "backbone" and self.model.layer_decay < 1:
-            problems.append("model.layer_decay has no effect with model.freeze=backbone: leave one of them out")
+            problem = "model.layer_decay has no effect with model.freeze=backbone"
+            problems.append((problem, "Leave one of them out."))
         for stage in self.augmentation.progressive:
             if stage.image_size > self.data.image_size:
-                problems.append(
-                    f"augmentation.progressive: image_size={stage.image_size} is larger than "
-                    f"data.image_size={self.data.image_size}"
-                )
+                problem = f"augmentation.progressive: image_size={stage.image_size} is larger than data.image_size"
+                problems.append((problem, f"Give {self.data.image_size} or less."))
         if self.trainer.accelerator == "cpu" and self.trainer.precision == "16-mixed":
-            problems.append("trainer.precision=16-mixed needs a GPU: use trainer.precision=bf16-mixed on a CPU")
+            problem = "trainer.precision=16-mixed needs a GPU"
+            problems.append((problem, "Use trainer.precision=bf16-mixed on a CPU."))
         if isinstance(self.model.freeze, int) and self.model.freeze >= self.trainer.max_epochs:
-            problems.append(
+            problem = (
                 f"model.freeze={self.model.freeze} keeps the backbone frozen for all of "
-                f"trainer.max_epochs={self.trainer.max_epochs}: write model.freeze=backbone to mean that"
+                f"trainer.max_epochs={self.trainer.max_epochs}"
             )
+            problems.append((problem, "If you want that, write model.freeze=backbone."))
+        problems += group_problems(self)
         refuse(problems)
         return self
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether groups are looked at; group DRO takes the classes for groups where `data.groups` names none."""
+        return bool(self.data.groups) or self.loss.name == "group_dro"
+
 
 class BenchmarkConfig(Root):
-    """What is measured, and how often. Each stage runs beside the common way of doing the same work."""
+    """The stages to measure, and how often. Each stage runs beside the common way of doing the same work."""
 
     stages: list[Literal["startup", "decode", "loader", "augmentation", "pipeline", "step", "inference", "train"]] = (
         Field(min_length=1, description="parts of a training to measure")
     )
-    models: list[str] = Field(description="several backbones of conf/model/, one after the other; []: that of model=")
-    common: bool = Field(description="measure the common way too")
+    models: list[str] = Field(description="several backbones of conf/model/, one after another; []: that of model=")
+    common: bool = Field(description="measure the common way as well")
     repeats: Count = Field(description="measurements of each stage, whose median counts")
     seconds: Positive = Field(description="shortest duration of one measurement, s")
     train_repeats: Count = Field(description="real trainings of two epochs each")
@@ -129,7 +138,7 @@ def _as_checkpoints(value: Any) -> Any:
 
 
 class DataCommandConfig(Root):
-    """Which data, and what is done with them."""
+    """The data, and what to do with them."""
 
     data: DataConfig
     download: bool = Field(description="prepare: fetch what is missing, the way torchvision does")
@@ -144,7 +153,11 @@ class DataCommandConfig(Root):
         default=None,
         description="audit: small models to train, each on all persons but those whose labels it judges",
     )
-    recipe: list[str] = Field(default=[], description="audit: what `train` is told for each of the models of folds=")
+    recipe: list[str] = Field(
+        default=[],
+        description="audit: what `train` is told for the models of folds=, as "
+        '["model=resnet18","trainer.max_epochs=3"]',
+    )
     detect: bool = Field(default=False, description="audit: count the faces in every picture")
     smallest_cell: Count = Field(
         default=100, description="audit: cells of label and attribute with fewer images in train are listed"
@@ -175,7 +188,7 @@ class DataCommandConfig(Root):
 
 
 class EvaluateConfig(Root):
-    """What is evaluated, on which faces, and how thoroughly."""
+    """The checkpoint to evaluate, on which faces, and how thoroughly."""
 
     checkpoint: str = Field(description=CHECKPOINT)
     output: str | None = Field(
@@ -201,7 +214,7 @@ class EvaluateConfig(Root):
     )
     images: bool = Field(description="show faces of the data in report.html; false gives a page to pass on")
     wandb: bool | Auto = Field(
-        description="log the numbers to the run's W&B too, where it has one; auto: where the run's files are yours"
+        description="log the numbers to the run's W&B as well, if it has one; auto: if the run's files are yours"
     )
     data: DataConfig
     accelerator: Accelerator = Field(description=ACCELERATOR)
@@ -213,7 +226,7 @@ class EvaluateConfig(Root):
 
 
 def _as_list(value: Any) -> Any:
-    """One path may stand without brackets, and a job of a sweep is named by a number."""
+    """A list of texts: a single path may lack its brackets, and a job of a sweep is named by a number."""
     items = value if isinstance(value, list) else [value]
     texts = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in items]
     if not texts:
@@ -222,7 +235,7 @@ def _as_list(value: Any) -> Any:
 
 
 class Speed(Section):
-    """How inference is measured on this machine."""
+    """The measurement of inference on this machine."""
 
     measure: bool = Field(description="measure images per second now; false leaves the column out")
     batch_size: Count = Field(description="images per batch")
@@ -231,7 +244,7 @@ class Speed(Section):
 
 
 class CompareConfig(Root):
-    """Which runs, and on what. It reads what they have left: nothing is predicted again."""
+    """The runs to compare, and on what. Their stored results are read; nothing is predicted again."""
 
     runs: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
         description="run directories [A,B,C], the directory of a sweep, a glob in quotes; beside them answers of any "
@@ -242,7 +255,7 @@ class CompareConfig(Root):
         description="split to compare on; auto: test, or valid where trials of a search have not seen test"
     )
     evaluation: str | None = Field(
-        description="compare on what `evaluate` left in <run>/evaluation/NAME, such as folder-test; null: on the "
+        description="compare on the results of `evaluate` in <run>/evaluation/NAME, such as folder-test; null: on the "
         "run's own data"
     )
     images: Literal["same", "common"] = Field(
@@ -253,7 +266,7 @@ class CompareConfig(Root):
 
 
 class RayConfig(Section):
-    """How `engine=ray` spreads the work."""
+    """The cluster that `engine=ray` uses."""
 
     address: str | None = Field(description="address of a Ray cluster; null starts one on this machine")
     workers: Auto | Count = Field(
@@ -262,15 +275,15 @@ class RayConfig(Section):
 
 
 class PredictConfig(Root):
-    """What is predicted, by which checkpoint, and where the rows go."""
+    """The pictures to predict, by which checkpoint, and where the rows go."""
 
     checkpoint: NonEmpty = Field(description=CHECKPOINT)
     input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
     output: NonEmpty = Field(
-        description=".csv, .parquet or .jsonl: one row per face, or one that says why there is none"
+        description=".csv, .parquet or .jsonl: one row per face, or one row that says why there is none"
     )
     resume: bool = Field(description="continue this output: pictures that have their rows already are skipped")
-    annotate: bool = Field(description="copies with boxes and labels in <output>_annotated/; of a video, a video")
+    annotate: bool = Field(description="write copies with boxes and labels to <output>_annotated/, also of videos")
     faces: FacesField
     face_model: FaceModel
     min_face: MinFace
@@ -279,7 +292,7 @@ class PredictConfig(Root):
     )
     target_accuracy: Fraction | None = Field(
         description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
-        "null: 0.99 where valid can guarantee it"
+        "null: 0.99 if valid can guarantee it"
     )
     rotate: Rotate = False
     frame_step: Count = Field(description=FRAME_STEP)
@@ -296,43 +309,43 @@ class PredictConfig(Root):
     def _together(self) -> PredictConfig:
         problems = idle_face_fields(self)
         if self.min_confidence is not None and self.target_accuracy is not None:
-            problems.append("min_confidence and target_accuracy exclude each other: give one of them")
+            problems.append(("min_confidence and target_accuracy exclude each other", "Give one of them."))
         if self.engine == "ray" and self.annotate:
-            problems.append("annotate=true needs engine=local: draw the pictures on one machine")
+            problems.append(("annotate=true needs engine=local", "Draw the pictures on one machine, or leave it out."))
         refuse(problems)
         return self
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What was named, one or several."""
+        """The inputs as a tuple, also if there is only one."""
         return (self.input,) if isinstance(self.input, str) else tuple(self.input)
 
 
 class PopulationConfig(Root):
-    """What is counted, by which checkpoint, and what is told of it."""
+    """The pictures to count, by which checkpoint, and what to report."""
 
     checkpoint: NonEmpty = Field(description=CHECKPOINT)
     input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
-    output: str | None = Field(description="counts.csv or counts.json; null: the table on the terminal alone")
+    output: str | None = Field(description="counts.csv or counts.json; null: only the table on the terminal")
     by: Literal["none", "folder", "time"] = Field(
         description="one count in all, per folder of the pictures, or per window of a video's time"
     )
     window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
     persons: Literal["none", "folder"] = Field(
-        description="folder: each folder holds the pictures of one person; none: every face counts as another person"
+        description="folder: each folder holds the pictures of one person; none: each face counts as one person"
     )
     minimum: Annotated[int, Field(ge=10)] = Field(
-        description="a group with fewer faces, or persons where they are known, is not reported"
+        description="a group with fewer faces (or persons, if they are known) is not reported"
     )
     method: Literal["probabilities", "decisions"] = Field(
         description="what is corrected: the mean probability, or the share of decisions at the threshold"
     )
     interval_for: Literal["crowd", "population"] = Field(
-        description="crowd: these very faces; population: the people that they are a sample of"
+        description="crowd: exactly these faces; population: the people of whom they are a sample"
     )
     level: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="confidence level of the interval")
     reference: str | None = Field(
-        description="predictions.parquet of labelled faces like the crowd's, as evaluate writes it; null: the run's "
+        description="predictions.parquet of labelled faces that resemble the crowd's, from evaluate; null: the run's "
         "valid split"
     )
     draws: Annotated[int, Field(ge=200)] = Field(description="resamples of the bootstrap behind the interval")
@@ -350,18 +363,18 @@ class PopulationConfig(Root):
     def _together(self) -> PopulationConfig:
         problems = idle_face_fields(self)
         if self.output is not None and not self.output.endswith((".csv", ".json")):
-            problems.append(f"output={self.output}: give a name that ends in .csv or .json")
+            problems.append((f"output={self.output} names no known format", "Give a name that ends in .csv or .json."))
         refuse(problems)
         return self
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What was named, one or several."""
+        """The inputs as a tuple, also if there is only one."""
         return (self.input,) if isinstance(self.input, str) else tuple(self.input)
 
 
 class ExportConfig(Root):
-    """What to write, and on which faces it is checked."""
+    """The file to write, and the faces on which it is checked."""
 
     checkpoint: str = Field(description=CHECKPOINT)
     output: str | None = Field(
@@ -388,17 +401,17 @@ class ExportConfig(Root):
     def _together(self) -> ExportConfig:
         problems = idle_face_fields(self)
         if self.quantize == "int8" and self.format != "onnx":
-            problems.append("quantize=int8 makes an ONNX file: leave out format=torch_export")
+            problems.append(("quantize=int8 makes an ONNX file", "Leave out format=torch_export."))
         refuse(problems)
         return self
 
 
 class DemoConfig(Root):
-    """Which checkpoint is shown, and where."""
+    """The checkpoint to show, and where."""
 
     checkpoint: str = Field(min_length=1, description=CHECKPOINT)
     port: Annotated[int, Field(ge=1024, le=65535)] | None = Field(
-        description="port of the page; null: the first free one from 7860 on"
+        description="port of the page; null: the first free one, starting at 7860"
     )
     browser: bool = Field(description="open the page in the browser")
     faces: FacesField
@@ -422,6 +435,6 @@ class DemoConfig(Root):
     def _together(self) -> DemoConfig:
         problems = idle_face_fields(self)
         if self.min_confidence is not None and self.target_accuracy is not None:
-            problems.append("min_confidence and target_accuracy exclude each other: give one of them")
+            problems.append(("min_confidence and target_accuracy exclude each other", "Give one of them."))
         refuse(problems)
         return self

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gender_lightning.config.base import Auto, Count, Section
+from gender_lightning.config.base import Auto, Contradictions, Count, Section, refuse
 
 Size = Annotated[int | float, Field(ge=0, le=10**9)]
+LABEL = "Male"  # the attribute of CelebA that is predicted
 
 
 class Sizes(Section):
@@ -26,7 +27,9 @@ class Sizes(Section):
             hint = " (1 is one image, 1.0 all of them)" if 1 in values else ""
             raise ValueError(f"must be three counts (4000) or three fractions (0.8), not a mixture{hint}")
         if kinds == {float} and sum(values) > 1 + 1e-9:
-            raise ValueError(f"fractions add up to {sum(values):g}, which is more than 1")
+            raise Contradictions(
+                [(f"the fractions add up to {sum(values):g}", "Give fractions that add up to at most 1.")]
+            )
         return self
 
 
@@ -35,7 +38,7 @@ class _Data(Section):
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(description="side of the model's square input, px")
     batch_size: Count = Field(description="images per device and step")
     eval_batch_size: Count | Auto = Field(
-        description="images per device where nothing is learned; auto: twice batch_size"
+        description="images per device in validation and test; auto: twice batch_size"
     )
     workers: Annotated[int, Field(ge=0, le=256)] | Auto = Field(
         description="loader processes per device; auto: by cores and memory, as for the next three"
@@ -44,13 +47,13 @@ class _Data(Section):
     pin_memory: bool | Auto = Field(description="page-locked batches, which a GPU copies while it computes")
     persistent_workers: bool | Auto = Field(description="keep the loader processes from epoch to epoch")
     crop: Literal["square", "lower", "none"] = Field(
-        description="what of a picture is used: the centred square, a square with less above the head, or all of it "
+        description="part of a picture to use: the centred square, a square with less above the head, or all of it, "
         "stretched"
     )
     zoom: Annotated[float, Field(ge=0.3, le=1)] = Field(description="share of the crop's side that is kept")
     interpolation: Literal["bilinear", "bicubic"] = Field(description="filter of the antialiased resize")
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(description="part of each split to use, stratified by class")
-    limit: Count | None = Field(description="at most so many images of each split, stratified by class; null: all")
+    limit: Count | None = Field(description="largest number of images per split, stratified by class; null: all")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         description="seed of the subset, of a random split and of drawn faces"
     )
@@ -73,10 +76,46 @@ class _Data(Section):
         default=None,
         description="corrections.csv of `data review`: labels of train and valid that it calls wrong are reversed",
     )
+    attributes: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="CSV file with further attributes: image_id,column,... and 0 or 1 in every cell; null: none",
+    )
+    groups: list[str] = Field(
+        default=[],
+        max_length=4,
+        description="attributes that divide each class into groups, such as [Wearing_Lipstick]; []: no groups",
+    )
+    group_minimum: Count = Field(
+        default=50, description="groups with fewer training images are pooled with the rest of their class"
+    )
+    sampler: Literal["shuffled", "class_balanced", "group_balanced"] = Field(
+        default="shuffled",
+        description="share of an epoch: shuffled: each image once; the others: each class, or group, equally much",
+    )
+    sampler_cap: Annotated[float, Field(ge=1, le=1000)] = Field(
+        default=5.0, description="how often a balanced sampler shows an image in an epoch at most, on average"
+    )
+    drop_contradictions: bool = Field(
+        default=False,
+        description="leave out training images whose label is not that of most training images of the same person",
+    )
+
+    @model_validator(mode="after")
+    def _groups(self) -> Self:
+        problems = []
+        if LABEL in self.groups:
+            problems.append((f"data.groups: {LABEL} is the label itself", "Leave it out: groups lie within a class."))
+        if len(set(self.groups)) < len(self.groups):
+            problems.append((f"data.groups=[{','.join(self.groups)}] names an attribute twice", "Name it once."))
+        if self.sampler == "group_balanced" and not self.groups:
+            remedy = "Add data.groups=[Wearing_Lipstick], for example, or use data.sampler=class_balanced."
+            problems.append(("data.sampler=group_balanced needs groups", remedy))
+        refuse(problems)
+        return self
 
 
 class CelebaData(_Data):
-    """CelebA as people have it: the official layout, img_align_celeba.zip read in place, or Kaggle's."""
+    """CelebA in its usual forms: the official layout, img_align_celeba.zip read in place, or Kaggle's."""
 
     name: Literal["celeba"] = Field(description="kind of data")
     split: Literal["official", "images", "identities"] = Field(
@@ -87,10 +126,11 @@ class CelebaData(_Data):
     @model_validator(mode="after")
     def _sizes_for_random_split(self) -> CelebaData:
         if self.split == "official" and self.sizes is not None:
-            raise ValueError("sizes= needs a random split: add data.split=images or data.split=identities")
+            problem = "data.sizes has no effect with data.split=official"
+            raise Contradictions([(problem, "Add data.split=images or data.split=identities.")])
         if self.split != "official" and self.sizes is None:
             example = "data.sizes={train:0.8,valid:0.1,test:0.1}"
-            raise ValueError(f"split={self.split} needs data.sizes, for example {example}")
+            raise Contradictions([(f"split={self.split} needs data.sizes", f"Give it, for example {example}.")])
         return self
 
 
@@ -99,12 +139,12 @@ class FolderData(_Data):
 
     name: Literal["folder"] = Field(description="kind of data")
     sizes: Sizes = Field(
-        description="sizes of the seeded, stratified split where there are no split folders; 1 is one image, 1.0 all"
+        description="sizes of the seeded, stratified split if there are no split folders; 1 is one image, 1.0 all"
     )
 
 
 class SyntheticData(_Data):
-    """Faces drawn by this program in CelebA's format, the first time they are asked for."""
+    """Faces drawn by this program in CelebA's format, the first time they are needed."""
 
     name: Literal["synthetic"] = Field(description="kind of data")
     sizes: Sizes = Field(description="images to draw for each split")
@@ -112,7 +152,8 @@ class SyntheticData(_Data):
     @model_validator(mode="after")
     def _counts(self) -> SyntheticData:
         if any(isinstance(size, float) for size in (self.sizes.train, self.sizes.valid, self.sizes.test)):
-            raise ValueError("sizes of synthetic faces are counts, for example data.sizes.train=2000")
+            problem = "the sizes of synthetic faces are counts, not fractions"
+            raise Contradictions([(problem, "Give counts, for example data.sizes.train=2000.")])
         return self
 
 

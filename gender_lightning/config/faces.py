@@ -1,4 +1,4 @@
-"""The fields that say how faces are found in pictures: the same ones in every command that has them."""
+"""The fields for finding faces in pictures, which are the same in every command that has them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ FacesField = Annotated[
 FaceModel = Annotated[
     str | None,
     Field(
-        description="yunet: YuNet, fetched once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, which "
-        "is installed"
+        description="yunet: YuNet, downloaded once; or the path of face_detection_yunet_2023mar.onnx; null: MTCNN, "
+        "which is installed"
     ),
 ]
 MinFace = Annotated[
     Annotated[int, Field(ge=12)] | None,
     Field(description="side of the smallest face to look for, px; null: 20, or 1/50 of a large picture's side"),
 ]
-Rotate = Annotated[bool, Field(description="where no face is found, the picture is tried on its sides and upside down")]
+Rotate = Annotated[bool, Field(description="if no face is found, try the picture on its sides and upside down")]
 
 
 class _FindsFaces(Protocol):
@@ -39,8 +39,8 @@ class _FindsFaces(Protocol):
     def rotate(self) -> bool: ...
 
 
-def idle_face_fields(config: _FindsFaces) -> list[str]:
-    """A sentence, without its full stop, about the fields that have no effect because no face is looked for."""
+def idle_face_fields(config: _FindsFaces) -> list[tuple[str, str]]:
+    """The contradiction of fields that have no effect because no faces are looked for; empty if there are none."""
     if config.faces != "none":
         return []
     given = {"face_model": config.face_model is not None, "min_face": config.min_face is not None}
@@ -48,5 +48,5 @@ def idle_face_fields(config: _FindsFaces) -> list[str]:
     if not idle:
         return []
     verb = "has" if len(idle) == 1 else "have"
-    left_out = "leave it out" if len(idle) == 1 else "leave them out"
-    return [f"{' and '.join(idle)} {verb} no effect with faces=none: {left_out}, or set faces=auto"]
+    left_out = "Leave it out" if len(idle) == 1 else "Leave them out"
+    return [(f"{' and '.join(idle)} {verb} no effect with faces=none", f"{left_out}, or set faces=auto.")]

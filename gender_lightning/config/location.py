@@ -1,4 +1,4 @@
-"""Where `conf/` lies, and what there is to choose in it."""
+"""The place of `conf/`, and the choices in it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 def conf_dir() -> Path:
-    """Where `conf/` lies: packed into the wheel, or beside the package in a source tree."""
+    """The folder `conf/`, which is packed into the wheel, or is beside the package in a source tree."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
 
 
 def choices_in(places: Sequence[Path]) -> dict[str, list[str]]:
-    """Every group with its choices, of all these folders.
+    """Every group with its choices, from all these folders.
 
-    Files that begin with an underscore are parts of others, not choices.
+    Files whose names begin with an underscore are parts of other files, not choices.
     """
     menu: dict[str, set[str]] = {}
     for place in places:

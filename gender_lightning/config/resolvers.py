@@ -1,10 +1,10 @@
-"""What `conf/` may compute: `${times:a,b}`."""
+"""The functions that `conf/` may use: `${times:a,b}`."""
 
 from __future__ import annotations
 
 
 def register_resolvers() -> None:
-    """Make them known to OmegaConf; again does no harm."""
+    """Register the functions with OmegaConf; repeated calls do no harm."""
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("times", _times, replace=True)

@@ -1,4 +1,4 @@
-"""`conf/search/`: what `train -m search=...` searches, and how."""
+"""`conf/search/`: the settings of `train -m search=...`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from gender_lightning.config.base import Count, Positive, Section, matching
+from gender_lightning.config.base import Contradictions, Count, Positive, Section, matching
 
 Scalar = bool | int | float | str | None
-# besides the metrics of valid: what a run costs
+# objectives other than metrics of the valid split: the costs of a run
 COSTS = ("seconds", "images_per_second")
-_MINIMISED = ("val/loss", "seconds")
+GROUP_METRICS = ("val/worst_group_accuracy", "val/group_gap")  # measured where there are groups
+_MINIMISED = ("val/loss", "val/group_gap", "seconds")
 
 
 class Alternative(Section):
-    """A range that counts only while other fields have certain values."""
+    """A range that applies only while other fields have certain values."""
 
     values: str = Field(description="Hydra's sweep syntax: interval(0.8,0.98)")
     when: dict[str, Scalar] = Field(min_length=1, description="fields or groups with their values: {optimizer: sgd}")
@@ -38,7 +39,7 @@ class SearchConfig(Section):
     n_trials: Count = Field(description="trials of the study in all, finished or pruned; failed ones do not count")
     max_failures: Count = Field(description="failed trials after which the sweep stops")
     max_retries: Annotated[int, Field(ge=0)] = Field(
-        description="new attempts at a trial that was killed without getting further"
+        description="repetitions of a trial that is killed before it completes another epoch"
     )
     max_time: Annotated[str, matching(r"(\d\d:){3}\d\d", "be DD:HH:MM:SS, such as 00:08:00:00")] | None = Field(
         description="DD:HH:MM:SS after which no trial is started; null: no limit"
@@ -60,14 +61,16 @@ class SearchConfig(Section):
     def _of_valid(cls, metrics: list[str]) -> list[str]:
         for name in metrics:
             if name.startswith("test/"):
-                raise ValueError(f"{name} is out of sight: choices are made on valid. Write val/{name[5:]}")
+                problem = f"{name} cannot be an objective, since choices are made on the valid split"
+                raise Contradictions([(problem, f"Write val/{name[5:]}.")])
             if not name.startswith("val/") and name not in COSTS:
-                raise ValueError(f"{name} is no objective: name a metric of valid (val/accuracy) or {', '.join(COSTS)}")
+                remedy = f"Name a metric of the valid split (val/accuracy), or {', '.join(COSTS)}."
+                raise Contradictions([(f"{name} cannot be an objective", remedy)])
         return metrics
 
     @property
     def objectives(self) -> dict[str, Literal["max", "min"]]:
-        """The metrics with the way that is better."""
+        """The metrics with the direction that is better."""
         return {name: "min" if name in _MINIMISED else "max" for name in self.metrics}
 
     @property

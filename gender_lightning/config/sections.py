@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching
+from gender_lightning.config.base import (
+    Auto,
+    Contradictions,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Section,
+    matching,
+)
+from gender_lightning.config.data import LABEL
 
 Limit = Count | Annotated[float, Field(gt=0, le=1)]
 
@@ -21,13 +31,13 @@ class ModelConfig(Section):
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="dropout before the head")
     freeze: Literal["none", "backbone"] | Count = Field(
-        description="train the head alone: backbone for always, a number for so many epochs"
+        description="train the head only: backbone for the whole training, a number for that many epochs; none is off"
     )
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         description="factor of the learning rate from each layer to the one below it; 1 is off"
     )
     lr_factor: Positive = Field(
-        description="factor of the optimizer's default learning rate; an optimizer.lr of yours is taken as it is"
+        description="factor of the optimizer's default learning rate; an optimizer.lr that you set is used unchanged"
     )
     test_time_flip: bool = Field(description="average the logits of an image and its mirror image")
     arguments: dict[str, Any] = Field(description="further arguments of the backbone's builder")
@@ -71,10 +81,29 @@ class AugmentationConfig(Section):
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationConfig:
         if self.random_scale[0] > self.random_scale[1]:
-            raise ValueError(f"random_scale={self.random_scale} must be [smallest, largest]")
+            problem = f"random_scale={self.random_scale} is not [smallest, largest]"
+            raise Contradictions([(problem, "Put the smaller factor first.")])
         ends = [stage.until for stage in self.progressive]
         if ends != sorted(set(ends)):
-            raise ValueError("progressive stages must come in the order of `until`")
+            problem = "the progressive stages are not in the order of `until`"
+            raise Contradictions([(problem, "Sort them, with a different `until` for each.")])
+        return self
+
+
+class Auxiliary(Section):
+    """Heads for other attributes beside the one logit, in training only: a signal, never an output."""
+
+    attributes: Literal["none", "all"] | list[str] = Field(
+        default="none", description="attributes that training learns too, in heads that no checkpoint keeps; or all"
+    )
+    weight: NonNegative = Field(
+        default=1.0, description="weight of the mean loss over these attributes beside that of the label"
+    )
+
+    @model_validator(mode="after")
+    def _others(self) -> Auxiliary:
+        if isinstance(self.attributes, list) and LABEL in self.attributes:
+            raise Contradictions([(f"loss.auxiliary.attributes: {LABEL} is the label itself", "Leave it out.")])
         return self
 
 
@@ -83,8 +112,17 @@ class _Loss(Section):
         description="share by which targets are moved towards one half"
     )
     class_weights: Literal["none", "balanced"] = Field(
-        description="balanced: both classes count alike, however many images each has"
+        description="balanced: both classes count equally, however many images each has"
     )
+    group_weights: Literal["none", "balanced"] | dict[str, Positive] = Field(
+        default="none",
+        description="balanced: all of data.groups count alike; or weights by group: {female_with_Eyeglasses: 3}",
+    )
+    logit_adjustment: NonNegative = Field(
+        default=0.0,
+        description="tau of logit adjustment (Menon et al. 2021), for balanced recalls; 1 is the paper's, 0 off",
+    )
+    auxiliary: Auxiliary = Field(default_factory=Auxiliary)
 
 
 class Bce(_Loss):
@@ -100,12 +138,28 @@ class Focal(_Loss):
     gamma: NonNegative = Field(description="how strongly easy images are played down; 0 is cross-entropy")
 
 
+class GroupDro(_Loss):
+    """Group DRO (Sagawa et al. 2020): groups of data.groups weigh more the worse they do."""
+
+    name: Literal["group_dro"] = Field(description="kind of loss")
+    step_size: Positive = Field(description="how fast the weights of groups follow their losses")
+    adjustment: NonNegative = Field(description="addition to a group's loss, times 1 / sqrt(its training images)")
+
+    @model_validator(mode="after")
+    def _weighs_by_itself(self) -> GroupDro:
+        names = [name for name in ("class_weights", "group_weights") if getattr(self, name) != "none"]
+        if names:
+            fields = " and ".join(f"loss.{name}" for name in names)
+            raise Contradictions([("loss=group_dro weighs the groups by itself", f"Leave out {fields}.")])
+        return self
+
+
 def _named(section: Any) -> Any:
-    """Runs from before there was a choice of losses have none by name."""
+    """Name the loss of older runs, which were made when there was only one."""
     return {"name": "bce", **section} if isinstance(section, Mapping) else section
 
 
-LossConfig = Annotated[Annotated[Bce | Focal, Field(discriminator="name")], BeforeValidator(_named)]
+LossConfig = Annotated[Annotated[Bce | Focal | GroupDro, Field(discriminator="name")], BeforeValidator(_named)]
 
 
 class OptimizerConfig(Section):
@@ -114,6 +168,11 @@ class OptimizerConfig(Section):
     model_config = ConfigDict(extra="allow")
     target: str = Field(alias="_target_", description="class of torch.optim or timm.optim")
     lr: Positive = Field(description="peak learning rate")
+    reference_batch: Count | None = Field(
+        None,
+        description="images per step, over all devices, for which lr and the warm-up are meant; otherwise lr is scaled "
+        "by the ratio (SGD) or its square root (others), and the warm-up keeps its steps; null: lr is used unchanged",
+    )
     weight_decay: NonNegative = Field(0.0, description="decay of the weights; none on norms and biases")
 
     def section(self) -> dict[str, Any]:
@@ -130,7 +189,7 @@ class Cosine(Section):
 
 
 class OneCycle(Section):
-    """Up for peak_fraction of the training and down again, both by half a cosine (Smith, 2018)."""
+    """Half a cosine up for peak_fraction of the training, and half a cosine down for the rest (Smith, 2018)."""
 
     name: Literal["one_cycle"] = Field(description="kind of schedule")
     peak_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the training before the peak")
@@ -141,7 +200,7 @@ class OneCycle(Section):
 
 
 class Step(Section):
-    """Times gamma every few epochs."""
+    """The learning rate is multiplied by gamma every few epochs."""
 
     name: Literal["step"] = Field(description="kind of schedule")
     every_epochs: Count = Field(description="epochs between two steps")
@@ -150,7 +209,7 @@ class Step(Section):
 
 
 class Plateau(Section):
-    """Times factor whenever the monitored metric has not improved for some epochs."""
+    """The learning rate is multiplied by factor whenever the monitored metric has not improved for some epochs."""
 
     name: Literal["plateau"] = Field(description="kind of schedule")
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(description="factor of each reduction")
@@ -170,17 +229,17 @@ SchedulerConfig = Annotated[Cosine | OneCycle | Step | Plateau | Constant, Field
 
 
 class Checkpoint(Section):
-    """Which epoch best.ckpt keeps, and how often last.ckpt is written."""
+    """The epoch that best.ckpt keeps, and how often last.ckpt is written."""
 
     monitor: Annotated[str, matching(r"val/.+", "be a metric of the valid split, such as val/accuracy")] = Field(
         description="metric of the valid split by which best.ckpt is chosen, and training stopped early"
     )
     mode: Literal["min", "max"] = Field(description="whether the metric is better smaller or larger")
     every_n_steps: Count | None = Field(
-        None, description="write last.ckpt after so many optimizer steps too; null: at the end of epochs only"
+        None, description="optimizer steps between two writes of last.ckpt within an epoch; null: only at its end"
     )
     every_minutes: Positive | None = Field(
-        None, description="write last.ckpt inside an epoch once it is so old, minutes; null: at the end of epochs only"
+        None, description="minutes between two writes of last.ckpt within an epoch; null: only at its end"
     )
 
 
@@ -200,7 +259,7 @@ class EarlyStopping(Section):
 
 
 class CallbacksConfig(Section):
-    """What is watched and kept during the training."""
+    """Callbacks of the training: checkpoints, averaging, early stopping, and your own."""
 
     checkpoint: Checkpoint
     ema: Ema
@@ -209,21 +268,21 @@ class CallbacksConfig(Section):
 
 
 class WandbLogger(Section):
-    """Weights & Biases: online when logged in, else offline; never a prompt."""
+    """Weights & Biases: online if logged in, otherwise offline; it never prompts."""
 
     name: Literal["wandb"] = Field(description="kind of logger")
     project: str = Field(description="project in W&B")
     entity: str | None = Field(description="user or team in W&B; null: your default")
     mode: Literal["auto", "online", "offline", "disabled"] = Field(
-        description="auto: online when logged in, else offline"
+        description="auto: online if logged in, otherwise offline"
     )
-    group: str | None = Field(description="group of runs in W&B; null: the sweep, where there is one")
+    group: str | None = Field(description="group of runs in W&B; null: the sweep, if there is one")
     tags: list[str] = Field(description="tags of the run")
     log_model: bool = Field(description="keep the best checkpoint as an artifact")
 
 
 class CsvLogger(Section):
-    """metrics.csv alone, which every run has."""
+    """Only metrics.csv, which every run has."""
 
     name: Literal["csv"] = Field(description="kind of logger")
 
@@ -238,7 +297,7 @@ LoggerConfig = Annotated[WandbLogger | CsvLogger | TensorBoardLogger, Field(disc
 
 
 class TrainerConfig(Section):
-    """Lightning's Trainer under its own names; `auto` means what the device gains from."""
+    """Lightning's Trainer, with its own names; `auto` means the fastest setting for the device."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field(description="device to train on")
     devices: Count | Auto = Field(description="processes, one device each; auto: every GPU")
@@ -265,4 +324,4 @@ class TrainerConfig(Section):
         description="signal of a scheduler that will take the machine away: save and end, as at SIGTERM "
         "(sbatch --signal=SIGUSR1@90)",
     )
-    fast_dev_run: bool = Field(description="one batch of everything, nothing kept")
+    fast_dev_run: bool = Field(description="run one batch of everything, and keep nothing")

@@ -1,4 +1,4 @@
-"""Turn a composed mapping into a typed section, or into sentences that say what to mend."""
+"""Turn a composed mapping into a typed section, or into sentences that say what to change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gender_lightning.config.base import Contradictions
 from gender_lightning.errors import UserError, UserErrors
 
 Model = TypeVar("Model", bound=BaseModel)
-# What a value should be, by pydantic's name of the error and what it knows of it.
+# What a value should be, by pydantic's type of the error, with the placeholders of its context.
 _SHOULD = {
     "int_type": "be a valid integer",
     "int_from_float": "be a valid integer",
@@ -37,12 +37,12 @@ _SHOULD = {
 
 
 class UnknownField(UserError):
-    """A field that there is not."""
+    """A field that does not exist."""
 
 
 @dataclass
 class _Wanted:
-    """What one value should be; a union wants each of its members."""
+    """A wrong value with the kinds it may be; a union has several."""
 
     value: Any
     kinds: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ def parse_config(schema: type[Model], values: Mapping[str, Any]) -> Model:
     """Validate `values` against `schema`.
 
     Raises:
-        UserErrors: with one mistake per field, which it names.
+        UserErrors: One mistake per wrong field, which it names.
     """
     try:
         return schema.model_validate(values)
@@ -61,15 +61,15 @@ def parse_config(schema: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`Did you mean 'x'?`, or the list of what there is when nothing is close."""
+    """`Did you mean 'x'?`, or the list of all names if none is close."""
     known = sorted(set(known))
     if close := close_to(word, known):
         return f"Did you mean {' or '.join(repr(match) for match in close)}?"
-    return f"There is: {', '.join(known)}." if known else ""
+    return f"Choose one of: {', '.join(known)}." if known else ""
 
 
 def close_to(word: str, known: Iterable[str]) -> list[str]:
-    """The names most like `word`, best first: those about as close as the closest, three at most."""
+    """The names most similar to `word`, best first: those about as close as the closest, at most three."""
     found = difflib.get_close_matches(word, sorted(set(known)), n=3, cutoff=0.6)
     ratios = [difflib.SequenceMatcher(None, match, word).ratio() for match in found]
     return [match for match, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.1]
@@ -85,14 +85,14 @@ def _mistakes(details: Sequence[ErrorDetails], values: Mapping[str, Any]) -> lis
             mistakes += said
             continue
         kind, context = detail["type"], _plain_numbers(detail.get("ctx", {}))
-        # in words of our own where we have some: pydantic's are a sentence about its input
+        # in our own words if we have some, since pydantic's are a sentence about its input
         should = _SHOULD[kind].format(**context) if kind in _SHOULD else f"satisfy: {detail['msg']}"
         wanted.setdefault(path, _Wanted(detail["input"])).kinds.append(_plural(should, context))
-    return mistakes + [_wrong_value(path, it) for path, it in wanted.items()]
+    return mistakes + [_wrong_value(path, kinds) for path, kinds in wanted.items()]
 
 
 def _structural(detail: ErrorDetails, path: str, beside: list[str]) -> list[UserError] | None:
-    """What there is to say about anything but the type or range of a single value."""
+    """The mistakes of an error that is not about the type or range of a single value; None for such an error."""
     kind, context, field = detail["type"], detail.get("ctx", {}), field_of(path)
     if kind == "extra_forbidden":
         hint = suggestion(path.rpartition(".")[2], beside)
@@ -107,9 +107,11 @@ def _structural(detail: ErrorDetails, path: str, beside: list[str]) -> list[User
     if kind == "value_error":
         where = path if isinstance(detail["input"], Mapping) else f"{path}={_shown(detail['input'])}"
         error = context["error"]
-        problems = error.problems if isinstance(error, Contradictions) else (str(error),)
-        lines = [short(problem) for problem in problems]
-        return [UserError(f"{where}: {line}." if path else f"{line}.", field=field) for line in lines]
+        problems = error.problems if isinstance(error, Contradictions) else ((str(error), ""),)
+        return [
+            UserError(f"{where}: {short(problem)}." if path else f"{short(problem)}.", short(remedy), field=field)
+            for problem, remedy in problems
+        ]
     return None
 
 
@@ -123,7 +125,7 @@ def _wrong_value(path: str, wanted: _Wanted) -> UserError:
 
 
 def _plain_numbers(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Bounds as one writes them: 0 and not 0.0."""
+    """Bounds as people write them: 0 rather than 0.0."""
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in context.items()
@@ -136,15 +138,15 @@ def _plural(text: str, context: Mapping[str, Any]) -> str:
 
 
 def field_of(path: str) -> str | None:
-    """The field that a place in the configuration belongs to: that of `a.b[0].c` is `a.b`."""
+    """The field that contains a place in the configuration: for `a.b[0].c` it is `a.b`."""
     return path.partition("[")[0] or None
 
 
 def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any], *, named: bool) -> tuple[str, list[str]]:
     """The dotted path of an error within `values`, and the keys beside it.
 
-    pydantic puts the tag of a union (`celeba`, `int`) into the path: what is no key of the values is left out,
-    except at the very end of an error about an unknown or missing field, which is `named` there.
+    pydantic puts the tag of a union (`celeba`, `int`) into the path. Parts that are not keys of the values are left
+    out, except the last part of an error about an unknown or missing field, which is `named` there.
     """
     node: Any = values
     path = ""
@@ -164,7 +166,7 @@ def _config_path(location: tuple[int | str, ...], values: Mapping[str, Any], *, 
 
 
 def short(line: str) -> str:
-    """A sentence of a validator, which may quote a text of any length."""
+    """A sentence, shortened in the middle if it is long, since it may quote a text of any length."""
     return line if len(line) <= 400 else f"{line[:200]} ... {line[-190:]}"
 
 
@@ -173,7 +175,7 @@ def _shown(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    # a whole number with thousands of digits has no text; what does not print could steer the terminal
+    # an integer with thousands of digits cannot be converted; unprintable characters could control the terminal
     text = "a huge number" if isinstance(value, int) and abs(value) > 10**300 else str(value)
     text = "".join(letter if letter.isprintable() else "?" for letter in text[:61])
     return text if len(text) <= 60 else text[:57] + "..."

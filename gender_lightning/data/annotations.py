@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gender_lightning.config.data import LABEL
 from gender_lightning.data import index_cache
 from gender_lightning.data.tables import REMEDY, LabelTable, read_table
 from gender_lightning.errors import UserError
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
 CLASS_NAMES = ("female", "male")
-LABEL = "Male"
 ATTRIBUTES, PARTITION = "list_attr_celeba", "list_eval_partition"
 IDENTITIES, LANDMARKS = "identity_CelebA", "list_landmarks_align_celeba"
 # The columns of a predictions table that describe the image itself: no attribute may have one of these names.
@@ -103,7 +103,7 @@ def read_celeba(root: Path, *, cache_dir: Path | None = None) -> Index:
 
 
 def _is_index(columns: dict[str, Any]) -> bool:
-    """Whether a cache file holds an index: it lies in the user's own folder, but anybody may have written it."""
+    """Whether a cache file holds an index: it is in the user's own folder, but anybody may have written it."""
     n = len(columns.get("image_ids", ()))
     names = columns.get("attribute_names", ())
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -174,14 +174,15 @@ def _check_values(table: LabelTable, allowed: tuple[int, ...]) -> None:
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         name = table.names[row].decode(errors="replace")
+        values = ", ".join(map(str, allowed))
         raise UserError(
-            f"{_where(table, name)}: {table.values[row, column]} for {name} is none of {', '.join(map(str, allowed))}.",
+            f"{_where(table, name)}: {table.values[row, column]} for {name} is not one of {values}.",
             REMEDY,
         )
 
 
 class _Order:
-    """The images of the attribute file, whose order the other tables are brought into."""
+    """The images of the attribute file, to whose order the other tables are aligned."""
 
     def __init__(self, table: LabelTable) -> None:
         self.table = table
@@ -223,7 +224,7 @@ def _check_once(table: LabelTable, ascending: NDArray[np.bytes_]) -> None:
 
 
 def _where(table: LabelTable, name: str, *, last: bool = False) -> str:
-    """File and line of an image's row, looked up in the text: blank lines are not counted as rows."""
+    """File and line of an image's row, found in the text, since blank lines do not count as rows."""
     wanted, found = name.encode(), table.first_line
     with table.path.open("rb") as file:
         for number, line in enumerate(file, start=1):

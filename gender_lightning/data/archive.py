@@ -35,7 +35,7 @@ class Directory:
     table: NDArray[np.int64]
 
     def find(self, name: bytes) -> NDArray[np.int64]:
-        """Rows of the files of this name, shape (0, 5), (1, 5) or more where it stands in several folders."""
+        """Rows of the files with this name: shape (0, 5), (1, 5), or more if several folders have one."""
         begin, end = np.searchsorted(self.names, name), np.searchsorted(self.names, name, side="right")
         return self.table[begin:end]
 
@@ -47,7 +47,7 @@ class Archive:
         """Read the directory of the archive.
 
         Raises:
-            UserError: The file cannot be read, or is no complete zip.
+            UserError: The file cannot be read, or is not a complete zip file.
         """
         self.path = path
         self._map: mmap.mmap | None = None
@@ -56,7 +56,7 @@ class Archive:
         except (OSError, struct.error, ValueError, OverflowError) as error:
             raise UserError(
                 f"{path} is not a complete zip file ({error}).",
-                "Download it again (`gender-lightning data prepare` compares its sum).",
+                "Download it again (`gender-lightning data prepare` checks its MD5 sum).",
             ) from error
 
     def __getstate__(self) -> dict[str, object]:
@@ -86,24 +86,28 @@ class Archive:
             raise UserError(f"{label} is {error}.", "Download the archive again, or unpack it.") from error
 
     def _unpacked(self, offset: int, packed: int, size: int, checksum: int, method: int) -> bytes:
-        """The bytes of an entry; a ValueError says what is wrong with it."""
+        """The bytes of an entry.
+
+        Raises:
+            ValueError: The entry is damaged, encrypted, too large or packed in an unknown way; the text says which.
+        """
         view = self._mapped()
         if method not in (STORED, DEFLATED):
             raise ValueError("encrypted" if method == -1 else "packed in an unknown way")
         if max(packed, size) > MOST_BYTES:
-            raise ValueError(f"{max(packed, size):,} bytes large, which no picture is")
+            raise ValueError(f"{max(packed, size):,} bytes large, more than any picture")
         if view[offset : offset + 4] != LOCAL or offset + 30 > len(view):
             raise ValueError("damaged: its header is missing")
         begin = offset + 30 + sum(struct.unpack_from("<HH", view, offset + 26))
         data = view[begin : begin + packed]
         if method == DEFLATED:
-            # never more than the entry claims, whatever a zip bomb holds
+            # never unpacks more than the entry claims, even from a zip bomb
             try:
                 data = zlib.decompressobj(-15).decompress(data, size + 1)
             except zlib.error as error:
                 raise ValueError(f"damaged ({error})") from error
         if len(data) != size or zlib.crc32(data) != checksum:
-            raise ValueError("damaged (wrong check sum)")
+            raise ValueError("damaged (wrong checksum)")
         return data
 
 

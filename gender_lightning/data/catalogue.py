@@ -61,7 +61,7 @@ class Status:
         source: The file.
         state: ``ok``: CelebA's own, by its MD5 sum; ``there``: a form that has no known sum (.csv, a folder);
             ``other``: present, but with another sum (a part of CelebA, other line endings, or damage);
-            ``missing``; ``quota page``: Google's page of refusal, saved under the file's name.
+            ``missing``; ``quota page``: the page with which Google refuses a download, saved under the file's name.
         path: Where the file is, or where to put it.
         note: A remark, or empty.
     """
@@ -78,7 +78,7 @@ class Status:
 
 
 def prepare(root: Path, *, download: bool = False, progress: Progress | None = None) -> list[Status]:
-    """Say which of CelebA's files are there; with ``download`` fetch the missing ones as torchvision does.
+    """Find out which of CelebA's files are there, and with ``download`` fetch the missing ones as torchvision does.
 
     Args:
         root: CelebA's folder; created when something is fetched.
@@ -135,7 +135,7 @@ def md5(path: Path, progress: Progress | None = None) -> str:
 
 
 def is_web_page(path: Path) -> bool:
-    """Whether a file is HTML, as Google's pages of refusal are."""
+    """Whether a file is HTML, like the pages with which Google refuses a download."""
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     return start.startswith((b"<!doctype html", b"<html"))
@@ -149,7 +149,7 @@ def fetch(source: CelebaFile, root: Path) -> Path:
     """
     from torchvision.datasets.utils import download_file_from_google_drive
 
-    by_hand = f"Get it with a browser from {source.url} and put it into {root}."
+    by_hand = f"Download it with a browser from {source.url} and put it into {root}."
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:

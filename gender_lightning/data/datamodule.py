@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader, Sampler
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
 from gender_lightning.data.framing import Framing
+from gender_lightning.data.groups import Groups, make_groups
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.pixel_cache import open_cache
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.resident import ResidentLoader, bytes_of, stays
-from gender_lightning.data.sampling import EvaluationSampler, TrainingSampler, batches_done
+from gender_lightning.data.sampling import Balance, EvaluationSampler, TrainingSampler, batches_done
 from gender_lightning.data.selection import check_classes, class_counts
 from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
 from gender_lightning.errors import UserError
@@ -38,6 +39,10 @@ class Finder(Protocol):
 
     def find(self, index: Index, store: ImageStore) -> list[Skipped]:
         """Look at every picture, and return those without a face."""
+        ...
+
+    def fingerprint(self, index: Index) -> bytes:
+        """Return a hash of everything that determines which parts of these pictures are framed, after `find`."""
         ...
 
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
@@ -77,6 +82,7 @@ class FaceDataModule(pl.LightningDataModule):
         self.skipped: list[Skipped] = []
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
+        self._groups: Groups | None = None
         self._stays: bool | None = None
         self._place = (0, 0)  # the epoch from which a training continues, and the images of it that were seen
 
@@ -118,7 +124,7 @@ class FaceDataModule(pl.LightningDataModule):
             if len(part):
                 check_classes(part, split)
             self._datasets[split] = FaceDataset(part, store, self.framing, self._finder)
-        for split in ("train", "valid") if only is None else ():  # the others once they are asked for
+        for split in ("train", "valid") if only is None else ():  # the others when they are requested
             self._use_cache(self._datasets[split])
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,17 +141,17 @@ class FaceDataModule(pl.LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from there: in a resumed run Lightning makes the loader, whose workers fetch, before it counts."""
-        # files from before images were counted were written with batches of this size, or are taken to be
+        """Continue from that position, which the loader needs when Lightning creates it, before it counts batches."""
+        # older files do not count images, and are assumed to have been written with batches of this size
         images = state_dict.get("images", state_dict["done"] * self._global_batch())
         self._place = (state_dict["epoch"], images)
 
     def batches_done(self) -> int:
-        """Batches, of the size that they have now, that lie behind a training which is resumed inside of an epoch."""
+        """Number of batches, of their present size, that a training resumed within an epoch has already done."""
         return batches_done(len(self.dataset("train")), self._place[1], self._global_batch())
 
     def _images_seen(self, epoch: int, batches: int) -> int:
-        """Images of the epoch that all ranks have seen when so many batches are counted as done."""
+        """Images of the epoch that all ranks have seen when this number of batches counts as done."""
         resumed, before = self._place
         if epoch != resumed or not before:
             return batches * self._global_batch()
@@ -174,6 +180,25 @@ class FaceDataModule(pl.LightningDataModule):
     def class_counts(self, split: str) -> tuple[int, int]:
         """(female, male) images of a split."""
         return class_counts(self.index(split), split)
+
+    @property
+    def groups(self) -> Groups:
+        """The groups of `data.groups`; the two classes where none are named.
+
+        Raises:
+            UserError: The data lack an attribute.
+        """
+        if self._groups is None:
+            self._groups = make_groups(self.index("train"), self.config.groups, self.config.group_minimum)
+        return self._groups
+
+    def balance(self) -> Balance | None:
+        """What share of an epoch images have; None: each comes once."""
+        if self.config.sampler == "shuffled":
+            return None
+        train = self.index("train")
+        groups = self.groups.of(train) if self.config.sampler == "group_balanced" else train.labels.astype(np.int64)
+        return Balance(groups, self.config.sampler_cap)
 
     def train_dataloader(self) -> DataLoader[Batch] | ResidentLoader:
         """Batches in an order that is a function of (seed, epoch)."""
@@ -226,8 +251,9 @@ class FaceDataModule(pl.LightningDataModule):
         if training:
             epoch, images = self._place
             sampler = TrainingSampler(
-                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, images=images
-            )
+                len(dataset), batch_size, seed=self.seed, rank=rank, ranks=ranks, epoch=epoch, images=images,
+                balance=self.balance(),
+            )  # fmt: skip
         else:
             sampler = EvaluationSampler(len(dataset), rank=rank, ranks=ranks) if rows is None else rows.tolist()
         images = len(dataset) if rows is None else len(rows)
@@ -261,15 +287,14 @@ class FaceDataModule(pl.LightningDataModule):
         )
 
     def _use_cache(self, dataset: FaceDataset) -> None:
-        if self._finder is not None:  # a cache's name does not cover what it finds: the pictures would differ
-            return
         if self.config.cache is None or dataset.cache is not None or not len(dataset):
             return
         directory = Path(os.path.expanduser(self.config.cache))
+        cut = b"" if self._finder is None else self._finder.fingerprint(dataset.index)
         with progress_bar("Filling data.cache") as report:
             dataset.cache = open_cache(
                 directory, dataset.index, dataset.store, self.framing, dataset.decode,
-                workers=available_cores(), progress=report, make=self.makes_cache,
+                workers=available_cores(), progress=report, make=self.makes_cache, cut=cut,
             )  # fmt: skip
 
     def _resident(self, loader: DataLoader[Batch], *, training: bool) -> ResidentLoader:
@@ -277,10 +302,10 @@ class FaceDataModule(pl.LightningDataModule):
         return ResidentLoader(loader, self._device, rank=rank, ranks=ranks, training=training)
 
     def _is_resident(self) -> bool:
-        """Whether train and valid stay on the device after their first epoch; decided once, and alike on all ranks.
+        """Whether train and valid stay on the device after their first epoch; decided once, the same on all ranks.
 
         Raises:
-            UserError: ``data.resident=true`` asks for it, and there is not enough memory.
+            UserError: ``data.resident=true`` is set, but there is not enough memory.
         """
         if self._stays is None:
             needed = bytes_of(self.dataset("train")) + bytes_of(self.dataset("valid"))

@@ -28,7 +28,8 @@ class Batch(NamedTuple):
     Attributes:
         images: Shape (B, 3, S, S), uint8 RGB, contiguous.
         labels: Shape (B,), int64: 1 male, 0 female.
-        indices: Shape (B,), int64: row in the index of the split.
+        indices: Shape (B,), int64: row in the index of the split; a balanced sampler's k-th repetition of row r is
+            r + k N, where N is the number of rows.
     """
 
     images: Tensor
@@ -74,9 +75,10 @@ class FaceDataset(Dataset[Batch]):
         Raises:
             UserError: A picture does not decode; the message names its path.
         """
-        images = self.decode(rows) if self.cache is None else self.cache.read(rows)
         indices = np.asarray(rows, dtype=np.int64)
-        labels = self.index.labels[indices].astype(np.int64)
+        places = indices % len(self)
+        images = self.decode(places.tolist()) if self.cache is None else self.cache.read(places.tolist())
+        labels = self.index.labels[places].astype(np.int64)
         return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices))
 
     def decode(self, rows: Sequence[int]) -> Tensor:
@@ -132,15 +134,15 @@ def _shared(tensor: Tensor) -> Tensor | _Piped:
 
 
 def start_worker(worker: int) -> None:
-    """Set a worker up: it uses one thread, since the processes are the parallelism, and ends with its training.
+    """Set up a worker: it uses one thread, since the processes are the parallelism, and ends with its training.
 
-    A signal that asks the training to end (Ctrl-C, or a scheduler's) reaches its workers too. They ignore it, since
+    A signal that asks the training to end (Ctrl-C, or a scheduler's) reaches its workers as well. They ignore it, since
     the training needs their batches to save and finish, and then ends them itself.
 
     The function is here, not in the data module, so that a spawned worker does not load Lightning.
     """
-    # OpenCV is left alone: reading does not use it, and in a forked worker its setNumThreads would wait forever
-    # for the threads with which the parent has drawn faces.
+    # OpenCV's threads are not set: reading does not use it, and in a forked worker its setNumThreads would wait
+    # forever for the threads with which the parent has drawn faces.
     torch.set_num_threads(1)
     obey_parent_alone()
     die_with_parent()

@@ -75,9 +75,12 @@ def decode(data: bytes, *, path: str) -> NDArray[np.uint8]:
 
 
 def _undecodable(path: str, error: Exception) -> UserError:
-    reason = "it is no known image format" if isinstance(error, UnidentifiedImageError) else _first_line(error)
-    if isinstance(error, UnidentifiedImageError) and (remedy := why_not(PurePath(path).suffix.lower())):
-        return UserError(f"{path} does not decode: it is a HEIC picture ({remedy}).")
+    reason = "it is not a known image format" if isinstance(error, UnidentifiedImageError) else _first_line(error)
+    if isinstance(error, UnidentifiedImageError) and why_not(PurePath(path).suffix.lower()):
+        return UserError(
+            f"{path} does not decode: it is a HEIC picture.",
+            "Install its reader: pip install 'gender-lightning[heic]'.",
+        )
     return UserError(
         f"{path} does not decode: {reason}.",
         "Replace or remove it (`gender-lightning data verify` lists all such files).",

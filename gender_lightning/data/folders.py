@@ -31,7 +31,7 @@ _MOST_TOLD = 5  # kinds of files, and names of folders, in one line
 
 @dataclass
 class Ignored:
-    """What lies in the folder and is not used."""
+    """Files and folders that are not used."""
 
     files: Counter[str] = field(default_factory=Counter)  # by extension
     folders: list[str] = field(default_factory=list)
@@ -165,7 +165,11 @@ def _walk(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _identifier(below: str, root: Path) -> bytes:
-    """The id of a file; UserError where its name is not text."""
+    """The id of a file.
+
+    Raises:
+        UserError: The name of the file is not UTF-8.
+    """
     try:
         return below.encode()
     except UnicodeEncodeError:

@@ -106,7 +106,7 @@ class ZipStore:
     """Pictures inside a zip file; an id is the file name without the folders inside the archive."""
 
     def __init__(self, path: Path) -> None:
-        """Open the archive; UserError when it is no complete zip."""
+        """Open the archive; UserError when it is not a complete zip file."""
         self.archive = Archive(path)
 
     def read(self, image_id: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The registry of data kinds: everything that is known about `data=<kind>` stands here once.
+"""The registry of data kinds, with everything that is known about each `data=<kind>`.
 
 A new kind is a record here with its reader, its section in `config/data.py`, and a file in `conf/data/`.
 """
@@ -102,9 +102,9 @@ _KINDS = (
         _read_celeba,
         shown="CelebA",
         about="CelebA (Liu et al. 2015): celebrities from the web, cropped and aligned, labelled by annotators. CelebA "
-        "may be used for non-commercial research only, and its images may not be passed on; weights trained on it "
-        "should be taken to fall under the same limits. The people in it did not agree to it, are famous, mostly young "
-        "and mostly light-skinned, and are photographed at their best.",
+        "may be used for non-commercial research only, and its images may not be redistributed; weights trained on it "
+        "should be treated as subject to the same restrictions. The people in it did not consent; they are famous, "
+        "mostly young and mostly light-skinned, and were photographed at their best.",
         label="`Male`",
         same_everywhere=True,
         placement=CELEBA,
@@ -115,8 +115,8 @@ _KINDS = (
         SyntheticData,
         _read_celeba_layout,
         shown="the drawn faces",
-        about="Faces drawn by this package. They stand for no person, carry no licence of others, and say nothing of "
-        "how the model does on photographs.",
+        about="Faces drawn by this package. They depict no real person, no third party's licence applies to them, and "
+        "they say nothing about how the model performs on photographs.",
         label="the sex that the face was drawn with",
         make=_draw,
         placement=CELEBA,
@@ -127,9 +127,9 @@ _KINDS = (
         FolderData,
         _read_folder,
         shown="the folder",
-        about="A folder of the user's own images. Their licence, and whether the people in them agreed, is not known "
-        "to this package: the owner must add it here.",
-        label="the name of the folder that an image lay in",
+        about="A folder of the user's own images. Their licence, and whether the people in them consented, is not "
+        "known to this package: the owner must add it here.",
+        label="the name of the folder that an image was in",
     ),
 )
 KINDS: Mapping[str, DataKind] = {kind.name: kind for kind in _KINDS}

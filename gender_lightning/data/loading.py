@@ -95,10 +95,10 @@ def _warn(megabytes: int, consequence: str) -> None:
 
 
 def automatic_workers(cores: int, device_type: str) -> int:
-    """Number of loader processes for a rank with so many cores.
+    """Number of loader processes for a rank with this number of cores.
 
-    A core decodes and resizes some thousand faces a second. A network on the CPU takes far fewer, so that one
-    process is enough, and none where there is only one core; a GPU takes all that it gets.
+    A core decodes and resizes some thousand faces per second. A network on the CPU needs far fewer, so that one
+    process is enough, and none if there is only one core; a GPU uses as many as it gets.
 
     Args:
         cores: Number of cores that this rank may use.
@@ -117,10 +117,13 @@ def _automatic_prefetch(workers: int, batch_bytes: int, memory: int | None) -> i
 
 
 def memory_for_batches(ranks: int) -> int | None:
-    """Bytes that the waiting batches of each of so many ranks on this machine may take; None where unknown.
+    """Bytes that the waiting batches of each rank on this machine may take; None if unknown.
 
-    A quarter of the free memory, or half of the free shared memory where that is less: training and validation
-    may both have workers.
+    The limit is a quarter of the free memory, or half of the free shared memory if that is less, since training and
+    validation may both have workers.
+
+    Args:
+        ranks: Number of ranks on this machine.
     """
     limits = [free // 4 for free in (_free_memory(), _free_in_group()) if free is not None]
     if _SHARED.is_dir():
@@ -138,7 +141,7 @@ def _free_memory() -> int | None:
 
 
 def _free_in_group(group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that a container's control group still allows, where it limits memory (version 2)."""
+    """Bytes that a container's control group (version 2) still allows; None if it sets no limit."""
     limit, current = group / "memory.max", group / "memory.current"
     if not (limit.is_file() and current.is_file()):
         return None

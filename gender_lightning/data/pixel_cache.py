@@ -66,13 +66,14 @@ class PixelCache:
         return {"path": self.path, "_array": None}  # a worker maps the file itself: pickling would copy all of it
 
 
-def digest(index: Index, store: ImageStore, framing: Framing | None) -> str:
-    """A hash of all that decides the pixels of a split: images, files, framing and the decoders' versions.
+def digest(index: Index, store: ImageStore, framing: Framing | None, cut: bytes = b"") -> str:
+    """A hash of everything that determines the pixels of a split: images, files, framing, faces, decoder versions.
 
     Args:
         index: The rows, in their order.
         store: The files; their sizes and modification times are looked up.
         framing: How a picture is cropped and resized; None for a result that does not depend on it.
+        cut: A hash of what determines the part of a picture that is framed; empty for the whole picture.
     """
     settings = {
         "version": VERSION,
@@ -84,6 +85,7 @@ def digest(index: Index, store: ImageStore, framing: Framing | None) -> str:
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     found.update(np.ascontiguousarray(index.image_ids).tobytes())
     found.update(store.fingerprint(index.image_ids))
+    found.update(cut)
     return found.hexdigest()[:32]
 
 
@@ -97,10 +99,11 @@ def open_cache(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     make: bool = True,
+    cut: bytes = b"",
 ) -> PixelCache | None:
-    """The cached pictures of a split; decoded now where there is no cache of these images in this framing.
+    """The cached pictures of a split, which are decoded now if there is no cache of these images in this framing.
 
-    Processes that ask at the same time wait for the one that decodes.
+    Processes that need the same cache at the same time wait for the one that decodes.
 
     Args:
         directory: The directory of all caches; created if it does not exist.
@@ -111,12 +114,13 @@ def open_cache(
         workers: Number of threads that decode.
         progress: Called with (images decoded, images in all).
         make: Whether to decode where there is no such cache; otherwise the result is None.
+        cut: See `digest`.
 
     Raises:
         UserError: The directory cannot be written, the disk is full, or a picture does not decode.
     """
     shape = (len(index), 3, framing.image_size, framing.image_size)
-    path = directory / f"faces-{framing.image_size}px-{digest(index, store, framing)}.npy"
+    path = directory / f"faces-{framing.image_size}px-{digest(index, store, framing, cut)}.npy"
     if (found := _existing(path, shape)) is not None or not make:
         return found
     try:
@@ -124,7 +128,7 @@ def open_cache(
         with _locked(path.with_suffix(".lock")):
             if (found := _existing(path, shape)) is not None:  # another process has just made it
                 return found
-            for stale in directory.glob(f"{path.stem}-*.tmp"):  # of a process that was killed
+            for stale in directory.glob(f"{path.stem}-*.tmp"):  # left by a process that was killed
                 stale.unlink(missing_ok=True)
             _check_space(directory, int(np.prod(shape)))
             _write(path, shape, read, workers, progress)
@@ -193,7 +197,7 @@ def _write(
                 done += len(images)
                 if progress is not None:
                     progress(done, shape[0])
-        temporary.chmod(0o644)  # others who share the directory read it too
+        temporary.chmod(0o644)  # so that others who share the directory can read it
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -226,7 +230,7 @@ def _locked(path: Path) -> Iterator[None]:
             log.info("Another process is filling data.cache: waiting for it.")
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
-            log.debug("There are no locks on this file system.", exc_info=True)
+            log.debug("This file system has no locks.", exc_info=True)
         yield
 
 

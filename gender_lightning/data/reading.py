@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gender_lightning.data.annotations import Index
+from gender_lightning.data.attribute_file import with_attributes
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
-from gender_lightning.data.revising import revised
-from gender_lightning.data.selection import stratified_fraction, stratified_limit
+from gender_lightning.data.revising import corrected, without_listed
+from gender_lightning.data.selection import stratified_fraction, stratified_limit, without_contradictions
 
 if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig
@@ -21,10 +24,18 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
         UserError: Data are missing or malformed.
     """
     index, store = KINDS[config.name].read(config)
+    if config.corrections is not None:
+        index = corrected(index, config.corrections)
+    if config.drop_contradictions:
+        index = without_contradictions(index)  # before any limit, which would hide images of a person
     index = stratified_fraction(index, config.fraction, config.seed)
     if config.limit is not None:
         index = stratified_limit(index, config.limit, config.seed)
-    return revised(index, config.exclude, config.corrections), store
+    if config.attributes is not None:
+        index = with_attributes(index, Path(os.path.expanduser(config.attributes)))
+    if config.exclude is not None:
+        index = without_listed(index, config.exclude)
+    return index, store
 
 
 def make_data(config: DataConfig) -> None:

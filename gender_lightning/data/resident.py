@@ -71,13 +71,15 @@ class ResidentLoader:
     def _filling(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
             images, labels, rows = (part.to(self._device, non_blocking=True) for part in batch)
-            self._images.index_copy_(0, rows, images)
-            self._filled.index_fill_(0, rows, 1)
+            places = rows % len(self.dataset)
+            self._images.index_copy_(0, places, images)
+            self._filled.index_fill_(0, places, 1)
             yield Batch(images, labels, rows)
 
     def _from_buffer(self, order: Tensor) -> Iterator[Batch]:
         for rows in torch.split(order, self.batch_size):
-            yield Batch(self._images.index_select(0, rows), self._labels.index_select(0, rows), rows)
+            places = rows % len(self.dataset)
+            yield Batch(self._images.index_select(0, places), self._labels.index_select(0, places), rows)
 
     def _complete(self) -> None:
         """Load the rows that are still missing if they are few, and take what the other ranks have loaded.
@@ -111,13 +113,13 @@ def bytes_of(dataset: FaceDataset) -> int:
 
 
 def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int | None) -> bool:
-    """Whether pictures of so many bytes stay on the device.
+    """Whether pictures stay on the device.
 
     Args:
         wanted: The configured value: True, False or `auto`, which means on a GPU with plenty of free memory.
-        needed: Number of bytes.
+        needed: Number of bytes that the pictures take.
         device: The device that would hold them.
-        epochs: Number of epochs of the training, of which a single one gains nothing; None or -1 where it is open.
+        epochs: Number of epochs of the training; a single one gains nothing. None or -1 if it is not known.
 
     Raises:
         UserError: True is configured, and the GPU does not have enough memory.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gender_lightning.csv_text import text_of
 from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.errors import UserError
+from gender_lightning.runs import is_first_process
 
 log = logging.getLogger(__name__)
 
@@ -41,22 +42,46 @@ class Correction:
     label: int | None = None
 
 
-def revised(index: Index, exclude: str | None, corrections: str | None) -> Index:
-    """Leave out and relabel rows of train and valid, and log how many.
+def corrected(index: Index, file: str) -> Index:
+    """Reverse the labels of train and valid that a person has called wrong, and log how many.
 
     Args:
         index: The rows.
-        exclude: File of `read_excluded`; None: nothing is left out.
-        corrections: File of `read_corrections`; None: no label changes.
+        file: Corrections, for `read_corrections`.
 
     Raises:
-        UserError: A file is missing or malformed, or one split has no image left.
+        UserError: The file is missing or malformed.
     """
-    if corrections is not None:
-        index = _relabelled(index, read_corrections(Path(os.path.expanduser(corrections))))
-    if exclude is not None:
-        index = _without(index, read_excluded(Path(os.path.expanduser(exclude))))
-    return index
+    wrong = called_wrong(index.image_ids, index.labels, read_corrections(Path(os.path.expanduser(file))))
+    changed = wrong & (index.partition != TEST)
+    of_test = int(wrong.sum() - changed.sum())
+    more = f"; {of_test:,} of test are called wrong too and stay as they are" if of_test else ""
+    _tell("data.corrections: %s reversed%s.", _counted(index, changed, "label"), more)
+    return replace(index, labels=np.where(changed, 1 - index.labels, index.labels).astype(np.int8))
+
+
+def without_listed(index: Index, file: str) -> Index:
+    """Leave out rows of train and valid that a file lists, and log how many.
+
+    Args:
+        index: The rows.
+        file: Ids, for `read_excluded`.
+
+    Raises:
+        UserError: The file is missing or malformed.
+    """
+    excluded = read_excluded(Path(os.path.expanduser(file)))
+    # an empty list has no dtype of its own
+    listed = np.isin(index.image_ids, np.array(sorted(excluded), dtype=np.bytes_ if excluded else "S1"))
+    left_out = listed & (index.partition != TEST)
+    notes = []
+    if of_test := int(listed.sum() - left_out.sum()):
+        notes.append(f"{of_test:,} of test are listed too and stay")
+    if unknown := len(excluded) - int(listed.sum()):
+        notes.append(f"{unknown:,} of the listed are not in these data")
+    more = "".join(f"; {note}" for note in notes)
+    _tell("data.exclude: %s left out%s.", _counted(index, left_out, "image"), more)
+    return index.select(np.flatnonzero(~left_out))
 
 
 def read_excluded(path: Path) -> set[bytes]:
@@ -104,32 +129,9 @@ def called_wrong(
     return np.fromiter(wrong, dtype=np.bool_, count=len(ids))
 
 
-def _relabelled(index: Index, corrections: dict[bytes, Correction]) -> Index:
-    wrong = called_wrong(index.image_ids, index.labels, corrections)
-    changed = wrong & (index.partition != TEST)
-    log.warning(
-        "data.corrections: %s reversed%s.",
-        _counted(index, changed, "label"),
-        f"; {int(wrong.sum() - changed.sum()):,} of test are called wrong too and stay as they are"
-        if wrong.sum() > changed.sum()
-        else "",
-    )
-    return replace(index, labels=np.where(changed, 1 - index.labels, index.labels).astype(np.int8))
-
-
-def _without(index: Index, excluded: set[bytes]) -> Index:
-    listed = np.isin(index.image_ids, np.array(sorted(excluded), dtype=np.bytes_)) if excluded else np.zeros(0, bool)
-    listed = listed if len(listed) else np.zeros(len(index), dtype=np.bool_)
-    left_out = listed & (index.partition != TEST)
-    notes = []
-    if of_test := int(listed.sum() - left_out.sum()):
-        notes.append(f"{of_test:,} of test are listed too and stay")
-    if unknown := len(excluded) - int(listed.sum()):
-        notes.append(f"{unknown:,} of the listed are not in these data")
-    log.warning(
-        "data.exclude: %s left out%s.", _counted(index, left_out, "image"), "".join(f"; {note}" for note in notes)
-    )
-    return index.select(np.flatnonzero(~left_out))
+def _tell(message: str, *values: str) -> None:
+    if is_first_process():
+        log.warning(message, *values)
 
 
 def _counted(index: Index, rows: NDArray[np.bool_], what: str) -> str:

@@ -5,7 +5,58 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
+
+
+class Balance:
+    """An epoch of as many images as the split has, in which every group has the same share.
+
+    A group whose images would have to come more than `cap` times each has the share that `cap` gives it, and the others
+    divide the rest evenly. Within a group all images come equally often, to within one.
+
+    Args:
+        groups: Group of each row, int64 (N,), from 0 on, none of them empty.
+        cap: How often an image comes at most, on average over epochs; at least 1.
+
+    Attributes:
+        appearances: How often each row comes, on average over epochs, float64 (N,); their sum is N.
+    """
+
+    def __init__(self, groups: NDArray[np.int64], cap: float) -> None:
+        assert len(groups) and cap >= 1, (len(groups), cap)
+        self.groups = groups
+        sizes = np.bincount(groups)
+        shares = np.zeros(len(sizes))
+        left, uncapped = float(len(groups)), list(range(len(sizes)))
+        while capped := [group for group in uncapped if left / len(uncapped) > cap * sizes[group] * (1 + 1e-9)]:
+            for group in capped:
+                shares[group] = cap * sizes[group]
+                left -= shares[group]
+                uncapped.remove(group)
+        shares[uncapped] = left / len(uncapped)
+        self.appearances: NDArray[np.float64] = (shares / sizes)[groups]
+
+    def shares(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of an epoch that each group of any division has, float64 (G,)."""
+        shares: NDArray[np.float64] = np.bincount(groups, self.appearances) / len(self.groups)
+        return shares
+
+    def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """The rows of an epoch in random order, int64 (N,); the k-th repetition of row r is r + k N.
+
+        Systematic sampling: each group has its share to within one image. The number of a repetition lets
+        augmentation, which is keyed by it, treat the same picture differently each time.
+        """
+        rows = random.permutation(len(self.groups))
+        rows = rows[np.argsort(self.groups[rows], kind="stable")]
+        ends = np.cumsum(self.appearances[rows])
+        ends[-1] = len(rows)
+        points = random.random() + np.arange(len(rows))
+        counts = np.diff(np.searchsorted(points, ends), prepend=0)
+        repetition = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        drawn: NDArray[np.int64] = random.permutation(np.repeat(rows, counts) + repetition * len(rows))
+        return drawn
 
 
 class TrainingSampler(Sampler[int]):
@@ -21,9 +72,10 @@ class TrainingSampler(Sampler[int]):
         seed: Seed of the order.
         rank: Rank of this process.
         ranks: Number of processes.
-        epoch: The first epoch to be asked for, since a loader's workers fetch before `set_epoch` is called.
-        images: Images of this first epoch that all ranks of a resumed training have already seen, in batches of
-            whatever size; the rest comes in batches of this one.
+        epoch: The first epoch, since a loader's workers fetch before `set_epoch` is called.
+        images: Number of images of this first epoch that all ranks of a resumed training have already seen, in batches
+            of any size; the rest comes in batches of this size.
+        balance: The groups and their shares of an epoch; None: each row comes once.
     """
 
     def __init__(
@@ -36,10 +88,11 @@ class TrainingSampler(Sampler[int]):
         ranks: int = 1,
         epoch: int = 0,
         images: int = 0,
+        balance: Balance | None = None,
     ) -> None:
         assert length > 0 and batch_size > 0 and 0 <= rank < ranks
         self.length, self.batch_size, self.seed, self.rank, self.ranks = length, batch_size, seed, rank, ranks
-        self.epoch = epoch
+        self.epoch, self.balance = epoch, balance
         self._started = (epoch, images)
 
     def set_epoch(self, epoch: int) -> None:
@@ -52,7 +105,8 @@ class TrainingSampler(Sampler[int]):
         return steps * self.batch_size if steps else -(-self.length // self.ranks)
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(self.length) if self.balance is None else self.balance.draw(random)
         first, seen = self._started
         rest = order[seen if self.epoch == first else 0 :]
         steps = len(rest) // (self.batch_size * self.ranks)
@@ -65,14 +119,14 @@ class TrainingSampler(Sampler[int]):
 
 
 def batches_done(length: int, images: int, global_batch: int) -> int:
-    """Batches of an epoch that lie behind a training which has seen so many of its images.
+    """Number of batches of an epoch that count as done once the training has seen some of its images.
 
-    What is left makes whole batches of `global_batch`, or a smaller one; the others count as done.
+    The remaining images form whole batches of `global_batch`, or one smaller batch; the other batches count as done.
 
     Args:
-        length: Images of the split.
-        images: Images that were seen, in batches of whatever size.
-        global_batch: Images of a batch over all ranks.
+        length: Number of images in the split.
+        images: Number of images that were seen, in batches of any size.
+        global_batch: Number of images in a batch over all ranks.
     """
     total = max(1, length // global_batch)
     return total - max(1, (length - images) // global_batch) if images else 0

@@ -1,4 +1,4 @@
-"""Which rows are used: those with an image, subsets, random splits. Pure functions of an index and a seed."""
+"""Selection of rows: those with an image, subsets, random splits. All are pure functions of an index and a seed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.images import ImageStore
 from gender_lightning.errors import UserError
+from gender_lightning.runs import is_first_process
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,48 @@ def random_split(
     for number, rows in enumerate(parts):
         partition[rows] = number
     return replace(index, partition=partition).select(np.flatnonzero(partition >= 0))
+
+
+def contradictions(index: Index) -> NDArray[np.intp]:
+    """Training images whose label is not that of most training images of the same person.
+
+    A person with as many images of one label as of the other contradicts nobody. Only training images are looked at.
+
+    Args:
+        index: The rows of all splits, all images of a person among them.
+
+    Returns:
+        Rows, ascending.
+
+    Raises:
+        UserError: The persons are not known.
+    """
+    if index.identities is None:
+        raise UserError(
+            "data.drop_contradictions=true needs to know which images are of one person, and the data do not say.",
+            "Leave it out, or put identity_CelebA.txt beside the other label files.",
+            field="data.drop_contradictions",
+        )
+    rows = index.split("train")
+    labels = index.labels[rows].astype(np.int64)
+    _, person = np.unique(index.identities[rows], return_inverse=True)
+    majority = np.sign(np.bincount(person, 2 * labels - 1))
+    return rows[majority[person] * (2 * labels - 1) < 0]
+
+
+def without_contradictions(index: Index) -> Index:
+    """Leave out the training images of `contradictions`, and log how many.
+
+    Raises:
+        UserError: The persons are not known.
+    """
+    wrong = contradictions(index)
+    if is_first_process():
+        log.info(
+            "%s of %s training images are left out, as their label contradicts most of their person's.",
+            f"{len(wrong):,}", f"{len(index.split('train')):,}",
+        )  # fmt: skip
+    return index.select(np.setdiff1d(np.arange(len(index)), wrong))
 
 
 def check_identities_disjoint(index: Index) -> int:

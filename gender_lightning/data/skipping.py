@@ -55,10 +55,10 @@ def find_unreadable(index: Index, store: ImageStore) -> list[Skipped]:
 
 
 def refuse_many(skipped: Sequence[Skipped], images: int) -> None:
-    """Refuse to train where more than `MOST` of the images do not decode.
+    """Refuse to train if more than `MOST` of the images do not decode.
 
     Raises:
-        UserError: More do not decode; the message names the first.
+        UserError: Too many do not decode; the message names the first.
     """
     if len(skipped) > MOST * images:
         raise UserError(

@@ -122,7 +122,7 @@ def _check_text(text: bytes, path: Path, line: int) -> None:
 def _check_columns(path: Path, columns: tuple[str, ...], line: int) -> None:
     double = next((name for name in columns if columns.count(name) > 1), None)
     if double is not None:
-        raise UserError(f"{path}, line {line}: column {double!r} is there twice.", "Remove one of them.")
+        raise UserError(f"{path}, line {line}: column {double!r} occurs twice.", "Remove one of them.")
 
 
 def _is_name(word: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from gender_lightning.demo.batch import Row, counted, look_at_many, not_counted, said_of
+from gender_lightning.demo.batch import Row, counted, look_at_many, not_counted, problem_of
 from gender_lightning.demo.looking import look_at
 from gender_lightning.demo.uploads import as_uploaded, removed
 from gender_lightning.errors import UserError
@@ -34,10 +34,10 @@ client.predict([handle_file(name) for name in ("a.jpg", "b.jpg")], api_name="/pr
 
 `/predict` answers for a picture:
 
-- `file`: its name; `notes`: what was done to open it;
+- `file`: its name; `notes`: conversions that were needed to open it;
 - `faces`: the largest first, each with `label` (a class or `uncertain`), `probability` of `{male}`, `box` (`left`,
   `top`, `width` and `height` in pixels), `status` (`face`: detected and aligned; `crop`: used as it is) and `note`;
-- `left_out`: how many smaller faces are not among them.
+- `left_out`: the number of smaller faces that are left out.
 
 A picture that cannot be read is an error (`gradio_client.exceptions.AppError`) with the reason.
 
@@ -45,8 +45,8 @@ A picture that cannot be read is an error (`gradio_client.exceptions.AppError`) 
 
 - `counts`: faces by label; `counted`: the same as a sentence;
 - `not_counted`: a sentence for each reason, with the names; empty if everything is counted;
-- `rows`: one per face, and one for whatever is not counted, each with `file`, `label` (or why it is not counted),
-  `probability` (null where there is none) and `note`.
+- `rows`: one per face, and one for everything that is not counted, each with `file`, `label` (or why it is not
+  counted), `probability` (null if there is none) and `note`.
 
 One request is answered at a time; the others wait. Pictures are removed as soon as they have been looked at.
 """
@@ -82,7 +82,7 @@ def predict(predictor: Predictor, picture: str | None) -> Answer:
         try:
             seen = look_at(picture, predictor, heat=False)
         except (UserError, MemoryError) as error:
-            raise _refusal(said_of(error, picture)) from error
+            raise _refusal(problem_of(error)) from error
     faces = [asdict(look.prediction) for look in seen.looks]
     return {"file": Path(picture).name, "faces": faces, "left_out": seen.left_out, "notes": list(seen.notes)}
 

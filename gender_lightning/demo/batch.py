@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from gender_lightning.demo.looking import MOST_FACES, look_at
 from gender_lightning.errors import UserError
-from gender_lightning.inference.pictures import Picture
 from gender_lightning.inference.predictor import Predictor
 
 UNREADABLE, NO_FACE, OUT_OF_TIME, SMALLER = "unreadable", "no face", "left out", "smaller faces"
@@ -71,7 +70,7 @@ def _rows(path: str, number: int, predictor: Predictor) -> Iterator[Row]:
     try:
         seen = look_at(path, predictor, heat=False)
     except (UserError, MemoryError) as error:
-        yield Row(name, UNREADABLE, None, said_of(error, path), picture=number)
+        yield Row(name, UNREADABLE, None, problem_of(error), picture=number)
         return
     if not seen.looks:
         yield Row(name, NO_FACE, None, "; ".join(seen.notes), picture=number)
@@ -83,12 +82,9 @@ def _rows(path: str, number: int, predictor: Predictor) -> Iterator[Row]:
         yield Row(name, SMALLER, None, note, seen.left_out, number)
 
 
-def said_of(error: UserError | MemoryError, picture: Picture) -> str:
-    """The message of an error, without the path of Gradio's cache and the advice meant for data sets."""
-    text = str(error) or "The picture needs more memory than there is."
-    if isinstance(picture, str):
-        text = text.replace(picture, Path(picture).name)
-    return text.replace(" (`gender-lightning data verify` lists all such files)", "")
+def problem_of(error: UserError | MemoryError) -> str:
+    """What is wrong with a picture; the remedy of an error is meant for files of a data set."""
+    return error.problem if isinstance(error, UserError) else "The picture needs more memory than there is."
 
 
 def counted(rows: Sequence[Row]) -> str:

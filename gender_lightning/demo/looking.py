@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> Pic
     Raises:
         UserError: The picture cannot be used; the message says why.
     """
-    opened = open_picture(picture)
+    opened = open_picture(picture, Path(picture).name if isinstance(picture, str) else None)  # Gradio's paths are long
     if opened.pixels.shape[0] * opened.pixels.shape[1] > MOST_PIXELS:
         raise UserError(f"The picture has more than {MOST_PIXELS // 10**6} million pixels.", "Shrink it first.")
     found = predictor.cropper.crops(opened.pixels)
@@ -73,7 +74,7 @@ def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> Pic
     probabilities = predictor.probabilities(faces)
     maps = _heat(predictor, faces, probabilities) if heat else [None] * len(crops)
     looks = tuple(
-        Look(predictor.judge(crop, probability), crop.pixels, shown)
+        Look(predictor.prediction(crop, probability), crop.pixels, shown)
         for crop, probability, shown in zip(crops, probabilities, maps, strict=True)
     )
     return PictureResult(opened.pixels, looks, len(found) - len(crops), opened.notes)

@@ -36,7 +36,7 @@ def message(text: str) -> str:
 
 
 def remark(text: str) -> str:
-    """What holds for all pictures, as a paragraph of the page's head; nothing where there is nothing to say."""
+    """A remark on all pictures, as a paragraph for the head of the page; empty if there is none."""
     return f'<p class="gl-note">{escape(text)}</p>' if text else ""
 
 
@@ -99,7 +99,7 @@ def _card(number: int, look: Look, spec: ModelSpec, min_confidence: float) -> st
     said = escape(look.prediction.label)
     kind = "uncertain" if look.is_uncertain else f"class-{spec.class_names.index(look.prediction.label)}"
     crop = f'<img src="{data_uri(_enlarged(look.crop))}" alt="Face {number} as the network sees it">'
-    heat = '<p class="gl-blank">no place of its own spoke for it</p>'
+    heat = '<p class="gl-blank">no single place supported it</p>'
     if look.heat is not None:
         heat = f'<img src="{data_uri(_enlarged(look.heat))}" alt="Where the network looked in face {number}">'
     note = f'<p class="gl-note">{escape(look.prediction.note)}</p>' if look.prediction.note else ""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gender_lightning.demo import markup
 from gender_lightning.demo.api import add_endpoints, usage
-from gender_lightning.demo.batch import look_at_many, said_of
+from gender_lightning.demo.batch import look_at_many, problem_of
 from gender_lightning.demo.looking import look_at
 from gender_lightning.demo.uploads import as_uploaded, removed
 from gender_lightning.errors import UserError
@@ -21,7 +21,7 @@ from gender_lightning.inference.pictures import Picture
 from gender_lightning.inference.predictor import Predictor
 
 MOST_FILES = 500  # per batch
-_WAITING = '<div class="gl-empty">Give a picture, or take one of the drawn faces.</div>'
+_WAITING = '<div class="gl-empty">Upload a picture, or choose one of the drawn faces.</div>'
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
@@ -37,9 +37,9 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
     with page:
         gr.HTML(
             f'<div class="gl-head"><h1>{female.capitalize()} or {male}, as perceived</h1><p>What the network '
-            f"<b>{spec.backbone}</b> says of faces, how sure it is, and where it looked. It guesses how a person would "
-            "be labelled by others; it cannot know who somebody is. Pictures stay on this computer and are dropped "
-            f"when they have been looked at.</p>{markup.remark(predictor.cropper.remark)}</div>"
+            f"<b>{spec.backbone}</b> predicts for faces, how sure it is, and where it looked. It guesses how others "
+            "would label a person; it cannot know who somebody is. Pictures stay on this computer and are deleted "
+            f"once they have been analysed.</p>{markup.remark(predictor.cropper.remark)}</div>"
         )
         with gr.Tab("A picture"):
             upload = as_uploaded(
@@ -58,12 +58,14 @@ def build(predictor: Predictor, card: str, faces: Sequence[NDArray[np.uint8]], m
             files = as_uploaded(
                 gr.File(label=f"Up to {MOST_FILES} pictures", file_count="multiple", elem_id="files", height=200)
             )
-            table = gr.HTML('<div class="gl-empty">Give pictures: they are counted here.</div>', elem_id="table")
+            table = gr.HTML(
+                '<div class="gl-empty">Upload pictures: their faces are counted here.</div>', elem_id="table"
+            )
         with gr.Tab("Model card"):
             gr.Markdown(card, elem_id="card")
         gr.HTML(
-            '<p class="gl-foot">The hatched part of a bar is where no label is given. Bright places of the second tile '
-            "spoke for the more probable class; they show what was used, not why.</p>"
+            '<p class="gl-foot">In the hatched part of a bar no label is given. Bright places in the second tile '
+            "supported the more probable class; they show what was used, not why.</p>"
         )
         with gr.Accordion("For programs: the API", open=False):
             instructions = gr.Markdown(elem_id="api")
@@ -96,11 +98,11 @@ def theme() -> gr.themes.Base:
 
 
 def show(predictor: Predictor, picture: Picture) -> str:
-    """The result for a picture, or a message why there is none."""
+    """The result for a picture, or a message that says why there is none."""
     try:
         return markup.result(look_at(picture, predictor), predictor.spec, predictor.min_confidence)
     except (UserError, MemoryError) as error:
-        return markup.message(said_of(error, picture))
+        return markup.message(problem_of(error))
 
 
 def show_upload(predictor: Predictor, path: str | None) -> tuple[str, None]:
@@ -122,7 +124,8 @@ def show_batch(
         return "", None
     with removed(paths):
         if len(paths) > MOST_FILES:
-            said = f"These are {len(paths)} files, and {MOST_FILES} are the most. `gender-lightning predict` takes any."
+            said = f"These are {len(paths)} files, but at most {MOST_FILES} are accepted. "
+            said += "`gender-lightning predict` takes any number."
             return markup.message(said), None
 
         def advance(number: int) -> None:

@@ -16,7 +16,7 @@ from gender_lightning.export.files import Function
 from gender_lightning.inference.predictor import Predictor
 
 Picture = NDArray[np.uint8]  # (H, W, 3)
-TOLERANCE = 1e-4  # of a probability
+TOLERANCE = 1e-4  # largest allowed difference of a probability
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Agreement:
 
 
 def pictures_of(index: Index, store: ImageStore, count: int, cut: Cut | None = None) -> list[Picture]:
-    """So many pictures, evenly spread over the index, decoded and not framed; or what is cut out of them."""
+    """`count` pictures, evenly spread over the index, decoded but not framed, or the faces that `cut` takes of them."""
     rows = np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).round().astype(np.intp))
     ids = index.image_ids[rows]
     pictures = [decode(store.read(id_), path=store.describe(id_)) for id_ in ids]
@@ -40,10 +40,10 @@ def pictures_of(index: Index, store: ImageStore, count: int, cut: Cut | None = N
 def compare(
     exported: Function, predictor: Predictor, pictures: Sequence[Picture], batch_sizes: Iterable[int]
 ) -> list[Agreement]:
-    """Run every picture through both, in batches of each size.
+    """Run every picture through the exported file and the checkpoint, in batches of each size.
 
-    The checkpoint's way is the one of training and prediction: framed by `data.decoding`, then through the network.
-    Within a batch of several, pictures are cut to their smallest height and width, since an array has one size.
+    For the checkpoint, a picture is framed by `data.decoding` and then passes through the network, as in training and
+    prediction. The pictures of a batch are cut to their smallest height and width, since an array has one size.
     """
     agreements = []
     for size in batch_sizes:
@@ -58,7 +58,7 @@ def compare(
 
 
 def _batches(pictures: Sequence[Picture], size: int) -> Iterator[Picture]:
-    """Arrays (size, H, W, 3), each picture once; where there are too few for a batch, they come again."""
+    """Arrays (size, H, W, 3), each picture once; if there are too few for a batch, pictures are repeated."""
     for start in range(0, max(1, len(pictures) - size + 1), size):
         group = [pictures[(start + place) % len(pictures)] for place in range(size)]
         height, width = (min(picture.shape[axis] for picture in group) for axis in (0, 1))

@@ -1,4 +1,4 @@
-"""Writing exported files, and opening them as functions from pixels to probabilities."""
+"""Writing of exported files, and opening of them as functions from pixels to probabilities."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def require_onnx() -> ModuleType:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"format=onnx needs {error.name}, which is not installed: pip install 'gender-lightning[export]'.",
+            f"format=onnx needs {error.name}, which is not installed.",
+            "Install it: pip install 'gender-lightning[export]'.",
             field="format",
         ) from error
     module: ModuleType = onnxruntime
@@ -93,14 +94,6 @@ def open_onnx(path: Path, threads: int) -> Function:
     return run
 
 
-def read_onnx_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of an ONNX file without preparing it for inference."""
-    import onnx
-
-    model = onnx.load(str(path), load_external_data=False)
-    return {item.key: item.value for item in model.metadata_props}
-
-
 def add_onnx_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     """Add metadata to an ONNX file in place, keeping existing entries of other names."""
     import onnx
@@ -129,17 +122,6 @@ def open_torch_export(path: Path) -> Function:
         return result
 
     return run
-
-
-def read_torch_export_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of a .pt2 file."""
-    import json
-
-    extra = {_EXTRA_FILE: ""}
-    with _quiet():
-        torch.export.load(path, extra_files=extra)
-    metadata: dict[str, str] = json.loads(extra[_EXTRA_FILE])
-    return metadata
 
 
 @contextlib.contextmanager

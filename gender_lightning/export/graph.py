@@ -1,4 +1,4 @@
-"""The exported module, from pixels to probabilities, and its graph."""
+"""The exported module, which maps pixels to probabilities, and its graph."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from gender_lightning.export.resizing import GraphFraming
 from gender_lightning.models.checkpoint import Network
 
 INPUT, OUTPUT = "images", "probability"
-# Export specialises on what it sees: two images, neither side that of the network nor the other.
+# Export specialises on special values: hence two images, whose sides differ from each other and from the network's.
 _EXAMPLE = (2, 3, 90, 70)
 
 
 class ExportableClassifier(nn.Module):
-    """Everything between a decoded picture and the calibrated probability."""
+    """Framing, normalisation, network and calibration: from a decoded picture to a probability."""
 
     def __init__(self, network: Network, framing: Framing) -> None:
-        """Wrap a network of `load_network`, on the CPU, with its framing."""
+        """Wrap a network that `load_network` returned, on the CPU, with its framing."""
         super().__init__()
         self.framing = GraphFraming(framing)
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """RGB uint8 (B, 3, H, W) to probabilities float32 (B,) of class male."""
+        """Map RGB images, uint8 (B, 3, H, W), to probabilities of class male, float32 (B,)."""
         net, spec, normalize = self.network.net, self.network.spec, self.network.normalize
-        # Not `normalize` itself: it works in place, which a graph cannot.
+        # Not `normalize` itself, which works in place: a graph cannot.
         faces = self.framing(images) * (normalize.scale / 255) + normalize.shift
         if spec.test_time_flip:
-            # One pass over both, where the checkpoint makes two: the graph contains the network once.
+            # One pass over both, unlike the checkpoint's two, so that the graph contains the network only once.
             logits = net(torch.cat([faces, faces.flip(-1)])).unflatten(0, (2, -1)).mean(dim=0)
         else:
             logits = net(faces)

@@ -1,4 +1,4 @@
-"""What an exported file says about itself."""
+"""The metadata of an exported file, with its model card."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _SHORT_CARD = """\
 # {backbone}, {size} px: face gender as perceived
 
 Made by gender_lightning {version}. It takes a picture of one upright face, framed as CelebA's are, and gives the
-probability of the class {positive} against {negative}: a perceived gender, as annotators saw it.
+probability of the class {positive} as opposed to {negative}: gender as annotators perceived it.
 
-It is for research and for statistics over many faces. It is not for decisions about a person, not for surveillance,
-and it knows nothing of how a person identifies. Probabilities near the threshold mean that it does not know.
-No measured card lay beside the checkpoint: `gender-lightning evaluate` says how good it is, and for whom.
+It is meant for research and for statistics over many faces, not for decisions about a person and not for surveillance,
+and it knows nothing about how a person identifies. A probability near the threshold means that the model is unsure.
+No measured model card was found with the checkpoint: `gender-lightning evaluate` measures how good the model is, and
+for whom.
 """
 
 
@@ -25,11 +26,10 @@ def describe(spec: ModelSpec, card: str) -> dict[str, str]:
     """Metadata of an exported file: text by name, numbers and lists as JSON.
 
     Returns:
-        `classes` (of probability 0 and 1), `threshold` (probability from which the second class is meant),
-        `temperature` (in the graph already), `backbone`, `image_size` (px, in the graph), `framing`,
+        `classes` (for probabilities 0 and 1), `threshold` (probability from which the label is the second class),
+        `temperature` (applied in the graph already), `backbone`, `image_size` (px, in the graph), `framing`,
         `placement` (height, width and eyes in px of a typical training picture, to which a face should be aligned; or
-        "as is": pictures like those of the training go in as they are), `input`, `output`, `version` and `card`
-        (Markdown).
+        "as is", for pictures that are used whole), `input`, `output`, `version` and `card` (Markdown).
     """
     framing = dataclasses.asdict(spec.framing)
     image_size = framing.pop("image_size")
@@ -49,8 +49,8 @@ def describe(spec: ModelSpec, card: str) -> dict[str, str]:
     }
 
 
-def model_card(spec: ModelSpec, run: Path | None) -> str:
-    """The newest model card in a run directory, else a short one that says what can be said unmeasured."""
+def card_of(spec: ModelSpec, run: Path | None) -> str:
+    """The newest model card in a run directory, or else a short one without measurements."""
     cards = sorted(run.rglob(CARD), key=lambda path: path.stat().st_mtime) if run else []
     if cards:
         return cards[-1].read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""An ONNX file in 8-bit integers, calibrated on real faces."""
+"""Quantisation of an ONNX file to 8-bit integers, calibrated on real faces."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gender_lightning.export.resizing import GraphFraming
 
 
 def quantize(source: Path, target: Path, faces: NDArray[np.uint8], *, batch_size: int = 16) -> None:
-    """Write the 8-bit form of an exported file: weights int8 per channel, activations uint8.
+    """Write an 8-bit version of an exported file: weights int8 per channel, activations uint8.
 
-    The arithmetic of the resize stays as it is: its weights are exact to 16 bits, and it costs next to nothing.
+    The arithmetic of the resize is not quantised: its weights are exact to 16 bits, and it takes hardly any time.
 
     Args:
-        source: A file of `files.write_onnx`.
-        target: Where the 8-bit one goes.
-        faces: uint8 (N, 3, S, S), framed: what the ranges of activations are measured on.
-        batch_size: Faces that go through the network at once.
+        source: A file that `files.write_onnx` wrote.
+        target: Path of the 8-bit file.
+        faces: Framed faces, uint8 (N, 3, S, S), on which the ranges of activations are measured.
+        batch_size: Number of faces that go through the network at once.
     """
     require_onnx()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -32,7 +32,7 @@ def quantize(source: Path, target: Path, faces: NDArray[np.uint8], *, batch_size
 
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         prepared = Path(scratch) / "prepared.onnx"
-        # Fuses batch norms into convolutions; symbolic shapes are of no use to it, and it stumbles over the resize's.
+        # Fuses batch norms into convolutions. Symbolic shapes are skipped: they do not help, and the resize's fail.
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
@@ -45,12 +45,12 @@ def quantize(source: Path, target: Path, faces: NDArray[np.uint8], *, batch_size
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool"],
             nodes_to_exclude=_framing_nodes(source, prepared),
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"CalibMovingAverage": True},  # one odd face does not stretch the range for all
+            extra_options={"CalibMovingAverage": True},  # so that one odd face does not widen the range for all
         )
 
 
 def _framing_nodes(source: Path, prepared: Path) -> list[str]:
-    """Names of the nodes before the network, which torch's exporter notes its modules in."""
+    """Names of the nodes before the network; torch's exporter records the module of each node in its metadata."""
     import onnx
 
     framing = {
@@ -66,7 +66,7 @@ def _reader(faces: NDArray[np.uint8], batch_size: int) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """Batches of faces, one after the other."""
+        """Batches of faces, one after another."""
 
         def __init__(self) -> None:
             self.batches: Iterator[NDArray[np.uint8]] = (

@@ -1,8 +1,8 @@
-"""The framing of `data.decoding` as tensor arithmetic alone, so that it can be a part of an exported graph.
+"""The framing of `data.decoding` in pure tensor arithmetic, so that it can be part of an exported graph.
 
-A separable resize is two matrix products, and cropping is leaving columns out. The matrices are made in the graph
-from the height and width of the input, so one graph takes pictures of every size. No resize operator of a runtime
-would do: each has its own antialiasing, coordinates and rounding.
+A separable resize is two matrix products, and cropping leaves columns out. The graph computes the matrices from the
+height and width of the input, so that one graph takes pictures of every size. The resize operators of runtimes would
+not do: each has its own antialiasing, coordinates and rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class GraphFraming(nn.Module):
     """The framing of `data.decoding.frame_tensor`, with identical pixels, for a whole batch.
 
     It follows torch's resize of uint8 (aten/src/ATen/native/cpu/UpSampleKernel.cpp): the filter is widened by the
-    scale when shrinking, weights are rounded to 16 bits, and the result of either pass, across and then down, is
-    rounded to whole levels. Torch adds in integers, the graph in float64, which holds these sums exactly.
+    scale when shrinking, weights are rounded to 16 bits, and the result of each pass, across and then down, is
+    rounded to whole levels. Torch sums integers; the graph sums in float64, which holds these sums exactly.
     """
 
     def __init__(self, framing: Framing) -> None:
@@ -33,10 +33,10 @@ class GraphFraming(nn.Module):
         """Crop, zoom and resize.
 
         Args:
-            images: uint8 (B, 3, H, W), of any height and width of at least 1.
+            images: RGB images, uint8 (B, 3, H, W), of any height and width of at least 1.
 
         Returns:
-            Framed images, float32 (B, 3, S, S), whole levels 0..255.
+            Framed images, float32 (B, 3, S, S), with whole levels in 0..255.
         """
         rows, columns = images.shape[-2:]
         height = torch.full((), rows, dtype=torch.float64)
@@ -48,7 +48,7 @@ class GraphFraming(nn.Module):
         return _levels(down @ narrow).to(torch.float32)
 
     def _box(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Top, left, height and width of the part that is kept: `Framing.box` (round is half to even in both)."""
+        """Top, left, height and width of the part that is kept: `Framing.box` (both round half to even)."""
         framing = self.framing
         short = torch.minimum(height, width)
         crop_height, crop_width = (height, width) if framing.crop == "none" else (short, short)
@@ -58,7 +58,7 @@ class GraphFraming(nn.Module):
         return top, torch.round((width - kept_width) / 2), kept_height, kept_width
 
     def _weights(self, pixels: int, start: Tensor, kept: Tensor) -> Tensor:
-        """Weights float32 (S, pixels) by which the pixels of a line become the S pixels of the result."""
+        """Weights, float32 (S, pixels), that turn the pixels of a line into the S pixels of the result."""
         scale = kept / self.framing.image_size
         centres = (torch.arange(self.framing.image_size, dtype=torch.float64) + 0.5) * scale
         positions = torch.arange(pixels, dtype=torch.float64) - start
@@ -73,7 +73,7 @@ def _triangle(x: Tensor) -> Tensor:
 
 
 def _cubic(x: Tensor) -> Tensor:
-    """Keys' cubic convolution with a = -0.5, torch's choice where it antialiases."""
+    """Keys' cubic convolution with a = -0.5, which torch uses when it antialiases."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((x - 5) * x + 8) * x * -0.5 + 2
@@ -81,7 +81,7 @@ def _cubic(x: Tensor) -> Tensor:
 
 
 def _to_16_bits(weights: Tensor) -> Tensor:
-    """Round to multiples of the power of two with which torch stores them as int16."""
+    """Round weights to multiples of the power of two with which torch stores them as int16."""
     powers = 2.0 ** torch.arange(1, _PRECISIONS + 1, dtype=torch.float64)
     precision = (torch.floor(weights.max() * powers + 0.5) < _LARGEST_WEIGHT).sum()
     one = torch.pow(torch.full((), 2.0, dtype=torch.float64), precision.to(torch.float64))

@@ -1,1 +1,1 @@
-"""Using a checkpoint: images in, labels and probabilities out."""
+"""Use of a checkpoint: images in, labels and probabilities out."""

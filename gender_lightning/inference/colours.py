@@ -1,4 +1,4 @@
-"""Arrays whose red and blue are exchanged, as OpenCV reads pictures: noticed by the colour of the faces."""
+"""Notices arrays in BGR order, as OpenCV reads pictures, by the colour of the faces."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-# Skin of every tone reflects more red than blue. Of 2,500 faces (CelebA, UTKFace, the web) one has more blue than red
-# by that share of its brightness, under blue light; with exchanged channels 95 in 100 have, and most others are grey.
+# Skin of every tone reflects more red than blue. Of 2,500 faces (CelebA, UTKFace, the web) one, under blue light, has
+# more blue than red by this share of its brightness; with swapped channels 95 % do, and most of the others are grey.
 _CLEARLY = 0.15
 
 
 class ChannelOrder:
-    """Counts over the faces of arrays, and warns once if most of the coloured ones are blue."""
+    """Counts reddish and bluish faces in arrays, and warns once if most of them are bluish."""
 
     def __init__(self) -> None:
         self._red = self._blue = 0
         self._warned = False
 
     def take(self, faces: Iterable[NDArray[np.uint8]]) -> None:
-        """Count faces of arrays, uint8 (S, S, 3), as the network is shown them."""
+        """Count faces cut from arrays, each uint8 (S, S, 3), as the network sees them."""
         for face in faces:
             side = len(face)
             middle = face[side * 3 // 8 : side * 11 // 16 + 1, side * 5 // 16 : side * 11 // 16 + 1]
@@ -31,12 +31,12 @@ class ChannelOrder:
             self._blue += excess < -_CLEARLY
 
     def warn(self) -> None:
-        """Say it where it is likely, once."""
+        """Warn, once, if the arrays are likely to be BGR."""
         if self._blue > self._red and not self._warned:
             self._warned = True
             warnings.warn(
                 f"The arrays are likely BGR, as OpenCV reads pictures: {self._blue} of {self._red + self._blue} faces "
-                "with colour are blue. RGB is expected: give image[..., ::-1], or the file's path.",
+                "with colour are blue. RGB is expected: pass image[..., ::-1], or the path of the file.",
                 UserWarning,
                 stacklevel=4,  # the line that calls `predict`
             )

@@ -1,4 +1,4 @@
-"""What a caller of a `Predictor` gives: one picture or several, one after the other; what is neither is refused."""
+"""The pictures that a caller passes to a `Predictor`: one, or several in order; anything else is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OnError = Literal["raise", "skip"]
 
 
 def is_one(images: object) -> bool:
-    """Whether it stands for a single picture, which may be none that can be read."""
+    """Whether the argument stands for a single picture, readable or not."""
     if isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in "OU":  # paths
         return False
     if isinstance(images, np.ndarray | Tensor):
@@ -30,18 +30,18 @@ def is_one(images: object) -> bool:
 
 
 def batches(images: Picture | Iterable[Picture], size: int) -> Iterator[list[Picture]]:
-    """So many pictures at a time; a generator is asked for no more than that ahead.
+    """Pictures in batches of `size`; a generator is never read further ahead than one batch.
 
     Raises:
-        UserError: It is neither a picture nor a series of them, or has no order; there is no such size.
+        UserError: `images` is neither a picture nor an ordered series of pictures, or `size` is not a positive integer.
     """
     size = _checked(size)
     if is_one(images):
         pictures: Iterator[Any] = iter([images])
     elif isinstance(images, Mapping | Set):
         raise UserError(
-            f"Got a {type(images).__name__}, whose pictures have no order that results could follow.",
-            "Give a list: list(images), or list(images.values()) of a dictionary.",
+            f"Got a {type(images).__name__}, whose pictures have no order for the results to follow.",
+            "Give a list: list(images), or list(images.values()) for a dictionary.",
         )
     elif isinstance(images, Iterable):
         pictures = iter(images)
@@ -52,15 +52,15 @@ def batches(images: Picture | Iterable[Picture], size: int) -> Iterator[list[Pic
 
 
 def open_or_say(picture: Picture, place: str, on_error: OnError) -> Opened | str:
-    """A picture in memory, or, where errors are skipped, a sentence why there is none.
+    """A picture in memory or, if errors are skipped, a sentence that says why it cannot be read.
 
     Args:
-        picture: Of any kind.
-        place: Names a picture without a name of its own in a message, such as ``images[3]``; may be empty.
+        picture: A picture of any kind that `open_picture` takes.
+        place: Names a picture that has no file name in a message, such as ``images[3]``; may be empty.
         on_error: ``raise`` or ``skip``.
 
     Raises:
-        UserError: It cannot be read, and errors are raised.
+        UserError: The picture cannot be read, and `on_error` is ``raise``.
     """
     try:
         return open_picture(picture)
@@ -83,7 +83,7 @@ def checked_on_error(on_error: str) -> OnError:
         UserError: It is neither.
     """
     if on_error not in get_args(OnError):
-        raise UserError(f"on_error={on_error!r}: there is no such choice.", 'Use "raise" or "skip".', field="on_error")
+        raise UserError(f"on_error={on_error!r} is not a choice.", 'Use "raise" or "skip".', field="on_error")
     return on_error  # type: ignore[return-value]
 
 
@@ -94,8 +94,8 @@ def _checked(batch_size: int) -> int:
         size = 0
     if size < 1 or isinstance(batch_size, bool):
         raise UserError(
-            f"batch_size={batch_size!r}: that many pictures cannot go through the network at once.",
-            "Give a whole number from 1 on.",
+            f"batch_size={batch_size!r} is not a number of pictures.",
+            "Give a whole number of at least 1.",
             field="batch_size",
         )
     return size

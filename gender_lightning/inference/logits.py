@@ -17,11 +17,11 @@ from gender_lightning.models.checkpoint import Network
 
 @dataclass(frozen=True)
 class Pass:
-    """What a pass over a split gives, in the order of its index.
+    """The results of one pass over a split, in the order of its index.
 
     Attributes:
-        logits: float32 (N,), of class male.
-        measured: float32 (N, P), what was asked to be measured on the pictures; P may be 0.
+        logits: Logits of class male, float32 (N,).
+        measured: Properties measured on the pictures, float32 (N, P); P may be 0.
     """
 
     logits: NDArray[np.float32]
@@ -38,15 +38,15 @@ def predict_split(
     measure: Callable[[Tensor], Tensor] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Pass:
-    """Logits of a split, and properties of its pictures while they are at hand: nothing is decoded twice.
+    """Logits of a split, with properties of its pictures measured in the same pass, so that each is decoded once.
 
     Args:
-        network: In evaluation mode; moved to the device.
-        batches: Each row of the split at least once.
-        images: Rows of the split.
+        network: A network in evaluation mode; it is moved to the device.
+        batches: Batches that contain each row of the split at least once.
+        images: Number of rows of the split.
         hardware: Device, precision and memory format.
-        measure: Takes pictures uint8 (B, 3, S, S) on the device, gives float32 (B, P).
-        advance: Called with the number of images after each batch.
+        measure: Maps pictures, uint8 (B, 3, S, S) on the device, to properties, float32 (B, P).
+        advance: Called after each batch with the number of its images.
     """
     device = torch.device(hardware.device_type)
     network = network.to(device).to(memory_format=hardware.memory_format)

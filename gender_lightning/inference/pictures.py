@@ -1,4 +1,4 @@
-"""Pictures of every kind a user has, as RGB uint8, with what had to be done to them."""
+"""Pictures of every kind that a user has, as RGB uint8, with notes on the conversions that were needed."""
 
 from __future__ import annotations
 
@@ -30,26 +30,31 @@ class Opened:
     """A picture in memory.
 
     Attributes:
-        pixels: RGB uint8 (H, W, 3), upright.
-        notes: What was done to get it, for the reader of a result; mostly nothing.
+        pixels: The upright picture, RGB uint8 (H, W, 3).
+        notes: Conversions that a reader of the result should know about; usually none.
     """
 
     pixels: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
 
 
-def open_picture(picture: Picture) -> Opened:
-    """Any kind of picture that a `Predictor` takes.
+def open_picture(picture: Picture, name: str | None = None) -> Opened:
+    """Open any kind of picture that a `Predictor` takes.
 
     Args:
-        picture: A path; an encoded picture as bytes or as a binary file, read from where it stands; a PIL image; an
-            RGB uint8 array (H, W, 3) or tensor (3, H, W).
+        picture: A path; an encoded picture as bytes or as a binary file, read from its current position; a PIL image;
+            an RGB uint8 array (H, W, 3) or tensor (3, H, W).
+        name: Names a file in messages; None means its path.
 
     Raises:
-        UserError: A file that is missing, too large or does not decode; an array or object of another kind.
+        UserError: A file is missing, too large or does not decode, or the object is of another kind.
+
+    Example:
+        >>> open_picture(np.zeros((2, 3, 3), dtype=np.uint8)).pixels.shape
+        (2, 3, 3)
     """
     if isinstance(picture, str | os.PathLike):
-        return open_bytes(_read(Path(picture)), path=str(picture))
+        return open_bytes(_read(Path(picture), name), path=name or str(picture))
     if isinstance(picture, Image.Image):
         return Opened(upright_rgb(picture), tuple(_notes_of_image(picture)))
     if isinstance(picture, Tensor):
@@ -68,22 +73,22 @@ def open_picture(picture: Picture) -> Opened:
 
 
 def read_picture(picture: Picture) -> NDArray[np.uint8]:
-    """Any kind of picture that a `Predictor` takes, as RGB uint8 (H, W, 3)."""
+    """The pixels of any kind of picture that a `Predictor` takes, RGB uint8 (H, W, 3), upright."""
     return open_picture(picture).pixels
 
 
 def open_bytes(data: bytes, *, path: str) -> Opened:
-    """An encoded picture. JPEG takes the fast path, everything else Pillow's.
+    """Decode a picture: JPEG by the fast decoder, every other format by Pillow.
 
     Args:
-        data: The file's bytes.
+        data: The bytes of the file.
         path: Names the picture in messages.
 
     Raises:
-        UserError: It is no picture, half of one, or has more than 179 million pixels.
+        UserError: The bytes are not a picture, are cut off, or hold more than 179 million pixels.
     """
     if not data:
-        raise UserError(f"{path} is empty. Replace or remove it.")
+        raise UserError(f"{path} is empty.", "Replace or remove it.")
     notes = tuple(_notes_of_jpeg(data, path) if data[:2] == b"\xff\xd8" else _notes_of_file(data, path))
     return Opened(decode(data, path=path), notes)
 
@@ -137,25 +142,26 @@ def _turn(data: bytes) -> list[str]:
 def _check_size(height: int, width: int, path: str) -> None:
     if height * width > MOST_PIXELS:
         raise UserError(
-            f"{path} has {height * width / 1e6:.0f} million pixels. Shrink it below {MOST_PIXELS / 1e6:.0f}."
+            f"{path} has {height * width / 1e6:.0f} million pixels.",
+            f"Shrink it below {MOST_PIXELS / 1e6:.0f} million.",
         )
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, name: str | None) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # a name with a null byte
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"{path} cannot be read: {reason}. Check the path.") from error
+        raise UserError(f"{name or path} cannot be read: {reason}.", "Check the path.") from error
 
 
 def _open_file(file: BinaryIO) -> Opened:
-    """An open file or a BytesIO, from where it stands."""
+    """Read an open file or a BytesIO from its current position."""
     name = getattr(file, "name", None)
     path = name if isinstance(name, str) else f"A picture given as {type(file).__name__}"
     try:
         data = file.read()
-    except (OSError, ValueError) as error:  # closed, or text that is no text
+    except (OSError, ValueError) as error:  # closed, or not valid text
         raise UserError(f"{path} cannot be read: {error}.", 'Open it as open(path, "rb").') from error
     if not isinstance(data, bytes):
         raise UserError(f"{path} was opened as text.", 'Open it as open(path, "rb").')
@@ -165,13 +171,13 @@ def _open_file(file: BinaryIO) -> Opened:
 
 
 def no_picture(what: Any) -> UserError:
-    """The error for an object that is none of what `open_picture` takes."""
+    """The error for an object of a kind that `open_picture` does not take."""
     if isinstance(what, Tensor):
         said = f"a {what.dtype} tensor of shape {tuple(what.shape)}"
     elif isinstance(what, np.ndarray):
         said = f"an array of {what.dtype} of shape {what.shape}"
     elif what is None:
-        said = "None (which cv2.imread gives for a file that it cannot read)"
+        said = "None (which cv2.imread returns for a file that it cannot read)"
     else:
         said = f"a {type(what).__name__}"
     return UserError(

@@ -1,4 +1,4 @@
-"""Counts of a crowd: what is kept of pictures are sums per group, and small groups are not reported."""
+"""Counts of a crowd: only sums per group are kept, never pictures, and small groups are not reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from gender_lightning.evaluation.statistics.fit import goodness_of_fit
 from gender_lightning.evaluation.statistics.prevalence import Estimate, Method, Reference, Tally, Target, estimate
 from gender_lightning.evaluation.statistics.proportions import Floats
-from gender_lightning.inference.stream.items import Item, Judged
+from gender_lightning.inference.stream.items import Item, PredictedPicture
 
 By = Literal["none", "folder", "time"]
 Persons = Literal["none", "folder"]
@@ -21,18 +21,20 @@ ALL = "all"
 
 @dataclass
 class Crowd:
-    """Faces by group, as sums alone; pictures are forgotten as soon as they are counted.
+    """Sums over faces, by group; a picture is forgotten as soon as its faces are counted.
 
     Attributes:
-        by: What makes a group.
-        window: Seconds of a video that are a group.
-        threshold: A face is decided male from this probability on.
-        persons: How it is known which faces are of one person: each folder is one, or not at all.
+        by: What defines a group.
+        window: Length of a group by time, in seconds of a video.
+        threshold: Probability from which a face is counted as male.
+        persons: Which faces belong to one person: those of one folder, or unknown.
         groups: Sums of each group.
-        people: Of each group, by person: faces, faces decided male, sum of probabilities. Empty where unknown.
-        pictures: Seen.
-        unreadable: Of those.
-        without_face: Of those.
+        people: For each group and person: faces, faces counted as male, sum of probabilities. Empty if persons are
+            unknown.
+        pictures: Number of pictures.
+        frames: Number of pictures that are frames of videos or cameras.
+        unreadable: Number of pictures that could not be read.
+        without_face: Number of pictures in which no face was found.
     """
 
     by: By
@@ -42,11 +44,11 @@ class Crowd:
     groups: dict[str, Tally] = field(default_factory=dict)
     people: dict[str, dict[str, Floats]] = field(default_factory=dict)
     pictures: int = 0
-    frames: int = 0  # of the pictures: those of videos and cameras
+    frames: int = 0
     unreadable: int = 0
     without_face: int = 0
 
-    def take(self, pictures: Iterable[Judged]) -> None:
+    def take(self, pictures: Iterable[PredictedPicture]) -> None:
         """Count the faces of some pictures."""
         for picture in pictures:
             self.pictures += 1
@@ -67,11 +69,11 @@ class Crowd:
 
     @property
     def everyone(self) -> Tally:
-        """All groups together."""
+        """The sums of all groups together."""
         return sum(self.groups.values(), Tally.empty())
 
     def people_of(self, group: str) -> Floats | None:
-        """Sums (P, 3) of each person of a group, or of all of them (`ALL`); None where persons are unknown."""
+        """Sums (P, 3) of each person of a group, or of all groups (`ALL`); None if persons are unknown."""
         if self.persons == "none":
             return None
         if group in self.people:
@@ -79,20 +81,20 @@ class Crowd:
         return np.stack([sums for people in self.people.values() for sums in people.values()])
 
     def size(self, group: str) -> int:
-        """Persons of a group, or faces where persons are unknown."""
+        """Number of persons in a group, or of faces if persons are unknown."""
         people = self.people_of(group)
         return len(people) if people is not None else len(self.everyone if group == ALL else self.groups[group])
 
 
 @dataclass(frozen=True)
-class Counted:
-    """A line of the result; the men of the crowd are `share` times `faces`.
+class GroupCount:
+    """A line of the result; the number of men in the crowd is `share` times `faces`.
 
     Attributes:
-        group: Its name.
-        estimate: Of the share.
+        group: Name of the group.
+        estimate: Estimate of the share of men.
         fit: See `goodness_of_fit`.
-        persons: In the group; None where they are unknown, so that every face was taken for another person.
+        persons: Number of persons; None if they are unknown, so that every face was counted as a person of its own.
     """
 
     group: str
@@ -102,9 +104,9 @@ class Counted:
 
 
 def group_of(item: Item, by: By, window: float, persons: Persons = "none") -> str:
-    """Where a picture is counted: everywhere the same, its folder, or a span of time of its video.
+    """The group of a picture: the only one, its folder, or a span of time in its video.
 
-    Where each folder is a person, the folders above them are the groups.
+    If each folder is a person, the folders above them are the groups.
     """
     if by == "folder":
         folder = os.path.dirname(item.name)
@@ -118,8 +120,9 @@ def group_of(item: Item, by: By, window: float, persons: Persons = "none") -> st
 def hidden(faces: Mapping[str, int], minimum: int) -> set[str]:
     """The groups that are not reported.
 
-    Those with fewer faces than the minimum; and where these together have fewer, the next smallest too, since the
-    total less the reported groups would tell of them (secondary suppression, Willenborg and de Waal 2001).
+    Groups with fewer faces than the minimum are hidden. If these together still have fewer, the next smallest group is
+    hidden too, since the total minus the reported groups would disclose them (secondary suppression, Willenborg and
+    de Waal 2001).
     """
     small = {group for group, count in faces.items() if count < minimum}
     rest = sorted(faces.keys() - small, key=lambda group: (faces[group], group))
@@ -138,13 +141,13 @@ def count(
     level: float,
     draws: int,
     seed: int,
-) -> list[Counted]:
-    """Everyone, then the groups that are large enough, in their order; nothing where the crowd is too small.
+) -> list[GroupCount]:
+    """The line of the whole crowd, then those of the groups that are large enough; none if the crowd is too small.
 
     Args:
         crowd: The sums.
-        reference: See `evaluation.prevalence`, as for the rest.
-        minimum: Faces that a group must have; persons, where they are known.
+        reference: See `evaluation.statistics.prevalence`.
+        minimum: Least number of persons in a group that is reported, or of faces if persons are unknown.
         method: See `estimate`.
         target: See `estimate`.
         level: See `estimate`.
@@ -165,7 +168,7 @@ def count(
             tally, reference, people=people, method=method, target=target, level=level, draws=draws, seed=seed
         )
         fit = goodness_of_fit(tally, reference, people=people, seed=seed)
-        lines.append(Counted(group, found, fit, None if people is None else len(people)))
+        lines.append(GroupCount(group, found, fit, None if people is None else len(people)))
     return lines
 
 

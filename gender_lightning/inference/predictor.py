@@ -1,4 +1,4 @@
-"""A predictor from a checkpoint in one line; needs neither Hydra nor Lightning nor the training config."""
+"""A predictor from a checkpoint in one line, without Hydra, Lightning or the configuration of the training."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ UNCERTAIN = "uncertain"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of a face.
+    """The prediction for one face.
 
     Attributes:
-        label: Class name (``female`` or ``male`` unless the checkpoint says otherwise), or ``uncertain``: the
-            confidence is below the least one. Empty where there is no face to speak of, as in the table of
-            ``gender-lightning predict``: see `status`.
-        probability: Of the second class (male), in 0..1, calibrated by the checkpoint's temperature; the label is
-            the second class from the checkpoint's threshold on. NaN where there is no face.
-        box: Of the face in the upright picture, in pixels; None where there is no face.
-        status: ``face``: detected and aligned; ``crop``: the picture was used as it is; ``no_face``: none was found;
-            ``unreadable``: the picture was skipped.
-        note: What was done to the picture, what makes the face doubtful, or why it is unreadable; may be empty.
+        label: Class name (``female`` or ``male`` unless the checkpoint says otherwise), or ``uncertain`` if the
+            confidence is below the least one. Empty if there is no face (see `status`), as in the table that
+            ``gender-lightning predict`` writes.
+        probability: Probability of the second class (male), in 0..1, calibrated by the checkpoint's temperature; the
+            label is the second class if this is at least the checkpoint's threshold. NaN if there is no face.
+        box: Place of the face in the upright picture, in pixels; None if there is no face.
+        status: ``face``: detected and aligned; ``crop``: the picture was used as it is; ``no_face``: no face was
+            found; ``unreadable``: the picture was skipped.
+        note: Conversions of the picture, reasons to doubt the face, or why the picture is unreadable; may be empty.
     """
 
     label: str
@@ -63,11 +63,11 @@ class Predictor:
     """
 
     def __init__(self, network: Network, cropper: Cropper | None = None, min_confidence: float = 0.0) -> None:
-        """Wrap a network of `load_network`.
+        """Wrap a network that `load_network` returned.
 
         Args:
-            network: With its spec.
-            cropper: Finds the faces; None: by ``faces="auto"``.
+            network: The network with its specification.
+            cropper: Finds the faces; None uses ``faces="auto"``.
             min_confidence: Calibrated probability of the label, in 0..1, below which it is ``uncertain``.
         """
         self.network = network.eval()
@@ -76,10 +76,10 @@ class Predictor:
         self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
         self._channel_order = ChannelOrder()
-        self._arriving_at: torch.device | None = None  # of one that was sent to this process and not used yet
+        self._arriving_at: torch.device | None = None  # the device, after it was sent to a process and before its use
 
     def __getstate__(self) -> dict[str, Any]:
-        """Weights travel as the CPU's: a forked process that receives a GPU's would die before it can say why."""
+        """Send the weights through the CPU: a forked process that received a GPU's would die without a message."""
         state = dict(vars(self))
         if self.device.type != "cpu":
             state |= {"network": copy.deepcopy(self.network).cpu(), "_arriving_at": self.device}
@@ -87,7 +87,7 @@ class Predictor:
 
     @property
     def device(self) -> torch.device:
-        """Where the network computes."""
+        """The device on which the network runs."""
         return self._arriving_at or next(self.network.parameters()).device
 
     def predict(self, images: Picture | Iterable[Picture], *, batch_size: int = 64, on_error: OnError = "raise") -> Any:
@@ -98,18 +98,19 @@ class Predictor:
                 path, an encoded picture as bytes or as a binary file, a PIL image, an RGB uint8 array (H, W, 3) or
                 an RGB uint8 tensor (3, H, W), of any size. Several may also be one array (N, H, W, 3) or tensor
                 (N, 3, H, W). OpenCV reads BGR: give it as ``image[..., ::-1]``.
-            batch_size: Images that go through the network at once.
-            on_error: What becomes of a picture that cannot be read: ``raise`` an error, or ``skip`` it: its
-                prediction has the status ``unreadable``, and the reason as its note.
+            batch_size: Number of images that go through the network at once.
+            on_error: What to do about a picture that cannot be read: ``raise`` an error, or ``skip`` it; a skipped
+                picture gets a prediction with the status ``unreadable`` and the reason as its note.
 
         Returns:
-            A `Prediction` for one picture, a list of them, one per picture and in the same order, for several.
+            A `Prediction` for one picture; for several, a list of one per picture in the same order.
 
         Raises:
-            UserError: A file that is missing or does not decode (names it); an object of another kind (says where).
+            UserError: A file is missing or does not decode, or an object is of another kind; the message says which.
 
         Warns:
-            UserWarning: Most faces of the arrays have more blue than red: they are likely BGR. Told once.
+            UserWarning: Most faces in the arrays have more blue than red, so that the arrays are likely to be BGR.
+                Given once per predictor.
 
         Example:
             >>> model = load("best.ckpt")
@@ -122,11 +123,11 @@ class Predictor:
     def predict_faces(
         self, images: Picture | Iterable[Picture], *, batch_size: int = 64, on_error: OnError = "raise"
     ) -> Any:
-        """Classify every face of each picture; arguments, errors and warnings as of `predict`.
+        """Classify every face of each picture. Arguments, errors and warnings are those of `predict`.
 
         Returns:
-            For one picture the list of its `Prediction`s, the largest face first, empty where no face was found; for
-            several a list of such lists. A picture that was skipped has one with the status ``unreadable``.
+            For one picture, the list of its `Prediction`s, the largest face first, empty if no face was found; for
+            several, a list of such lists. A skipped picture has one prediction with the status ``unreadable``.
 
         Example:
             >>> model = load("best.ckpt")
@@ -155,19 +156,19 @@ class Predictor:
                 found.append((crops, Prediction("", math.nan, status="no_face", note="; ".join(opened.notes))))
                 if isinstance(picture, np.ndarray | torch.Tensor):
                     self._channel_order.take([crop.pixels for crop in crops])
-            results += self._judged(found, batch_size)
+            results += self._predictions(found, batch_size)
             self._channel_order.warn()
         return results
 
-    def _judged(self, found: list[tuple[list[Crop], Prediction]], batch_size: int) -> list[list[Prediction]]:
-        """The predictions of each picture's faces; where there are none, the one that says why."""
+    def _predictions(self, found: list[tuple[list[Crop], Prediction]], batch_size: int) -> list[list[Prediction]]:
+        """The predictions for each picture's faces; for a picture without faces, the one that says why."""
         crops = [crop for of_picture, _ in found for crop in of_picture]
         probabilities: list[float] = []
         for first in range(0, len(crops), batch_size):  # a crowd has many faces
             faces = np.stack([crop.pixels for crop in crops[first : first + batch_size]])
             probabilities += self.probabilities(faces)
         rest = iter(zip(crops, probabilities, strict=True))
-        return [[self.judge(*next(rest)) for _ in of_picture] or [instead] for of_picture, instead in found]
+        return [[self.prediction(*next(rest)) for _ in of_picture] or [instead] for of_picture, instead in found]
 
     @torch.inference_mode()
     def probabilities(self, faces: NDArray[np.uint8]) -> list[float]:
@@ -181,12 +182,12 @@ class Predictor:
             values: list[float] = self.network.probability(images).tolist()
         return values
 
-    def judge(self, crop: Crop, probability: float) -> Prediction:
-        """The prediction of a face, from what the network says of it."""
+    def prediction(self, crop: Crop, probability: float) -> Prediction:
+        """The prediction for a face with this calibrated probability of class male."""
         return Prediction(self.label(probability), probability, crop.box, crop.status, crop.note)
 
     def label(self, probability: float) -> str:
-        """Class name, or ``uncertain``."""
+        """The class name for a probability of class male, or ``uncertain``."""
         return label_of(probability, self.spec, self.min_confidence)
 
     def _crops(self, opened: Opened, *, every: bool) -> list[Crop]:
@@ -198,7 +199,7 @@ class Predictor:
 
 
 def label_of(probability: float, spec: ModelSpec, min_confidence: float) -> str:
-    """Class name, or ``uncertain`` where the calibrated probability of the label is below the least confidence."""
+    """The class name, or ``uncertain`` if the calibrated probability of the label is below the least confidence."""
     male = probability >= spec.threshold
     confidence = probability if male else 1 - probability
     return spec.class_names[int(male)] if confidence >= min_confidence else UNCERTAIN
@@ -224,23 +225,25 @@ def load(
 
     Args:
         path: A checkpoint, or a run directory (its best.ckpt).
-        device: ``auto`` (CUDA, else MPS, else CPU), or torch's name of one.
+        device: ``auto`` (CUDA, else MPS, else CPU), or torch's name of a device.
         faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`.
-        face_model: YuNet's model file, or `yunet` to fetch it, for better detection; None: MTCNN, which is installed.
-        min_face: Side in pixels of the smallest face that is looked for.
-        rotate: Whether a picture in which no face is found is tried on its sides and upside down too.
-        min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0: never.
-        target_accuracy: Choose `min_confidence` so that the labels given are right that often, as the run's valid
-            split guarantees. Without either: 0.99, where the checkpoint lies in its run and valid allows it.
+        face_model: YuNet's model file, or ``yunet`` to download it, for better detection; None uses MTCNN, which is
+            installed.
+        min_face: Side in pixels of the smallest face to look for.
+        rotate: Whether a picture in which no face is found is also tried on its sides and upside down.
+        min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0 for never.
+        target_accuracy: Choose `min_confidence` so that the given labels are right that often, as guaranteed by the
+            run's valid split. If neither is set: 0.99, provided that the checkpoint is in its run directory and its
+            valid split supports it.
 
     Raises:
-        UserError: The checkpoint is missing, damaged or none; there is no such device; a target accuracy without
-            the run's predictions, or one that is not reached.
+        UserError: The checkpoint is missing, damaged or not a checkpoint; the device does not exist; or a target
+            accuracy is requested that cannot be met, or whose predictions are missing.
     """
     try:
         network = load_network(Path(path), _device(device))
     except RuntimeError as error:
-        raise UserError(f"The device {device} cannot be used: {error}. Try device=cpu.") from error
+        raise UserError(f"The device {device} cannot be used: {error}.", "Try device=cpu.", field="device") from error
     least = least_confidence(Path(path), network.spec, min_confidence, target_accuracy)
     search = Search(faces, None if face_model is None else os.fspath(face_model), min_face, rotate)
     return Predictor(network, search.cropper(network.spec), least)

@@ -7,9 +7,24 @@ from typing import Any, ClassVar
 
 import torchvision
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.googlenet import BasicConv2d, Inception, InceptionAux
 
 Logits = Tensor
 Auxiliary = list[tuple[float, Tensor]]
+
+
+class _Classifier(InceptionAux):  # type: ignore[misc]
+    """torchvision's auxiliary classifier with its pooling as a module, which `pooling.make_repeatable` can replace."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.pool = nn.AdaptiveAvgPool2d((4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.relu(self.fc1(self.conv(self.pool(x)).flatten(1)), inplace=True)
+        logits: Tensor = self.fc2(self.dropout(hidden))
+        return logits
 
 
 class GoogLeNet(torchvision.models.GoogLeNet):  # type: ignore[misc]
@@ -20,7 +35,8 @@ class GoogLeNet(torchvision.models.GoogLeNet):  # type: ignore[misc]
 
     def __init__(self, **arguments: Any) -> None:
         # the checkpoint's normalisation is used, so torchvision must not transform the input once more
-        super().__init__(transform_input=False, init_weights=True, **arguments)
+        blocks = [BasicConv2d, Inception, _Classifier]
+        super().__init__(transform_input=False, init_weights=True, blocks=blocks, **arguments)
 
     def forward(self, x: Tensor, auxiliary: bool = False) -> Any:
         """Normalised images (B, 3, S, S) to logits (B,); with ``auxiliary`` the result of `forward_train`."""

@@ -38,13 +38,13 @@ def package_version() -> str:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a set of weights is and how it wants its images.
+    """The specification of a set of weights: the network, and how its images must be prepared.
 
     Attributes:
         backbone: Name of the network, see `create_backbone`.
         framing: The part of a picture that the network sees, and its size.
-        placement: Where the eyes lie in a typical training picture; None: the training pictures were used as they
-            are, and where their faces lie is not known.
+        placement: Where the eyes are in a typical training picture; None if the training pictures were used as they
+            are and the places of their faces are unknown.
         dropout: Dropout before the head.
         arguments: Further arguments of the backbone's builder: scalars and lists.
         mean: Mean of each channel, for pixels in 0..1.
@@ -53,7 +53,7 @@ class ModelSpec:
         class_names: Names of labels 0 and 1.
         threshold: Probability from which an image counts as class 1, in [0, 1].
         threshold_rule: The rule by which it was chosen on valid: ``half``, ``balanced`` or ``worst_group``; empty
-            where that is not recorded.
+            if that was not recorded.
         temperature: The probability is sigmoid(logit / temperature); above 0.
         package_version: Version of the package that made the weights.
     """
@@ -198,7 +198,7 @@ def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -
     Args:
         path: File to write or replace.
         net_state: State dict of a network of `create_backbone`, on any device.
-        spec: What the weights are.
+        spec: The specification of the weights.
 
     Raises:
         UserError: The file could not be written.
@@ -242,7 +242,7 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
 
 
 def _placement_before(path: Path) -> Placement | None:
-    """The placement for a checkpoint that was written before there were any: none for folders, else CelebA's.
+    """The placement for a checkpoint of a version without placements: None for folders, otherwise CelebA's.
 
     Only the run directory knows what the training pictures were.
     """
@@ -259,8 +259,8 @@ def _check_ours(path: Path, content: Mapping[str, Any]) -> None:
     named = isinstance(state, dict) and all(isinstance(name, str) for name in state)
     if not isinstance(content.get(KEY), dict) or not named:
         raise UserError(
-            f"{path} is not a checkpoint of gender_lightning: it does not say how to use its weights.",
-            "Give one that gender-lightning train wrote (bare weights go into model.pretrained=PATH).",
+            f"{path} is not a checkpoint of gender_lightning: it does not describe how to use its weights.",
+            "Give one that `gender-lightning train` wrote (bare weights go into model.pretrained=PATH).",
         )
 
 
@@ -275,11 +275,11 @@ class Network(nn.Module):
         self.normalize = Normalize(spec.mean, spec.std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images uint8 (B, 3, S, S) to logits float32 (B,) of class male, flip-averaged where the spec says so."""
+        """Map images, uint8 (B, 3, S, S), to logits of class male, float32 (B,), flip-averaged if the spec says so."""
         return flip_averaged(self.net, self.normalize(images), self.spec.test_time_flip)
 
     def probability(self, images: Tensor) -> Tensor:
-        """Images uint8 (B, 3, S, S) to calibrated probabilities float32 (B,) of class male."""
+        """Map images, uint8 (B, 3, S, S), to calibrated probabilities of class male, float32 (B,)."""
         return torch.sigmoid(self(images) / self.spec.temperature)
 
 
@@ -293,7 +293,7 @@ def flip_averaged(net: nn.Module, images: Tensor, flip: bool) -> Tensor:
 
 @contextmanager
 def no_larger_than(state: Mapping[str, Tensor], path: Path) -> Iterator[None]:
-    """Stop the building of a network far larger than these weights: the arguments in a file may ask for any size.
+    """Stop the building of a network far larger than these weights, since the arguments in a file may be anything.
 
     Raises:
         UserError: The network becomes several times as large; raised before its memory is touched.

@@ -23,7 +23,7 @@ KEY = "gender_lightning"  # where our files keep what is needed to use their wei
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The file that ``path`` means: itself, or best.ckpt of a run directory; `~` is the home folder.
+    """The checkpoint that ``path`` names: the file itself, or best.ckpt of a run directory; `~` is the home folder.
 
     Raises:
         UserError: It is a directory without checkpoints/best.ckpt.
@@ -67,7 +67,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 
 def _check_form(path: Path) -> None:
-    """Refuse what torch.load would block on, unpack to more than its size, or read in its oldest format, a tar."""
+    """Refuse a file on which torch.load would block, that unpacks to more than its size, or is in its oldest format."""
     if not path.is_file():
         raise FileNotFoundError(path) if not path.exists() else IsADirectoryError(None, "it is not a file", str(path))
     with path.open("rb") as file:
@@ -82,7 +82,7 @@ def _check_form(path: Path) -> None:
 
 
 def write_torch_file(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` so that ``path`` holds either the old or the new file, whole, whatever happens.
+    """Write ``content`` so that ``path`` always holds either the old or the new file, completely.
 
     Raises:
         UserError: There is no space, no permission or no such device.

@@ -1,4 +1,4 @@
-"""One training pass without data or memory: whether a network takes images of a size, and a batch of a size."""
+"""One training pass without data or memory, to see whether a network accepts an image size and a batch size."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _REFUSALS = (
     RuntimeError, ValueError, AssertionError, LookupError, TypeError, AttributeError, ArithmeticError,
     NotImplementedError,
 )  # fmt: skip
-_STEP = 32  # pixels: what most networks reduce an image by
-_STEPS = 8  # how many sizes are tried on each side
+_STEP = 32  # pixels: the factor by which most networks reduce an image
+_STEPS = 8  # number of sizes that are tried on each side
 
 
 def check_network(
@@ -31,19 +31,20 @@ def check_network(
     """Make one training pass of a network on the meta device, which computes shapes only.
 
     Args:
-        name: As for `create_backbone`.
-        image_size: Side in pixels.
-        arguments: As for `create_backbone`.
-        batch_size: Images of a batch on one device.
-        frozen: Whether the backbone is frozen throughout, so that its batch norms do not look at the batch.
+        name: Name of the network, see `create_backbone`.
+        image_size: Side of the images in pixels.
+        arguments: Arguments of the builder, see `create_backbone`.
+        batch_size: Number of images in a batch on one device.
+        frozen: Whether the backbone stays frozen, so that its batch norms do not use the batch.
 
     Raises:
-        UserError: It cannot be built, or cannot take such images or such a batch; names the nearest sizes that work.
+        UserError: The network cannot be built, or cannot take such images or such a batch; the message names the
+            nearest sizes that work.
     """
     arguments = dict(arguments or {})
     fault = _fault(name, image_size, arguments, images=2, frozen=frozen)
     if isinstance(fault, UserError) and fault.field == "data.image_size":
-        raise fault  # names the sizes itself
+        raise fault  # its message names the sizes
     if fault is not None:
         sizes = [size for size in _nearest(name, image_size, arguments) if size is not None]
         if sizes:
@@ -76,7 +77,7 @@ def _check_single(name: str, image_size: int, arguments: Mapping[str, Any], froz
 
 
 def _nearest(name: str, image_size: int, arguments: Mapping[str, Any]) -> Iterator[int | None]:
-    """The nearest sizes that work, below and above, of those that are likely to."""
+    """The nearest sizes that work, below and above, among likely ones."""
     grid = {native_size(name)}
     for step, reach in ((4, 1), (8, 1), (16, 1), (_STEP, _STEPS)):
         grid |= {(image_size // step + count) * step for count in range(-reach, reach + 1)}
@@ -90,7 +91,7 @@ def _nearest(name: str, image_size: int, arguments: Mapping[str, Any]) -> Iterat
 def _fault(
     name: str, image_size: int, arguments: Mapping[str, Any], *, images: int, frozen: bool = False
 ) -> Exception | None:
-    """What a training pass of so many images ends in; what only the meta device cannot do is tried on the CPU."""
+    """The error of a training pass, or None; a pass that only the meta device cannot run is repeated on the CPU."""
     fault = _try("meta", name, image_size, arguments, images, frozen)
     if fault is None or isinstance(fault, UserError):
         return fault
@@ -120,6 +121,6 @@ def _try(
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what a layer said, or that it said nothing."""
+    """The first line of a layer's error, or a sentence in its place if it has no text."""
     lines = str(error).strip().rstrip(".").splitlines()
     return lines[0][:160] if lines else "one of its layers needs another size"

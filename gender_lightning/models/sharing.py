@@ -46,7 +46,7 @@ def alone_with(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def gpu_errors_after_fork(device: torch.device) -> Iterator[None]:
-    """Say what to do where a forked process uses its parent's GPU, which CUDA refuses.
+    """Explain the error of a forked process that uses its parent's GPU, which CUDA refuses.
 
     Raises:
         UserError: An error of the GPU in a forked process.

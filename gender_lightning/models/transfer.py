@@ -35,7 +35,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         path: A file of `torch.save` or a `.safetensors` file; a run directory means its best.ckpt.
 
     Raises:
-        UserError: See `read_torch_file`; or the file holds no tensors where they are looked for.
+        UserError: See `read_torch_file`; or the file holds no tensors in any known place.
     """
     content = _read_safetensors(path.expanduser()) if is_safetensors(path) else read_torch_file(checkpoint_file(path))
     candidates = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
@@ -51,7 +51,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is read by safetensors, as its name says."""
+    """Whether a file has the extension of safetensors."""
     return path.suffix == SAFETENSORS
 
 
@@ -64,13 +64,13 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.", "Give a file of weights.", field="model.pretrained") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged, or no safetensors file.", "Give an intact file.") from error
+        raise UserError(f"{path} is damaged, or not a safetensors file.", "Give an intact file.") from error
 
 
 def fitting_prefix(own: Iterable[str], names: Iterable[str]) -> str:
     """The prefix (`module.`, `_orig_mod.`, `backbone.`, any chain of them) under which a file has most of our names.
 
-    Of two under which there are equally many, that of an average of weights (EMA) is taken, then the shorter one.
+    If two have equally many, the one of an average of weights (EMA) is used, or else the shorter one.
 
     Args:
         own: Names in the state dict of the network.
@@ -88,11 +88,11 @@ def fitting_prefix(own: Iterable[str], names: Iterable[str]) -> str:
 
 @dataclass
 class _Fit:
-    """What of a file goes into a network, and what does not."""
+    """The entries of a file that go into a network, and those that do not."""
 
     fitting: dict[str, Tensor]
     left_out: list[str]  # heads, and modules that the network does not have
-    wrong: list[str]  # what is missing, of another shape, or does not belong to this network
+    wrong: list[str]  # entries that are missing, have another shape, or do not belong to this network
 
 
 def _fit(net: nn.Module, state: Mapping[str, Tensor]) -> _Fit:
@@ -117,11 +117,11 @@ def load_pretrained(net: nn.Module, state: Mapping[str, Tensor], *, source: str)
 
     Args:
         net: A network of `create_backbone`.
-        state: Weights by the names of the same network, with a head or without.
-        source: What to call them in a message.
+        state: Weights, named as in the same network, with or without a head.
+        source: Name of the weights in messages.
 
     Raises:
-        UserError: Anything but the head does not fit.
+        UserError: Something other than the head does not fit.
     """
     prefix = fitting_prefix(net.state_dict(), state)
     bare = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -137,7 +137,7 @@ def load_pretrained(net: nn.Module, state: Mapping[str, Tensor], *, source: str)
         raise UserError(
             f"{source} does not hold weights of this model: {len(fit.wrong)} entries are missing, foreign or of "
             f"another shape ({_few(fit.wrong)}).",
-            "Set model.name and model.arguments to what the weights belong to.",
+            "Set model.name and model.arguments to those of the weights.",
             field="model.pretrained",
         )
     net.load_state_dict(fit.fitting, strict=False)
@@ -158,7 +158,7 @@ def _few(names: list[str]) -> str:
 
 
 def _with_colour_stem(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A convolution of grey images spread over three channels: a grey image in them gives what it gave in one."""
+    """Weights with a stem for grey images spread over three channels, so that a grey image gives the same output."""
     own = net.state_dict()
 
     def spread(name: str, value: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ def _with_torchvision_positions(net: nn.Module, state: Mapping[str, Tensor]) -> 
 
 
 def _with_timm_filter(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What timm itself does to a file of this family: older names, position embeddings and tables of another size."""
+    """Weights after timm's own filter for the family: older names, position embeddings and tables of another size."""
     module = sys.modules[type(net).__module__]
     convert = getattr(module, "checkpoint_filter_fn", None) if module.__name__.startswith("timm.") else None
     if convert is None:

@@ -1,4 +1,4 @@
-"""Pretrained weights that a library fetches, and what to say where a server cannot be reached."""
+"""Pretrained weights that a library downloads, and the errors if a server cannot be reached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gender_lightning.errors import UserError
 
-TIMEOUT = 15.0  # seconds without an answer after which a server counts as out of reach
+TIMEOUT = 15.0  # seconds without an answer after which a server counts as unreachable
 REMEDY = "Train from scratch with model.pretrained=false, or name a file with model.pretrained=PATH."
 
 
@@ -45,7 +45,7 @@ def reporting(name: str) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a download failed, in one line: the first sentence of the error."""
+    """The reason why a download failed, in one line: the first sentence of the error."""
     return str(getattr(error, "reason", None) or error).strip().splitlines()[0].split(". ")[0]
 
 
@@ -61,7 +61,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hub_offline_if_unreachable() -> Iterator[None]:
-    """Spare timm's hub its minute of retries without a network; what is cached is still found."""
+    """Skip the hub's minute of retries if there is no network; cached files are still found."""
     from huggingface_hub import constants
 
     before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE or not _hub_answers()
@@ -78,7 +78,7 @@ def _hub_answers() -> bool:
         request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
         urllib.request.urlopen(request, timeout=TIMEOUT).close()
     except urllib.error.HTTPError:
-        return True  # an error is an answer too
+        return True  # an error is also an answer
     except OSError:
         return False
     return True

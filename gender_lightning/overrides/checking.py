@@ -1,4 +1,4 @@
-"""Overrides are checked before Hydra composes them: Hydra stops at the first mistake, people make several."""
+"""Checks of overrides before Hydra composes them: Hydra stops at the first mistake, but people make several."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from gender_lightning.overrides.of_run import with_data_of_run
 from gender_lightning.overrides.own_folders import KEY, gathered, of_texts
 from gender_lightning.overrides.parsing import Override, parse
 from gender_lightning.overrides.paths import quoted
-from gender_lightning.overrides.schema import mistakes, schema_problems
+from gender_lightning.overrides.schema import MissingValue, mistakes, schema_problems
 from gender_lightning.verbs import COMMANDS
 
-# Up to so many jobs of a sweep are each checked before the first starts; above, each value once.
+# Up to this number of jobs, each job of a sweep is checked before the first starts; above, each value once.
 _JOBS_CHECKED = 16
 _TARGET = "optimizer._target_"
 
 
 def complete(verb: str, overrides: Sequence[str]) -> list[str]:
-    """Add what a command knows by itself, bring `--config-dir` into the form of an override, quote names of files.
+    """Add the overrides that a command implies, turn `--config-dir` into an override, and quote file names.
 
     `evaluate` and `export` start from the data section of the checkpoint's run; `train -m` with an
     `interval(...)` is a search.
@@ -44,7 +44,7 @@ def complete(verb: str, overrides: Sequence[str]) -> list[str]:
     ranges = any("interval(" in text for text in overrides)
     chosen = any(text.startswith("search=") for text in overrides)
     if COMMANDS[verb].swept and ranges and _is_multirun(overrides) and not chosen:
-        return [*overrides, "search=default"]  # which a range without end can only mean
+        return [*overrides, "search=default"]  # a continuous range can only mean a search
     return [quoted(text) for text in overrides]
 
 
@@ -52,42 +52,42 @@ def check(verb: str, arguments: Sequence[str]) -> None:
     """Check every override of a command line against `conf/` and the schema.
 
     Raises:
-        UserErrors: all mistakes at once.
+        UserErrors: All mistakes at once.
     """
     multirun = _is_multirun(arguments)
     texts = [argument for argument in gathered(arguments) if not argument.startswith("-")]
     problems = _way_of_running_problems(verb, texts, multirun)
     with hydra_at_conf():
         plain = not multirun and not any(text.startswith(("+optimizer.", "++optimizer.")) for text in texts)
-        if plain and not problems and not mistakes(verb, texts):  # as it mostly is: no diagnosis is waited for
+        if plain and not problems and not mistakes(verb, texts):  # the usual case, which needs no diagnosis
             return
         own = of_texts(texts)
         menu, fields, parser = menu_of(verb, own), fields_with(verb, *own), parser_of(own)
         parsed = [parse(verb, text, multirun, fields, parser, problems) for text in texts]
         overrides = [override for override in parsed if override]
-        problems += [_searches_problem(it) for it in overrides if it.key == "search" and len(it.texts) > 1]
-        chosen = [it for it in overrides if not _group_problems(it, menu, own, problems)]
+        problems += [_searches_problem(one) for one in overrides if one.key == "search" and len(one.texts) > 1]
+        chosen = [one for one in overrides if not _group_problems(one, menu, own, problems)]
         for variant in _variants(chosen):
             problems += _field_problems(verb, variant, menu, own)
-    wrong = {text.partition("=")[0].lstrip("+~") for text, it in zip(texts, parsed, strict=True) if not it}
-    missing = tuple(f"{key}: a value is missing." for key in wrong)  # there is one, whose form is wrong
-    problems = [problem for problem in problems if not missing or not str(problem).startswith(missing)]
+    wrong = {text.partition("=")[0].lstrip("+~") for text, one in zip(texts, parsed, strict=True) if not one}
+    # a value whose form is wrong was left out above, but is not missing
+    problems = [one for one in problems if not isinstance(one, MissingValue) or one.field not in wrong]
     if problems:
         unique = {str(problem): problem for problem in problems}
         raise UserErrors(
-            [type(it)(short(it.problem), short(it.remedy), field=it.field) for it in unique.values()],
+            [type(one)(short(one.problem), short(one.remedy), field=one.field) for one in unique.values()],
         )
 
 
 def _way_of_running_problems(verb: str, texts: Sequence[str], multirun: bool) -> list[UserError]:
-    """A multirun of what has none, or a search without one."""
+    """The mistake of a multirun of a command that has none, or of a search without a multirun."""
     if multirun and not COMMANDS[verb].swept:
         instead = "write models=[...]" if verb == "benchmark" else "use `gender-lightning train -m`"
         return [UserError(f"{verb} -m: only trainings are swept.", f"Leave -m out, or {instead}.")]
     if verb != "train" or multirun:
         return []
     return [
-        UserError(f"{text}: a search needs a multirun: write gender-lightning train -m {text}.")
+        UserError(f"{text}: a search needs a multirun.", f"Write `gender-lightning train -m {text}`.", field="search")
         for text in texts
         if text.startswith("search")
     ]
@@ -100,15 +100,15 @@ def _is_multirun(arguments: Sequence[str]) -> bool:
 def _group_problems(
     override: Override, menu: dict[str, list[str]], own: Sequence[str], problems: list[UserError]
 ) -> bool:
-    """Whether a choice of a group is none of its files."""
+    """Add the problems of a choice of a group to `problems`. Returns whether there are any."""
     group, before = override.key, len(problems)
     if group not in menu or override.parsed.is_delete():
         return False
     offer = f"Choose one of: {', '.join(menu[group])}."
     if override.adds:
-        problems.append(UserError(f"{override.texts[0]}: the group is on the menu already.", "Leave out the + sign."))
+        problems.append(UserError(f"{override.texts[0]}: this group exists already.", "Leave out the + sign."))
     elif override.parsed.package is not None:
-        told = f"{override.texts[0]}: a choice goes to its own place only."
+        told = f"{override.texts[0]}: a choice cannot be placed elsewhere."
         problems.append(UserError(told, "Leave out the @ part."))
     for text, choice in zip(override.texts, override.values, strict=True):
         if choice is None:
@@ -122,7 +122,7 @@ def _group_problems(
 
 
 def _variants(overrides: Sequence[Override]) -> Iterator[list[tuple[Override, str]]]:
-    """The jobs of a sweep; of a large one, jobs that hold every value at least once."""
+    """The jobs of a sweep; for a large one, jobs that contain every value at least once."""
     jobs = 1
     for override in overrides:
         jobs *= len(override.texts)
@@ -137,7 +137,7 @@ def _variants(overrides: Sequence[Override]) -> Iterator[list[tuple[Override, st
 def _field_problems(
     verb: str, variant: list[tuple[Override, str]], menu: dict[str, list[str]], own: tuple[str, ...]
 ) -> list[UserError]:
-    """What is wrong with the fields of one job, given its choices of groups."""
+    """The problems with the fields of one job, given its choices of groups."""
     choices = [text for override, text in variant if override.key in menu]
     known = fields_with(verb, *own, *choices)
     problems: list[UserError] = []
@@ -150,7 +150,7 @@ def _field_problems(
             told = f"{text}: `{verb}` has no such group."
             problems.append(UserError(told, nearest(key, known, list(menu)), field=key))
         elif there and override.parsed.is_add():
-            told = f"{text}: the field is there already."
+            told = f"{text}: this field exists already."
             problems.append(UserError(told, "Leave out the + sign.", field=key))
         elif there or override.adds or key.startswith("hydra"):
             good[text] = key
@@ -165,17 +165,17 @@ def _field_problems(
 def _unknown(
     verb: str, key: str, text: str, known: dict[str, Any], choices: list[str], menu: dict[str, list[str]]
 ) -> UserError:
-    """A field that is not there: misspelt, or one that may be added."""
+    """The problem of a field that does not exist: it is misspelt, or may be added with a plus sign."""
     free = not alike_beside(key, known) and not schema_problems(verb, {**dict.fromkeys(choices, ""), f"+{text}": key})
     if not free:
         return UserError(f"{key}: there is no such field.", nearest(key, known, list(menu)), field=key)
     if key.startswith("optimizer.") and (wrong := _argument_problem(verb, key, choices)):
         return wrong[0]
-    return UserError(f"{text}: there is no such field yet.", f"To add it, write +{text}.", field=key)
+    return UserError(f"{text}: there is no such field.", f"To add it, write +{text}.", field=key)
 
 
 def _argument_problem(verb: str, key: str, texts: Sequence[str]) -> list[UserError]:
-    """An argument that the optimizer does not have: its signature knows, to the schema any name is right."""
+    """The problem of an argument that the optimizer does not have; the schema allows any name, its signature not."""
     section = fields_with(verb, *texts).get("optimizer", {})
     wanted = {name: section.get(name) for name in ("_target_", "lr")} | {key.removeprefix("optimizer."): None}
     try:

@@ -1,4 +1,4 @@
-"""Hydra composes `conf/`: for a command line's check, for tests, for notebooks; and the menu that it composes from."""
+"""Composition of `conf/` by Hydra, for the check of a command line, tests and notebooks; and the menu of its groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gender_lightning.overrides.own_folders import folders_of, of_texts
 
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The plain, resolved mapping that `conf/<verb>.yaml` and the overrides give (for tests and notebooks)."""
+    """The plain, resolved mapping that `conf/<verb>.yaml` and the overrides compose to."""
     from hydra import compose as hydra_compose
 
     with hydra_at_conf():
@@ -22,7 +22,7 @@ def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def groups(texts: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The menu: every group with its choices, of `conf/` and of the own folders that the overrides name."""
+    """The menu: every group with its choices, from `conf/` and from the user's folders that the overrides name."""
     return choices_in([conf_dir(), *folders_of(texts)])
 
 
@@ -30,13 +30,13 @@ def parser_of(texts: Sequence[str] = ()) -> Any:
     """Hydra's parser of overrides, whose `glob(...)` stands for the choices of `groups`."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    # in the place of Hydra's config loader, which would count `_base`, and does not know the own folders
+    # in place of Hydra's config loader, which would list `_base` and does not know the user's folders
     menu: Any = _Menu(groups(texts))
     return OverridesParser.create(config_loader=menu)
 
 
 class _Menu:
-    """What Hydra's parser asks a config loader for."""
+    """The part of a config loader that Hydra's parser uses."""
 
     def __init__(self, menu: dict[str, list[str]]) -> None:
         self._menu = menu
@@ -62,16 +62,16 @@ def _menu_of(verb: str, own: tuple[str, ...]) -> dict[str, list[str]]:
 
 @cache
 def fields_with(verb: str, *choices: str) -> dict[str, Any]:
-    """The fields that there are with these choices of groups."""
+    """The fields that exist with these choices of groups."""
     return compose(verb, choices)
 
 
 @contextmanager
 def hydra_at_conf() -> Iterator[None]:
-    """Hydra composes from our `conf/` within; to be nested as one likes.
+    """Let Hydra compose from our `conf/` in the block; blocks may be nested.
 
     Raises:
-        UserError: a file there is not YAML.
+        UserError: A file of `conf/` is not valid YAML.
     """
     import yaml
     from hydra import initialize_config_dir
@@ -86,11 +86,11 @@ def hydra_at_conf() -> Iterator[None]:
             yield
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"A file of conf/ cannot be read ({reason}).", "Mend it, or choose another.") from None
+        raise UserError(f"A file of conf/ cannot be read ({reason}).", "Correct it, or choose another.") from None
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """Plain and resolved, without Hydra's own section."""
+    """The configuration as plain, resolved values, without Hydra's own section."""
     from hydra.core.utils import setup_globals
     from omegaconf import OmegaConf, open_dict
 
@@ -103,6 +103,6 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def where_choices_lie(group: str, choice: str, texts: Sequence[str]) -> str:
-    """The files that a choice would be in, for a sentence."""
+    """The paths where the file of a choice is looked for, for a sentence."""
     own = [f"{place / group / choice}.yaml" for place in folders_of(texts)]
     return " or ".join([f"conf/{group}/{choice}.yaml", *own])

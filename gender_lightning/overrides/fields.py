@@ -1,4 +1,4 @@
-"""Dotted names of fields: which are there, which one was meant, and which lie within which."""
+"""Dotted names of fields: which exist, which one was meant, and which contain others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_known(key: str, values: Mapping[str, Any]) -> bool:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field with its dotted name, sections before what they hold."""
+    """Every field with its dotted name, sections before their fields."""
     for key, value in values.items():
         yield f"{prefix}{key}", value
         if isinstance(value, Mapping):
@@ -27,7 +27,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def nearest(key: str, values: Mapping[str, Any], groups: Sequence[str]) -> str:
-    """`Did you mean ...?` for a key that is not there: beside it, elsewhere under its own name, or alike."""
+    """`Did you mean ...?` for a key that does not exist: a field beside it, of the same name elsewhere, or similar."""
     names = [name for name, _ in flat(values)]
     beside = _beside(key, names)
     found = alike_beside(key, values)
@@ -37,11 +37,11 @@ def nearest(key: str, values: Mapping[str, Any], groups: Sequence[str]) -> str:
     if found:
         return f"Did you mean {' or '.join(repr(name) for name in found[:3])}?"
     offered = beside or sorted({name for name in names if "." not in name} | set(groups))
-    return f"There is: {', '.join(offered)}."
+    return f"Choose one of: {', '.join(offered)}."
 
 
 def alike_beside(key: str, values: Mapping[str, Any]) -> list[str]:
-    """The fields of a key's own section whose names are like its name."""
+    """The fields of a key's own section with similar names."""
     beside = _beside(key, [name for name, _ in flat(values)])
     like = close_to(key.rpartition(".")[2], [name.rpartition(".")[2] for name in beside])
     return [name for name in beside if name.rpartition(".")[2] in like]
@@ -53,5 +53,5 @@ def _beside(key: str, names: Sequence[str]) -> list[str]:
 
 
 def extends(path: str, key: str) -> bool:
-    """Whether one of the two names the other or something in it."""
+    """Whether the two names are the same, or one names a part of the other."""
     return bool(key) and (f"{path}.".startswith(f"{key}.") or f"{key}.".startswith(f"{path}."))

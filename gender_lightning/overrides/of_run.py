@@ -1,4 +1,4 @@
-"""What `evaluate` takes over from the run that a checkpoint lies in, as overrides in Hydra's grammar."""
+"""The settings that `evaluate` takes from the run of a checkpoint, as overrides in Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> li
     """Put the data section of the checkpoint's run in front, unless `data=` names another.
 
     Args:
-        overrides: As typed.
-        whole_folders: Another folder than the run's own, in which no split was chosen, belongs to the split that is
-            asked for with all of its pictures. The run's own is split as it was for the training, also where it is
-            named again: what was learned from must not be tested.
+        overrides: The overrides as typed.
+        whole_folders: Whether all pictures of a folder other than the run's own belong to the requested split, unless
+            sizes are given. The run's own folder is split as for the training, even if it is named again, so that
+            training pictures are not tested.
 
     Raises:
-        UserErrors: an override would change the framing.
-        UserError: the run's configuration has no data section.
+        UserErrors: An override would change the framing.
+        UserError: The run's configuration has no data section.
     """
     given = {_key(text): text.partition("=")[2] for text in overrides}
     _refuse_framing(overrides)
@@ -43,7 +43,9 @@ def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> li
         return overrides
     if not isinstance(section, dict) or not _is_plain(section):
         raise UserError(
-            f"{run.path / 'config.yaml'} has no data section. Say which data to use: data=celeba data.root=..."
+            f"{run.path / 'config.yaml'} has no data section.",
+            "Name the data to use: data=celeba data.root=...",
+            field="data",
         )
     before = [f"data={section['name']}"]
     before += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
@@ -53,7 +55,11 @@ def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> li
 def _refuse_framing(overrides: list[str]) -> None:
     framing = {f"data.{name}" for name in FRAMING_FIELDS}
     problems = [
-        f"{text}: the framing belongs to the checkpoint and cannot be changed here. Leave it out."
+        UserError(
+            f"{text}: the framing belongs to the checkpoint and cannot be changed here.",
+            "Leave it out.",
+            field=_key(text),
+        )
         for text in overrides
         if _key(text) in framing
     ]
@@ -74,23 +80,24 @@ def _same_place(typed: str, root: object) -> bool:
 
 
 def check_drawn(section: Mapping[str, Any]) -> None:
-    """Refuse a run's own synthetic faces that are not there: what a run directory says draws nothing.
+    """Refuse a run whose synthetic faces are missing, since the content of a run directory must not make us draw.
 
     Raises:
-        UserError: they are not.
+        UserError: The faces are missing.
     """
     from gender_lightning.synthetic.marker import MARKER
 
     root = Path(str(section.get("root")))
     if not (root / MARKER).is_file():
         raise UserError(
-            f"The run's faces are not in {root} any more. Say data=synthetic data.root=... to draw some, or name "
-            "other data."
+            f"The run's faces are no longer in {root}.",
+            "Add data=synthetic data.root=... to draw some, or name other data.",
+            field="data.root",
         )
 
 
 def _is_plain(section: Mapping[Any, Any]) -> bool:
-    """Whether the keys are names of fields, and the name is that of a choice."""
+    """Whether the keys look like names of fields, and the name like that of a choice."""
     names = [*section, section.get("name")]
     return all(isinstance(name, str) and re.fullmatch(r"[A-Za-z]\w*", name) for name in names)
 

@@ -1,6 +1,6 @@
-"""Configuration folders of the user's own, beside `conf/`: `--config-dir DIR` and `hydra.searchpath=[DIR]`.
+"""The user's own configuration folders, beside `conf/`: `--config-dir DIR` and `hydra.searchpath=[DIR]`.
 
-Both become one override with absolute places, which Hydra, the checks and the jobs of a sweep understand alike.
+Both become one override with absolute paths, which Hydra, the checks and the jobs of a sweep all understand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OPTIONS = ("--config-dir", "-cd")
 
 
 def gathered(arguments: Sequence[str]) -> list[str]:
-    """The arguments with all own folders in a single `hydra.searchpath=[...]` at their end.
+    """The arguments with all of the user's folders in a single `hydra.searchpath=[...]` at their end.
 
     Raises:
         UserError: A folder is missing or cannot be found.
@@ -48,7 +48,7 @@ def override(places: Iterable[str]) -> str:
 
 
 def of_texts(texts: Iterable[str]) -> tuple[str, ...]:
-    """The override that names own folders, if it is among these; at most one after `gathered`."""
+    """The override that names the user's folders, if there is one; after `gathered` there is at most one."""
     return tuple(text for text in texts if text.startswith(f"{KEY}="))[:1]
 
 
@@ -80,7 +80,7 @@ def _listed(text: str) -> list[str]:
 
 
 def _absolute(place: str) -> str:
-    """The place as Hydra takes it from any working directory.
+    """The place in a form that Hydra understands in any working directory.
 
     Raises:
         UserError: There is no such folder.
@@ -88,7 +88,7 @@ def _absolute(place: str) -> str:
     if not _folder(place).is_dir():
         raise UserError(
             f"The configuration folder {place} does not exist.",
-            "Name one that holds experiment/mine.yaml, or the like.",
+            "Name a folder that holds, for example, experiment/mine.yaml.",
         )
     return place if place.startswith("pkg://") else f"file://{_folder(place)}"
 

@@ -32,21 +32,21 @@ class Override:
 def parse(
     verb: str, text: str, multirun: bool, fields: dict[str, Any], parser: Any, problems: list[UserError]
 ) -> Override | None:
-    """Parse one override; what is wrong with its form goes into `problems`.
+    """Parse one override. Returns None if its form is wrong, and adds the mistake to `problems`.
 
     Args:
         verb: The command.
         text: The override as typed.
         multirun: Whether several values are allowed.
         fields: The command's composed defaults.
-        parser: Of `composing.parser_of`.
+        parser: The parser from `composing.parser_of`.
         problems: Receives the mistakes.
     """
     from hydra.errors import HydraException
 
     try:
         (parsed,) = parser.parse_overrides([text])
-    except (HydraException, ValueError):  # ValueError: a number of thousands of digits
+    except (HydraException, ValueError):  # ValueError: a number with thousands of digits
         problems.append(_form_problem(text))
         return None
     if not parsed.key_or_group:
@@ -62,7 +62,7 @@ def parse(
         interval: Any = parsed.value()
         ends = (interval.start, interval.end)
         return Override(parsed, tuple(f"{parsed.get_key_element()}={end}" for end in ends), ends)
-    # Once only: a shuffled sweep comes in another order each time.
+    # only once, since a shuffled sweep comes in another order each time
     values = tuple(parsed.sweep_string_iterator())
     texts = tuple(f"{parsed.get_key_element()}={value}" for value in values)
     return Override(parsed, texts, tuple(parser.parse_override(text).value() for text in texts))
@@ -74,17 +74,18 @@ def _sweep_problem(verb: str, key: str, text: str, fields: dict[str, Any]) -> Us
         return UserError(f"{text}: a list has brackets.", f"Write {key}=[{text.partition('=')[2]}].", field=key)
     if verb != "train":
         return UserError(f"{text}: `{verb}` takes one value.", "Give one.", field=key)
-    remedy = f"write `gender-lightning train -m {text}`."
-    return UserError(f"{text}: several values need a multirun: {remedy}", field=key)
+    return UserError(
+        f"{text}: several values need a multirun.", f"Write `gender-lightning train -m {text}`.", field=key
+    )
 
 
 def _form_problem(text: str) -> UserError:
     key, equals, value = text.partition("=")
     if not equals:
-        remedy = f"Write the value behind an equals sign: {key}=..."
+        remedy = f"Write the value after an equals sign: {key}=..."
         return UserError(f"{text!r} is not of the form field=value.", remedy)
     if value.startswith("(") and value.endswith(")"):
         remedy = f"Write '{key}=[{value[1:-1]}]'."
         return UserError(f"{text}: a list has square brackets.", remedy, field=key)
-    remedy = f"""this value needs quotes, for Hydra and around them for the shell: '{key}="{value}"'."""
-    return UserError(f"{text}: {remedy}", field=key)
+    remedy = f"""Put it in quotes for Hydra, and in others around them for the shell: '{key}="{value}"'."""
+    return UserError(f"{text}: Hydra cannot read this value.", remedy, field=key)

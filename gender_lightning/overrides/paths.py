@@ -1,4 +1,4 @@
-"""Names of files as people type them, in Hydra's grammar: it takes `é`, `&`, `#`, `=` or a blank only in quotes."""
+"""File names as people type them, in Hydra's grammar, which accepts `é`, `&`, `#`, `=` or a blank only in quotes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import re
 from gender_lightning.overrides.of_run import hydra_value
 
 PATHS = ("input", "checkpoint", "output", "reference", "face_model")
-# What Hydra reads as it is written, as a text.
+# Texts that Hydra reads without quotes.
 _PLAIN = re.compile(r"[A-Za-z_./*?-][A-Za-z0-9_./*?:-]*", re.ASCII)
 _WORDS = ("null", "true", "false", "nan", "inf", "-inf")
 _QUOTES = ("'", '"')
 
 
 def quoted(text: str) -> str:
-    """An override, with the file that it names in quotes where Hydra wants them; any other as it is.
+    """An override with the file that it names in quotes, if Hydra needs them; any other override is not changed.
 
-    Of a list `[a b.jpg,c.jpg]` each is quoted, unless a file has this very name. Several files without brackets are
-    left as they are, so that they are told of the brackets.
+    In a list `[a b.jpg,c.jpg]` each name is quoted, unless a file has exactly this name. Several files without brackets
+    are not changed, so that the check asks for the brackets.
     """
     key, equals, value = text.partition("=")
     if key not in PATHS or not equals or value in ("", "null", "???"):
@@ -46,7 +46,7 @@ def _has_quotes(value: str) -> bool:
 
 
 def _is_there(value: str) -> bool:
-    """Whether it is one file with a comma, a pattern, a new name without other files, or quoted already."""
+    """Whether the value is a single file with a comma, a pattern, a new name, or quoted already."""
     return (
         value[0] in _QUOTES or os.path.lexists(os.path.expanduser(value)) or bool(glob.glob(os.path.expanduser(value)))
     )

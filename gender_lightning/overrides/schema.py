@@ -1,4 +1,4 @@
-"""What Hydra and the typed schema say of a whole command line, once it is composed."""
+"""The mistakes that Hydra and the typed schema find in a whole command line, once it is composed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gender_lightning.overrides.composing import groups, plain
 from gender_lightning.overrides.fields import extends, flat
 from gender_lightning.verbs import COMMANDS
 
-# Of Hydra's own section what names code or where it is looked for, as conf/ has it.
+# The fields of Hydra's own section that name code, or where to look for it, with the values of conf/.
 _NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
 _HYDRAS_OWN: dict[str, Any] = {
     "callbacks": {}, "env": {}, "searchpath": [], "job_logging": _NO_LOGGING, "hydra_logging": _NO_LOGGING,
@@ -21,15 +21,19 @@ _SWEEPERS = {
     False: "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     True: "hydra_plugins.gender_lightning_sweeper.ProcessSweeper",
 }
-# What Hydra raises for overrides that it has not thought of: data=5, =x, a name of a thousand letters.
+# Errors that Hydra raises for unexpected overrides: data=5, =x, a name of a thousand letters.
 _HYDRAS_SLIPS = (TypeError, ValueError, AssertionError, OSError)
+
+
+class MissingValue(UserError):
+    """A required field without a value."""
 
 
 def schema_problems(verb: str, overrides: dict[str, str]) -> list[UserError]:
     """Every mistake in the values; `overrides` are the texts with their keys (none for a choice of a group).
 
-    A contradiction between fields shows only where each field is right by itself. So what was found wrong
-    is left out, and the rest is looked at again.
+    A contradiction between fields shows only if each field is valid by itself. So the overrides that were found wrong
+    are left out, and the rest is checked again.
     """
     problems: dict[str, UserError] = {}
     texts = dict(overrides)
@@ -44,7 +48,7 @@ def schema_problems(verb: str, overrides: dict[str, str]) -> list[UserError]:
 
 
 def mistakes(verb: str, texts: list[str]) -> list[UserError]:
-    """What Hydra, or else the schema, says of a whole command line; nothing where all is right."""
+    """The mistakes that Hydra, or else the schema, finds in a whole command line; empty if there are none."""
     from hydra import compose as hydra_compose
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -57,8 +61,8 @@ def mistakes(verb: str, texts: list[str]) -> list[UserError]:
     except (HydraException, OmegaConfBaseException, *_HYDRAS_SLIPS) as error:
         return [_composition_problem(verb, error)]
     missing = [name for name, value in flat(values) if value == "???"]
-    problems = [
-        UserError(f"{name}: a value is missing.", f"Give {name}=... on the command line.", field=name)
+    problems: list[UserError] = [
+        MissingValue(f"{name}: a value is missing.", f"Give {name}=... on the command line.", field=name)
         for name in missing
     ]
     try:
@@ -70,7 +74,7 @@ def mistakes(verb: str, texts: list[str]) -> list[UserError]:
 
 
 def _unless_typed(mistake: UserError, typed: set[str]) -> UserError:
-    """What to do about a field that nobody typed: an experiment's, which another choice of its group does not have."""
+    """A mistake with a further remedy if nobody typed its field: an experiment sets it, and a chosen group lacks it."""
     field = mistake.field
     if not isinstance(mistake, UnknownField) or not field:
         return mistake
@@ -85,10 +89,10 @@ def _typed(texts: list[str]) -> set[str]:
 
 
 def _planted(verb: str, hydra: Any, texts: list[str]) -> list[UserError]:
-    """What a file (an experiment of somebody else) would have Hydra itself call or import, beside the training.
+    """Refuse what a file (somebody else's experiment) would make Hydra itself call or import.
 
-    Hydra instantiates every `_target_` of its own section, and Python's logging every factory. What the command
-    line itself says of it is its owner's.
+    Hydra instantiates every `_target_` of its own section, and Python's logging every factory. The command line may
+    set them, since its owner typed it.
     """
     from omegaconf import OmegaConf
 
@@ -96,7 +100,8 @@ def _planted(verb: str, hydra: Any, texts: list[str]) -> list[UserError]:
     own = {**_HYDRAS_OWN, "sweeper._target_": _SWEEPERS[verb == "train"]}
     return [
         UserError(
-            f"hydra.{name} is changed by a file of conf/, which could run anything.", "Leave it to the command line."
+            f"hydra.{name} is changed by a file of conf/, which could run any code.",
+            "Remove it from the file; if you want the change, type it on the command line.",
         )
         for name, wanted in own.items()
         if OmegaConf.select(hydra, name) != wanted and not any(extends(f"hydra.{name}", key) for key in typed)
@@ -104,7 +109,7 @@ def _planted(verb: str, hydra: Any, texts: list[str]) -> list[UserError]:
 
 
 def _composition_problem(verb: str, error: Exception) -> UserError:
-    """Hydra's complaint about a value that it could not put in its place, with the field's name in front."""
+    """Hydra's error about a value that it could not set, with the name of the field in front."""
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
     cause = error.__cause__ or error
@@ -116,5 +121,5 @@ def _composition_problem(verb: str, error: Exception) -> UserError:
         remedy = f"`gender-lightning {verb} --cfg hydra` shows Hydra's own fields."
         return UserError(f"{key}: {reason}.", remedy, field=key)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return UserError(f"{key}: there is no such field yet.", f"To add it, write +{key}=...", field=key)
+        return UserError(f"{key}: there is no such field.", f"To add it, write +{key}=...", field=key)
     return UserError(f"{key}: {reason}.", "Change this value.", field=key)

@@ -44,7 +44,7 @@ def model_card(evaluation: Evaluation, run: Mapping[str, Any], trained: Mapping[
         "their uncertainty, where the people concerned agreed to it; sorting one's own pictures. A person looks at "
         "what the model is unsure of.",
         "## Out of scope\n\n" + "\n".join(f"- {text}" for text in _OUT_OF_SCOPE),
-        _data(evaluation, trained),
+        _data(evaluation, trained, run),
         _metrics(evaluation),
         _confidence(evaluation),
         _slices(evaluation),
@@ -65,10 +65,11 @@ def _what_it_is(evaluation: Evaluation) -> str:
     )
 
 
-def _data(evaluation: Evaluation, trained: Mapping[str, Any]) -> str:
+def _data(evaluation: Evaluation, trained: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     name = str(trained.get("name", evaluation.data))
     learned, measured = words_of(_plain(name)), words_of(_plain(evaluation.data))
     lines = [f"## Data\n\nTrained on: {learned.about}\n\nThe label is {learned.label}."]
+    lines += _signals(run)
     females = evaluation.images - evaluation.males
     persons = "an unknown number of" if evaluation.persons is None else f"{evaluation.persons:,}"
     lines.append(
@@ -78,6 +79,26 @@ def _data(evaluation: Evaluation, trained: Mapping[str, Any]) -> str:
     if evaluation.data != name:
         lines.append(f"These are other data than it was trained on. {measured.about}")
     return "\n\n".join(lines + evaluation.remarks)
+
+
+def _signals(run: Mapping[str, Any]) -> Iterator[str]:
+    """What training looked at beside the label, as `run.json` records it."""
+    attributes, groups = _texts(run.get("auxiliary_attributes")), run.get("groups")
+    if attributes:
+        yield (
+            f"While it trained, it learned these attributes of the data too, as a further signal: "
+            f"{', '.join(attributes)}. The model has no output for them."
+        )
+    names = (
+        _texts([group.get("name") for group in groups if isinstance(group, dict)]) if isinstance(groups, list) else []
+    )
+    if names:
+        yield f"Training looked at these groups of images: {', '.join(names)}."
+
+
+def _texts(values: Any) -> list[str]:
+    """The texts of a list in a file that may be anybody's."""
+    return [_plain(str(value)[:100]) for value in values[:100]] if isinstance(values, list) else []
 
 
 def _metrics(evaluation: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""The live table of a sweep; one line per event where there is no terminal."""
+"""The live table of a sweep; without a terminal, one line per event."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Board:
 
     def __init__(self, title: str, *, total: int, workers: int) -> None:
         self.title = title
-        self.has_ended = 0  # in all; a search counts in its study
+        self.has_ended = 0  # number of ended jobs; a search counts them in its study
         self._total, self._workers = total, workers
         self._rows: dict[int, Row] = {}
         self._begun: dict[int, float] = {}
@@ -59,7 +59,7 @@ class Board:
         self._say(f"{number}: started  {text}")
 
     def progress(self, number: int, value: float) -> None:
-        """Update the value of a running job after an epoch; ignored where the job is another sweep's."""
+        """Update the value of a running job after an epoch; ignored if the job belongs to another sweep."""
         with self._lock:
             if number in self._rows:
                 self._rows[number].value = value

@@ -1,12 +1,12 @@
 """The fork server of a sweep: it imports the libraries once and turns a fork of itself into each job.
 
-Run as `python -m gender_lightning.sweeps.fork_server DESCRIPTOR` by `gender_lightning.sweeps.forking`, which is also
-the only one to talk to it. A job differs from a fresh process in nothing but its age: the server opens no GPU, starts
-no thread and no W&B run, sets up no logging and draws no random number, and each job forks from that same state.
+It is run as `python -m gender_lightning.sweeps.fork_server DESCRIPTOR` by `gender_lightning.sweeps.forking`, and talks
+to nothing else. A job differs from a fresh process only in its age: the server opens no GPU, starts no thread and no
+W&B run, sets up no logging and draws no random number, and each job forks from that same state.
 
-A job is a child of the sweep, not of the server: it is forked twice, and the sweep adopts what the process in
-between leaves behind (`PR_SET_CHILD_SUBREAPER`). The sweep waits for it, signals it and sees its exit code as with
-any other child, and a server that dies takes no job with it.
+A job is a child of the sweep, not of the server: it is forked twice, and the sweep adopts it when the process in
+between ends (`PR_SET_CHILD_SUBREAPER`). The sweep waits for it, signals it and sees its exit code as with any other
+child, and a server that dies takes no job with it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 from gender_lightning.job import settle
 
 PROGRAM = "gender_lightning"
-# By name: the command lies above this room, and only its being loaded matters. Pandas is left out, since pyarrow
-# starts a thread when it is imported; W&B, since it keeps the process id of whoever imports it.
+# Modules by name, since this package may not import the commands, which only have to be loaded here. Pandas is left
+# out, since pyarrow starts a thread when it is imported; W&B, since it keeps the id of the process that imports it.
 PRELOADED = ("gender_lightning.commands.train", "gender_lightning.overrides", "hydra.utils", "timm")
 _LEFT_OUT = "wandb"
 
 
 def main() -> None:
-    """Serve until the sweep hangs up; in a job, be `python -m gender_lightning` from here on."""
+    """Serve until the sweep closes the connection; in a job, continue as `python -m gender_lightning`."""
     settle()
     connection = socket.socket(fileno=int(sys.argv[1]))
     environment = dict(os.environ)
@@ -47,25 +47,25 @@ def main() -> None:
 
 
 def preload(more: Sequence[str] = ()) -> None:
-    """Import what every job would, and nothing that would not survive a fork."""
-    sys.modules[_LEFT_OUT] = None  # type: ignore[assignment]  # timm imports it where it is to be had
+    """Import what every job needs, but nothing that would not survive a fork."""
+    sys.modules[_LEFT_OUT] = None  # type: ignore[assignment]  # timm imports it if it is installed
     try:
         for name in (*PRELOADED, *more):
             importlib.import_module(name)
     finally:
         del sys.modules[_LEFT_OUT]
     gc.collect()
-    gc.freeze()  # else each job's first collections would copy the pages that all of them share
+    gc.freeze()  # otherwise each job's first collections would copy the pages that all of them share
 
 
 def serve(connection: socket.socket) -> dict[str, Any] | None:
     """Fork a job for each request: a line of JSON with `arguments`, `environment` and `output`.
 
     Args:
-        connection: To the sweep. The answer is the job's process id, or 0 where there could be no further process.
+        connection: The connection to the sweep. The answer is the job's process id, or 0 if no process could be forked.
 
     Returns:
-        In a job, its request; in the server None, once the sweep has hung up.
+        In a job, its request; in the server None, once the sweep has closed the connection.
     """
     with connection, connection.makefile("rb") as requests:
         for line in requests:
@@ -89,7 +89,7 @@ def _fork() -> int | None:
 
 
 def _fork_again(connection: socket.socket) -> None:
-    """Return in a process that the sweep has adopted and been told of; the present one ends."""
+    """Return in a new process, which the sweep has adopted and knows about; the present one ends."""
     middle = os.getpid()
     job = _fork()
     if job != 0:
@@ -107,8 +107,8 @@ def become_job(request: dict[str, Any], started_with: dict[str, str]) -> None:
 
     Args:
         request: The request that `serve` has returned.
-        started_with: The server's environment before it imported anything. What imports add to it, they would have
-            added in the job too.
+        started_with: The server's environment before it imported anything. Variables that imports have added since are
+            kept, since the imports would have added them in the job as well.
     """
     output = os.open(request["output"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for descriptor in (1, 2):

@@ -21,8 +21,8 @@ from gender_lightning.sweeps.fork_server import PROGRAM
 log = logging.getLogger(__name__)
 COMMAND = [sys.executable, "-m", PROGRAM]  # the beginning of a command line that a fork can run
 SERVER = [sys.executable, "-m", "gender_lightning.sweeps.fork_server"]
-# Libraries read the other variables when they are loaded, so that a job must agree with the server about them:
-# the number of threads (OMP_NUM_THREADS) above all.
+# Libraries read the other variables when they are loaded, above all the number of threads (OMP_NUM_THREADS), so a job
+# must have the same values as its server.
 _OF_THE_JOB = (JOB_VARIABLE, PARENT_VARIABLE, VISIBLE)
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _PATIENCE = 2.0  # s, for the server to end by itself
@@ -59,11 +59,11 @@ class ForkServer:
     children of this process, which adopts orphans while a server is open.
 
     Args:
-        environment: What its jobs have in common.
+        environment: The environment that its jobs share.
         imports: Modules that its jobs import besides those of every training.
 
     Raises:
-        OSError: There can be no such server here.
+        OSError: This system cannot run such a server.
     """
 
     def __init__(self, environment: Mapping[str, str], imports: Sequence[str] = ()) -> None:
@@ -71,7 +71,7 @@ class ForkServer:
             raise OSError("jobs are forked on Linux only")
         self._common = _common(environment)
         self._lock = threading.Lock()
-        self._wanted = True  # whether it would be a surprise that it does not answer
+        self._wanted = True  # whether to warn if it does not answer
         _adopt_orphans(True)
         self._connection, theirs = socket.socketpair()
         with theirs:
@@ -80,21 +80,21 @@ class ForkServer:
                 env={**self._common, PARENT_VARIABLE: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what it could not import, a fresh process says in the job's log
+                stderr=subprocess.DEVNULL,  # if an import fails, a fresh process reports it in the job's log
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         self._answers = self._connection.makefile("rb")
 
     def serves(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
-        """Whether a fork would be what this command is in this environment."""
+        """Whether a fork can take the place of this command in this environment."""
         return list(command[: len(COMMAND)]) == COMMAND and _common(environment) == self._common
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], output: Path) -> Adopted | None:
         """Start a job, in a session of its own; waits for the server to have loaded the libraries.
 
         Args:
-            command: One that `serves`.
+            command: A command for which `serves` is true.
             environment: The whole environment of the job.
             output: The file to which all that it prints is appended.
 
@@ -117,7 +117,7 @@ class ForkServer:
         return Adopted(pid) if pid else None
 
     def kill(self) -> None:
-        """End the server at once, but none of its jobs; whoever waits for a job hears that there will be none."""
+        """End the server at once, but none of its jobs; a caller that waits for a job gets None."""
         self._wanted = False
         self._process.kill()
 
@@ -140,10 +140,10 @@ def _common(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _adopt_orphans(wanted: bool) -> None:
-    """Whether processes whose parent ends become children of this one, rather than of the system's first.
+    """Set whether processes whose parent ends become children of this one, rather than of the system's first.
 
     Raises:
-        OSError: This system has no such thing.
+        OSError: This system does not support it.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(wanted)):
         raise OSError(ctypes.get_errno(), "orphans cannot be adopted")

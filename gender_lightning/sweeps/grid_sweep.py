@@ -37,7 +37,7 @@ def run_grid(
         devices: The number of devices that each job uses; 0 stands for all devices of its slot.
         slots: One for each worker.
         directory: The directory of the sweep; it must not exist.
-        fork: Start the jobs from a fork server, where there can be one.
+        fork: Start the jobs from a fork server, if this system supports one.
 
     Returns:
         The exit code: 0, 1 when a job failed, 130 when the sweep was interrupted.
@@ -78,7 +78,7 @@ def allocate(directory: Path, *, again: bool = False) -> None:
 
     Args:
         directory: The directory to make.
-        again: Whether it may exist, because the same search goes on.
+        again: Whether it may exist, because the same search continues.
 
     Raises:
         UserError: It exists, cannot be made, or contains links that lead out of it.

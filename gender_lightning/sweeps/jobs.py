@@ -82,7 +82,7 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
         Stopped: The job was not started, since the sweep is being ended.
     """
     job.directory.mkdir(parents=True, exist_ok=True)
-    if job.resume:  # else it would keep what its earlier part said, if this one dies before it says anything
+    if job.resume:  # otherwise run.json would keep the status of the earlier part if this one dies early
         _record(job, Run(job.directory).info(), status="running", error=None)
     environment = {**_environment(slot, job.devices), JOB_VARIABLE: job.info(slot).to_json()}
     begun = time.time()
@@ -99,17 +99,17 @@ def run_job(job: Job, slot: Slot, children: Children) -> JobResult:
 def fork_servers(
     slots: Sequence[Slot], devices: Sequence[int], imports: Sequence[str] = (), *, wanted: bool
 ) -> Iterator[list[ForkServer]]:
-    """Fork servers for the jobs of a sweep; to be entered by the main thread.
+    """Fork servers for the jobs of a sweep; must be entered by the main thread.
 
     Args:
         slots: One for each worker.
-        devices: The numbers of devices that the jobs use; the number of threads of a job, which its server must have
-            too, depends on it.
+        devices: The numbers of devices that the jobs use, which determine the number of threads of a job and of its
+            server.
         imports: Modules that these jobs import besides those of every training.
         wanted: Whether to start any.
 
     Yields:
-        The servers; none where this system has no such server: each job is a fresh process then.
+        The servers; none if this system does not support them, so that each job is a fresh process.
     """
     servers: list[ForkServer] = []
     with ExitStack() as opened:
@@ -159,7 +159,7 @@ def _status(info: Mapping[str, Any], exit_code: int, *, stopped: bool) -> str:
 
 
 def _record(job: Job, info: Mapping[str, Any], **fields: object) -> None:
-    """Write `run.json` with other fields; not `Run.update`, which leaves it to rank 0 of whatever this process is."""
+    """Write `run.json` with changed fields; `Run.update` would not do so if this process is not rank 0."""
     write_text(job.directory / "run.json", json.dumps({**info, **fields}, indent=2) + "\n")
 
 
@@ -178,7 +178,7 @@ def _metrics(job: Job, info: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _start_seconds(info: Mapping[str, Any], begun: float) -> float | None:
-    """The seconds from `begun` to the first training step; None where the job did not get there."""
+    """The seconds from `begun` to the first training step; None if the job did not get there."""
     said = info.get("first_step")
     seconds = datetime.fromisoformat(said).timestamp() - begun if said else -1.0
-    return round(seconds, 1) if seconds > 0 else None  # a resumed run has that of its earlier part until then
+    return round(seconds, 1) if seconds > 0 else None  # until then, a resumed run has the time of its earlier part

@@ -29,10 +29,10 @@ def work_off(
         watch: Called a few times a second, for example to redraw a table.
 
     Returns:
-        Whether it was interrupted. One Ctrl-C (or SIGTERM) lets running jobs save and end, a second ends them.
+        Whether it was interrupted. A first Ctrl-C (or SIGTERM) lets running jobs save and end, a second one kills them.
 
     Raises:
-        Exception: The first exception of `work` or `watch`; all slots are stopped then.
+        Exception: The first exception of `work` or `watch`, after which all slots are stopped.
     """
     errors: list[Exception] = []
 
@@ -70,7 +70,7 @@ def _wait(
         if len(interrupts) > seen:
             seen = len(interrupts)
             if seen == 1:
-                console.print("Interrupted: running jobs save and end. Once more ends them at once.")
+                console.print("Interrupted: running jobs save and end. Press Ctrl-C again to end them at once.")
             children.stop()
         if children.stopping.is_set():
             stopped = min(stopped, time.monotonic())
@@ -82,8 +82,8 @@ def _wait(
 def _counted_interrupts() -> Iterator[list[int]]:
     """Collect the numbers of the signals that arrive; a scheduler's SIGTERM means the same as Ctrl-C.
 
-    The handlers raise nothing: an exception at any place could leave a lock behind, or a second Ctrl-C cut the answer
-    to the first one short.
+    The handlers raise nothing: an exception at an arbitrary place could leave a lock behind, and a second Ctrl-C could
+    interrupt the response to the first.
     """
     came: list[int] = []
 

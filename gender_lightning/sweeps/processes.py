@@ -1,4 +1,4 @@
-"""The child processes of a sweep: none outlives it, and one word ends them all."""
+"""The child processes of a sweep: none outlives it, and one call ends them all."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Stopped(Exception):
 class Children:
     """Starts processes in groups of their own, so that a Ctrl-C on the terminal reaches the sweep alone.
 
-    `stop` lets them save and end, `kill` ends them. Each group is killed once its first process has ended: further
-    ranks and data workers may have been left behind. A fresh process must be started by a thread that stays until it
-    has ended, because the kernel ends it with that thread (`gender_lightning.job.settle`).
+    `stop` lets them save and end, `kill` ends them. Each group is killed once its first process has ended, since other
+    ranks and data workers may be left. A fresh process must be started by a thread that lives until it has ended,
+    because the kernel ends it with that thread (`gender_lightning.job.settle`).
 
     Args:
-        servers: They start what they can serve, without the cost of its imports; everything else is started afresh.
+        servers: Fork servers for the commands that they can serve; all others are started as fresh processes.
     """
 
     def __init__(self, servers: Sequence[ForkServer] = ()) -> None:
@@ -44,7 +44,7 @@ class Children:
         """Run a command to its end, all that it prints appended to `output`.
 
         Returns:
-            Its exit code; negative where a signal ended it.
+            Its exit code; negative if a signal ended it.
 
         Raises:
             Stopped: Nothing was started, since the sweep is being ended.
@@ -57,13 +57,13 @@ class Children:
         return code
 
     def stop(self) -> None:
-        """Start nothing more, and let what runs save and end."""
+        """Start nothing more, and let running processes save and end."""
         self.stopping.set()
-        for server in self._servers:  # whoever waits for it to get ready need not
+        for server in self._servers:  # so that no thread waits any longer for it to get ready
             server.kill()
         with self._lock:
             for process in self._running:
-                # to the first process only: data workers that die would make it fail instead of ending well
+                # only the first process gets the signal: if its data workers died, it would fail instead of saving
                 os.kill(process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
@@ -129,7 +129,7 @@ def _signal_group(process: Process, number: int) -> None:
 
 
 def _reap_adopted(group: int) -> None:
-    """Take note of the end of what a job has left behind, which this process has adopted and killed."""
+    """Collect the exit codes of a job's remaining processes, which this process has adopted and killed."""
     deadline = time.monotonic() + _REAP_SECONDS
     with suppress(ChildProcessError):
         while time.monotonic() < deadline:

@@ -66,7 +66,7 @@ def divide(
             f"{remedy}.",
             field="hydra.sweeper.workers",
         )
-    if workers == 1:  # everything, in its own order; what does not fit is the trainer's to say
+    if workers == 1:  # the whole machine, in its own order; the trainer reports what does not fit
         return [Slot(0)]
     sets = _gpu_sets(workers, devices, gpus)
     return [
@@ -78,7 +78,7 @@ def _check(workers: int, devices: int, gpus: Sequence[str], per_device: int) -> 
     for name, value in (("workers", workers), ("per_device", per_device)):
         if value < 1:
             field = f"hydra.sweeper.{name}"
-            raise UserError(f"{field}={value}: it must be 1 or more.", field=field)
+            raise UserError(f"{field}={value} is too small.", f"Set {field} to 1 or more.", field=field)
     if workers == 1:
         return
     if per_device > 1 and not gpus:

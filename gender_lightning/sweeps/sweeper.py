@@ -96,6 +96,7 @@ class ProcessSweeper(Sweeper):
             self.composed,
             fixed,
             swept,
+            compose=lambda point: self.config_loader.load_sweep_config(self.composed, list(point)),
             devices_of=self._devices,
             directory=directory.absolute(),
         )

@@ -1,4 +1,4 @@
-"""Memory that a training step frees is kept for the next step, which needs as much again."""
+"""Keeps the memory that a training step frees for the next step, which needs the same amount."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Stop glibc from giving large freed blocks back to the system; True where there is a glibc that obeys.
+    """Stop glibc from returning large freed blocks to the system. Returns True if there is a glibc that does so.
 
-    By default every activation above 32 MB is a mapping of its own: the kernel zeroes its pages anew in each step,
-    400,000 of them for a ResNet50 at 224 px and batch 32. Kept in the heap they are 12,000, and the process is no
-    larger.
+    By default every activation above 32 MB is a mapping of its own, whose pages the kernel zeroes again in each step:
+    400,000 pages for a ResNet50 at 224 px and batch 32. With the blocks kept in the heap there are 12,000, and the
+    process is no larger.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,9 +1,10 @@
-"""last.ckpt as a file: written whole, the one before kept, read with a message that names what is wrong."""
+"""Reading and writing of last.ckpt: complete or not at all, with the previous file kept, and faults named in words."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,44 @@ from gender_lightning.durable import keep_as, publish
 from gender_lightning.errors import UserError
 from gender_lightning.models.files import KEY, read_torch_file, write_torch_file
 
+_REMEDY = "Name another checkpoint."
 _NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", KEY)
 
 
 class WholeFiles(CheckpointIO):
-    """Lightning's reading and writing of checkpoints, by way of `models.files`: atomic, and nothing is executed."""
+    """Lightning's reading and writing of checkpoints through `models.files`: atomic, and nothing is executed."""
+
+    def __init__(self) -> None:
+        self._taken: list[dict[str, Any]] | None = None
+
+    @contextmanager
+    def taking(self) -> Iterator[list[dict[str, Any]]]:
+        """Collect what Lightning saves in the block, in a list (empty on other ranks), without writing it."""
+        taken: list[dict[str, Any]] = []
+        self._taken = taken
+        try:
+            yield taken
+        finally:
+            self._taken = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write the file whole or not at all; a UserError where that fails."""
-        if not Path(path).parent.is_dir():  # an unmounted disk must not be filled beneath its mount point
-            raise UserError(f"{Path(path).parent} is gone.", "Was it removed, or its disk unmounted?")
-        write_torch_file(Path(path), checkpoint)
+        """Write the file completely or not at all.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        if self._taken is not None:
+            self._taken.append(checkpoint)
+            return
+        with still_there(Path(path).parent):
+            write_torch_file(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a file; a UserError where it is damaged."""
+        """Read a file onto the CPU.
+
+        Raises:
+            UserError: The file is damaged.
+        """
         return read_torch_file(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -35,59 +60,96 @@ class WholeFiles(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
+@contextmanager
+def still_there(directory: Path) -> Iterator[None]:
+    """Refuse to write into a directory that is gone: an unmounted disk must not be filled beneath its mount point."""
+    gone = UserError(f"{directory} is gone.", "Check whether it was removed, or whether its disk was unmounted.")
+    if not directory.is_dir():
+        raise gone
+    try:
+        yield
+    except (UserError, OSError) as error:
+        if not directory.is_dir():  # by now
+            raise gone from error
+        raise
+
+
 def rotate(fresh: Path, last: Path, previous: Path | None) -> None:
-    """Make a file that was written the last checkpoint, and keep the one that was as `previous`."""
+    """Make a newly written file the last checkpoint, and keep the former one as `previous`."""
     if previous is not None and last.is_file():
         keep_as(last, previous)
     publish(fresh, last)
 
 
 def place_of(checkpoint: Mapping[str, Any]) -> str:
-    """Where in the training a checkpoint is: `epoch 3, step 120`; epochs count from 1."""
+    """The place of a checkpoint in its training, such as `epoch 3, step 120`; epochs count from 1."""
     return f"epoch {int(checkpoint['epoch']) + 1}, step {int(checkpoint['global_step'])}"
 
 
-def check_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> None:
-    """Refuse a checkpoint that a training of this network cannot go on from, and offer the one before it.
+def check_resumable(
+    path: Path, net_state: Mapping[str, Tensor], backbone: str, further: Mapping[str, Tensor] | None = None
+) -> None:
+    """Refuse a checkpoint from which a training of this network cannot continue, and offer the one before it.
 
     Args:
-        path: last.ckpt, or another.
-        net_state: Of the network as it was built, for names and shapes.
-        backbone: What it is called.
+        path: last.ckpt, or another checkpoint.
+        net_state: State of the newly built network, for names and shapes.
+        backbone: Name of that network.
+        further: State of what else the training keeps: auxiliary heads, weights of groups; None: it is not compared.
 
     Raises:
-        UserError: It is cut short, damaged, or of something else.
+        UserError: The checkpoint is cut short, damaged, or of another network.
     """
-    fault = _fault(path, net_state, backbone)
-    if fault is None:
-        return
-    previous = path.with_name("previous.ckpt")
-    if path != previous and previous.is_file() and _fault(previous, net_state, backbone) is None:
-        place = place_of(read_torch_file(previous))
-        raise UserError(f"{fault} The checkpoint before it is whole ({place}).", f"Resume from it: resume={previous}")
-    raise UserError(f"{fault} There is none before it to resume from.", "Start a new run with another run_dir=...")
-
-
-def _fault(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | None:
-    if path.is_file() and not zipfile.is_zipfile(path):  # torch would look for an older form in it
-        return f"{path} is damaged, or no checkpoint."
     try:
-        content = read_torch_file(path)
+        content = _check(path, net_state, backbone)
     except UserError as error:
-        return error.problem
-    # torch does not look at the check sums that it writes
-    with zipfile.ZipFile(path) as archive:
+        previous = path.with_name("previous.ckpt")
+        place = None if path == previous else _place_if_resumable(previous, net_state, backbone)
+        if place is None:
+            found, remedy = "There is none before it to resume from.", "Start a new run with another run_dir=..."
+        else:
+            found, remedy = f"The checkpoint before it is intact ({place}).", f"Resume from it: resume={previous}"
+        raise UserError(f"{error.problem} {found}", remedy, field="resume") from error
+    kept = {name: value.shape for name, value in content["state_dict"].items() if not name.startswith("net.")}
+    if further is not None and kept != {name: value.shape for name, value in further.items()}:
+        raise UserError(
+            f"{path} was written by a training with other auxiliary heads or groups.",
+            "Leave loss and data.groups as they were, or start a new run with model.pretrained=<run directory>.",
+            field="resume",
+        )
+
+
+def _place_if_resumable(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> str | None:
+    if not path.is_file():
+        return None
+    try:
+        return place_of(_check(path, net_state, backbone))
+    except UserError:
+        return None
+
+
+def _check(path: Path, net_state: Mapping[str, Tensor], backbone: str) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        UserError: A training of this network cannot continue from it.
+    """
+    if path.is_file() and not zipfile.is_zipfile(path):  # torch would look for an older format in it
+        raise UserError(f"{path} is damaged, or not a checkpoint.", _REMEDY)
+    content = read_torch_file(path)
+    with zipfile.ZipFile(path) as archive:  # torch does not check the checksums that it writes
         try:
             damaged = archive.testzip()
         except (zipfile.BadZipFile, OSError, ValueError):
             damaged = "a part"
     if damaged is not None:
-        return f"{path} is damaged: {damaged} does not have its check sum."
+        raise UserError(f"{path} is damaged: the checksum of {damaged} is wrong.", _REMEDY)
     missing = [name for name in _NEEDED if name not in content]
     if missing:
-        return f"{path} is not from a training that can be resumed: it has no {', '.join(missing)}."
+        raise UserError(f"{path} cannot be resumed: it lacks {', '.join(missing)}.", _REMEDY)
     named = content[KEY].get("backbone") if isinstance(content[KEY], dict) else None
-    shapes = {name.removeprefix("net."): value.shape for name, value in content["state_dict"].items()}
+    state = content["state_dict"].items()
+    shapes = {name.removeprefix("net."): value.shape for name, value in state if name.startswith("net.")}
     if named != backbone or shapes != {name: value.shape for name, value in net_state.items()}:
-        return f"{path} is of another network ({named}) than this run's {backbone}."
-    return None
+        raise UserError(f"{path} holds another network ({named}) than this run's {backbone}.", _REMEDY)
+    return content

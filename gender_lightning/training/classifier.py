@@ -22,26 +22,29 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.group_metrics import described, group_metrics, group_sizes
 from gender_lightning.evaluation.metrics import classification_metrics
+from gender_lightning.models.attribute_heads import AttributeHeads
 from gender_lightning.models.backbones import (
     create_backbone,
     fixed_image_size,
     forward_train,
-    normalisation,
     parameter_groups,
 )
-from gender_lightning.models.checkpoint import KEY, ModelSpec, flip_averaged
+from gender_lightning.models.checkpoint import KEY, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
+from gender_lightning.training.annotated import Targets
+from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.epoch_loss import EpochLoss
+from gender_lightning.training.known import Known
 from gender_lightning.training.loss import Criterion
-from gender_lightning.training.optimizers import make_optimizer
+from gender_lightning.training.optimizers import make_optimizer, restride
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
+from gender_lightning.training.sections import augmentation_settings, make_spec
+from gender_lightning.training.seeding import seed_generators
 from gender_lightning.transforms import (
     Augment,
-    AugmentationSettings,
-    ColorJitter,
-    ProgressiveStage,
     mix,
     step_key,
 )
@@ -50,12 +53,12 @@ _EPOCH_LOSS = "epoch_loss"  # in Lightning's checkpoint: float32 (ranks, 2), see
 
 
 class GenderClassifier(pl.LightningModule):
-    """Trains a backbone to tell the logit of class male from uint8 images.
+    """Trains a backbone to predict the logit of class male from uint8 images.
 
     Attributes:
-        net: The bare backbone of `create_backbone`; its weights are ``net.*`` in a Lightning checkpoint.
-        spec: What a checkpoint says about the weights.
-        table: Rows of the last evaluation, by ``valid``, ``test``, ``predict``.
+        net: The bare backbone from `create_backbone`; its weights are ``net.*`` in a Lightning checkpoint.
+        spec: Description of the weights that checkpoints contain.
+        table: Rows of the last evaluation, by ``valid``, ``test`` and ``predict``.
         metrics: Metrics of these tables in full precision, by ``valid`` and ``test``.
         channels_last: Memory format of network and images; set before fit.
         compile_net: Whether to compile the network in place at the start of fit; set before fit.
@@ -74,23 +77,25 @@ class GenderClassifier(pl.LightningModule):
         class_counts: tuple[int, int] | None = None,
         fetch_weights: bool = True,
         transforms: Sequence[nn.Module] = (),
+        known: Known | None = None,
     ) -> None:
         """Build the network.
 
         Args:
-            model: Which, and how it is trained.
-            optimizer: For `configure_optimizers`.
-            scheduler: For `configure_optimizers`.
-            augmentation: Of training batches, on the device.
-            loss: Which loss, with its settings.
-            framing: How the data module cuts images; travels with the checkpoint.
-            seed: Augmentation, mixing and dropout are a function of it, of the step, and of the image.
-            class_counts: Training images of (female, male), for balanced class weights.
-            transforms: Of training batches beside `augmentation`, see `Augment`.
-            fetch_weights: False spares loading ``model.pretrained`` where a resume overwrites it anyway.
+            model: The backbone, and how it is trained.
+            optimizer: Settings for `configure_optimizers`.
+            scheduler: Settings for `configure_optimizers`.
+            augmentation: Augmentation of training batches, on the device.
+            loss: The loss with its settings.
+            framing: How the data module crops images; stored in checkpoints.
+            seed: Augmentation, mixing and dropout are functions of the seed, the step and the image.
+            class_counts: Number of training images of (female, male), for balanced class weights.
+            transforms: Further transforms of training batches, see `Augment`.
+            known: Groups and auxiliary attributes of the images, if the training looks at any.
+            fetch_weights: Whether to load ``model.pretrained``; False if a resume will overwrite the weights anyway.
 
         Raises:
-            UserError: See `create_backbone`; progressive resizing of a network of one size.
+            UserError: See `create_backbone`; or progressive resizing is set for a network that takes one size only.
         """
         super().__init__()
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
@@ -104,12 +109,21 @@ class GenderClassifier(pl.LightningModule):
             image_size=framing.image_size,
             arguments=model.arguments,
         )
-        self.spec = _make_spec(model, framing)
+        self.spec = make_spec(model, framing)
         settings = augmentation_settings(augmentation)
         if settings.progressive and fixed_image_size(self.net) is not None:
-            raise UserError(f"{model.name} takes one image size only. Set augmentation.progressive=[].")
+            raise UserError(
+                f"{model.name} takes one image size only, so the size cannot grow during the training.",
+                "Set augmentation.progressive=[].",
+                field="augmentation.progressive",
+            )
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
-        self.criterion = Criterion(loss, class_counts)
+        self.known = known or Known()
+        self.criterion = Criterion(loss, class_counts, self.known.shares, self.known.class_shares)
+        self.annotated = self.known.annotated(loss)
+        self.auxiliary_weight = loss.auxiliary.weight
+        number = 0 if self.known.attributes is None else self.known.attributes.shape[1]
+        self.attribute_heads = AttributeHeads(self.net, number) if number else None
         self.epoch_loss = EpochLoss()
         self.table: dict[str, Table] = {}
         self.metrics: dict[str, dict[str, float]] = {}
@@ -130,17 +144,23 @@ class GenderClassifier(pl.LightningModule):
             self._freeze()
 
     def on_fit_start(self) -> None:
-        """Compile in place where asked to, which leaves the names of the weights alone."""
+        """Compile the network if requested, in place, which keeps the names of the weights.
+
+        Every size gets its own graph: by default, the second size, such as that of a progressive stage, would make the
+        graph symbolic, and slower, for the rest of the training.
+        """
         if self.compile_net:
-            self.net.compile()
+            self.net.compile(dynamic=False)
+            self.augment.compile_batches()
             self.compile_net = False
 
     def on_train_start(self) -> None:
-        """Freeze as the epoch wants it, also where a resume starts in the middle of one."""
+        """Freeze the backbone if this epoch requires it, also when a resume starts in the middle of an epoch."""
         self._freeze()
+        self.annotated.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Freeze or thaw as the epoch wants it, and begin the mean loss; not called where a resume starts inside."""
+        """Freeze or unfreeze the backbone, and start the mean loss; not called when a resume starts inside an epoch."""
         self._freeze()
         self.epoch_loss.reset()
 
@@ -152,8 +172,8 @@ class GenderClassifier(pl.LightningModule):
 
     @property
     def _withholds_gradients(self) -> bool:
-        # DDP reduces what required a gradient when it was wrapped, and nothing that does so later: a backbone
-        # to be thawed keeps its gradients there, and is spared the step
+        # DDP reduces only the parameters that required a gradient when it was wrapped, so a backbone that will be
+        # unfrozen later keeps its gradients and is left out of the step
         return isinstance(self.model.freeze, int) and self.trainer.world_size > 1
 
     def train(self, mode: bool = True) -> GenderClassifier:
@@ -164,19 +184,23 @@ class GenderClassifier(pl.LightningModule):
         return self
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Spare a frozen backbone the step where its gradients could not be switched off."""
+        """Leave a frozen backbone out of the step if its gradients could not be switched off."""
+        self.criterion.end_step()
         if self._frozen and self._withholds_gradients:
             for parameter in backbone_parameters(self.net):
                 parameter.grad = None
 
     def configure_optimizers(self) -> Any:
-        """Optimizer and schedule over the whole training."""
+        """Build the optimizer and the schedule for the whole training."""
         groups = parameter_groups(
             self.net,
             lr=self.optimizer.lr,
             weight_decay=self.optimizer.weight_decay,
             layer_decay=self.model.layer_decay,
         )
+        if self.attribute_heads is not None:
+            rates = {"lr": self.optimizer.lr, "weight_decay": self.optimizer.weight_decay}
+            groups += self.attribute_heads.parameter_groups(**rates)
         total = int(self.trainer.estimated_stepping_batches)  # sets num_training_batches too
         batches = int(self.trainer.num_training_batches)
         steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
@@ -185,49 +209,62 @@ class GenderClassifier(pl.LightningModule):
         optimizer = make_optimizer(groups, self.optimizer, fused=False if scaled else None)
         self._lengths = (steps, batches)
         if self._resumed is not None:
-            self._adapt(self._resumed, total, steps, batches)
+            rates = [group["lr"] for group in optimizer.param_groups] if self.optimizer.reference_batch else None
+            self._adapt(self._resumed, total, steps, batches, rates)
+            for states in self._resumed["optimizer_states"]:
+                restride(states, optimizer)
             self._resumed = None
         schedule = make_scheduler(optimizer, self.scheduler, total, steps, batches_per_epoch=batches)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def _adapt(self, checkpoint: dict[str, Any], total: int, steps: int, batches: int) -> None:
-        """Resume by the share of epochs done and the images seen, whatever the global batch was then."""
+    def _adapt(
+        self, checkpoint: dict[str, Any], total: int, steps: int, batches: int, rates: list[float] | None
+    ) -> None:
+        """Resume by the share of epochs done and the images seen, so that the global batch may have changed."""
         schedule = None
         if self.scheduler.name != "plateau":
             schedule = make_schedule(self.scheduler, total_steps=total, steps_per_epoch=steps)
         data: Any = getattr(self.trainer, "datamodule", None)
         done = data.batches_done() if isinstance(data, FaceDataModule) else None
-        follow_epochs(checkpoint, schedule, steps=steps, batches=batches, done=done)
+        follow_epochs(checkpoint, schedule, steps=steps, batches=batches, done=done, rates=rates)
 
     # ---- training
 
     def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What a training step sees of a batch: normalised float32 (B, 3, S', S') and targets float32 (B,).
+        """The input of a training step: normalised images, float32 (B, 3, S', S'), and targets, float32 (B,).
 
-        An image comes once per epoch, so the epoch keys its random numbers: the same on any number of ranks.
+        An index occurs once per epoch, so its random numbers depend on the epoch and are the same for any number of
+        ranks.
         """
+        images, targets = self._augmented(batch)
+        return images, targets.labels
+
+    def _augmented(self, batch: Batch) -> tuple[Tensor, Targets]:
         progress = self._steps_done() / max(1, self._total_steps()) if self.augmentation.progressive else 0.0
         size = self.augment.settings.size_at(progress)
-        with torch.autocast(self.device.type, enabled=False):  # half precision is for weights, not for pixels
+        with torch.autocast(self.device.type, enabled=False):  # half precision is meant for weights, not for pixels
             images = self.augment(batch.images, batch.indices, self.current_epoch, size=size)
-            return mix(
+            images, columns = mix(
                 images,
-                batch.labels.float(),
+                self.annotated.columns(batch),
                 batch.indices,
                 self.augment.settings,
                 seed=self.seed,
                 step=self.current_epoch,
             )
+        return images, self.annotated.split(columns)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of an augmented batch; nothing in here waits for the device."""
-        # dropout draws from torch's own stream, which a resume would find elsewhere
-        torch.manual_seed(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx))
-        images, targets = self.augmented(batch)
+        """The loss of an augmented batch, computed without waiting for the device."""
+        # dropout draws from torch's own stream, which would be at another position after a resume
+        seed_generators(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx), self.device)
+        images, (labels, groups, attributes) = self._augmented(batch)
         logits, auxiliary = forward_train(self.net, images)
-        loss: Tensor = self.criterion(logits, targets)
+        loss: Tensor = self.criterion(logits, labels, groups)
         for weight, auxiliary_logits in auxiliary:
-            loss = loss + weight * self.criterion(auxiliary_logits, targets)
+            loss = loss + weight * self.criterion(auxiliary_logits, labels, groups, observe=False)
+        if self.attribute_heads is not None:
+            loss = loss + self.auxiliary_weight * self.attribute_heads(attributes)
         value, n = loss.detach(), len(images)
         self.epoch_loss.update(value, n)
         self._only_validates = False
@@ -239,7 +276,7 @@ class GenderClassifier(pl.LightningModule):
         return self.trainer.estimated_stepping_batches
 
     def _steps_done(self) -> int:
-        """As if all epochs had been as long as this one; `global_step` counts them as they were."""
+        """Steps done if all epochs had been as long as this one; `global_step` counts the steps that were taken."""
         steps, _ = self._lengths or (0, 0)
         batch = self.trainer.fit_loop.batch_idx
         return self.current_epoch * steps + max(0, batch) // self.trainer.accumulate_grad_batches
@@ -250,56 +287,80 @@ class GenderClassifier(pl.LightningModule):
 
     # ---- evaluation
 
+    def on_validation_start(self) -> None:
+        """Use the same statistics on every rank, since DDP is set not to exchange them before each step."""
+        self._share_buffers()
+
+    def _share_buffers(self) -> None:
+        if self._distributed:
+            take_from_first(self.net.buffers())
+
     def forward(self, images: Tensor) -> Tensor:
-        """Images uint8 (B, 3, S, S) to logits float32 (B,), averaged over the flip if the model says so."""
+        """Map images, uint8 (B, 3, S, S), to logits, float32 (B,), averaged over the flip if the model asks for it."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalised = self.augment.normalize(images).contiguous(memory_format=layout)
-        return flip_averaged(self.net, normalised, self.spec.test_time_flip)
+        # no graphs for evaluation: compiling one would take as long as the whole evaluation without it
+        with torch.compiler.set_stance("force_eager"):
+            return flip_averaged(self.net, normalised, self.spec.test_time_flip)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep logits, labels and indices, on the device."""
+        """Keep logits, labels and indices on the device."""
         self._rows.add(batch.indices, self(batch.images), batch.labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """As `validation_step`."""
+        """Do the same as `validation_step`."""
         self._rows.add(batch.indices, self(batch.images), batch.labels)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """As `validation_step`; returns indices int64 (B,) and logits float32 (B,) too."""
+        """Do the same as `validation_step`, and return indices, int64 (B,), and logits, float32 (B,)."""
         logits = self(batch.images)
         self._rows.add(batch.indices, logits, batch.labels)
         return {"indices": batch.indices, "logits": logits}
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the rows of an evaluation before, finished or not."""
+        """Drop the rows of an earlier evaluation, finished or not."""
         self._rows = Rows()
 
     on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
 
     def on_validation_epoch_end(self) -> None:
-        """Metrics over the whole split, logged as val/*."""
+        """Compute metrics over the whole split, and log them as val/*."""
         if not self.trainer.sanity_checking:
             self._evaluate("valid", "val", self.trainer.val_dataloaders, self.trainer.num_val_batches)
         if self._only_validates and self.trainer.state.fn == "fit":
             self.log("train/loss", self.epoch_loss.compute())
 
     def on_test_epoch_end(self) -> None:
-        """Metrics over the whole split, logged as test/*."""
+        """Compute metrics over the whole split, and log them as test/*."""
         self._evaluate("test", "test", self.trainer.test_dataloaders, self.trainer.num_test_batches)
 
     def on_predict_epoch_end(self) -> None:
-        """Keep the table; no metrics."""
+        """Keep the table, without metrics."""
         trainer = self.trainer
         self._collect("predict", trainer.predict_dataloaders, trainer.num_predict_batches)
 
     def _evaluate(self, split: str, prefix: str, loader: Any, batches: list[int | float]) -> None:
         table = self._collect(split, loader, batches)
-        self.metrics[split] = classification_metrics(table.labels, table.logits)
+        self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
-        self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows: the mean changes nothing
+        self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows, so the mean changes nothing
+
+    def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
+        """Accuracy of the groups on the last table of a split, with `sizes` their images too; empty without groups."""
+        table, groups = self.table[split], self.known.groups_of.get(split)
+        if groups is None or self.known.shares is None:
+            return {}
+        of_rows, names = groups[table.indices], self.known.shares.names
+        found = group_metrics(table.labels, table.logits, of_rows, names)
+        return found | group_sizes(of_rows, names) if sizes else found
+
+    def groups_line(self) -> str:
+        """The accuracy of each group on valid with its images, for people; empty without groups."""
+        found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
+        return described(found, self.known.shares.names) if found and self.known.shares else ""
 
     def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
-        """Table of the rows since the start of the epoch; complete unless Lightning was told to limit batches."""
+        """The table of the rows since the start of the epoch, which is complete unless the batches are limited."""
         table = self._rows.table(self.device)
         self._rows = Rows()
         if sum(batches) == len(loader):
@@ -310,7 +371,8 @@ class GenderClassifier(pl.LightningModule):
     # ---- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in Lightning's checkpoint how to use the weights, so that last.ckpt can be read as any other."""
+        """Store the specification in Lightning's checkpoint, so that last.ckpt can be used like any other."""
+        self._share_buffers()  # as every rank will have them after a resume
         checkpoint[KEY] = self.spec.to_dict()
         if self._lengths is not None:
             checkpoint[EPOCH_LENGTHS] = list(self._lengths)
@@ -319,30 +381,8 @@ class GenderClassifier(pl.LightningModule):
         checkpoint[_EPOCH_LOSS] = sums.reshape(-1, 2).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the mean loss of an epoch that was broken off in its middle."""
+        """Continue the mean loss of an epoch that was interrupted."""
         self._resumed = checkpoint  # Lightning restores its schedule after `configure_optimizers`
         if _EPOCH_LOSS in checkpoint:
             self.epoch_loss.restore(checkpoint[_EPOCH_LOSS], self.global_rank, self.trainer.world_size)
             self._only_validates = True
-
-
-def _make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
-    mean, std = normalisation(model.name, model.pretrained)
-    return ModelSpec(
-        backbone=model.name,
-        framing=framing,
-        dropout=model.dropout,
-        arguments=dict(model.arguments),
-        mean=mean,
-        std=std,
-        test_time_flip=model.test_time_flip,
-    )
-
-
-def augmentation_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
-    """The section as the transforms take it."""
-    values = augmentation.model_dump(exclude={"extra"})
-    values["color_jitter"] = ColorJitter(**values["color_jitter"])
-    values["random_scale"] = tuple(values["random_scale"])
-    values["progressive"] = tuple(ProgressiveStage(**stage) for stage in values["progressive"])
-    return AugmentationSettings(**values)

@@ -1,4 +1,4 @@
-"""The mean loss of an epoch, as something that a checkpoint inside the epoch can keep."""
+"""The mean loss of an epoch, in a form that a checkpoint within the epoch can store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torchmetrics import Metric
 
 
 class EpochLoss(Metric):
-    """Mean over images of the batches' losses; all ranks together where the metric is synchronised.
+    """The mean of the batches' losses over images, over all ranks once the metric is synchronised.
 
-    Lightning's own running mean is not in its checkpoints, so that the first row of a training that was resumed
-    inside an epoch would be the mean of the epoch's rest.
+    Lightning's checkpoints do not contain its own running mean: after a resume within an epoch, it would be the mean of
+    the rest of the epoch only.
     """
 
     full_state_update = False
@@ -24,32 +24,32 @@ class EpochLoss(Metric):
         self.add_state("images", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, images: int) -> None:
-        """Takes a batch in.
+        """Add a batch.
 
         Args:
-            loss: Mean over the batch, scalar; not waited for.
-            images: Size of the batch.
+            loss: Mean loss of the batch, a scalar; the device is not waited for.
+            images: Number of images in the batch.
         """
         self.total += loss.float() * images
         self.images += images
 
     def compute(self) -> Tensor:
-        """The mean, scalar float32; nan before the first batch."""
+        """The mean, a float32 scalar; nan before the first batch."""
         return self.total / self.images
 
     def sums(self) -> Tensor:
-        """Float32 (2,): sum of losses over images, and images, of this rank."""
+        """The sum of losses over images and the number of images on this rank, float32 (2,)."""
         return torch.stack([self.total, self.images]).detach()
 
     def restore(self, sums: Tensor, rank: int, ranks: int) -> None:
-        """Goes on with what was summed before; where the number of ranks has changed the first takes all.
+        """Continue from stored sums; if the number of ranks has changed, the first rank takes all of them.
 
         Args:
-            sums: Float32 (ranks of then, 2), see `sums`.
-            rank: This one.
-            ranks: How many there are now.
+            sums: The `sums` of all ranks at the time, float32 (ranks, 2).
+            rank: Number of this rank.
+            ranks: Number of ranks now.
         """
-        self.update(torch.zeros(()), 0)  # or torchmetrics would warn that nothing has been summed
+        self.update(torch.zeros(()), 0)  # otherwise torchmetrics would warn that nothing has been added
         if len(sums) != ranks:
             sums = torch.cat([sums.sum(0, keepdim=True), torch.zeros(ranks - 1, 2)])
         self.total, self.images = (value.clone().to(self.total) for value in sums[rank])

@@ -1,11 +1,13 @@
-"""The losses of `conf/loss/`: one function each, by name.
+"""The losses of `conf/loss/`: one function per name.
 
 A new loss is a section in `config/sections.py`, a function here under the section's name, and a file in `conf/loss/`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.group_metrics import key_of
+from gender_lightning.training.group_dro import GroupDro
 
 if TYPE_CHECKING:
     from gender_lightning.config import LossConfig
 
-# Logits float32 (B,), targets in [0, 1] (B,), a weight per image (B,) or None, the section: a scalar, the mean over
-# images (not over weights, so that batches count alike).
+# Maps logits float32 (B,), targets in [0, 1] (B,), a weight per image (B,) or None, and the section to a scalar: the
+# mean over images (not over weights, so that all batches count the same).
 LossFunction = Callable[[Tensor, Tensor, Tensor | None, Any], Tensor]
 
 
@@ -38,51 +42,121 @@ def focal(logits: Tensor, targets: Tensor, weights: Tensor | None, section: Any)
     return modulated.mean()
 
 
-LOSSES: Mapping[str, LossFunction] = {"bce": bce, "focal": focal}
+# Group DRO is cross-entropy whose weights change; see `GroupDro`.
+LOSSES: Mapping[str, LossFunction] = {"bce": bce, "focal": focal, "group_dro": bce}
+
+
+@dataclass(frozen=True)
+class GroupShares:
+    """The groups of the training images, as a loss needs them.
+
+    Attributes:
+        names: Names of the G groups.
+        labels: Label of each, 1 male.
+        counts: Training images of each.
+        shares: Share of an epoch of each, adding up to 1; the sampler decides.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    counts: tuple[int, ...]
+    shares: tuple[float, ...]
 
 
 class Criterion(nn.Module):
-    """The loss of a training: what all losses share (smoothing, weights, float32) around the one chosen by name.
+    """The loss of a training: label smoothing, class weights and float32 around the loss chosen by name.
 
-    It is a module so that a loss with a state of its own (the group weights of group DRO) keeps that as a buffer, which
-    `last.ckpt` holds. A further signal of a batch, such as its groups or a teacher's logits, is a further argument.
+    It is a module so that a loss with a state of its own (the weights of group DRO) can keep that as a buffer in
+    `last.ckpt`.
 
     Args:
-        section: Which loss, and its settings.
-        class_counts: Training images of (female, male); needed for balanced class weights.
+        section: The loss and its settings.
+        class_counts: Number of training images of (female, male); needed for balanced class weights and for logit
+            adjustment.
+        groups: The groups; needed for group weights and for group DRO.
+        class_shares: Shares of an epoch of (female, male), if a sampler makes them other than those of the images.
 
     Raises:
-        UserError: Class weights are to be balanced, and a class has no image.
+        UserError: Class weights are to be balanced, but a class has no image; or a weight is given for a group that
+            does not exist.
     """
 
-    def __init__(self, section: LossConfig, class_counts: tuple[int, int] | None = None) -> None:
+    group_weights: Tensor | None
+    group_labels: Tensor | None
+
+    def __init__(
+        self,
+        section: LossConfig,
+        class_counts: tuple[int, int] | None = None,
+        groups: GroupShares | None = None,
+        class_shares: tuple[float, float] | None = None,
+    ) -> None:
         super().__init__()
         self.section = section
         self.class_weights: tuple[float, float] | None = None
         if section.class_weights == "balanced":
             assert class_counts is not None
             self.class_weights = balanced_weights(class_counts)
+        tau = section.logit_adjustment
+        self.adjustment = tau * log_odds(class_shares or class_counts) if tau else 0.0
+        self.dro: GroupDro | None = None
+        weights = labels = None
+        if groups is not None:
+            labels = torch.tensor(groups.labels, dtype=torch.float32)
+            weights = None if section.group_weights == "none" else group_weights(section.group_weights, groups)
+            if section.name == "group_dro":
+                self.dro = GroupDro(
+                    groups.counts, groups.shares, step_size=section.step_size, adjustment=section.adjustment
+                )
+        self.register_buffer("group_labels", labels, persistent=False)
+        self.register_buffer("group_weights", weights, persistent=False)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, targets: Tensor, groups: Tensor | None = None, *, observe: bool = True) -> Tensor:
         """The scalar loss of a batch.
 
         Args:
-            logits: Float (B,), of the class male; computed with in float32 at least.
-            targets: (B,), 1 male; any value in [0, 1] after MixUp or CutMix, which gets the mixture of both weights.
+            logits: Logits of class male, float (B,); the computation is in float32 or wider.
+            targets: 1 for male, (B,); any value in [0, 1] after MixUp or CutMix, with a mixture of both weights.
+            groups: Share of each group in each image, (B, G); None if the loss does not look at groups.
+            observe: Whether group DRO takes these losses into account; False for further logits of the same images.
         """
         assert logits.shape == targets.shape, (logits.shape, targets.shape)
         logits = logits.float() if logits.element_size() < 4 else logits
+        logits = logits + self.adjustment if self.adjustment else logits
         targets = targets.to(logits.dtype)
         weights = None
         if self.class_weights is not None:
             female, male = self.class_weights
             weights = female + targets * (male - female)
-        smoothed = smooth(targets, self.section.label_smoothing)
+        smoothing = self.section.label_smoothing
+        smoothed = smooth(targets, smoothing)
+        factors = self._factors(logits.detach(), groups, observe) if groups is not None else None
+        if factors is not None:
+            assert groups is not None and self.group_labels is not None
+            weighted = groups * factors
+            of_groups = weighted.sum(1)
+            # cross-entropy is linear in the target: this is the sum over groups of weight times the loss of its label
+            smoothed = (weighted @ smooth(self.group_labels, smoothing)) / of_groups.clamp(min=1e-30)
+            weights = of_groups if weights is None else weights * of_groups
         return LOSSES[self.section.name](logits, smoothed, weights, self.section)
+
+    def end_step(self) -> None:
+        """Note that an optimizer step is made of the batches so far."""
+        if self.dro is not None:
+            self.dro.end_step()
+
+    def _factors(self, logits: Tensor, groups: Tensor, observe: bool) -> Tensor | None:
+        """What the losses of each group are multiplied by, (G,)."""
+        if self.dro is None:
+            return self.group_weights
+        assert self.group_labels is not None
+        if observe:
+            self.dro.observe(logits, groups, smooth(self.group_labels, self.section.label_smoothing))
+        return self.dro.factors()
 
 
 def smooth(targets: Tensor, amount: float) -> Tensor:
-    """Moves targets towards one half: y (1 - s) + s / 2 (Szegedy et al. 2016, two classes).
+    """Move targets towards one half: y (1 - s) + s / 2 (Szegedy et al. 2016, for two classes).
 
     Args:
         targets: Float in [0, 1], any shape.
@@ -92,19 +166,60 @@ def smooth(targets: Tensor, amount: float) -> Tensor:
 
 
 def balanced_weights(class_counts: tuple[int, int]) -> tuple[float, float]:
-    """Weights of (female, male) under which both classes count alike and the mean weight is one.
+    """Weights of (female, male) under which both classes count equally and the mean weight over images is one.
 
     Args:
-        class_counts: Training images of (female, male).
+        class_counts: Number of training images of (female, male).
 
     Raises:
-        UserError: If a class has no image.
+        UserError: A class has no image.
     """
     female, male = class_counts
     if female <= 0 or male <= 0:
         raise UserError(
             f"loss.class_weights=balanced needs images of both classes, but there are {female} female and "
-            f"{male} male ones. Check the data, or set loss.class_weights=none."
+            f"{male} male ones.",
+            "Check the data, or set loss.class_weights=none.",
+            field="loss.class_weights",
         )
     total = female + male
     return total / (2 * female), total / (2 * male)
+
+
+def group_weights(wanted: str | Mapping[str, float], groups: GroupShares) -> Tensor:
+    """The weight of each group, float32 (G,): `balanced` ones, under which all count alike, or those that are given.
+
+    Args:
+        wanted: `balanced`, or weights by the names of groups, with `_` for blanks; 1 where there is none. The
+            mean weight of the images of an epoch is made one.
+        groups: The groups.
+
+    Raises:
+        UserError: A weight is of a group that there is not.
+    """
+    shares = torch.tensor(groups.shares, dtype=torch.float64)
+    if isinstance(wanted, str):
+        weights = 1 / shares
+    else:
+        names = [key_of(name) for name in groups.names]
+        for name in wanted:
+            if key_of(name) not in names:
+                raise UserError(
+                    f"loss.group_weights: there is no group {name}.",
+                    f"The groups are {', '.join(names)}.",
+                    field="loss.group_weights",
+                )
+        given = {key_of(name): weight for name, weight in wanted.items()}
+        weights = torch.tensor([given.get(name, 1.0) for name in names], dtype=torch.float64)
+    return (weights / (shares * weights).sum()).float()
+
+
+def log_odds(classes: tuple[float, float] | None) -> float:
+    """log(male / female), by which logit adjustment moves the logits of a training (Menon et al. 2021, equation 10).
+
+    Args:
+        classes: Images of (female, male), or their shares; both above 0.
+    """
+    assert classes is not None
+    female, male = classes
+    return math.log(male / female)

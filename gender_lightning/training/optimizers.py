@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from gender_lightning.building import OPTIMIZER, accepts, build
@@ -14,42 +16,67 @@ _log = logging.getLogger(__name__)
 
 
 class OptimizerSettings(Protocol):
-    """What `config.OptimizerConfig` offers."""
+    """The interface of `config.OptimizerConfig`."""
 
     def section(self) -> dict[str, Any]:
-        """`_target_`, `lr`, `weight_decay` and the optimizer's own arguments."""
+        """The arguments `_target_`, `lr`, `weight_decay` and those that only this optimizer has."""
 
 
 def make_optimizer(
     groups: Sequence[dict[str, Any]], config: OptimizerSettings, *, fused: bool | None = None
 ) -> Optimizer:
-    """Builds the optimizer of a section.
+    """Build the optimizer of a section.
 
     Args:
-        groups: Parameter groups, each with `params` and where it differs `lr` and `weight_decay`.
+        groups: Parameter groups, each with `params` and, if they differ, `lr` and `weight_decay`.
         config: The section `optimizer`.
-        fused: Whether to use torch's fused kernels; None uses them on CUDA. False is needed where float16
-            gradients are clipped, which a fused step unscales too late. The section's own `fused` wins.
+        fused: Whether to use torch's fused kernels; None uses them on CUDA. False is needed if float16 gradients are
+            clipped, since a fused step unscales them too late. The section's own `fused` takes precedence.
 
     Raises:
-        UserError: If the class is none of torch.optim or timm.optim, or refuses an argument.
+        UserError: The class is not in torch.optim or timm.optim, or refuses an argument.
     """
     section = config.section()
     if not section.get("weight_decay") and not accepts(section, OPTIMIZER, "weight_decay"):
         section.pop("weight_decay", None)
     if accepts(section, OPTIMIZER, "fused"):
         section["fused"] = _fused(section.get("fused"), groups, fused)
+        if section["fused"] is False and _devices(groups) == {"cuda"} and accepts(section, OPTIMIZER, "foreach"):
+            section.setdefault("foreach", True)  # with fused=False alone, torch would loop over the weights
     # copies, since optimizers write their defaults into the groups
     optimizer = build(section, OPTIMIZER, [dict(group) for group in groups])
     assert isinstance(optimizer, Optimizer)
     return optimizer
 
 
+def restride(states: Mapping[str, Any], optimizer: Optimizer) -> None:
+    """Convert the momentums of a checkpoint to the memory formats of the weights, in place.
+
+    They have the formats of the machine that wrote them (contiguous on MPS, channels-last elsewhere), which torch keeps
+    when it loads them. Its fused steps refuse a format that differs from the weight's, or on a CPU miscalculate.
+
+    Args:
+        states: State dict of the optimizer in a checkpoint.
+        optimizer: The optimizer of the resumed training, with the same parameters in the same order.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbers = [number for group in states["param_groups"] for number in group["params"]]
+    for number, parameter in zip(numbers, parameters, strict=False):  # torch itself reports a different number of them
+        state = states["state"].get(number, {})
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
+
+
+def _devices(groups: Sequence[dict[str, Any]]) -> set[str]:
+    return {parameter.device.type for group in groups for parameter in group["params"]}
+
+
 def _fused(asked: bool | None, groups: Sequence[dict[str, Any]], wanted: bool | None) -> bool | None:
-    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    devices = _devices(groups)
     if "cpu" in devices:
-        # torch's fused CPU kernels walk parameter, gradient and momentum as flat memory: with one of them
-        # channels_last and another contiguous the update is silently wrong (torch 2.15)
+        # torch's fused CPU kernels treat parameter, gradient and momentum as flat memory: if one of them is
+        # channels_last and another contiguous, the update is silently wrong (torch 2.15)
         if asked:
             _log.warning("optimizer.fused=true is ignored on a CPU, where it can be wrong for channels_last weights.")
         return None

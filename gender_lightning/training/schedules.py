@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions from an optimizer step to a factor of the learning rate.
 
-Being functions of the step alone they need no state, so a resumed training continues exactly. `optimizer.lr`
-is always the highest rate that a schedule reaches.
+Since they depend on the step only, they need no state, and a resumed training continues exactly. `optimizer.lr` is
+always the highest rate that a schedule reaches.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 Schedule = Callable[[int], float]
-EPOCH_LENGTHS = "gender_lightning_epoch"  # of last.ckpt: optimizer steps of an epoch, and batches on a rank
+EPOCH_LENGTHS = "gender_lightning_epoch"  # entry of last.ckpt: optimizer steps of an epoch, and its batches on a rank
 
 
 def warm_up(step: int, steps: float) -> float:
-    """Rises linearly and reaches 1 at `steps`; never 0, so that no step is wasted."""
+    """A factor that rises linearly and reaches 1 at `steps`; it is never 0, so that no step is wasted."""
     return min(1.0, (step + 1) / (steps + 1))
 
 
@@ -26,9 +26,9 @@ def cosine(step: int, *, total: int, warmup: float = 0, final_ratio: float = 0.0
     """Half a cosine from 1 to `final_ratio` at `total`, after a linear warm-up (Loshchilov and Hutter 2017).
 
     Args:
-        step: Optimizer steps done, from 0.
-        total: Steps of the training.
-        warmup: Steps of the warm-up.
+        step: Number of optimizer steps done, from 0.
+        total: Number of steps in the training.
+        warmup: Number of steps in the warm-up.
         final_ratio: Factor at the end, in [0, 1].
     """
     if step < warmup:
@@ -45,15 +45,15 @@ def one_cycle(
     initial_ratio: float = 0.04,
     final_ratio: float = 4e-6,
 ) -> float:
-    """Cosine up from `initial_ratio` to 1 and down to `final_ratio` in the last step (Smith and Topin 2018).
+    """A cosine up from `initial_ratio` to 1 and down to `final_ratio` in the last step (Smith and Topin 2018).
 
-    The rates of `torch.optim.lr_scheduler.OneCycleLR` with pct_start = peak_fraction, div_factor = 1 /
-    initial_ratio and final_div_factor = initial_ratio / final_ratio; the momentum is left alone.
+    The rates are those of `torch.optim.lr_scheduler.OneCycleLR` with pct_start = peak_fraction, div_factor = 1 /
+    initial_ratio and final_div_factor = initial_ratio / final_ratio; the momentum is not changed.
 
     Args:
-        step: Optimizer steps done, from 0.
-        total: Steps of the training.
-        peak_fraction: Where in the training the peak lies, in (0, 1).
+        step: Number of optimizer steps done, from 0.
+        total: Number of steps in the training.
+        peak_fraction: Position of the peak as a share of the training, in (0, 1).
         initial_ratio: Factor of the first step, in [0, 1].
         final_ratio: Factor of the last step, in [0, 1].
     """
@@ -65,12 +65,12 @@ def one_cycle(
 
 
 def step_decay(step: int, *, every: int, gamma: float = 0.1, warmup: float = 0) -> float:
-    """Multiplies by `gamma` after every `every` steps, after a linear warm-up."""
+    """A factor that is multiplied by `gamma` every `every` steps, with a linear warm-up."""
     return warm_up(step, warmup) * float(gamma ** (step // max(1, every)))
 
 
 def constant(step: int, *, warmup: float = 0) -> float:
-    """Stays at 1, after a linear warm-up."""
+    """A factor that stays at 1 after a linear warm-up."""
     return warm_up(step, warmup)
 
 
@@ -79,12 +79,12 @@ def _fall(progress: float) -> float:
 
 
 def make_schedule(config: Iterable[tuple[str, Any]], *, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """Turns a scheduler section other than plateau into a function of the step.
+    """Turn a scheduler section other than plateau into a function of the step.
 
     Args:
         config: A section of `config.SchedulerConfig`, or its items.
-        total_steps: Optimizer steps of the training.
-        steps_per_epoch: Optimizer steps of an epoch.
+        total_steps: Number of optimizer steps in the training.
+        steps_per_epoch: Number of optimizer steps in an epoch.
     """
     given = dict(config)
     name = given.pop("name")
@@ -111,11 +111,11 @@ def make_scheduler(
     """Lightning's description of a scheduler, for `configure_optimizers`.
 
     Args:
-        optimizer: Its rates, as they are now, are the highest of the schedule.
+        optimizer: The optimizer, whose current rates are the highest of the schedule.
         config: A section of `config.SchedulerConfig`, or its items.
-        total_steps: Optimizer steps of the training.
-        steps_per_epoch: Optimizer steps of an epoch.
-        batches_per_epoch: Batches of an epoch on one rank, where gradients are accumulated.
+        total_steps: Number of optimizer steps in the training.
+        steps_per_epoch: Number of optimizer steps in an epoch.
+        batches_per_epoch: Number of batches in an epoch on one rank, if gradients are accumulated.
     """
     given = dict(config)
     if given["name"] != "plateau":
@@ -135,33 +135,45 @@ def make_scheduler(
 
 
 def follow_epochs(
-    checkpoint: dict[str, Any], schedule: Schedule | None, *, steps: int, batches: int, done: int | None = None
+    checkpoint: dict[str, Any],
+    schedule: Schedule | None,
+    *,
+    steps: int,
+    batches: int,
+    done: int | None = None,
+    rates: list[float] | None = None,
 ) -> None:
-    """Adapt a checkpoint to epochs of another length, as another global batch makes them: the share done counts.
+    """Adapt a checkpoint to epochs of another length, which another global batch causes, by the share that is done.
 
-    Nothing changes where the epochs are as long as before.
+    Nothing changes if the epochs are as long as before.
 
     Args:
         checkpoint: Content of a last.ckpt, changed in place before Lightning restores the training from it.
-        schedule: Of the training that is resumed; None for one that has a state of its own (plateau).
-        steps: Optimizer steps of its epochs.
-        batches: Batches of its epochs, on one rank.
-        done: Those of them that count as done where the epoch was left in its middle; None: as the checkpoint says.
+        schedule: Schedule of the resumed training; None for one that has a state of its own (plateau).
+        steps: Number of optimizer steps in its epochs.
+        batches: Number of batches in its epochs on one rank.
+        done: Number of these batches that count as done if the epoch was interrupted; None keeps the number in the
+            checkpoint.
+        rates: Peak rates of the parameter groups if they differ from those in the checkpoint because the global batch
+            does; None keeps those in the checkpoint.
     """
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     ended = progress["is_last_batch"] or not progress["current"]["ready"]
     if schedule is not None:
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
-        _move_schedules(checkpoint, schedule, steps, epochs if ended else 0)
+        _move_schedules(checkpoint, schedule, steps, epochs if ended else 0, rates)
     if done is not None and not ended:
         moved = min(done, batches - 1) - progress["current"]["ready"]
-        for name in ("ready", "started", "processed", "completed"):  # Lightning tells by their differences where it was
+        for name in ("ready", "started", "processed", "completed"):  # Lightning finds its place by their differences
             progress["current"][name] += moved
 
 
-def _move_schedules(checkpoint: dict[str, Any], schedule: Schedule, steps: int, epochs: int) -> None:
+def _move_schedules(
+    checkpoint: dict[str, Any], schedule: Schedule, steps: int, epochs: int, rates: list[float] | None
+) -> None:
     for state in checkpoint["lr_schedulers"]:
-        # files from before lengths were noted tell them where an epoch has ended
+        state["base_lrs"] = rates or state["base_lrs"]
+        # older files do not contain the lengths, which can be derived from them at the end of an epoch
         before = round(state["last_epoch"] / epochs) if epochs else steps
         steps_then = checkpoint.get(EPOCH_LENGTHS, [before])[0]
         state["last_epoch"] = round(state["last_epoch"] * steps / steps_then)

@@ -1,7 +1,8 @@
-"""Lightning's Trainer, from the config, the machine and the run directory."""
+"""Lightning's Trainer, built from the configuration, the machine and the run directory."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import warnings
@@ -13,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import Strategy
+from torch.nn.parallel import DistributedDataParallel
 
 from gender_lightning.config import TrainerConfig
 from gender_lightning.hardware import Hardware, resolve_hardware
@@ -26,11 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
-    """The trainer section with every `auto` resolved; a `UserError` where it does not fit the machine.
+    """The hardware of the trainer section, with every `auto` resolved.
 
     Args:
-        config: The section.
-        steps: Optimizer steps of the training, where they are known (`planned_steps`).
+        config: The section `trainer`.
+        steps: Number of optimizer steps in the training, if known (`planned_steps`).
+
+    Raises:
+        UserError: The section does not fit the machine.
     """
     return resolve_hardware(
         accelerator=config.accelerator,
@@ -43,13 +48,13 @@ def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
 
 
 def planned_steps(config: TrainerConfig, images: int, batch_size: int, devices: int) -> int:
-    """Optimizer steps that the training will take at most.
+    """The largest number of optimizer steps that the training can take.
 
     Args:
-        config: The section.
-        images: Of the train split.
-        batch_size: Per device.
-        devices: Of each node.
+        config: The section `trainer`.
+        images: Number of images in the train split.
+        batch_size: Number of images per device and step.
+        devices: Number of devices per node.
     """
     batches = max(1, images // (batch_size * devices * config.num_nodes))
     limit = config.limit_train_batches
@@ -67,14 +72,25 @@ def make_trainer(
     callbacks: Sequence[Callback],
     loggers: Sequence[Logger],
     has_valid: bool,
+    one_size: bool = True,
 ) -> pl.Trainer:
-    """A Trainer whose checkpoints, bar and sampler are ours."""
-    # the batch norms of a frozen backbone are in evaluation mode, which is what freezing means
+    """Build a Trainer with our own checkpoints, progress bar and sampler.
+
+    Args:
+        config: The section `trainer`.
+        hardware: The hardware of that section, with every `auto` resolved.
+        run: The run to write to.
+        callbacks: All callbacks.
+        loggers: All loggers.
+        has_valid: Whether there is a validation split.
+        one_size: Whether all training images have the same size, so that cuDNN may choose its kernels by timing them.
+    """
+    # the batch norms of a frozen backbone are in evaluation mode on purpose
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
     if hardware.device_type == "cpu":
         keep_freed_memory()
     if hardware.device_type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32 where float32 is left
+        torch.set_float32_matmul_precision("high")  # TF32 for the operations that stay in float32
     arguments: dict[str, Any] = {
         "accelerator": hardware.accelerator,
         "devices": hardware.devices,
@@ -91,6 +107,8 @@ def make_trainer(
         "limit_test_batches": config.limit_test_batches,
         "log_every_n_steps": config.log_every_n_steps,
         "deterministic": config.deterministic,
+        # kernels are then chosen by the clock, so that two runs may use different ones
+        "benchmark": hardware.device_type == "cuda" and one_size and not config.deterministic,
         "sync_batchnorm": config.sync_batchnorm and hardware.device_type == "cuda",
         "fast_dev_run": config.fast_dev_run,
     }
@@ -102,8 +120,8 @@ def make_trainer(
         logger=list(loggers) or False,
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(callback, pl.callbacks.ProgressBar) for callback in callbacks),
-        num_sanity_val_steps=0,  # metrics of a few batches mislead, and a quick run finds a failing validation too
-        use_distributed_sampler=False,  # data.sampling shards by itself
+        num_sanity_val_steps=0,  # metrics of a few batches mislead, and a quick run finds a failing validation as well
+        use_distributed_sampler=False,  # data.sampling shards the data
         inference_mode=True,
     )
     leave_signals_alone(trainer)
@@ -116,4 +134,13 @@ def _strategy(config: TrainerConfig, hardware: Hardware) -> str | Strategy:
     if processes == 1 and config.strategy == "auto":
         return "auto"
     backend = "nccl" if hardware.device_type == "cuda" else "gloo"
-    return WatchedDDP(process_group_backend=backend, gradient_as_bucket_view=True, static_graph=False)
+    # the classifier exchanges buffers once before validation and saving, not before each step
+    renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # torch 2.14
+    buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return WatchedDDP(
+        **buffers,
+        process_group_backend=backend,
+        gradient_as_bucket_view=True,  # gradients are not copied into the buckets that are exchanged
+        find_unused_parameters=False,  # every weight has a gradient in each step, also those withheld from a frozen net
+        static_graph=False,  # helps only with unused weights or checkpointed activations, and forbids other graphs
+    )

@@ -70,10 +70,10 @@ class Augment(nn.Module):
         channels_last: bool = False,
         extra: Sequence[nn.Module] = (),
     ) -> None:
-        """Take the strengths and the run's seed.
+        """Store the settings and the seed.
 
         Args:
-            settings: What is done, and how strongly.
+            settings: The augmentations and their strengths.
             mean: Mean of each channel, for pixels in 0..1.
             std: Standard deviation of each channel.
             seed: Seed of the run.
@@ -97,34 +97,50 @@ class Augment(nn.Module):
             images: Images, uint8 (B, 3, S, S); not altered.
             indices: Each image's row in its split, int64 (B,), on the images' device.
             step: Number of the training step (any counter that no two steps share and that a resume keeps).
-            size: Side S' of the result where it is smaller than S (progressive resizing; antialiased, before
-                the warp); None keeps S. See `AugmentationSettings.size_at`.
+            size: Side S' of the result if it is smaller than S (progressive resizing; antialiased, before the warp);
+                None keeps S. See `AugmentationSettings.size_at`.
 
         Returns:
-            The normalised images, float32 (B, 3, S', S'), channels-last where asked for.
+            The normalised images, float32 (B, 3, S', S'), channels-last if so configured.
         """
+        key = torch.full((), step_key(self.seed, step), dtype=torch.int64, device=images.device)
+        return self._batch(images, indices, key, size)
+
+    def compile_batches(self) -> None:
+        """Fuse the kernels of a batch on a GPU, unless the user has added transforms.
+
+        There is one graph per batch shape and size; the step is a tensor, so that a new epoch needs no new graph.
+        """
+        if self.normalize.scale.device.type == "cuda" and not len(self.extra):
+            self._batch = torch.compile(self._augmented, dynamic=False)  # type: ignore[method-assign]
+
+    def _batch(self, images: Tensor, indices: Tensor, key: Tensor, size: int | None) -> Tensor:
+        return self._augmented(images, indices, key, size)
+
+    def _augmented(self, images: Tensor, indices: Tensor, key: Tensor, size: int | None) -> Tensor:
         height, width = (size, size) if size is not None else images.shape[-2:]
-        parameters = draw_parameters(self.settings, indices, step_key(self.seed, step), height, width)
+        parameters = draw_parameters(self.settings, indices, key, height, width)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        if images.device.type != "cpu" or torch.get_num_threads() > 1 or len(self.extra) > 0:
+            return self._piece(images, parameters, size).contiguous(memory_format=layout)
         shape = (len(images), 3, height, width)
         result = torch.empty(shape, dtype=torch.float32, device=images.device, memory_format=layout)
-        whole = images.device.type != "cpu" or torch.get_num_threads() > 1 or len(self.extra) > 0
-        piece = max(1, len(images) if whole else _PIXELS_PER_PIECE // (height * width))
+        piece = max(1, _PIXELS_PER_PIECE // (height * width))
         for start in range(0, len(images), piece):
             rows = slice(start, start + piece)
-            small = images[rows] if size is None else geometry.shrink(images[rows], size)
-            result[rows] = self._finish(
-                self._further(augment(small, parameters[rows], self.settings.fill)), parameters[rows]
-            )
+            result[rows] = self._piece(images[rows], parameters[rows], size)
         return result
+
+    def _piece(self, images: Tensor, parameters: Parameters, size: int | None) -> Tensor:
+        small = images if size is None else geometry.shrink(images, size)
+        return self._finish(self._further(augment(small, parameters, self.settings.fill)), parameters)
 
     def _further(self, levels: Tensor) -> Tensor:
         for transform in self.extra:
             changed = transform(levels / 255)
             if not isinstance(changed, Tensor) or changed.shape != levels.shape:
                 raise UserError(
-                    f"augmentation.extra: {type(transform).__name__} does not return images of the size that "
-                    "it was given.",
+                    f"augmentation.extra: {type(transform).__name__} does not return images of the size of its input.",
                     "Choose a transform that changes pixel values only.",
                     field="augmentation.extra",
                 )

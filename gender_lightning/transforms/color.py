@@ -105,8 +105,13 @@ def shift_hue(levels: Tensor, turns: Tensor) -> Tensor:
     # min + chroma * (ramp - 1) where the ramp is |hue - 3| clamped to 1..2, min + chroma * (2 - ramp) for the others
     low.sub_(chroma)
     high.add_(chroma)
+    channels = ((low, 3, 1), (high, 2, -1), (high, 4, -1))
+    if torch.compiler.is_compiling():  # a graph cannot write into a part of a tensor, and need not
+        ramps = [(hue - middle).abs().clamp(1, 2) for _, middle, _ in channels]
+        pairs = zip(channels, ramps, strict=True)
+        return torch.stack([torch.addcmul(base, chroma, ramp, value=sign) for (base, _, sign), ramp in pairs], 1)
     result = torch.empty_like(levels, memory_format=torch.contiguous_format)
-    for channel, (base, middle, sign) in enumerate(((low, 3, 1), (high, 2, -1), (high, 4, -1))):
+    for channel, (base, middle, sign) in enumerate(channels):
         torch.sub(hue, middle, out=buffer).abs_().clamp_(1, 2)
         torch.addcmul(base, chroma, buffer, value=sign, out=result[:, channel])
     return result

@@ -78,11 +78,18 @@ def warp(
     # Output coordinates, shifted back; grid_sample counts source pixels from -1 to 1.
     x = torch.arange(width, device=images.device) - (width - 1) / 2 - translation[:, :1] * width
     y = torch.arange(height, device=images.device) - (height - 1) / 2 - translation[:, 1:] * height
-    grid = torch.empty(len(images), 2, height, width, device=images.device)
     # Sums of a row and a column instead of a matrix product: thirty times as fast on a CPU as affine_grid, and
     # neither TF32 nor bfloat16 can creep into the coordinates.
-    for axis, (along_x, along_y, length) in enumerate(((a, b, width), (c, d, height))):
-        torch.add((along_x * (2 / length) * x)[:, None], (along_y * (2 / length) * y)[..., None], out=grid[:, axis])
+    parts = [
+        ((along_x * (2 / length) * x)[:, None], (along_y * (2 / length) * y)[..., None])
+        for along_x, along_y, length in ((a, b, width), (c, d, height))
+    ]
+    if torch.compiler.is_compiling():  # a graph cannot write into half of a tensor, and need not
+        grid = torch.stack([row + column for row, column in parts], 1)
+    else:
+        grid = torch.empty(len(images), 2, height, width, device=images.device)
+        for axis, (row, column) in enumerate(parts):
+            torch.add(row, column, out=grid[:, axis])
     if fill == "border" and images.device.type == "mps":  # whose grid_sample refuses it
         grid, fill = inside(grid), "zeros"
     return F.grid_sample(images, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode=fill, align_corners=False)

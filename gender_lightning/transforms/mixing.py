@@ -59,15 +59,15 @@ def mix(
 
     Args:
         images: Normalised images, float32 (B, 3, H, W).
-        targets: Probabilities of class 1, float32 (B,).
+        targets: Probabilities of class 1, float32 (B,), or of several things in columns, float32 (B, K).
         indices: Each image's row in its split, int64 (B,), on the images' device.
         settings: Settings whose ``mixup`` and ``cutmix`` are the alphas; 0 is off.
         seed: Seed of the run.
         step: Number of the training step.
 
     Returns:
-        Images (in the input's memory format) and soft targets, float32 (B,): lambda times the image's own and
-        1 - lambda times the partner's, where CutMix's lambda is corrected to the area that was really cut.
+        Images (in the input's memory format) and soft targets, float32, shaped as they came: lambda times the image's
+        own and 1 - lambda times the partner's, where CutMix's lambda is corrected to the area that was really cut.
 
     Example:
         >>> settings = AugmentationSettings(mixup=0.2)
@@ -81,7 +81,8 @@ def mix(
     weight = _partner_weights(u, settings, *images.shape[-2:])
     partner = partners(u[:, 0])
     mixed = torch.lerp(images, images[partner], weight.to(images.dtype))
-    return mixed, torch.lerp(targets, targets[partner], weight.mean((1, 2, 3)))
+    share = weight.mean((1, 2, 3))
+    return mixed, torch.lerp(targets, targets[partner], share if targets.ndim == 1 else share[:, None])
 
 
 def _partner_weights(u: Tensor, settings: AugmentationSettings, height: int, width: int) -> Tensor:

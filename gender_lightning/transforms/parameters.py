@@ -13,7 +13,7 @@ from gender_lightning.transforms.settings import AugmentationSettings
 
 @dataclass(frozen=True)
 class Parameters:
-    """What is done to each of B images; None: that part is skipped for the whole batch.
+    """The parameters of the augmentation of B images; a part that is None is skipped for the whole batch.
 
     Attributes:
         rotation: Angles in degrees, counter-clockwise, float32 (B,).
@@ -43,7 +43,9 @@ class Parameters:
         return Parameters(**{name: None if value is None else value[rows] for name, value in values.items()})
 
 
-def draw_parameters(settings: AugmentationSettings, indices: Tensor, key: int, height: int, width: int) -> Parameters:
+def draw_parameters(
+    settings: AugmentationSettings, indices: Tensor, key: int | Tensor, height: int, width: int
+) -> Parameters:
     """Draw each image's parameters: a pure function of (settings, key, index, size), whatever else is in the batch.
 
     The uniform numbers behind them are bit-identical on every device; angles, logarithms and roots of them may
@@ -52,7 +54,7 @@ def draw_parameters(settings: AugmentationSettings, indices: Tensor, key: int, h
     Args:
         settings: What is on, and how strongly.
         indices: Index of the image in each row, int64 (B,), on the device that the parameters shall be on.
-        key: Key of the training step, from `step_key`.
+        key: Key of the training step, from `step_key`; an int, or a scalar int64 tensor on the device.
         height: Height of the augmented image in pixels (for the erased box).
         width: Width of the augmented image in pixels.
     """

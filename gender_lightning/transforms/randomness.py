@@ -90,11 +90,11 @@ def stream_bits(seeds: Tensor, count: int, start: int = 0) -> Tensor:
     return mix64(seeds[:, None] + position * _signed(_GOLDEN))
 
 
-def uniforms(key: int, indices: Tensor, count: int, start: int = 0) -> Tensor:
+def uniforms(key: int | Tensor, indices: Tensor, count: int, start: int = 0) -> Tensor:
     """Uniform numbers keyed by (key, index, position).
 
     Args:
-        key: Key of the training step, from `step_key`.
+        key: Key of the training step, from `step_key`; an int, or a scalar int64 tensor on the device.
         indices: Index of each image (its row in the split), int64 (B,).
         count: Number of random numbers per image.
         start: Position of the first, a `Stream`.

@@ -1,4 +1,4 @@
-"""What the augmentation does and how strongly: plain numbers, under torchvision's names."""
+"""The kinds and strengths of augmentation: plain numbers, under torchvision's names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The defaults that `conf/` composes to, read from its files alone: Hydra's start would take most of a help's time.
+"""The defaults that `conf/` composes to, read from its files without Hydra, whose start would take most of the time.
 
-Only what the defaults lists of `conf/` use is understood; a test compares the result with Hydra's for every command.
+It understands only the features that the defaults lists of `conf/` use; a test compares the result with Hydra's for
+every command.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Values = dict[str, Any]
 
 
 def composed(verb: str) -> tuple[Values, dict[str, list[str]]]:
-    """What `conf/<verb>.yaml` composes to without overrides, interpolations left as they are, and its menu.
+    """The composition of `conf/<verb>.yaml` without overrides, with interpolations unresolved, and its menu.
 
     Returns:
         The values, and the choices of each group that the command uses.
@@ -34,7 +35,7 @@ def composed(verb: str) -> tuple[Values, dict[str, list[str]]]:
 
 
 def choice_values(group: str, choice: str) -> Values:
-    """What `conf/<group>/<choice>.yaml` composes to, with the files beside it that it starts from."""
+    """The composition of `conf/<group>/<choice>.yaml` with the files beside it that it starts from."""
     content = _read(conf_dir() / group / f"{choice}.yaml")
     values: Values = {}
     for entry in content.pop("defaults", []):
@@ -48,7 +49,7 @@ def choice_values(group: str, choice: str) -> Values:
 
 
 def shown(value: Any) -> str:
-    """A default as one would type it; an interpolation in words."""
+    """A default as a person would type it; an interpolation is put into words."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -12,12 +12,12 @@ from pydantic.fields import FieldInfo
 from gender_lightning.config.base import Section
 
 _NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null", Any: "anything"}
-_NO_LIMIT = 10**9  # a bound of this size is there for the program's sake
+_NO_LIMIT = 10**9  # a bound of this size is not shown
 
 
 @dataclass(frozen=True)
 class Row:
-    """One field: its dotted name, what values it takes, what it is for; the value of the schema where it has one."""
+    """One field: its dotted name, the values it takes, its description, and the schema's default if there is one."""
 
     name: str
     kind: str
@@ -38,21 +38,22 @@ def rows(schema: type[Section], prefix: str = "") -> Iterator[Row]:
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field holds, or may hold; None for a single value, and for a choice of several."""
-    sections = [it for it in _alternatives(annotation) if isinstance(it, type) and issubclass(it, Section)]
+    """The section that a field holds, or may hold; None for a single value or a choice of several sections."""
+    sections = [kind for kind in _alternatives(annotation) if isinstance(kind, type) and issubclass(kind, Section)]
     return sections[0] if len(sections) == 1 else None
 
 
 def members_of(field: FieldInfo) -> dict[str, type[Section]]:
-    """The sections that a field may hold, by their `name`; empty where it is no such choice."""
-    sections = [it for it in _alternatives(field.annotation) if isinstance(it, type) and issubclass(it, Section)]
+    """The sections that a field may hold, by their `name`; empty if the field is not such a choice."""
+    kinds = _alternatives(field.annotation)
+    sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
     if len(sections) < 2:
         return {}
     return {get_args(section.model_fields["name"].annotation)[0]: section for section in sections}
 
 
 def kind_of(annotation: Any, *bounds: Any) -> str:
-    """What values an annotation admits, in words: `whole number, 16 to 2048`."""
+    """The values that an annotation admits, in words: `whole number, 16 to 2048`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return kind_of(arguments[0], *bounds, *arguments[1:])

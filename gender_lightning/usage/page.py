@@ -17,17 +17,17 @@ _HYDRA = "--cfg job shows the composed configuration, --info how it came about, 
 
 
 def page(command: Command, menu: Mapping[str, Sequence[str]], values: Mapping[str, Any], only: str = "") -> str:
-    """What `gender-lightning <command> --help` prints.
+    """The text that `gender-lightning <command> --help` prints.
 
     Args:
-        command: Which.
-        menu: The groups that it uses with their choices.
+        command: The command.
+        menu: The groups that it uses, with their choices.
         values: Its defaults.
-        only: A section (`trainer`): its fields alone.
+        only: A section (`trainer`), to show its fields only.
 
     Returns:
-        Lines of 120 characters at most: examples, groups, and every field with its default, its kind and range, and
-        what it is for.
+        Lines of at most 120 characters: examples, groups, and every field with its default, its kind and range, and
+        its description.
     """
     if only:
         return "\n".join(_section(command, values, only)) + "\n"
@@ -70,13 +70,13 @@ def _fields(command: Command, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def sections_of(command: Command) -> list[str]:
-    """The sections that its configuration has, such as `trainer`."""
+    """The sections of a command's configuration, such as `trainer`."""
     fields = command.schema.model_fields
     return [name for name, field in fields.items() if section_of(field.annotation) or members_of(field)]
 
 
 def _section(command: Command, values: Mapping[str, Any], name: str) -> Iterator[str]:
-    """A section's heading and fields; where it is one of several kinds, what the others have besides."""
+    """A section's heading and fields; if it is one of several kinds, also the fields that only the others have."""
     field = command.schema.model_fields[name]
     given = values.get(name) or choice_values(name, "default")  # a search is none unless it is chosen
     if section := section_of(field.annotation):

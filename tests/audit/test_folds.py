@@ -16,8 +16,9 @@ from gender_lightning.data.annotations import Index, read_celeba
 from gender_lightning.errors import UserErrors
 from gender_lightning.overrides import compose
 
-TINY = "recipe=[model=timm,model.name=timm/test_resnet,data.image_size=32,data.batch_size=16,trainer.max_epochs=1," \
-       "logger=csv,augmentation=none,trainer=cpu]"  # fmt: skip
+RECIPE = ("model=timm", "model.name=timm/test_resnet", "data.image_size=32", "data.batch_size=16", "logger=csv",
+          "trainer.max_epochs=1", "augmentation=none", "trainer=cpu")  # fmt: skip
+TINY = "recipe=[" + ",".join(f'"{text}"' for text in RECIPE) + "]"
 
 
 def index(identities: np.ndarray | None, n: int) -> Index:
@@ -40,7 +41,7 @@ def test_persons_and_duplicates_stay_together_in_folds_of_about_equal_size() -> 
 
 
 def test_a_recipe_that_train_refuses_is_refused_at_once() -> None:
-    config = parse_config(DataCommandConfig, compose("data", ["folds=2", "recipe=[modle=resnet18,trainer.lr=0]"]))
+    config = parse_config(DataCommandConfig, compose("data", ["folds=2", 'recipe=["modle=resnet18","trainer.lr=0"]']))
     with pytest.raises(UserErrors, match="Did you mean 'model'"):
         check_recipe(config)
 

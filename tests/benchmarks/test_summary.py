@@ -62,9 +62,9 @@ def test_on_a_cpu_the_dearest_stage_is_named() -> None:
 def test_on_a_gpu_the_loader_is_named_where_it_brings_too_little() -> None:
     fast = [measured("augmentation", 50_000, where="GPU"), measured("step", 5000, where="GPU")]
     (sentence,) = advice([measured("loader", 2000), *fast], workers=2, cores=3)
-    assert "2 workers bring 4,000 images/s, it could take 4,545" in sentence and "data.workers" in sentence
+    assert "2 workers deliver 4,000 images/s, the GPU could take 4,545" in sentence and "data.workers" in sentence
     (sentence,) = advice([measured("loader", 2000), *fast], workers=3, cores=4)
-    assert "the step holds back the rest" in sentence
+    assert "the step is the bottleneck" in sentence
 
 
 def test_without_its_stages_no_advice() -> None:

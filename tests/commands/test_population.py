@@ -49,5 +49,5 @@ def test_that_pictures_are_used_as_they_are_is_said_once(
     how = ["minimum=10", "draws=200", "workers=0", "accelerator=cpu"]
     lines = population(parse_config(PopulationConfig, compose("population", [*typed, *how])))
     said = " ".join(capsys.readouterr().out.split())
-    assert said.count("trained on pictures as they were, so that these are used as they are too") == told
+    assert said.count("trained on whole pictures without alignment, so these pictures are used as they are") == told
     assert lines[0].estimate.faces == 12 and "12 pictures: 0 without a face, 0 unreadable" in said

@@ -108,28 +108,35 @@ def test_resuming_adds_what_is_new_and_nothing_twice(checkpoint: Path, here: Pat
 def test_an_error_midway_keeps_what_is_done(
     checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from gender_lightning.inference.stream.local import Judge
+    from gender_lightning.inference.stream.local import Classifier
 
-    whole = Judge.__call__
+    whole = Classifier.__call__
     calls: list[int] = []
 
-    def third_time_unlucky(self: Judge, prepared: object) -> object:
+    def third_time_unlucky(self: Classifier, prepared: object) -> object:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
         return whole(self, prepared)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Judge, "__call__", third_time_unlucky)
+        patch.setattr(Classifier, "__call__", third_time_unlucky)
         with pytest.raises(KeyboardInterrupt):
             run(checkpoint, "input=photos", "batch_size=4")
-    assert not (here / "predictions.csv").exists() and "resume=true goes on" in capsys.readouterr().out
+    assert not (here / "predictions.csv").exists() and "resume=true continues" in capsys.readouterr().out
     assert run(checkpoint, "input=photos", "batch_size=4", "resume=true")["pictures"] == 4
     assert pd.read_csv("predictions.csv")["image"].nunique() == 12
 
 
-def test_annotated_pictures(checkpoint: Path, here: Path) -> None:
+def test_annotated_pictures(checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gender_lightning.models import checkpoint as module
+
+    built: list[str] = []
+    monkeypatch.setattr(
+        module, "create_backbone", lambda name, **rest: (built.append(name), create_backbone(name, **rest))[1]
+    )
     run(checkpoint, "input=photos", "annotate=true")
+    assert built == ["timm/test_resnet"], "once, for the rows and the drawings"
     drawn = sorted((here / "predictions_annotated" / "photos").iterdir())
     assert [file.name for file in drawn] == [f"{number:04d}.jpg" for number in range(12) if number != 3]
     with Image.open(drawn[0]) as image, Image.open(here / "photos" / drawn[0].name) as before:
@@ -195,7 +202,7 @@ def test_videos_that_are_broken_are_said_and_passed_by(
     table = pd.read_csv("predictions.csv")
     assert table["image"].tolist() == ["bad.mp4", *["film.mp4"] * 10, "photos/0000.jpg", "none.mp4"]
     notes = table.set_index("image")["note"]
-    assert "no video that OpenCV reads" in notes["bad.mp4"] and "no such file" in notes["none.mp4"]
+    assert "not a video that OpenCV can read" in notes["bad.mp4"] and "no such file" in notes["none.mp4"]
     assert "left out" not in capsys.readouterr().out
 
 
@@ -216,7 +223,7 @@ def test_nothing_that_can_be_read_is_an_error(checkpoint: Path, here: Path, caps
     (here / "photos" / "notes.doc").touch()
     run(checkpoint, "input=photos")
     assert "left out: 1 .doc" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"None of it could be read\. The column note"):
+    with pytest.raises(UserError, match=r"None of the pictures could be read\. See the column note"):
         run(checkpoint, "input=photos/0003.jpg", "output=b.csv")
     assert pd.read_csv("b.csv")["status"].tolist() == ["unreadable"]
     (here / "films").mkdir()
@@ -235,12 +242,12 @@ def test_patterns_do_not_decode_videos_to_count_them(here: Path, film: Path, mon
 def test_an_annotated_video_is_whole_after_a_resume(
     checkpoint: Path, here: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gender_lightning.inference.stream.local import Judge
+    from gender_lightning.inference.stream.local import Classifier
 
-    whole = Judge.__call__
+    whole = Classifier.__call__
     calls: list[int] = []
 
-    def second_time_unlucky(self: Judge, prepared: object) -> object:
+    def second_time_unlucky(self: Classifier, prepared: object) -> object:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -248,7 +255,7 @@ def test_an_annotated_video_is_whole_after_a_resume(
 
     typed = ["input=[photos,film.mp4]", "annotate=true", "faces=none", "batch_size=16"]
     with monkeypatch.context() as patch:
-        patch.setattr(Judge, "__call__", second_time_unlucky)
+        patch.setattr(Classifier, "__call__", second_time_unlucky)
         with pytest.raises(KeyboardInterrupt):
             run(checkpoint, *typed)
     drawn = here / "predictions_annotated"
@@ -279,8 +286,8 @@ def test_a_camera_is_read_until_ctrl_c(checkpoint: Path, here: Path, monkeypatch
     [
         (["input=photos/none/*.jpg"], "matches nothing"),
         (["input=empty"], "there is no picture in it"),
-        (["input=photos", "output=x.xlsx"], "its ending names no format"),
-        (["input=photos", "target_accuracy=0.99"], "lies in no run directory"),
+        (["input=photos", "output=x.xlsx"], "its extension names no known format"),
+        (["input=photos", "target_accuracy=0.99"], "is not inside a run directory"),
         (["input=photos", "face_model=photos/0000.jpg"], "SHA-256"),
     ],
 )

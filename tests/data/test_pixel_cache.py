@@ -179,3 +179,34 @@ def test_clear_deletes_caches_and_nothing_else(celeba: Write, tmp_path: Path) ->
     assert number == 2 and size > 18 * 3 * 32 * 32
     assert {path.name for path in cache.iterdir()} == kept
     assert pixel_cache.clear(tmp_path / "nowhere") == (0, 0)
+
+
+class Corner:
+    """A finder that takes the upper left part of each picture."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def find(self, index: Any, store: Any) -> list[Any]:
+        return []
+
+    def fingerprint(self, index: Any) -> bytes:
+        return f"{self.share} of {len(index)}".encode()
+
+    def __call__(self, picture: Any, image_id: bytes) -> Any:
+        return picture[: int(self.share * picture.shape[0]), : int(self.share * picture.shape[1])]
+
+
+def test_found_faces_are_cached_under_a_name_of_their_own(celeba: Write, tmp_path: Path, count: list[int]) -> None:
+    root, cache = celeba(), str(tmp_path / "decoded")
+    read = {}
+    for share in (0.5, 0.8, 0.5):
+        cached, plain = module(root, cache=cache), module(root)
+        cached._finder = plain._finder = Corner(share)
+        before = count[0]
+        read[share] = [batch.images for batch in cached.loader("test")]
+        decoded = count[0] - before
+        assert_same(cached.loader("test"), plain.loader("test"))
+    assert decoded == 0, "the second time"
+    assert not torch.equal(read[0.5][0], read[0.8][0])
+    assert len(set(files(tmp_path / "decoded"))) == 6

@@ -46,7 +46,7 @@ def test_what_the_time_does_not_reach_is_named_as_left_out(
 def test_too_many_are_refused_and_gone(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MOST_FILES", 2)
     paths = upload(tmp_path / "uploads")
-    assert "These are 3 files, and 2 are the most" in page.show_batch(predictor, 60, paths, nothing)[0]
+    assert "These are 3 files, but at most 2 are accepted" in page.show_batch(predictor, 60, paths, nothing)[0]
     assert not any(Path(path).exists() for path in paths)
 
 

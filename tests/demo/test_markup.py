@@ -33,7 +33,7 @@ def test_a_card_per_face_with_label_bar_and_map() -> None:
     html = markup.result(_seen(*said), SPEC, 0.9)
     assert html.count("<article") == 3 and "<strong>3 faces</strong>: 1 female, 1 male, 1 uncertain" in html
     assert 'aria-label="female 97.0 %, male 3.0 %"' in html and "Too close to call" in html
-    assert html.count("Where the network looked") == 2 and "no place of its own" in html
+    assert html.count("Where the network looked") == 2 and "no single place" in html
     assert "<i>" not in html and "&lt;i&gt;" in html
     assert "http" not in html, "pictures are in the page, not behind an address"
 

@@ -22,7 +22,7 @@ from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.data.annotations import read_celeba
 from gender_lightning.overrides import compose
 from gender_lightning.synthetic.faces import draw_faces
-from gender_lightning.training.classifier import augmentation_settings
+from gender_lightning.training.sections import augmentation_settings
 from gender_lightning.transforms import AugmentationSettings
 
 SIZE, BATCH, EPOCHS, RATE, DECAY, WARMUP = 32, 32, 5, 1e-3, 0.05, 1.0

@@ -135,7 +135,7 @@ def test_only_the_command_line_asks_for_code(train: Train, command: Callable[...
         (("packages=[own_cod]",), "own_cod cannot be imported"),
         (
             ("packages=[own_code]", "+augmentation.extra.a._target_=own_code.Smaller"),
-            "images of the size that it was given",
+            "images of the size of its input",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -20,7 +20,8 @@ from gender_lightning.hardware import available_cores
 # where both can agree: normalisation within an image, no dropout, float32; random numbers are keyed by image
 COMPARABLE = (
     "model=timm", "model.name=timm/test_vit", "optimizer=sgd", "trainer.max_epochs=2", "augmentation=strong",
-    "callbacks.ema.decay=0.9", "loss.label_smoothing=0.1",
+    "callbacks.ema.decay=0.9", "loss.label_smoothing=0.1", "data.groups=[Eyeglasses]", "data.group_minimum=3",
+    "data.sampler=group_balanced", "loss=group_dro", "loss.step_size=0.5", "loss.auxiliary.attributes=all",
 )  # fmt: skip
 pytestmark = [
     pytest.mark.timeout(900),
@@ -65,8 +66,38 @@ def test_two_processes_go_on_where_they_were(celeba_of: Callable[..., list[str]]
     assert len((run / "metrics.csv").read_text().splitlines()) == 3
 
 
+LATE = """
+import os, time
+if os.environ["RANK"] == "0":
+    time.sleep(8)
+from gender_lightning.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_with_a_first_process_that_is_late(tmp_path: Path) -> None:
+    script, run, root = tmp_path / "late.py", tmp_path / "run", tmp_path / "faces"
+    script.write_text(LATE)
+    typed = [
+        "train", "data=synthetic", f"data.root={root}", "data.sizes={train: 24, valid: 8, test: 8}",
+        "data.image_size=32", "data.batch_size=4", "data.workers=0", "model=timm", "model.name=timm/test_resnet",
+        "logger=csv", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1", f"run_dir={run}",
+    ]  # fmt: skip
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    result = started(*torchrun, *typed, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert json.loads((run / "run.json").read_text())["status"] == "done"
+    assert result.stdout.count("run directory:") == 1
+    assert len(list(root.rglob("*.jpg"))) == 40, "drawn once"
+
+
 def gender_lightning(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gender_lightning", *arguments]
+    return started("-m", "gender_lightning", *arguments, cwd=cwd)
+
+
+def started(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cwd.parent / "cache"), "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     with subprocess.Popen(

@@ -15,7 +15,7 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.export import checking, files
 from gender_lightning.export.graph import capture
-from gender_lightning.export.metadata import describe, model_card
+from gender_lightning.export.metadata import card_of, describe
 from gender_lightning.inference.predictor import load
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.overrides import compose, groups
@@ -31,7 +31,7 @@ def exported(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     predictor = load(small_checkpoint, device="cpu")
     folder = tmp_path_factory.mktemp("exported")
     program = capture(predictor.network, predictor.framing)
-    metadata = describe(predictor.spec, model_card(predictor.spec, None))
+    metadata = describe(predictor.spec, card_of(predictor.spec, None))
     files.write_onnx(program, folder / "model.onnx", metadata)
     files.write_torch_export(program, folder / "model.pt2", metadata)
     return {"onnx": folder / "model.onnx", "torch_export": folder / "model.pt2"}
@@ -57,8 +57,12 @@ def test_any_batch_of_any_size_as_the_checkpoint(kind: str, exported: dict[str, 
 
 @pytest.mark.parametrize("kind", ["onnx", "torch_export"])
 def test_a_file_says_what_it_is(kind: str, exported: dict[str, Path]) -> None:
-    read = files.read_onnx_metadata if kind == "onnx" else files.read_torch_export_metadata
-    metadata = read(exported[kind])
+    if kind == "onnx":
+        metadata = onnxruntime.InferenceSession(exported[kind]).get_modelmeta().custom_metadata_map
+    else:
+        extra = {"gender_lightning.json": ""}
+        torch.export.load(exported[kind], extra_files=extra)
+        metadata = json.loads(extra["gender_lightning.json"])
     assert json.loads(metadata["classes"]) == ["female", "male"]
     assert json.loads(metadata["placement"]) == {"height": 218, "width": 178, "eyes": [[69.5, 111.5], [107.5, 111.5]]}
     assert json.loads(metadata["threshold"]) == 0.45 and json.loads(metadata["temperature"]) == 0.4
@@ -83,7 +87,7 @@ def test_a_wrong_file_does_not_agree(exported: dict[str, Path], checkpoint_of: C
 def test_a_run_directory_gives_its_newest_card(small_checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "model_card.md").write_text("# Measured: 0.97\n")
-    assert model_card(load(small_checkpoint, device="cpu").spec, tmp_path) == "# Measured: 0.97\n"
+    assert card_of(load(small_checkpoint, device="cpu").spec, tmp_path) == "# Measured: 0.97\n"
 
 
 def test_a_network_whose_graph_depends_on_its_data_is_refused(small_checkpoint: Path) -> None:
@@ -112,7 +116,7 @@ def test_eight_bits_stay_near(exported: dict[str, Path], small_checkpoint: Path,
     assert 0 < np.abs(exact - rough).max() < 0.1
     assert (tmp_path / "int8.onnx").stat().st_size < exported["onnx"].stat().st_size
     files.add_onnx_metadata(tmp_path / "int8.onnx", {"quantized": "int8"})
-    metadata = files.read_onnx_metadata(tmp_path / "int8.onnx")
+    metadata = onnxruntime.InferenceSession(tmp_path / "int8.onnx").get_modelmeta().custom_metadata_map
     assert metadata["quantized"] == "int8" and json.loads(metadata["threshold"]) == 0.45
 
 

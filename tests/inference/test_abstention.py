@@ -60,7 +60,7 @@ def test_the_label_is_held_back_below_it() -> None:
 def test_what_cannot_be_promised_is_said(run: Path, tmp_path: Path) -> None:
     alone = tmp_path / "best.ckpt"
     assert least_confidence(alone, SPEC) == 0
-    with pytest.raises(UserError, match="lies in no run directory"):
+    with pytest.raises(UserError, match="is not inside a run directory"):
         least_confidence(alone, SPEC, target_accuracy=0.9)
     with pytest.raises(UserError, match="cannot be guaranteed"):
         least_confidence(run, SPEC, target_accuracy=0.99999)
@@ -71,7 +71,7 @@ def test_what_cannot_be_promised_is_said(run: Path, tmp_path: Path) -> None:
             least_confidence(run, SPEC, **wrong)
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / "valid.parquet").write_text("broken")
-    with pytest.raises(UserError, match="no predictions table"):
+    with pytest.raises(UserError, match="not a table of predictions"):
         least_confidence(tmp_path, SPEC)
     pd.DataFrame({"label": [1, 0], "logit": [3.0, -3.0]}).to_parquet(tmp_path / "predictions" / "valid.parquet")
     assert least_confidence(tmp_path, SPEC) == 0  # too few to promise anything

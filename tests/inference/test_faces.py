@@ -320,7 +320,7 @@ def test_yunet_without_a_network_is_one_sentence(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))  # empty
     monkeypatch.setattr(weights, "_hub_answers", lambda: False)
-    with pytest.raises(UserError, match=r"could not be fetched \(.+\).*face_model=PATH"):
+    with pytest.raises(UserError, match=r"could not be downloaded \(.+\).*face_model=PATH"):
         load_detector("yunet")
 
 

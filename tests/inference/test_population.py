@@ -7,13 +7,13 @@ import pytest
 
 from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.inference.population import ALL, Crowd, count, group_of, hidden
-from gender_lightning.inference.stream.items import Item, Judged
+from gender_lightning.inference.stream.items import Item, PredictedPicture
 
 
-def _judged(name: str, *probabilities: float, second: float | None = None, status: str = "face") -> Judged:
+def _predicted(name: str, *probabilities: float, second: float | None = None, status: str = "face") -> PredictedPicture:
     item = Item(name, name, None if second is None else 0, second)
     values = probabilities or (None,)
-    return Judged(item, tuple({"probability": value, "status": status} for value in values))
+    return PredictedPicture(item, tuple({"probability": value, "status": status} for value in values))
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_what_could_be_told_by_subtraction_is_left_out_too(faces: dict[str, int]
 
 def test_pictures_become_sums() -> None:
     crowd = Crowd("folder", 60, 0.5)
-    crowd.take([_judged("x/1.jpg", 0.9, 0.2), _judged("x/2.jpg", status="no_face"), _judged("y/3.jpg", 0.6)])
-    crowd.take([_judged("y/4.jpg", status="unreadable"), _judged("5.jpg", 0.4)])
+    crowd.take([_predicted("x/1.jpg", 0.9, 0.2), _predicted("x/2.jpg", status="no_face"), _predicted("y/3.jpg", 0.6)])
+    crowd.take([_predicted("y/4.jpg", status="unreadable"), _predicted("5.jpg", 0.4)])
     assert {group: len(tally) for group, tally in crowd.groups.items()} == {"x": 2, "y": 1, ".": 1}
     assert (crowd.pictures, crowd.without_face, crowd.unreadable) == (5, 1, 1)
     assert len(crowd.everyone) == 4 and crowd.everyone.decided == 2
@@ -52,8 +52,8 @@ def test_everyone_first_and_nothing_of_a_small_crowd() -> None:
     labels = random.random(400) < 0.5
     reference = Reference.of(labels, np.where(labels, 0.9, 0.1) + random.normal(0, 0.03, 400), 0.5)
     crowd = Crowd("folder", 60, 0.5)
-    crowd.take([_judged(f"{folder}/{n}.jpg", 0.9 if n % 4 else 0.1) for folder in ("b", "a") for n in range(80)])
-    crowd.take([_judged("few/1.jpg", 0.9)])
+    crowd.take([_predicted(f"{folder}/{n}.jpg", 0.9 if n % 4 else 0.1) for folder in ("b", "a") for n in range(80)])
+    crowd.take([_predicted("few/1.jpg", 0.9)])
     how = {"method": "probabilities", "target": "crowd", "level": 0.95, "draws": 300, "seed": 0}
     lines = count(crowd, reference, 50, **how)  # type: ignore[arg-type]
     assert [line.group for line in lines] == [ALL, "b"]  # a is left out with the single face
@@ -63,7 +63,7 @@ def test_everyone_first_and_nothing_of_a_small_crowd() -> None:
 
 def test_folders_of_persons_count_persons() -> None:
     crowd = Crowd("folder", 60, 0.5, "folder")
-    crowd.take([_judged(f"{room}/{person}/{n}.jpg", 0.9) for room in "ab" for person in range(3) for n in range(4)])
+    crowd.take([_predicted(f"{room}/{person}/{n}.jpg", 0.9) for room in "ab" for person in range(3) for n in range(4)])
     assert set(crowd.groups) == {"a", "b"} and crowd.size("a") == 3 and crowd.size(ALL) == 6
     people = crowd.people_of(ALL)
     assert people is not None and np.allclose(people, [[4, 4, 3.6]] * 6)
@@ -72,7 +72,7 @@ def test_folders_of_persons_count_persons() -> None:
     reference = Reference.of(labels, np.where(labels, 0.9, 0.1) + random.normal(0, 0.03, 400), 0.5)
     how = {"method": "probabilities", "target": "crowd", "level": 0.95, "draws": 300, "seed": 0}
     assert count(crowd, reference, 10, **how) == []  # type: ignore[arg-type]  # 24 faces, but 6 persons
-    crowd.take([_judged(f"a/{person}/1.jpg", 0.1) for person in range(3, 20)])
+    crowd.take([_predicted(f"a/{person}/1.jpg", 0.1) for person in range(3, 20)])
     lines = count(crowd, reference, 10, **how)  # type: ignore[arg-type]
     assert [(line.group, line.persons) for line in lines] == [(ALL, 23)]  # a would tell of b
 
@@ -83,10 +83,10 @@ def test_only_times_keep_the_order_in_which_they_came() -> None:
     reference = Reference.of(labels, np.where(labels, 0.9, 0.1) + random.normal(0, 0.03, 400), 0.5)
     how = {"method": "probabilities", "target": "crowd", "level": 0.95, "draws": 200, "seed": 0}
     crowd = Crowd("folder", 60, 0.5)
-    crowd.take([_judged(f"{folder}/{n}.jpg", 0.9) for folder in ("b - c", "a - b") for n in range(60)])
+    crowd.take([_predicted(f"{folder}/{n}.jpg", 0.9) for folder in ("b - c", "a - b") for n in range(60)])
     assert [line.group for line in count(crowd, reference, 50, **how)] == [ALL, "a - b", "b - c"]  # type: ignore[arg-type]
     film = Crowd("time", 60, 0.5)
-    film.take([_judged("a.mp4", 0.9, second=s) for s in (*[7200.0] * 60, *[36000.0] * 60)])
+    film.take([_predicted("a.mp4", 0.9, second=s) for s in (*[7200.0] * 60, *[36000.0] * 60)])
     lines = count(film, reference, 50, **how)  # type: ignore[arg-type]
     assert [line.group for line in lines] == [ALL, "a.mp4 2:00:00-2:01:00", "a.mp4 10:00:00-10:01:00"]
     assert film.frames == 120 and crowd.frames == 0

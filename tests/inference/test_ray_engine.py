@@ -19,7 +19,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.hardware import resolve_hardware
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import Item, Row
-from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.ray_engine import RayJob, RayWorker, check_installed
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import load_network
@@ -87,8 +87,8 @@ def job(small_checkpoint: Path, tmp_path: Path) -> RecordedJob:
 
 @pytest.fixture
 def expected(small_checkpoint: Path, pictures: Path) -> list[Row]:
-    judge = Judge(load_network(small_checkpoint), HARDWARE, 0.6, 8)
-    chunks = predict_stream(items(pictures), Cropper(Framing(32)), judge, workers=0, chunk=8)
+    classifier = Classifier(load_network(small_checkpoint), HARDWARE, 0.6, 8)
+    chunks = predict_stream(items(pictures), Cropper(Framing(32)), classifier, workers=0, chunk=8)
     return sorted((row for chunk in chunks for picture in chunk for row in picture.rows), key=key)
 
 

@@ -26,8 +26,16 @@ from gender_lightning.inference.faces.crops import Crop, Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.formats import read_rows
-from gender_lightning.inference.stream.items import COLUMNS, Item, Judged, Looked, Row, Seen, judged
-from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.items import (
+    COLUMNS,
+    DetectedFace,
+    Item,
+    PredictedPicture,
+    Row,
+    SearchedPicture,
+    predicted,
+)
+from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.lock import FileLock
 from gender_lightning.inference.stream.parts import Output
 from gender_lightning.inference.stream.sources import Source
@@ -42,10 +50,10 @@ def names(*inputs: str) -> list[str]:
     return [item.path for item in source.items()]
 
 
-def rows_of(name: str, faces: int = 1, frame: int | None = None) -> Judged:
-    seen = tuple(Seen(Box(1, 2, 3, 4), "face", "") for _ in range(faces))
+def rows_of(name: str, faces: int = 1, frame: int | None = None) -> PredictedPicture:
+    seen = tuple(DetectedFace(Box(1, 2, 3, 4), "face", "") for _ in range(faces))
     item = Item(name, name, frame, None if frame is None else frame / 2)
-    return judged(Looked(item, seen), ["male"] * faces, [0.75] * faces)
+    return predicted(SearchedPicture(item, seen), ["male"] * faces, [0.75] * faces)
 
 
 def test_a_folder_is_read_with_all_below_it(tmp_path: Path) -> None:
@@ -95,8 +103,8 @@ def test_what_a_folder_holds_besides_is_counted(tmp_path: Path) -> None:
     source = Source((str(tmp_path),))
     assert source.count() == 1 and not source.left_out
     assert len(list(source.items())) == 1
-    assert source.left_out == {".mp4": 2, ".txt": 1, "without an ending": 1}
-    assert source.left_out_text().startswith("left out: 2 .mp4 (videos are read when they are named: ")
+    assert source.left_out == {".mp4": 2, ".txt": 1, "without an extension": 1}
+    assert source.left_out_text().startswith("left out: 2 .mp4 (videos are read only if they are named: ")
 
 
 def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +114,7 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_comes_behind_a_camera_would_never_be_read() -> None:
-    with pytest.raises(UserError, match="Name it last"):
+    with pytest.raises(UserError, match="Name the camera last"):
         Source(("camera", "camera:7")).check()
 
 
@@ -143,7 +151,7 @@ def test_a_table_holds_what_was_written(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out{ending}"
     output = Output(path, SETTINGS, resume=False)
     output.write([rows_of('a,b"c.jpg', 2), rows_of("film.mp4", 1, frame=3)])
-    output.write([judged(Looked(Item("ü.jpg", ""), status="unreadable", note="it is empty"), [], [])])
+    output.write([predicted(SearchedPicture(Item("ü.jpg", ""), status="unreadable", note="it is empty"), [], [])])
     assert not path.exists()
     output.finish()
     assert set(tmp_path.iterdir()) == {path, Path(f"{path}.settings.json")}
@@ -204,9 +212,9 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="made with faces=auto, now none"):
         Output(path, {**SETTINGS, "faces": "none"}, resume=True)
     (tmp_path / "other.csv").write_text("mine")
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists already"):
         Output(tmp_path / "other.csv", SETTINGS, resume=False)
-    with pytest.raises(UserError, match="no table of predictions"):
+    with pytest.raises(UserError, match="not a table of predictions"):
         Output(tmp_path / "other.csv", SETTINGS, resume=True)
     with pytest.raises(UserError, match=r"\.csv, \.parquet, \.jsonl"):
         Output(tmp_path / "out.xlsx", SETTINGS, resume=False)
@@ -228,7 +236,7 @@ def test_a_finished_table_goes_on_only_as_it_was_made(
     again.finish()
     Path(f"{path}.settings.json").unlink()  # of an earlier version
     Output(path, {"checkpoint": "b" * 64, "faces": "auto"}, resume=True).close()
-    assert "nothing says how it was made" in caplog.text
+    assert "its settings are unknown" in caplog.text
 
 
 def test_a_second_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +244,7 @@ def test_a_second_job_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "out.csv"
     first = Output(path, SETTINGS, resume=True)
     first.write([rows_of("a.jpg")])
-    with pytest.raises(UserError, match="another process is writing it"):
+    with pytest.raises(UserError, match="another process is writing this file"):
         Output(path, SETTINGS, resume=True)
     first.finish()
     assert not list(tmp_path.glob(".*"))
@@ -280,8 +288,8 @@ def test_rows_of_what_is_done_are_found_in_any_order(tmp_path: Path) -> None:
 
 def _rows(checkpoint: Path, items: Iterator[Item], **options: int) -> list[Row]:
     network = load_network(checkpoint)
-    judge = Judge(network, resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
-    chunks = predict_stream(items, Cropper(Framing(32)), judge, **options)  # type: ignore[arg-type]
+    classifier = Classifier(network, resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
+    chunks = predict_stream(items, Cropper(Framing(32)), classifier, **options)  # type: ignore[arg-type]
     return [row for pictures in chunks for picture in pictures for row in picture.rows]
 
 
@@ -313,10 +321,12 @@ class Fatal(Cropper):
 
 
 def test_a_process_that_is_killed_ends_the_job(small_checkpoint: Path, pictures: Path) -> None:
-    judge = Judge(load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
+    classifier = Classifier(
+        load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8
+    )
     items = Source((str(pictures),)).items()
-    stream = predict_stream(items, Fatal(Framing(32), "none"), judge, workers=1, chunk=2)
-    with pytest.raises(UserError, match="ended from outside.*resume=true"):
+    stream = predict_stream(items, Fatal(Framing(32), "none"), classifier, workers=1, chunk=2)
+    with pytest.raises(UserError, match="was killed.*resume=true"):
         list(stream)
 
 
@@ -329,8 +339,10 @@ def test_pictures_are_read_only_as_they_are_needed(small_checkpoint: Path, pictu
             asked += 1
             yield Item("a.jpg", str(pictures / "a" / "00.jpg"))
 
-    judge = Judge(load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8)
-    stream = predict_stream(endless(), Cropper(Framing(32)), judge, workers=2, chunk=5)
+    classifier = Classifier(
+        load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.0, 8
+    )
+    stream = predict_stream(endless(), Cropper(Framing(32)), classifier, workers=2, chunk=5)
     for _ in range(4):
         assert len(next(stream)) == 5
     assert asked <= (4 + 2 * 2) * 5
@@ -338,17 +350,19 @@ def test_pictures_are_read_only_as_they_are_needed(small_checkpoint: Path, pictu
 
 
 def test_a_crowd_goes_through_the_network_in_batches(small_checkpoint: Path) -> None:
-    judge = Judge(load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.6, 4)
+    classifier = Classifier(
+        load_network(small_checkpoint), resolve_hardware(accelerator="cpu", precision="32-true"), 0.6, 4
+    )
     faces = torch.randint(0, 256, (11, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
-        expected = judge.network.probability(faces).tolist()
-    assert judge.probabilities(faces) == pytest.approx(expected, abs=1e-5)
-    assert judge.probabilities(faces[:0]) == []
+        expected = classifier.network.probability(faces).tolist()
+    assert classifier.probabilities(faces) == pytest.approx(expected, abs=1e-5)
+    assert classifier.probabilities(faces[:0]) == []
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
     output = Output(tmp_path / "out.jsonl", SETTINGS, resume=False)
-    output.write([judged(Looked(Item("a.jpg", "")), [], [])])
+    output.write([predicted(SearchedPicture(Item("a.jpg", "")), [], [])])
     output.finish()
     (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
     assert json.loads(line, parse_constant=lambda name: pytest.fail(name))["status"] == "no_face"
@@ -403,4 +417,4 @@ def test_every_kind_of_file_is_read_and_said(small_checkpoint: Path, tmp_path: P
     assert rows["turned.png"]["probability"] == pytest.approx(plain, abs=1e-6)
     assert rows["alpha.png"]["probability"] == pytest.approx(plain, abs=1e-6)
     assert rows["empty.jpg"]["status"] == rows["point.png"]["status"] == "unreadable"
-    assert rows["point.png"]["note"] == "it has 1 x 1 pixels only"
+    assert rows["point.png"]["note"] == "it has only 1 x 1 pixels"

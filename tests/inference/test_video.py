@@ -12,7 +12,7 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import resolve_hardware
 from gender_lightning.inference.faces.crops import Cropper
-from gender_lightning.inference.stream.local import Judge, predict_stream
+from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.ray_engine import RayJob, RayWorker, blocks
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.inference.stream.video import FrameReader, video_frames
@@ -53,8 +53,8 @@ def test_a_worker_of_a_cluster_says_of_a_video_what_one_machine_says(
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     source = Source((str(tmp_path / "*.mp4"), str(pictures / "a")), step)
     cropper, hardware = Cropper(Framing(32), "none"), resolve_hardware(accelerator="cpu", precision="32-true")
-    judge = Judge(load_network(small_checkpoint), hardware, 0.6, 8)
-    chunks = predict_stream(source.items(), cropper, judge, workers=0, chunk=8)
+    classifier = Classifier(load_network(small_checkpoint), hardware, 0.6, 8)
+    chunks = predict_stream(source.items(), cropper, classifier, workers=0, chunk=8)
     expected = [row for chunk in chunks for picture in chunk for row in picture.rows]
     worker = RayWorker(RayJob(small_checkpoint, cropper, hardware, 0.6, 8))
     rows = [row for block in blocks(source.items(), 6) for row in worker(block).to_pylist()]

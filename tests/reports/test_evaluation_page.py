@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.commands.model_looks import Disturbed, write_report
+from gender_lightning.commands.model_looks import CorruptionResults, write_report
 from gender_lightning.diagnostics.corruption_results import COLUMNS, conditions
 from gender_lightning.diagnostics.looks import Look, Looks
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS
@@ -38,13 +38,13 @@ def _table() -> pd.DataFrame:
     })  # fmt: skip
 
 
-def _disturbed() -> Disturbed:
+def _corruption_results() -> CorruptionResults:
     rows = []
     for name, severity in conditions("full"):
         accuracy = 0.95 - 0.06 * severity
         group = CORRUPTIONS[name].group if severity else "clean"
         rows.append((name, group, severity, 400, accuracy, accuracy, accuracy, 1 - accuracy, "imagenet-c"))
-    return Disturbed(pd.DataFrame(rows, columns=list(COLUMNS)), None)
+    return CorruptionResults(pd.DataFrame(rows, columns=list(COLUMNS)), None)
 
 
 def _looks() -> Looks:
@@ -63,7 +63,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = {"backbone": "resnet18", "image_size": 64, "parameters": 11_000_000, "test_time_flip": True}
     subject = Subject("runs/a & b", "a & b", "celeba", "test", False, model)
     evaluation = evaluate_table(subject, _table(), None, resamples=200, seed=0)
-    write_report(output, evaluation, _table(), _disturbed(), _looks())
+    write_report(output, evaluation, _table(), _corruption_results(), _looks())
     (output / "bare").mkdir()
     write_report(output / "bare", evaluation, _table(), None, None)
     return output

@@ -81,7 +81,7 @@ def test_on_the_cpu_jobs_may_share_cores() -> None:
         (4, 2, GPUS[:4], r"4 x 2 = 8 GPUs; this machine has 4. Use hydra.sweeper.workers=2."),
         (2, 8, GPUS[:4], r"2 x 8 = 16 GPUs; this machine has 4. Use trainer.devices=4 or fewer."),
         (3, 1, [], r"3 x 1 = 3 CPU cores; this machine has 2. Use hydra.sweeper.workers=2, or .*oversubscribe=true"),
-        (0, 1, [], r"hydra.sweeper.workers=0: it must be 1 or more."),
+        (0, 1, [], r"hydra.sweeper.workers=0 is too small."),
         (3, 1, GPUS[:2], r"3 x 1 = 3 GPUs; this machine has 2. Use .*workers=2, or hydra.sweeper.per_device=N"),
         (2, 2, MIG, r"trainer.devices=2: CUDA shows a process one MIG instance only. Use trainer.devices=1"),
     ],

@@ -60,10 +60,10 @@ def another_network(path: Path) -> None:
 
 DAMAGES = [
     (cut, "is damaged"),
-    (flip, "does not have its check sum"),
+    (flip, "the checksum of"),
     (pickled, "refused for safety"),
-    (weights_alone, "not from a training that can be resumed: it has no optimizer_states"),
-    (another_network, "is of another network"),
+    (weights_alone, "cannot be resumed: it lacks optimizer_states"),
+    (another_network, "holds another network"),
     (Path.unlink, "does not exist"),
     (lambda path: path.write_text("hello"), "last.ckpt is"),
 ]
@@ -83,7 +83,7 @@ def test_a_damaged_one_is_named_and_the_one_before_offered(
     with pytest.raises(UserError, match=message) as stop:
         check(last)
     assert str(last) in str(stop.value)
-    assert f"is whole (epoch 1, step 5). Resume from it: resume={previous}" in str(stop.value)
+    assert f"is intact (epoch 1, step 5). Resume from it: resume={previous}" in str(stop.value)
     cut(previous)
     with pytest.raises(UserError, match="There is none before it to resume from"):
         check(last)

@@ -77,7 +77,9 @@ def test_a_loss_with_a_state_fits_in_by_its_name(monkeypatch: pytest.MonkeyPatch
         return (section.margin - logits * (2 * targets - 1)).clamp(min=0).mean()
 
     monkeypatch.setattr(losses, "LOSSES", {**LOSSES, "hinge": hinge})
-    section: Any = SimpleNamespace(name="hinge", margin=1.0, label_smoothing=0.0, class_weights="none")
+    section: Any = SimpleNamespace(
+        name="hinge", margin=1.0, label_smoothing=0.0, class_weights="none", logit_adjustment=0.0
+    )
     assert float(Criterion(section)(LOGITS, TARGETS)) == pytest.approx((0 + 0.8 + 6 + 1.7) / 4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from gender_lightning.errors import UserError
-from gender_lightning.training.optimizers import make_optimizer
+from gender_lightning.training.optimizers import make_optimizer, restride
 
 
 class Settings:
@@ -103,3 +104,33 @@ def test_cuda_uses_the_fused_kernels_unless_told_not_to() -> None:
     config = Settings("torch.optim.AdamW")
     assert make_optimizer(groups, config).defaults["fused"]
     assert not make_optimizer(groups, config, fused=False).defaults["fused"]
+
+
+@pytest.mark.parametrize("name", ["torch.optim.AdamW", "torch.optim.SGD"])
+def test_states_of_another_memory_format_take_that_of_the_weights(name: str) -> None:
+    config = Settings(name, **({"momentum": 0.9} if name.endswith("SGD") else {}))
+    contiguous, channels_last = (stepped(config, layout) for layout in (torch.contiguous_format, torch.channels_last))
+    states = copy.deepcopy(contiguous.state_dict())
+    restride(states, channels_last)
+    channels_last.load_state_dict(states)
+    compared = 0
+    for ours, theirs in zip(weights_of(channels_last), weights_of(contiguous), strict=True):
+        for key, value in channels_last.state[ours].items():
+            if value.dim():
+                assert value.stride() == ours.stride()
+                assert torch.equal(value, contiguous.state[theirs][key])
+                compared += value.stride() != contiguous.state[theirs][key].stride()
+    assert compared, "none of them had another format"
+
+
+def stepped(config: Settings, layout: torch.memory_format) -> torch.optim.Optimizer:
+    parameters = [torch.nn.Parameter(w.to(memory_format=layout) if w.dim() == 4 else w) for w in weights()]
+    optimizer = make_optimizer([{"params": parameters}], config)
+    for number, parameter in enumerate(parameters):
+        parameter.grad = torch.arange(parameter.numel(), dtype=torch.float32).view(parameter.shape) + number
+    optimizer.step()
+    return optimizer
+
+
+def weights_of(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

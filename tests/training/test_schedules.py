@@ -95,8 +95,9 @@ def test_plateau_steps_once_per_epoch_before_the_checkpoint() -> None:
     assert (made["monitor"], made["interval"], made["frequency"]) == ("val/loss", "step", 24)
 
 
+@pytest.mark.parametrize("factor", [1, 2])
 @pytest.mark.parametrize("steps", [10, 4, 2])
-def test_a_resume_with_another_batch_goes_by_the_share_of_epochs(steps: int) -> None:
+def test_a_resume_with_another_batch_goes_by_the_share_of_epochs(steps: int, factor: int) -> None:
     config = {"name": "cosine", "warmup_epochs": 0.0, "final_ratio": 0.0}
     schedule = make_schedule(config, total_steps=4 * steps, steps_per_epoch=steps)
     rate = 0.1 * (1 + math.cos(math.pi * 2.5 / 4)) / 2  # after two and a half of four epochs
@@ -111,8 +112,10 @@ def test_a_resume_with_another_batch_goes_by_the_share_of_epochs(steps: int) -> 
             },
         }},
     }  # fmt: skip
-    follow_epochs(checkpoint, schedule, steps=steps, batches=steps, done=steps // 2)
-    assert checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(rate)
+    rates = [0.1 * factor] if factor > 1 else None
+    follow_epochs(checkpoint, schedule, steps=steps, batches=steps, done=steps // 2, rates=rates)
+    assert checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(rate * factor)
+    assert checkpoint["lr_schedulers"][0]["base_lrs"] == [0.1 * factor]
     assert checkpoint["lr_schedulers"][0]["last_epoch"] == 2.5 * steps
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     assert list(progress["current"].values()) == [steps // 2] * 3 + [steps // 2 - 1]

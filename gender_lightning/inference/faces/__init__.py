@@ -1,1 +1,1 @@
-"""Faces in pictures: found, and brought into CelebA's framing. Neither Lightning nor Hydra is needed."""
+"""Detection of faces and their alignment to CelebA's framing, without Lightning or Hydra."""

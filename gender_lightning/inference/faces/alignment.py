@@ -1,7 +1,7 @@
-"""Where faces lie in a picture beside where they lay in the training pictures, and how they are brought there.
+"""Alignment of faces to the places that they have in the training pictures.
 
-CelebA's aligned pictures are 178 x 218 pixels with the eyes at fixed places. What a detector finds in a photograph is
-brought to the places that the eyes had in training, so that a network sees in use what it has learned from.
+CelebA's aligned pictures are 178 x 218 pixels with the eyes at fixed places. A face that a detector finds in a
+photograph is moved so that its eyes are where they were in training: the network then sees what it has learned from.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn import functional
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.inference.faces.face import Face
 
-# How far from their places the eyes of a crop may be, in distances between the eyes, and how long that distance
-# may be beside the expected one. On celeba-mini's valid split, which is framed a little wider than CelebA, all but
-# a few are within.
+# How far the eyes of a crop may be from their expected places, in units of the distance between the eyes, and the range
+# of that distance relative to the expected one. All but a few pictures of celeba-mini's valid split, which is framed a
+# little wider than CelebA, are within these limits.
 _MOST_SHIFT = 0.5
 _SIZES = (0.65, 1.5)
-_MOST_TILT = 0.27  # of the eyes' height difference to their distance: 15 degrees
-_LARGEST = 2  # times a training picture's height and width: what is larger is a photograph like any other
+_MOST_TILT = 0.27  # ratio of the eyes' difference in height to their distance: 15 degrees
+_LARGEST = 2  # times a training picture's height and width: a larger picture is treated as a photograph
 
 
 def is_crop_sized(height: int, width: int, placement: Placement) -> bool:
@@ -29,7 +29,7 @@ def is_crop_sized(height: int, width: int, placement: Placement) -> bool:
 
 
 def expected_eyes(height: int, width: int, framing: Framing, placement: Placement) -> NDArray[np.float64]:
-    """Where the eyes of a picture lie that is framed as the training pictures were: (2, 2) of (x, y) in pixels.
+    """Where the eyes are in a picture that is framed as the training pictures were: (2, 2) of (x, y) in pixels.
 
     The part of the picture that `framing` keeps is compared with the part of a training picture that it keeps.
     """
@@ -41,7 +41,7 @@ def expected_eyes(height: int, width: int, framing: Framing, placement: Placemen
 
 
 def is_framed(face: Face, height: int, width: int, framing: Framing, placement: Placement = CELEBA) -> bool:
-    """Whether the eyes of a picture's face lie about where the network saw them in training."""
+    """Whether the eyes of a face are about where the network saw them in training."""
     expected = expected_eyes(height, width, framing, placement)
     found = np.array(face.eyes)
     distance = float(expected[1, 0] - expected[0, 0])
@@ -52,21 +52,21 @@ def is_framed(face: Face, height: int, width: int, framing: Framing, placement: 
 
 
 def enlargement(face: Face) -> float:
-    """Factor by which the face is enlarged to the size of CelebA's; below 1 where it is larger than those."""
+    """Factor by which a face is enlarged to the size of CelebA's faces; below 1 for a face that is larger."""
     return CELEBA.eye_distance / max(face.eye_distance, 1e-6)
 
 
 def align(picture: NDArray[np.uint8], face: Face, placement: Placement = CELEBA) -> NDArray[np.uint8]:
-    """The similarity transform that puts the eyes where a training picture has them.
+    """Apply the similarity transform that puts the eyes of a face where a training picture has them.
 
     Args:
         picture: RGB uint8 (H, W, 3).
         face: One of its faces.
-        placement: Of the training pictures.
+        placement: Size and eyes of the training pictures.
 
     Returns:
-        RGB uint8 of the placement's height and width, (218, 178, 3) for CelebA. What lies outside of the picture
-        repeats its edge, as in CelebA. Shrinking is antialiased.
+        RGB uint8 of the placement's height and width, (218, 178, 3) for CelebA. The area outside the picture repeats
+        its edge, as in CelebA. Shrinking is antialiased.
     """
     start, end = (complex(*eye) for eye in face.eyes)
     first, second = (complex(*eye) for eye in placement.eyes)
@@ -87,7 +87,7 @@ def align(picture: NDArray[np.uint8], face: Face, placement: Placement = CELEBA)
 
 
 def _surroundings(picture: NDArray[np.uint8], places: NDArray[np.complex128]) -> tuple[NDArray[np.uint8], int, int]:
-    """The part of the picture that the places fall into, with a margin; its left and top."""
+    """The part of the picture that contains the places, with a margin, and its left and top edges."""
     height, width = picture.shape[:2]
     margin = 2 + round(abs(places[0, 1] - places[0, 0]))
     left = int(np.clip(np.floor(places.real.min()) - margin, 0, width - 1))
@@ -98,7 +98,7 @@ def _surroundings(picture: NDArray[np.uint8], places: NDArray[np.complex128]) ->
 
 
 def _shrink(part: NDArray[np.uint8], factor: float) -> torch.Tensor:
-    """float32 (3, h, w) at about the scale of the result, where that is smaller than the picture's."""
+    """The part as float32 (3, h, w), reduced to about the scale of the result if that is smaller."""
     pixels = torch.from_numpy(part if part.flags.writeable else part.copy()).permute(2, 0, 1)
     if factor < 1:
         size = [max(1, round(side * factor)) for side in part.shape[:2]]

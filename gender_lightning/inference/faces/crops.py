@@ -1,4 +1,4 @@
-"""From a picture to the faces that the network is shown."""
+"""The faces of a picture, cut out as the network expects them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from gender_lightning.models.sharing import one_thread_after_fork
 
 Faces = Literal["auto", "detect", "none"]
 Status = Literal["face", "crop", "no_face"]
-_BLURRED = 2.0  # a face that must be enlarged more than that shows less than the network is used to
+_BLURRED = 2.0  # a face that is enlarged by more than this factor has less detail than the training pictures
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A face as the network wants it.
+    """A face as the network expects it.
 
     Attributes:
         pixels: RGB uint8 (S, S, 3).
-        box: Of the face in the upright picture; of the part that was used where nothing was detected.
-        status: ``face``: detected and aligned; ``crop``: the picture is a face crop already, and used as it is.
-        note: What a reader of the result should know; may be empty.
+        box: Place of the face in the upright picture, or of the part that was used if no face was detected.
+        status: ``face``: detected and aligned; ``crop``: the picture is a face crop already and was used as it is.
+        note: A remark for the reader of the result; may be empty.
     """
 
     pixels: NDArray[np.uint8]
@@ -44,22 +44,22 @@ class Crop:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is cut out of a picture: one of its faces, or with None the picture as it is."""
+    """The part of a picture to cut out: one of its faces, or None for the picture as it is."""
 
     face: Face | None
     note: str = ""
 
 
 class Cropper:
-    """Decides what of a picture is shown to the network; can be pickled or forked into workers.
+    """Decides which part of a picture the network sees; can be pickled or forked into workers.
 
-    ``none``: the picture, framed as in training. ``detect``: every face that is found, aligned to where the eyes lay in
-    the training pictures (CelebA's places where those are unknown). ``auto``: by what is seen. A picture is used as it
-    is, any other is treated as by ``detect``, if
+    ``none``: the picture, framed as in training. ``detect``: every face that is found, aligned to the places that the
+    eyes have in the training pictures (CelebA's if those are unknown). ``auto``: it depends on the picture, which is
+    used as it is if one of these holds, and otherwise treated as with ``detect``:
 
     1. the training pictures were used as they are, with faces at no known place (`Placement` is None); or
-    2. its largest face has the eyes where the training pictures have them, within half the distance between the eyes
-       (in a picture of more than twice a training picture's size further faces are treated as by ``detect``); or
+    2. the eyes of its largest face are where the training pictures have them, within half the distance between the
+       eyes (in a picture larger than twice a training picture, further faces are treated as with ``detect``); or
     3. no face is found in it, and it is at most twice as large as a training picture.
     """
 
@@ -70,19 +70,21 @@ class Cropper:
         detector: Detector | None = None,
         placement: Placement | None = CELEBA,
     ) -> None:
-        """Without a detector the default one is loaded when it is first needed.
+        """Without a detector, the default one is loaded when it is first needed.
 
         Args:
-            framing: The checkpoint's.
-            faces: How faces are looked for.
-            detector: Finds them.
-            placement: The checkpoint's: where the eyes lay in the training pictures.
+            framing: Framing of the checkpoint.
+            faces: ``auto``, ``detect`` or ``none``, as above.
+            detector: Finds the faces.
+            placement: Where the eyes are in the training pictures of the checkpoint.
 
         Raises:
-            UserError: There is no such way to look for faces.
+            UserError: `faces` is none of the three.
         """
         if faces not in get_args(Faces):
-            raise UserError(f"faces={faces}: there is no such choice. Use one of: {', '.join(get_args(Faces))}.")
+            raise UserError(
+                f"faces={faces} is not a choice.", f"Use one of: {', '.join(get_args(Faces))}.", field="faces"
+            )
         self.framing = framing
         self.faces = faces
         self.placement = placement or CELEBA
@@ -91,33 +93,33 @@ class Cropper:
 
     @property
     def remark(self) -> str:
-        """What a user should know of this choice, once for all pictures; mostly nothing."""
+        """What a user should know about this choice, once for all pictures; usually empty."""
         if self.detects or self.faces == "none":
             return ""
         return (
-            "faces=auto: this model was trained on pictures as they were, so that these are used as they are too. "
-            "faces=detect finds faces and aligns them as CelebA's are."
+            "faces=auto: this model was trained on whole pictures without alignment, so these pictures are used as "
+            "they are too. faces=detect finds the faces and aligns them like CelebA's."
         )
 
     @classmethod
     def of(cls, spec: ModelSpec, faces: Faces = "auto", detector: Detector | None = None) -> Cropper:
-        """What a checkpoint wants; errors as above."""
+        """The cropper for a checkpoint; arguments and errors as above."""
         return cls(spec.framing, faces, detector, spec.placement)
 
     @property
     def detector(self) -> Detector:
-        """The one given, or the default one."""
+        """The detector that was given, or the default one."""
         if self._detector is None:
             self._detector = load_detector()
         return self._detector
 
     def crops(self, picture: NDArray[np.uint8]) -> list[Crop]:
-        """The faces of a picture, RGB uint8 (H, W, 3), the largest first; none where no face is found."""
+        """The faces of a picture, RGB uint8 (H, W, 3), the largest first; an empty list if no face is found."""
         one_thread_after_fork()
         return [self._cut(picture, choice) for choice in self.choices(picture)]
 
     def choices(self, picture: NDArray[np.uint8]) -> list[Choice]:
-        """What `crops` cuts out, without cutting it."""
+        """The parts that `crops` cuts out, without cutting them."""
         if not self.detects:
             return [Choice(None)]
         small = is_crop_sized(picture.shape[0], picture.shape[1], self.placement)
@@ -133,7 +135,7 @@ class Cropper:
         return chosen
 
     def _confirmed(self, picture: NDArray[np.uint8]) -> bool:
-        """Whether a look at the expected place alone shows that this is a crop as in training."""
+        """Whether a look at the expected place alone shows that the picture is a crop like those of the training."""
         if not isinstance(self.detector, Confirms):
             return False
         eyes = expected_eyes(picture.shape[0], picture.shape[1], self.framing, self.placement)
@@ -161,13 +163,13 @@ def _note(face: Face) -> str:
 
 @dataclass(frozen=True)
 class Search:
-    """How faces are looked for: the fields of these names, which mean the same in every command.
+    """The settings for finding faces, with the names and meanings of the fields in every command.
 
     Attributes:
-        faces: See `Cropper`.
-        face_model: See `load_detector`, as for the rest.
-        min_face: Side in pixels.
-        rotate: Whether turned pictures are tried.
+        faces: ``auto``, ``detect`` or ``none``, see `Cropper`.
+        face_model: Model file of the detector, see `load_detector`.
+        min_face: Side in pixels of the smallest face to look for, see `load_detector`.
+        rotate: Whether turned pictures are tried, see `load_detector`.
     """
 
     faces: Faces = "auto"
@@ -177,11 +179,11 @@ class Search:
 
     @classmethod
     def of(cls, section: Any) -> Search:
-        """What a command's section asks for, read from its fields of the same names."""
+        """The settings of a command's section, read from its fields of the same names."""
         return cls(**{field.name: getattr(section, field.name) for field in dataclasses.fields(cls)})
 
     def detector(self) -> Detector | None:
-        """The detector that is asked for; None: the default one, which is loaded when it is first needed.
+        """The detector for these settings; None for the default one, which is loaded when it is first needed.
 
         Raises:
             UserError: See `load_detector`.
@@ -191,7 +193,7 @@ class Search:
         return load_detector(self.face_model, self.min_face, rotate=self.rotate)
 
     def cropper(self, spec: ModelSpec) -> Cropper:
-        """What cuts out the faces as a checkpoint wants them; errors as above."""
+        """The cropper that cuts out faces as a checkpoint expects them; errors as above."""
         return Cropper.of(spec, self.faces, self.detector())
 
 
@@ -201,12 +203,12 @@ def load_detector(
     """The detector that `face_model=` names.
 
     Args:
-        model: YuNet's model file, or `yunet` to fetch it once; None: MTCNN, whose weights are installed.
-        min_face: Side in pixels of the smallest face that is reported; None: the detector's own.
-        rotate: Whether a picture in which no face is found is tried upside down and on its sides too.
+        model: YuNet's model file, or ``yunet`` to download it once; None means MTCNN, whose weights are installed.
+        min_face: Side in pixels of the smallest face that is reported; None means the detector's default.
+        rotate: Whether a picture in which no face is found is also tried upside down and on its sides.
 
     Raises:
-        UserError: The file is not YuNet's or cannot be fetched, or MTCNN's weights are not installed.
+        UserError: The file is not YuNet's or cannot be downloaded, or MTCNN's weights are not installed.
     """
     detector: Detector
     if model is not None:

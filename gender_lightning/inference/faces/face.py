@@ -1,4 +1,4 @@
-"""What a detector says of a face."""
+"""A detected face, and the interface of detectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gender_lightning.data.framing import Point
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in whole pixels of the upright picture; it may reach over the picture's edge."""
+    """A rectangle in whole pixels of the upright picture; it may extend beyond the picture's edge."""
 
     left: int
     top: int
@@ -27,10 +27,10 @@ class Face:
     """A face in a picture.
 
     Attributes:
-        box: Around the face.
-        eyes: (x, y) of the eye on the picture's left, then of that on its right, in pixels; (0, 0) is the outer
+        box: The rectangle around the face.
+        eyes: (x, y) of the eye on the picture's left, then of the one on its right, in pixels; (0, 0) is the outer
             corner of the first pixel.
-        score: The detector's, in 0..1.
+        score: The detector's confidence, in 0..1.
     """
 
     box: Box
@@ -39,7 +39,7 @@ class Face:
 
     @property
     def eye_distance(self) -> float:
-        """Between the eyes, in pixels."""
+        """The distance between the eyes, in pixels."""
         return math.dist(*self.eyes)
 
 
@@ -47,19 +47,19 @@ class Detector(Protocol):
     """Finds faces; can be pickled or forked into workers."""
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, RGB uint8 (H, W, 3), the largest first."""
+        """The faces of a picture, RGB uint8 (H, W, 3), the largest first."""
         ...
 
 
 @runtime_checkable
 class Confirms(Protocol):
-    """A detector that can look at one place alone, which takes a small part of the time of a search."""
+    """A detector that can look at a single place, which takes a small part of the time of a search."""
 
     def confirm(self, picture: NDArray[np.uint8], eyes: NDArray[np.float64]) -> Face | None:
-        """The face whose eyes are about at these places, (2, 2) of (x, y) in pixels; None where there is none."""
+        """The face whose eyes are near these places, (2, 2) of (x, y) in pixels; None if there is none."""
         ...
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
-    """In the order that a detector returns them."""
+    """The faces in the order in which a detector returns them."""
     return sorted(faces, key=lambda face: -face.box.width * face.box.height)

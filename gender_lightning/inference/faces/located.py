@@ -1,7 +1,8 @@
-"""Faces of a data set, found once before its pictures are used: what `faces=` means in train, evaluate and export."""
+"""The faces of a data set, found once before its pictures are used: `faces=` in train, evaluate and export."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
@@ -28,25 +29,34 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Located:
-    """Cuts the face out of each picture of a data set as `predict` would; several faces: the largest.
+    """Cuts the largest face out of each picture of a data set, as `predict` would.
 
     Attributes:
-        cropper: Decides.
-        choices: What was decided already, by image; other pictures are looked at when they are asked for.
+        cropper: Decides which part of a picture is used.
+        choices: Decisions made so far, by image; other pictures are searched when they are requested.
     """
 
     cropper: Cropper
     choices: dict[bytes, Choice] = field(default_factory=dict)
 
     def __call__(self, picture: NDArray[np.uint8], image_id: bytes) -> NDArray[np.uint8]:
-        """The picture, RGB uint8 (H, W, 3), or its face aligned; to be framed. Without a face it is used whole."""
+        """The aligned face of a picture, RGB uint8 (H, W, 3), still to be framed; the whole picture if it has none."""
         choice = self.choices.get(image_id)
         if choice is None:
             choice = next(iter(self.cropper.choices(picture)), Choice(None))
         return self.cropper.aligned(picture, choice)
 
+    def fingerprint(self, index: Index) -> bytes:
+        """A hash of the eyes' places in these pictures and of their places after alignment, for `data.cache`."""
+        found = hashlib.sha256(repr((self.cropper.faces, self.cropper.placement)).encode())
+        for image_id in index.image_ids:
+            choice = self.choices.get(bytes(image_id))
+            place = "looked at later" if choice is None else choice.face and choice.face.eyes
+            found.update(f"{place!r};".encode())
+        return found.digest()
+
     def find(self, index: Index, store: ImageStore) -> list[Skipped]:
-        """Look at every picture once, on all cores. Returns those without a face, in the order of the index.
+        """Search every picture once, on all cores. Returns the pictures without a face, in the order of the index.
 
         Raises:
             UserError: A picture does not decode.
@@ -79,7 +89,7 @@ class Located:
 
 
 def finder_of(spec: ModelSpec, search: Search) -> Located | None:
-    """What finds the faces of a data set for a checkpoint; None where its pictures are used as they are."""
+    """The finder of faces in a data set for a checkpoint; None if its pictures are used as they are."""
     cropper = search.cropper(spec)
     if cropper.remark:
         log.info("%s", cropper.remark)
@@ -95,12 +105,12 @@ def _tell(faces: str, counts: Counter[str], left_out: int) -> None:
     if left_out:
         parts.append(f"{left_out:,} pictures without a face left out")
     if counts["several"]:
-        parts.append(f"{counts['several']:,} pictures with several faces, of which the largest counts")
+        parts.append(f"{counts['several']:,} pictures with several faces, of which the largest is used")
     log.info("faces=%s: %s.", faces, "; ".join(parts))
 
 
 class _Looking(Dataset[list[tuple[int, "list[Choice] | UserError"]]]):
-    """What the processes do."""
+    """The search that the worker processes run: choices, or the error of a picture, by row of the index."""
 
     def __init__(self, index: Index, store: ImageStore, cropper: Cropper) -> None:
         self.index, self.store, self.cropper = index, store, cropper

@@ -1,4 +1,4 @@
-"""The default detector: MTCNN in torch, with the weights that the package `mtcnn` brings. Works offline."""
+"""The default detector: MTCNN in torch, with the weights from the package `mtcnn`. It works offline."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gender_lightning.inference.faces.mtcnn_nets import load_networks
 from gender_lightning.models.sharing import one_thread_after_fork
 
 _WINDOW = 12  # px of P-Net
-_STEP = 0.709  # between the pyramid's levels: half the area
-_SCORES = (0.6, 0.7, 0.9)  # of the three networks; 0.9 misses 1 % of celeba-mini and little else is taken for a face
+_STEP = 0.709  # scale from one level of the pyramid to the next: half the area
+_SCORES = (0.6, 0.7, 0.9)  # least scores of the three networks; 0.9 misses 1 % of celeba-mini, with few false faces
 _OVERLAPS = (0.5, 0.7, 0.7, 0.7)  # within a level, among levels, after R-Net, at the end
-# The window that the last network gets of a face, from the middle between the eyes and in distances between them:
-# how far below its centre is, and its side (medians of celeba-mini).
+# The window of a face that the last network sees, in units of the distance between the eyes: how far its centre is
+# below the midpoint of the eyes, and the length of its side (medians over celeba-mini).
 _BELOW, _SIDE = 0.33, 2.9
-_MOST_WINDOWS = 1000  # that R-Net looks at
+_MOST_WINDOWS = 1000  # windows passed on to R-Net
 
 
 class Mtcnn:
@@ -32,8 +32,8 @@ class Mtcnn:
         """Load the weights.
 
         Args:
-            min_face: Side in pixels of the smallest face that is looked for; None: 20, or of a large picture a
-                fiftieth of the side of a square of its area, so that a panorama is searched as finely as any other.
+            min_face: Side in pixels of the smallest face to look for; None means 20, or for a large picture a fiftieth
+                of the side of a square of the same area, so that a panorama is searched as finely as any other.
 
         Raises:
             UserError: The package that holds the weights is not installed.
@@ -43,7 +43,7 @@ class Mtcnn:
 
     @torch.inference_mode()
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, RGB uint8 (H, W, 3), the largest first."""
+        """The faces of a picture, RGB uint8 (H, W, 3), the largest first."""
         one_thread_after_fork()
         pixels = torch.from_numpy(picture if picture.flags.writeable else picture.copy()).permute(2, 0, 1)
         windows, scores = self._propose(pixels)
@@ -56,10 +56,10 @@ class Mtcnn:
 
     @torch.inference_mode()
     def confirm(self, picture: NDArray[np.uint8], eyes: NDArray[np.float64]) -> Face | None:
-        """The face whose eyes are about at these places, (2, 2) of (x, y) in pixels; None where there is none.
+        """The face whose eyes are near these places, (2, 2) of (x, y) in pixels; None if there is none.
 
-        The last network alone looks there. Of 230 pictures of five kinds all but two were judged as by a search,
-        in a fifth to a tenth of its time.
+        Only the last network runs. On 230 pictures of five kinds, all but two gave the same result as a full search, in
+        a fifth to a tenth of the time.
         """
         distance = float(np.hypot(*(eyes[1] - eyes[0])))
         x, y = float(eyes[:, 0].mean()), float(eyes[:, 1].mean()) + _BELOW * distance
@@ -111,12 +111,12 @@ def _face(box: list[float], eyes: list[list[float]], score: float) -> Face:
 
 
 def _normalised(pixels: Tensor) -> Tensor:
-    """uint8 (3, H, W) to float32 (1, 3, H, W) about -1..1, as the weights were trained."""
+    """Pixels, uint8 (3, H, W), as float32 (1, 3, H, W) in about -1..1, as the weights were trained."""
     return ((pixels.float() - 127.5) / 128)[None]
 
 
 def _windows(scores: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
-    """Of P-Net's output: windows (N, 4) in pixels of the level, and their scores (N,)."""
+    """The windows (N, 4) in pixels of the level that P-Net's output proposes, and their scores (N,)."""
     rows, columns = torch.nonzero(scores > _SCORES[0], as_tuple=True)
     corner = torch.stack([columns, rows], dim=1).float() * 2
     windows = torch.cat([corner, corner + _WINDOW], dim=1)
@@ -130,20 +130,20 @@ def _moved(windows: Tensor, shifts: Tensor) -> Tensor:
 
 
 def _squared(windows: Tensor) -> Tensor:
-    """The squares about the same centres with the longer sides."""
+    """The squares with the same centres and the longer sides."""
     centre = (windows[:, :2] + windows[:, 2:]) / 2
     half = (windows[:, 2:] - windows[:, :2]).amax(1, keepdim=True) / 2
     return torch.cat([centre - half, centre + half], dim=1)
 
 
 def _patches(image: Tensor, windows: Tensor, side: int) -> Tensor:
-    """Windows of the image, averaged down or interpolated up to (N, 3, side, side); grey beyond the edge."""
+    """Windows of the image, resampled to (N, 3, side, side); grey beyond the edge."""
     patches: Tensor = roi_align(image, [windows], side, aligned=True)
     return patches
 
 
 def _without_inner(boxes: Tensor, scores: Tensor) -> list[int]:
-    """Rows that are kept: of boxes that share most of the smaller one's area, the best."""
+    """The rows to keep: among boxes that share most of the smaller one's area, the best."""
     kept: list[int] = []
     areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
     for row in scores.argsort(descending=True).tolist():

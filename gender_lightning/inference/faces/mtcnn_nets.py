@@ -17,7 +17,7 @@ from gender_lightning.errors import UserError
 
 
 class Proposals(nn.Module):
-    """P-Net: a window of 12 x 12 slides over the picture by two pixels."""
+    """P-Net: proposes windows of 12 x 12 pixels, two pixels apart."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,13 +30,13 @@ class Proposals(nn.Module):
         self.face = nn.Conv2d(32, 2, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (1, 3, H, W) to scores (h, w) and shifts (4, h, w) of the windows' edges."""
+        """Map an image (1, 3, H, W) to scores (h, w) and shifts (4, h, w) of the windows' edges."""
         seen = self.body(image)
         return self.face(seen).softmax(1)[0, 1], self.shift(seen)[0]
 
 
 class Refinement(nn.Module):
-    """R-Net: which of the windows, at 24 x 24, are faces."""
+    """R-Net: decides which windows, resampled to 24 x 24, are faces."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,13 +50,13 @@ class Refinement(nn.Module):
         self.face = nn.Linear(128, 2)
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows (N, 3, 24, 24) to scores (N,) and shifts (N, 4)."""
+        """Map windows (N, 3, 24, 24) to scores (N,) and shifts (N, 4)."""
         seen = self.body(windows)
         return self.face(seen).softmax(1)[:, 1], self.shift(seen)
 
 
 class Output(nn.Module):
-    """O-Net: the same at 48 x 48, with five landmarks."""
+    """O-Net: decides the same at 48 x 48, and places five landmarks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,13 +72,13 @@ class Output(nn.Module):
         self.face = nn.Linear(256, 2)
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Windows (N, 3, 48, 48) to scores (N,), shifts (N, 4) and landmarks (N, 10): five x, then five y."""
+        """Map windows (N, 3, 48, 48) to scores (N,), shifts (N, 4) and landmarks (N, 10): five x, then five y."""
         seen = self.body(windows)
         return self.face(seen).softmax(1)[:, 1], self.shift(seen), self.landmarks(seen)
 
 
 class _ColumnsFirst(nn.Module):
-    """Flatten in the order of Matlab, in which the weights were trained: x, then y, then channel."""
+    """Flattens in Matlab's order, in which the weights were trained: x, then y, then channel."""
 
     def forward(self, seen: Tensor) -> Tensor:
         return seen.permute(0, 3, 2, 1).flatten(1)
@@ -102,7 +102,7 @@ def load_networks() -> tuple[Proposals, Refinement, Output]:
 
 
 def _read_weights(file: str) -> list[Any]:
-    """Arrays of a weight file, in Keras' order and memory layout."""
+    """The arrays of a weight file, in Keras' order and memory layout."""
     try:
         # `import mtcnn` would load TensorFlow
         path = Path(str(metadata.distribution("mtcnn").locate_file(f"mtcnn/assets/weights/{file}")))
@@ -110,8 +110,8 @@ def _read_weights(file: str) -> list[Any]:
         path = Path()
     if not path.is_file():
         raise UserError(
-            "The face detector's weights are not installed. Install them (`pip install mtcnn`), or use pictures that "
-            "are cropped already with faces=none."
+            "The face detector's weights are not installed.",
+            "Install them (`pip install mtcnn`), or use faces=none for pictures that are cropped already.",
         )
     import joblib
 

@@ -1,4 +1,4 @@
-"""Where the faces of a training set lie in its pictures, measured on a sample of them."""
+"""The typical place of the faces in a set of training pictures, measured on a sample."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from gender_lightning.data.framing import Framing, Placement
 from gender_lightning.inference.faces.alignment import is_framed
 from gender_lightning.inference.faces.face import Detector, Face
 
-SAMPLE = 48  # pictures: three seconds on a slow core, and the median of the eyes is known to a fiftieth of their spread
-_LEAST_FOUND = 0.5  # of the pictures must show a face
-_LEAST_ALIKE = 0.75  # of these must have it where most have it
-_LARGEST = 512  # px of the longer side of a typical picture: faces need not be aligned on a larger canvas
+SAMPLE = (
+    48  # pictures: three seconds on a slow core; the median of the eyes is then known to a fiftieth of their spread
+)
+_LEAST_FOUND = 0.5  # share of the pictures that must show a face
+_LEAST_ALIKE = 0.75  # share of these faces that must be at the typical place
+_LARGEST = 512  # px: longest side of a typical picture, since faces need not be aligned on a larger canvas
 
 
 def measure_placement(pictures: Iterable[NDArray[np.uint8]], framing: Framing, detector: Detector) -> Placement | None:
-    """The typical picture of a training set with the places of its eyes.
+    """The typical size of training pictures and the typical places of the eyes in them.
 
     Args:
         pictures: A sample of the training pictures, RGB uint8 (H, W, 3).
-        framing: What the network sees of them.
+        framing: The part of a picture that the network sees.
         detector: Finds the faces.
 
     Returns:
-        Median size of the pictures (scaled to at most 512 px) and median places of the eyes of each one's largest
-        face, as the network sees them; None where half of them show no face, or where the faces lie at different
-        places: such pictures are used as they are.
+        Median size of the pictures (scaled to at most 512 px) and median places of the eyes of each picture's largest
+        face, within the part that the network sees; None if half of the pictures show no face, or if the faces are at
+        different places. Such pictures are used as they are.
     """
     seen: list[tuple[Face, int, int]] = []
     sizes: list[tuple[int, int]] = []
@@ -44,7 +46,7 @@ def measure_placement(pictures: Iterable[NDArray[np.uint8]], framing: Framing, d
 
 
 def _typical(seen: list[tuple[Face, int, int]], sizes: list[tuple[int, int]], framing: Framing) -> Placement:
-    """Medians, which a few wrong detections do not move: of the sizes, and of the eyes within what is kept."""
+    """Medians, which a few wrong detections do not move, of the sizes and of the eyes within the part that is kept."""
     shares = []
     for face, height, width in seen:
         top, left, kept_height, kept_width = framing.box(height, width)
@@ -53,7 +55,7 @@ def _typical(seen: list[tuple[Face, int, int]], sizes: list[tuple[int, int]], fr
     height, width = (max(2, round(float(side))) for side in size * min(1.0, _LARGEST / size.max()))
     top, left, kept_height, kept_width = framing.box(height, width)
     eyes = np.median(shares, axis=0) * (kept_width, kept_height) + (left, top)
-    eyes = np.clip(eyes, 0, (width, height)).round(2)  # of faces that the crop cuts through
+    eyes = np.clip(eyes, 0, (width, height)).round(2)  # the crop may cut through the faces
     eyes[1, 0] = max(eyes[1, 0], eyes[0, 0] + 1)
     left_eye, right_eye = ((float(x), float(y)) for x, y in eyes)
     return Placement(height, width, (left_eye, right_eye))

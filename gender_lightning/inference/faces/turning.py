@@ -1,4 +1,4 @@
-"""Faces in pictures that lie on their side, whose files do not say so."""
+"""Faces in pictures that are turned on their side without an EXIF tag that says so."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face,
 
 
 class Turning:
-    """A detector that also tries the three other quarter turns of a picture in which it finds nothing.
+    """A detector that also tries the other three quarter turns of a picture in which it finds no face.
 
-    Of the turns the one whose faces are the surest together is taken. Such a picture takes four times as long.
+    The turn with the highest sum of scores is used. Such a picture takes four times as long.
     """
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, RGB uint8 (H, W, 3), the largest first, in its own pixels.
+        """The faces of a picture, RGB uint8 (H, W, 3), the largest first, in its own pixels.
 
-        The eyes of a turned face are in the order of the upright face, so that it is aligned upright.
+        The eyes of a turned face are in the order of the upright face, so that the face is aligned upright.
         """
         if found := self.detector.detect(picture):
             return found
@@ -32,12 +32,12 @@ class Turning:
         return largest_first(max(tries, key=lambda faces: sum(face.score for face in faces)))
 
     def confirm(self, picture: NDArray[np.uint8], eyes: NDArray[np.float64]) -> Face | None:
-        """As the detector does, where it can: a crop in the training framing is upright."""
+        """The result of the detector's own `confirm`, if it has one: a crop in the training framing is upright."""
         return self.detector.confirm(picture, eyes) if isinstance(self.detector, Confirms) else None
 
 
 def _turned_back(face: Face, turns: int, height: int, width: int) -> Face:
-    """A face of `np.rot90(picture, turns)` in the pixels of the picture (height, width)."""
+    """A face found in `np.rot90(picture, turns)`, in the pixels of the original picture (height, width)."""
     box = face.box
     corners = [(box.left, box.top), (box.left + box.width, box.top + box.height)]
     (x1, y1), (x2, y2) = (_point_back(corner, turns, height, width) for corner in corners)

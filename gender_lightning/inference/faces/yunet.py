@@ -1,7 +1,7 @@
-"""YuNet through OpenCV, for those who have its model file: better than MTCNN on small, turned and covered faces.
+"""YuNet through OpenCV, which needs its model file: better than MTCNN on small, turned and covered faces.
 
 W. Wu, H. Peng, S. Yu: YuNet: A Tiny Millisecond-level Face Detector, 2023. The file is OpenCV Zoo's
-face_detection_yunet_2023mar.onnx (MIT licence), fetched from OpenCV's place on the Hugging Face hub on request.
+face_detection_yunet_2023mar.onnx (MIT licence), downloaded on request from OpenCV's pages on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ FILE = "face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 REPOSITORY = "opencv/face_detection_yunet"
 _SCORE = 0.8
-# Pixels that the network sees, 1280 x 960: faces between 10 and 300 px were trained. By area, so that a panorama keeps
-# the small faces that its longer side would cost.
+# Largest picture for the network, which was trained on faces of 10 to 300 px. The limit is an area: a limit on the
+# longer side would shrink the faces in a panorama too far.
 _MOST_PIXELS = 1280 * 960
 
 
 class Yunet:
-    """Finds faces and their eyes; several times as fast as MTCNN."""
+    """Finds faces and their eyes, several times faster than MTCNN."""
 
     def __init__(self, model: Path, min_face: int | None = None) -> None:
         """Check and load the model file.
 
         Args:
-            model: The file, whatever its name.
-            min_face: Side in pixels of the smallest face that is reported; None: all.
+            model: Path of the file, under any name.
+            min_face: Side in pixels of the smallest face that is reported; None reports all.
 
         Raises:
-            UserError: The file is missing, or is not the one whose SHA-256 is known.
+            UserError: The file is missing, or its SHA-256 is not that of the published file.
         """
         self.model = model
         self.min_face = min_face or 0
@@ -45,11 +45,11 @@ class Yunet:
         self._net: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """OpenCV's object does not travel to workers: each makes its own."""
+        """Leave out OpenCV's object, which cannot be pickled: each worker creates its own."""
         return {**vars(self), "_net": None}
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """Faces of a picture, RGB uint8 (H, W, 3), the largest first."""
+        """The faces of a picture, RGB uint8 (H, W, 3), the largest first."""
         import cv2
 
         height, width = picture.shape[:2]
@@ -71,22 +71,23 @@ def fetch() -> Path:
     """YuNet's model file, from the hub's cache or the network.
 
     Raises:
-        UserError: It is neither cached nor can be fetched.
+        UserError: The file is not in the cache and cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     from gender_lightning.models.weights import hub_offline_if_unreachable, reason_of
 
     cached = try_to_load_from_cache(REPOSITORY, FILE)
-    if isinstance(cached, str):  # its SHA-256 is known: nothing newer is to be asked for
+    if isinstance(cached, str):  # only one SHA-256 is accepted, so there is no newer file to ask for
         return Path(cached)
     try:
         with hub_offline_if_unreachable():
             return Path(hf_hub_download(REPOSITORY, FILE))
-    except (OSError, ValueError) as error:  # of the network and the disk; LocalEntryNotFoundError is both
+    except (OSError, ValueError) as error:  # network and disk; LocalEntryNotFoundError is both
         raise UserError(
-            f"face_model=yunet: {FILE} could not be fetched ({reason_of(error)}). Give a file of your own, "
-            "face_model=PATH, or leave it out for MTCNN, which is installed."
+            f"face_model=yunet: {FILE} could not be downloaded ({reason_of(error)}).",
+            "Give a file of your own, face_model=PATH, or leave face_model out to use MTCNN, which is installed.",
+            field="face_model",
         ) from error
 
 
@@ -101,11 +102,15 @@ def _check(model: Path) -> None:
     try:
         content = model.read_bytes()
     except OSError as error:
-        raise UserError(f"{model} cannot be read: {error.strerror}. Give {FILE} of OpenCV Zoo.") from error
+        raise UserError(
+            f"{model} cannot be read: {error.strerror}.", f"Give {FILE} from OpenCV Zoo.", field="face_model"
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
         pointer = content.startswith(b"version https://git-lfs")
         hint = " It is a Git LFS pointer, not the model itself." if pointer else ""
         raise UserError(
-            f"{model} is not {FILE}: its SHA-256 is {found}, not {SHA256}.{hint} Download it again, or leave it out."
+            f"{model} is not {FILE}: its SHA-256 is {found}, not {SHA256}.{hint}",
+            "Download the file again, or leave face_model out.",
+            field="face_model",
         )

@@ -1,1 +1,1 @@
-"""Pictures of any number, one after the other: where they come from, what is done to them, where the rows go."""
+"""Streams of any number of pictures: where they come from, how they are processed, and where the rows go."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from gender_lightning.durable import writing
 from gender_lightning.inference.pictures import read_picture
-from gender_lightning.inference.stream.items import Item, Judged, Row
+from gender_lightning.inference.stream.items import Item, PredictedPicture, Row
 from gender_lightning.inference.stream.video import VideoOutput, frame_rate
 
-# Okabe and Ito's colours, which colour-blind people tell apart; grey for what is not known.
+# Okabe and Ito's colours, which colour-blind people can tell apart; grey for an uncertain label.
 _COLOURS = ((230, 159, 0), (0, 114, 178))
 _UNKNOWN = (110, 110, 110)
-_WAITING = 8  # pictures that are drawn or wait for it
+_WAITING = 8  # pictures that are being drawn or are waiting to be
 
 
 def draw(pixels: NDArray[np.uint8], rows: tuple[Row, ...], class_names: tuple[str, ...]) -> NDArray[np.uint8]:
@@ -51,7 +51,7 @@ def _write(
     colour: tuple[int, int, int],
     size: tuple[int, int],
 ) -> None:
-    """Text on a ground of its own, moved so that it is inside of the picture."""
+    """Write text on a filled rectangle, moved so that it stays inside the picture."""
     _left, _top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     x = max(0, min(place[0], size[0] - round(right) - 6))
     y = max(0, min(place[1], size[1] - round(bottom) - 4))
@@ -60,10 +60,10 @@ def _write(
 
 
 class Annotator:
-    """Draws pictures into a folder, beside the work that goes on, and videos into one file each."""
+    """Draws pictures into a folder, in a thread of its own, and the frames of each video into one file."""
 
     def __init__(self, folder: Path, class_names: tuple[str, ...], frame_step: int = 1) -> None:
-        """Each lies below `folder` by its own path, so that no two get one name."""
+        """Every picture is placed below `folder` at its own path, so that no two get the same name."""
         self.folder = folder
         self.class_names = class_names
         self.frame_step = frame_step
@@ -72,11 +72,11 @@ class Annotator:
         self._videos: dict[str, VideoOutput] = {}
 
     def has(self, item: Item) -> bool:
-        """Whether it is drawn already, by an earlier job; a video counts as a whole."""
+        """Whether an earlier job has drawn the picture already; a video counts as a whole."""
         return self._target(item).is_file()
 
-    def take(self, pictures: list[Judged]) -> None:
-        """Draw what can be read."""
+    def take(self, pictures: list[PredictedPicture]) -> None:
+        """Draw the pictures that could be read."""
         for picture in pictures:
             if picture.item.pixels is not None:
                 self._write_frame(picture, picture.item.pixels)
@@ -86,7 +86,7 @@ class Annotator:
                 self._waiting.popleft().result()
 
     def close(self, *, complete: bool) -> None:
-        """Wait for the last pictures; a video that is not complete is left out."""
+        """Wait for the last pictures; an incomplete video is discarded."""
         self._pool.shutdown(wait=True, cancel_futures=not complete)
         for future in self._waiting:
             if not future.cancelled():
@@ -94,18 +94,17 @@ class Annotator:
         for video in self._videos.values():
             video.close(complete=complete)
 
-    def _write_picture(self, picture: Judged) -> None:
+    def _write_picture(self, picture: PredictedPicture) -> None:
         target = self._target(picture.item)
         target.parent.mkdir(parents=True, exist_ok=True)
         drawn = draw(read_picture(picture.item.path), picture.rows, self.class_names)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        Image.fromarray(drawn).save(temporary, "JPEG", quality=92)
-        temporary.replace(target)
+        with writing(target, "wb") as file:
+            Image.fromarray(drawn).save(file, "JPEG", quality=92)
 
-    def _write_frame(self, picture: Judged, pixels: NDArray[np.uint8]) -> None:
+    def _write_frame(self, picture: PredictedPicture, pixels: NDArray[np.uint8]) -> None:
         item = picture.item
         if item.name not in self._videos:
-            for video in self._videos.values():  # frames come one video after the other
+            for video in self._videos.values():  # frames arrive one video after another
                 video.close(complete=True)
             rate = frame_rate(item.path) / self.frame_step if item.path else 10.0
             self._videos[item.name] = VideoOutput(self._target(item), rate)
@@ -118,15 +117,15 @@ class Annotator:
 
 
 def _place(path: str) -> Path:
-    """Where below the folder something is drawn: its own path, without what leads out of the folder."""
+    """The place below the folder: the picture's own path, without the parts that lead out of the folder."""
     return Path(*[part for part in Path(path).parts if part not in ("..", ".", Path(path).anchor)])
 
 
 def _as_jpeg(place: Path) -> Path:
-    """With a JPEG's ending; another is kept in front of it, so that a.png and a.jpg stay two."""
+    """The path with a JPEG's extension; another one is kept before it, so that a.png and a.jpg stay apart."""
     return place if place.suffix.lower() in (".jpg", ".jpeg") else place.with_name(f"{place.name}.jpg")
 
 
 def _as_mp4(place: Path) -> Path:
-    """With MP4's ending, in the same way: a.mp4 and a.avi stay two."""
+    """The path with MP4's extension, in the same way: a.mp4 and a.avi stay apart."""
     return place if place.suffix.lower() == ".mp4" else place.with_name(f"{place.name}.mp4")

@@ -1,46 +1,44 @@
-"""Tables of rows as CSV, JSON lines or Parquet: written whole, read and written a part at a time."""
+"""Tables of rows as CSV, JSON lines or Parquet, read and written a few rows at a time."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from gender_lightning.csv_text import cell, text_of
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.stream.items import COLUMNS, Row
 
 FORMATS = (".csv", ".parquet", ".jsonl")
 _AT_ONCE = 5000  # rows in memory
-_TEXTS = ("image", "note")  # what may begin like a formula of a spreadsheet
+_TEXTS = ("image", "note")  # columns whose text could be taken for a formula by a spreadsheet
 
 
 def write_rows(path: Path, rows: Iterator[Row]) -> None:
-    """Write a table under another name, flush it to the disk, and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.suffix.lower() == ".parquet":
-            _write_parquet(temporary, rows)
-        else:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                (_write_csv if path.suffix.lower() == ".csv" else _write_json)(file, rows)
-        _flush(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush(path.parent)
+    """Write a table, in the format that its extension names; after a crash it is there whole or not at all.
+
+    Raises:
+        OSError: The disk is full or broken; `path` is what it was.
+    """
+    suffix = path.suffix.lower()
+    write: Callable[[IO[Any], Iterator[Row]], None] = _write_json
+    if suffix in (".parquet", ".csv"):
+        write = _write_parquet if suffix == ".parquet" else _write_csv
+    with writing(path, "wb" if suffix == ".parquet" else "w") as file:
+        write(file, rows)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a table that `write_rows` wrote, as they were.
+    """The rows of a table, exactly as `write_rows` was given them.
 
     Raises:
-        UserError: It is no such table.
+        UserError: The file is not such a table.
     """
     import pyarrow as pa
 
@@ -48,17 +46,9 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         yield from reader(path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise UserError(f"{path} is no table of predictions ({error}). Choose another output=...") from error
-
-
-def _flush(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":  # folders cannot be opened elsewhere
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        raise UserError(
+            f"{path} is not a table of predictions ({error}).", "Choose another output=...", field="output"
+        ) from error
 
 
 def _write_json(file: IO[str], rows: Iterator[Row]) -> None:
@@ -83,18 +73,18 @@ def _read_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if list(reader.fieldnames or ()) != list(COLUMNS):
-            raise ValueError("its columns are others")
+            raise ValueError("its columns are different")
         for row in reader:
             values = {name: kinds[kind](row[name]) if row[name] else None for name, kind in COLUMNS.items()}
             yield values | {name: text_of(row[name]) for name in _TEXTS}
 
 
-def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
+def _write_parquet(file: IO[bytes], rows: Iterator[Row]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(file, schema) as writer:
         while some := list(islice(rows, _AT_ONCE)):
             writer.write_table(pa.Table.from_pylist(some, schema=schema))
 

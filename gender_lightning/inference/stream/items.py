@@ -1,4 +1,4 @@
-"""What travels from a source to a row."""
+"""The records that pictures pass through on their way from a source to rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = {
     "probability": "float32", "left": "int32", "top": "int32", "width": "int32", "height": "int32",
     "status": "string", "note": "string",
 }  # fmt: skip
-Row = dict[str, Any]  # by COLUMNS, plain values; None where there is nothing to say
+Row = dict[str, Any]  # a plain value for each of COLUMNS, or None
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Item:
     """A picture that is to be predicted.
 
     Attributes:
-        name: As it stands in the output.
-        path: The file.
+        name: Name in the output.
+        path: Path of the file.
         frame: Number within a video, from 0; None for a picture.
-        second: Time of the frame.
-        pixels: RGB uint8 (H, W, 3) of a frame; None: read the file.
-        problem: Why it cannot be read, where that is known already; mostly empty.
-        done: It has its rows already, and is only to be drawn.
+        second: Time of the frame in seconds; None for a picture.
+        pixels: The frame, RGB uint8 (H, W, 3); None for a picture, which is read from its file.
+        problem: Reason why it cannot be read, if that is known already; usually empty.
+        done: Whether it has its rows already, so that it only has to be drawn.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A face before the network has said anything of it."""
+class DetectedFace:
+    """A face that has not been classified yet."""
 
     box: Box
     status: str
@@ -52,41 +52,41 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A picture after it was opened and searched for faces.
+class SearchedPicture:
+    """A picture that has been opened and searched for faces.
 
     Attributes:
-        item: Without its pixels, unless they are wanted still.
-        faces: In the order of the faces in the batch.
-        status: Of the picture where there are none: ``no_face`` or ``unreadable``.
-        note: What was done to the picture, or why it cannot be read.
+        item: The picture, without its pixels unless they are still needed.
+        faces: Its faces, in the order of the batch.
+        status: Why there are no faces: ``no_face`` or ``unreadable``; meaningless if there are some.
+        note: Conversions of the picture, or the reason why it cannot be read.
     """
 
     item: Item
-    faces: tuple[Seen, ...] = ()
+    faces: tuple[DetectedFace, ...] = ()
     status: str = "no_face"
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Judged:
+class PredictedPicture:
     """A picture with all of its rows."""
 
     item: Item
     rows: tuple[Row, ...]
 
 
-def judged(looked: Looked, labels: list[str], probabilities: list[float]) -> Judged:
-    """The rows of a picture: one per face, or one that says why there is none."""
-    start = {"image": looked.item.name, "frame": looked.item.frame, "second": looked.item.second}
-    if not looked.faces:
+def predicted(picture: SearchedPicture, labels: list[str], probabilities: list[float]) -> PredictedPicture:
+    """A picture with its rows: one per face, or a single one that says why there is no face."""
+    start = {"image": picture.item.name, "frame": picture.item.frame, "second": picture.item.second}
+    if not picture.faces:
         empty = dict.fromkeys(("face", "label", "probability", "left", "top", "width", "height"))
-        return Judged(looked.item, ({**start, **empty, "status": looked.status, "note": looked.note},))
+        return PredictedPicture(picture.item, ({**start, **empty, "status": picture.status, "note": picture.note},))
     rows = []
-    for number, (seen, label, probability) in enumerate(zip(looked.faces, labels, probabilities, strict=True)):
+    for number, (face, label, probability) in enumerate(zip(picture.faces, labels, probabilities, strict=True)):
         assert math.isfinite(probability)
-        place = {"left": seen.box.left, "top": seen.box.top, "width": seen.box.width, "height": seen.box.height}
-        note = "; ".join(text for text in (looked.note, seen.note) if text)
-        said = {"face": number, "label": label, "probability": probability, **place}
-        rows.append({**start, **said, "status": seen.status, "note": note})
-    return Judged(looked.item, tuple(rows))
+        place = {"left": face.box.left, "top": face.box.top, "width": face.box.width, "height": face.box.height}
+        note = "; ".join(text for text in (picture.note, face.note) if text)
+        prediction = {"face": number, "label": label, "probability": probability, **place}
+        rows.append({**start, **prediction, "status": face.status, "note": note})
+    return PredictedPicture(picture.item, tuple(rows))

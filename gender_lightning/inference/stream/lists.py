@@ -1,4 +1,4 @@
-"""Lists of pictures: one name a line, or a column of a CSV, as spreadsheets write it."""
+"""Lists of pictures: one name per line, or a column of a CSV file as spreadsheets write it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _LOOKED_AT = 20  # rows in which names of files are looked for
 
 
 def read_list(path: str) -> Iterator[str]:
-    """The files that a list names, one a line; relative names count from the list's own folder.
+    """The files named in a list, one per line; relative names start at the list's own folder.
 
-    A CSV or TSV, with commas, semicolons or tabs, has them in the column image, path, file, filename or image_id,
-    else in the first column that holds names of files. UTF-8, or UTF-16 with its mark.
+    In a CSV or TSV file, separated by commas, semicolons or tabs, the names are in the column image, path, file,
+    filename or image_id, or else in the first column that holds file names. The encoding is UTF-8, or UTF-16 with a
+    byte order mark.
 
     Raises:
-        UserError: The list cannot be read, or none of its columns holds names of files.
+        UserError: The list cannot be read, or none of its columns holds file names.
     """
     folder, suffix = os.path.dirname(path), Path(path).suffix.lower()
     try:
@@ -35,7 +36,9 @@ def read_list(path: str) -> Iterator[str]:
                 yield from listed(file, folder)
     except (OSError, csv.Error, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"The list {path} cannot be read: {reason}. Mend it, or give the pictures' folder.") from error
+        raise UserError(
+            f"The list {path} cannot be read: {reason}.", "Correct the file, or give the folder of the pictures."
+        ) from error
 
 
 def listed(lines: Iterable[str], folder: str) -> Iterator[str]:
@@ -81,7 +84,7 @@ def _column(header: list[str], rows: list[list[str]], folder: str) -> int | None
 
 
 def _is_file(row: list[str], column: int, folder: str) -> bool:
-    """Whether a cell has the ending of a picture or a video, or names a file that is there."""
+    """Whether a cell has the extension of a picture or a video, or names a file that exists."""
     text = row[column].strip() if len(row) > column else ""
     return Path(text).suffix.lower() in PICTURES | VIDEOS or (
         bool(text) and "\0" not in text and os.path.isfile(os.path.join(folder, text))

@@ -1,4 +1,4 @@
-"""One process at a time writes a file: a lock beside it, which ends with its process however that ends."""
+"""A lock beside a file, so that one process at a time writes it; the lock ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from gender_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 3.0  # seconds for which the workers of a job that was killed may still hold its lock
+_PATIENCE = 3.0  # seconds for which the workers of a killed job may still hold its lock
 _PAUSE = 0.1  # seconds between two tries
 
 
 class FileLock:
-    """Held on `.<name>.lock` from its making until `release`, or until the process and its children have ended."""
+    """A lock on `.<name>.lock`, held until `release` or until the process and its children have ended."""
 
     def __init__(self, path: Path) -> None:
-        """Take the lock for writing `path`, whose folder exists.
+        """Take the lock for writing `path`, whose folder must exist.
 
         Raises:
-            UserError: Another process has it.
+            UserError: Another process holds the lock.
             OSError: The folder cannot be written to.
         """
         self._file = path.with_name(f".{path.name}.lock")
         self._handle: int | None = self._take(path)
 
     def release(self) -> None:
-        """Let others write."""
+        """Let other processes write."""
         if self._handle is not None:
-            self._file.unlink(missing_ok=True)  # while it is held: who waits for it sees that it is gone
+            self._file.unlink(
+                missing_ok=True
+            )  # while the lock is held: a process that waits sees that the file is gone
             os.close(self._handle)
             self._handle = None
 
@@ -46,12 +48,13 @@ class FileLock:
                 if time.monotonic() > until:
                     os.close(handle)
                     raise UserError(
-                        f"output={path}: another process is writing it.",
-                        "Wait until it has ended, or choose another output=...",
+                        f"output={path}: another process is writing this file.",
+                        "Wait until that process has ended, or choose another output=...",
+                        field="output",
                     ) from None
                 time.sleep(_PAUSE)
             except OSError:
-                log.debug("There are no locks on this file system.", exc_info=True)
+                log.debug("This file system has no locks.", exc_info=True)
                 return handle
             else:
                 if self._is_there(handle):
@@ -59,7 +62,7 @@ class FileLock:
             os.close(handle)
 
     def _is_there(self, handle: int) -> bool:
-        """Whether the locked file still has the name; the process that held it before may have removed it."""
+        """Whether the locked file still has its name; the process that held the lock before may have removed it."""
         try:
             return os.path.samestat(os.fstat(handle), self._file.stat())
         except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""Rows on their way to a file: whole parts beside it, joined at the end. A kill at any moment loses no part of them.
+"""Rows on their way to a table: complete parts beside it, joined at the end. A kill at any moment loses no part.
 
-While a job runs, `<output>.parts/` holds `settings.json` and numbered parts, each written under another name, flushed
-to the disk and renamed. At the end all are joined into a file that takes the output's name in one step. The settings
-stay beside it (`<output>.settings.json`), so that a later resume=true cannot mix what two models say in one table. A
-lock on `.<output>.lock`, which ends with the process, keeps a second job out.
+While a job runs, `<output>.parts/` holds `settings.json` and numbered parts, each of which is complete on the disk
+before it gets its name. At the end they are joined into a file that takes the output's name in one step. The settings
+stay beside it (`<output>.settings.json`), so that a later resume=true cannot mix the predictions of two models in one
+table. A lock on `.<output>.lock`, which ends with the process, keeps a second job out.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
 from gender_lightning.inference.stream.formats import FORMATS, read_rows, write_rows
-from gender_lightning.inference.stream.items import Item, Judged, Row
+from gender_lightning.inference.stream.items import Item, PredictedPicture, Row
 from gender_lightning.inference.stream.lock import FileLock
 from gender_lightning.plain_files import read_json
 from gender_lightning.runs import write_text
 
 log = logging.getLogger(__name__)
 
-_ROWS = 5000  # of a part
-_SECONDS = 5.0  # after which a part is written even if it is small
+_ROWS = 5000  # rows in a part
+_SECONDS = 5.0  # after this time a part is written even if it is small
 
 
 class Done:
-    """Which pictures have their rows, by 64-bit hashes: 16 bytes a picture."""
+    """The pictures that have their rows, as 64-bit hashes: 16 bytes per picture."""
 
     def __init__(self, keys: list[int]) -> None:
         found, counts = np.unique(np.array(keys, dtype=np.uint64), return_counts=True)
@@ -43,7 +43,7 @@ class Done:
         self.pictures = len(keys)
 
     def take(self, item: Item) -> bool:
-        """Whether the picture is done; one that is listed twice is done twice."""
+        """Whether the picture has its rows; a picture that is listed twice has them twice."""
         key = np.uint64(_key(item.name, item.frame))
         place = int(np.searchsorted(self._keys, key))
         if place == len(self._keys) or self._keys[place] != key or not self._left[place]:
@@ -53,22 +53,26 @@ class Done:
 
 
 class Output:
-    """A table in the making."""
+    """A table that is being written."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the folder of the parts, or go on with it.
+        """Create the folder of the parts, or continue an earlier job in it.
 
         Args:
             path: The table: .csv, .parquet or .jsonl.
-            settings: What decides the rows; a resumed job must have the same.
-            resume: Go on, with a finished table too; else nothing may be there.
+            settings: Everything that the rows depend on; a resumed job must have the same.
+            resume: Whether to continue an earlier job, finished or not; otherwise neither table nor parts may exist.
 
         Raises:
-            UserError: An ending that is not known, a table or parts that are there already, other settings, another
-                process that writes it, or no permission to write.
+            UserError: The extension is unknown, a table or parts exist already, the settings differ, another process
+                is writing the table, or there is no permission to write.
         """
         if path.suffix.lower() not in FORMATS:
-            raise UserError(f"output={path}: its ending names no format. Use one of: {', '.join(FORMATS)}.")
+            raise UserError(
+                f"output={path}: its extension names no known format.",
+                f"Use one of: {', '.join(FORMATS)}.",
+                field="output",
+            )
         self.path = path
         self.folder = path.with_name(f"{path.name}.parts")
         self._kept = path.with_name(f"{path.name}.settings.json")
@@ -79,7 +83,9 @@ class Output:
             self._open(dict(settings), resume)
         except OSError as error:
             self.close()
-            raise UserError(f"output={path}: it cannot be written ({error.strerror}). Choose another place.") from error
+            raise UserError(
+                f"output={path}: it cannot be written ({error.strerror}).", "Choose another place.", field="output"
+            ) from error
         except UserError:
             self.close()
             raise
@@ -90,11 +96,11 @@ class Output:
         self._flushed = time.monotonic()
 
     def done(self) -> Done:
-        """The pictures that have their rows already."""
+        """The pictures that already have their rows."""
         return Done([_key(row["image"], row["frame"]) for row in self._all_rows() if not row["face"]])
 
     def rows_of(self, item: Item) -> tuple[Row, ...]:
-        """The rows of a picture that is done; fast where pictures are asked for in the order of the table."""
+        """The rows of a finished picture; fast if pictures are requested in the order of the table."""
         for _ in range(2):
             for rows in self._again:
                 if (rows[0]["image"], rows[0]["frame"]) == (item.name, item.frame):
@@ -102,15 +108,15 @@ class Output:
             self._again = by_picture(self._all_rows())
         raise AssertionError(f"{item.name} is not done")
 
-    def write(self, pictures: list[Judged]) -> None:
-        """Take the rows of some pictures; every few seconds they are on the disk."""
+    def write(self, pictures: list[PredictedPicture]) -> None:
+        """Add the rows of some pictures; they reach the disk every few seconds."""
         for picture in pictures:
             self._rows += picture.rows
         if len(self._rows) >= _ROWS or time.monotonic() - self._flushed >= _SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Put everything taken so far on the disk, as one whole part."""
+        """Write all rows added so far to the disk, as one part."""
         if self._rows:
             self._number += 1
             part = self.folder / f"{self._number:08d}.jsonl"
@@ -124,7 +130,7 @@ class Output:
         self.flush()
         joined = self.folder / f"joined{self.path.suffix.lower()}"
         write_rows(joined, self._all_rows())
-        # Should the program be killed between the next two steps, this says that the parts are in the table.
+        # If the program is killed between the next two steps, this file shows that the table holds the parts already.
         write_text(self.folder / "joined.json", json.dumps({"inode": joined.stat().st_ino}))
         write_text(self._kept, (self.folder / "settings.json").read_text(encoding="utf-8"))
         joined.replace(self.path)
@@ -132,17 +138,21 @@ class Output:
         self.close()
 
     def close(self) -> None:
-        """Let others write here; nothing may be written afterwards. The end of the process does so too."""
+        """Release the lock; nothing may be written afterwards. The end of the process releases it too."""
         if self._lock is not None:
             self._lock.release()
 
     def _open(self, settings: dict[str, Any], resume: bool) -> None:
         self._remove_joined()
         if not resume and (self.folder.exists() or self.path.exists()):
-            what = "an unfinished job lies beside it" if self.folder.exists() else "it is there already"
-            raise UserError(f"output={self.path}: {what}. Go on with resume=true, or choose another output=...")
+            what = "an unfinished job is beside it" if self.folder.exists() else "it exists already"
+            raise UserError(
+                f"output={self.path}: {what}.",
+                "Continue with resume=true, or choose another output=...",
+                field="output",
+            )
         if self.path.exists():
-            next(read_rows(self.path), None)  # refused here if it is something else
+            next(read_rows(self.path), None)  # raises if the file is something else
             self._compare(self._kept, settings)
         file = self.folder / "settings.json"
         if self.folder.exists() and file.is_file():
@@ -152,11 +162,11 @@ class Output:
         write_text(file, json.dumps(settings, indent=2) + "\n")
 
     def _compare(self, file: Path, settings: dict[str, Any]) -> None:
-        """Refuse to go on with a table that was made in another way."""
+        """Refuse to continue a table that was made with other settings."""
         if not file.is_file():
             log.warning(
-                "%s: nothing says how it was made, since it is of an earlier version or was moved. It goes on all the "
-                "same; if it is of another checkpoint, choose another output=...",
+                "%s: its settings are unknown, since an earlier version wrote it or it was moved. It is continued all "
+                "the same; if it was made with another checkpoint, choose another output=...",
                 self.path,
             )
             return
@@ -166,11 +176,13 @@ class Output:
         if changed:
             told = ", ".join(f"{name}={_short(before.get(name))}, now {_short(settings[name])}" for name in changed)
             raise UserError(
-                f"output={self.path} was made with {told}.", "Give what it was made with, or choose another output=..."
+                f"output={self.path} was made with {told}.",
+                "Use the settings that it was made with, or choose another output=...",
+                field="output",
             )
 
     def _remove_joined(self) -> None:
-        """Remove the parts of a job that was ended after its table had its name, before they were removed."""
+        """Remove the parts of a job that was killed after its table had got its name but before they were removed."""
         mark = self.folder / "joined.json"
         if mark.is_file() and self.path.is_file():
             if json.loads(mark.read_text())["inode"] == self.path.stat().st_ino:
@@ -179,7 +191,7 @@ class Output:
                 mark.unlink()
 
     def _all_rows(self) -> Iterator[Row]:
-        """Of the table as an earlier job has left it, then of the parts."""
+        """The rows of the table that an earlier job has left, then those of the parts."""
         if self.path.exists():
             yield from read_rows(self.path)
         for part in self._parts:
@@ -187,12 +199,12 @@ class Output:
 
 
 def _short(value: Any) -> str:
-    """A fingerprint by its first digits."""
+    """A setting as text; a fingerprint is cut to its first digits."""
     return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else str(value)
 
 
 def by_picture(rows: Iterable[Row]) -> Iterator[tuple[Row, ...]]:
-    """Rows put together by picture: its first face is number 0, or there is none."""
+    """Rows grouped by picture; a picture begins with face number 0, or has a single row without a face."""
     own: list[Row] = []
     for row in rows:
         if own and not row["face"]:

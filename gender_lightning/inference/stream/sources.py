@@ -1,4 +1,4 @@
-"""Where pictures come from: files, folders, globs, lists, standard input, videos, a camera. Nothing is held at once."""
+"""Sources of pictures: files, folders, globs, lists, standard input, videos and cameras, read one at a time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from gender_lightning.inference.stream.lists import listed, read_list
 from gender_lightning.inference.stream.video import VIDEOS, camera_frames, is_video, video_frames
 
 LISTS = frozenset((".csv", ".tsv", ".txt", ".lst"))
+_KINDS = "Give files, a folder, a glob, a list, a video or a camera."
 
-_MOST_TOLD = 6  # kinds of what is left out
+_MOST_TOLD = 6  # kinds of skipped files that are named in a message
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the user has named.
+    """The pictures that `input=` names.
 
     Attributes:
-        inputs: As typed; at least one.
-        frame_step: Of a video, every so manieth frame is used.
-        left_out: How many of what (``.mp4``, ``frames missing``) the last pass over `items` has left out so far.
+        inputs: The inputs as typed; at least one.
+        frame_step: Every `frame_step`-th frame of a video is used.
+        left_out: What the current pass over `items` has left out so far, counted by kind (``.mp4``,
+            ``frames missing``).
     """
 
     inputs: tuple[str, ...]
@@ -38,27 +40,31 @@ class Source:
 
     @property
     def is_endless(self) -> bool:
-        """Whether it ends by Ctrl-C only."""
+        """Whether only Ctrl-C ends it, as with a camera."""
         return any(is_camera(text) for text in self.inputs)
 
     def check(self) -> None:
-        """Look whether everything named is there.
+        """Check that everything named exists.
 
         Raises:
-            UserError: Something is not, or nothing is named.
+            UserError: Something is missing, or nothing is named.
         """
         if not self.inputs:
-            raise UserError("input=[] names no picture. Give files, a folder, a glob, a list, a video or a camera.")
+            raise UserError("input=[] names no picture.", _KINDS, field="input")
         if any(is_camera(text) for text in self.inputs[:-1]):
-            raise UserError("A camera never ends, so that what is named behind it is never read. Name it last.")
+            raise UserError(
+                "A camera never ends, so that the inputs after it would never be read.",
+                "Name the camera last.",
+                field="input",
+            )
         for text in self.inputs:
             known = text == "-" or is_camera(text) or os.path.exists(_expanded(text))
             if not known and next(glob.iglob(_expanded(text), recursive=True), None) is None:
                 what = "matches nothing" if glob.has_magic(text) else "does not exist"
-                raise UserError(f"input={text}: it {what}. Give files, a folder, a glob, a list, a video or a camera.")
+                raise UserError(f"input={text} {what}.", _KINDS, field="input")
 
     def count(self) -> int | None:
-        """Number of pictures, without reading them; None where it shows only at the end, as with videos."""
+        """Number of pictures, without reading them; None if only the end shows it, as with videos."""
         if self.is_endless or "-" in self.inputs:
             return None
         number = 0
@@ -69,7 +75,7 @@ class Source:
         return number
 
     def items(self) -> Iterator[Item]:
-        """The pictures in an order that is the same each time; a file that cannot be read is an item that says so.
+        """The pictures, always in the same order; a file that cannot be read becomes an item that says so.
 
         Raises:
             UserError: A list or a folder that cannot be read.
@@ -84,7 +90,7 @@ class Source:
                 yield _item(path)
 
     def left_out_text(self) -> str:
-        """What the last pass has left out, and why, as a sentence; empty where that is nothing."""
+        """What the last pass has left out, and why, in words; empty if nothing was left out."""
         told = [
             f"{count:,} {name}" + (f" ({reason})" if (reason := _reason(name)) else "")
             for name, count in self.left_out.most_common(_MOST_TOLD)
@@ -98,7 +104,7 @@ class Source:
         self.left_out["frames missing"] += frames
 
     def _paths(self, left_out: Counter[str]) -> Iterator[str]:
-        """Files that are there or that a list names, and cameras as typed."""
+        """Files that exist or that a list names, and cameras as typed."""
         for text in self.inputs:
             path = _expanded(text)
             if text == "-":
@@ -117,12 +123,12 @@ class Source:
 
 def _reason(name: str) -> str:
     if name in VIDEOS:
-        return f"videos are read when they are named: input='FOLDER/*{name}'"
+        return f"videos are read only if they are named: input='FOLDER/*{name}'"
     return why_not(name) if name.startswith(".") else ""
 
 
 def _expanded(text: str) -> str:
-    """With the home folder in place of `~`, which a shell leaves alone behind an equals sign."""
+    """The text with the home folder in place of `~`, which a shell does not expand after an equals sign."""
     return os.path.expanduser(text)
 
 
@@ -134,20 +140,20 @@ def _of_file(path: str) -> Iterator[str]:
 
 
 def is_camera(text: str) -> bool:
-    """Whether it is `camera`, or `camera:1` for the second one."""
+    """Whether the text is `camera`, or `camera:1` for the second one."""
     return re.fullmatch(r"camera(:\d+)?", text) is not None
 
 
 def _walk(folder: str, left_out: Counter[str]) -> Iterator[str]:
-    """Pictures below a folder, sorted; hidden files and links to folders are left out. One folder's names at a time.
+    """Pictures below a folder, sorted, without hidden files and links to folders; one folder is listed at a time.
 
-    Files of other kinds are counted in `left_out`, by their ending.
+    Files of other kinds are counted in `left_out`, by their extension.
     """
     try:
         with os.scandir(folder) as entries:
             found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     except OSError as error:
-        raise UserError(f"The folder {folder} cannot be read: {error.strerror}. Check its permissions.") from error
+        raise UserError(f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions.") from error
     for name, is_folder in found:
         path = os.path.join(folder, name)
         if name.startswith("."):
@@ -157,9 +163,9 @@ def _walk(folder: str, left_out: Counter[str]) -> Iterator[str]:
         elif Path(name).suffix.lower() in picture_suffixes():
             yield path
         else:
-            left_out[Path(name).suffix.lower() or "without an ending"] += 1
+            left_out[Path(name).suffix.lower() or "without an extension"] += 1
 
 
 def _item(path: str) -> Item:
-    """A name that is no UTF-8 is written with backslashes, so that every format can hold it."""
+    """A picture file; a name that is not valid UTF-8 is written with backslashes, so that every format can hold it."""
     return Item(os.fsencode(path).decode("utf-8", "backslashreplace"), path)

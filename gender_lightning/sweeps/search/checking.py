@@ -30,9 +30,18 @@ def check_space(overrides: Sequence[str]) -> None:
     with hydra_at_conf():
         config = hydra_compose("train", fixed, return_hydra_config=True)
         plain = plain_overrides(fixed)
-        plan = make_plan(config, plain, swept, devices_of=lambda point: 1, directory=conf_dir())
+        plan = make_plan(
+            config, plain, swept, devices_of=lambda point: 1, directory=conf_dir(),
+            compose=lambda point: hydra_compose("train", list(point), return_hydra_config=True),
+        )  # fmt: skip
         found: dict[str, UserError] = {}
         for point in plan.space.corners():
-            found |= {str(it): it for it in mistakes("train", [*plain, *plan.space.overrides(point)])}
+            of_point = mistakes("train", [*plan.always, *plan.space.overrides(point)])
+            found |= {str(mistake): mistake for mistake in of_point}
     if found:
-        raise UserErrors([UserError(short(it.problem), short(it.remedy), field=it.field) for it in found.values()])
+        raise UserErrors(
+            [
+                UserError(short(mistake.problem), short(mistake.remedy), field=mistake.field)
+                for mistake in found.values()
+            ]
+        )

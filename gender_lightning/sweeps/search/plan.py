@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter
 
 from gender_lightning.config import LoggerConfig, SearchConfig, parse_config
+from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.sweeps.search.space import Space, make_space
 from gender_lightning.sweeps.search.study import checked
 
@@ -41,6 +42,7 @@ def make_plan(
     fixed: Sequence[str],
     swept: Sequence[str],
     *,
+    compose: Callable[[Sequence[str]], DictConfig],
     devices_of: Callable[[Sequence[str]], int],
     directory: Path,
 ) -> Plan:
@@ -50,6 +52,7 @@ def make_plan(
         config: The configuration composed without the searched overrides, `hydra` included.
         fixed: The overrides that every trial has.
         swept: The overrides with several values.
+        compose: Composes a training, `hydra` included, as a trial does: from overrides without the search's file.
         devices_of: Gives the number of devices that a job with these overrides uses.
         directory: The directory of the sweep.
 
@@ -59,6 +62,7 @@ def make_plan(
     values = OmegaConf.to_container(config.search, resolve=True)
     assert isinstance(values, dict)
     settings = parse_config(SearchConfig, {str(key): value for key, value in values.items()})
+    fixed = (*_set_beside_the_space(config, fixed, compose), *fixed)
 
     def current(key: str) -> Any:
         choices = config.hydra.runtime.choices
@@ -72,3 +76,38 @@ def make_plan(
     # one logger is a union, which pydantic validates as such only with an adapter around it
     logger = TypeAdapter(LoggerConfig).validate_python(OmegaConf.to_container(config.logger, resolve=True))
     return Plan(checked(settings, space), space, tuple(fixed), directory, devices, logger)
+
+
+def _set_beside_the_space(
+    config: DictConfig, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig]
+) -> tuple[str, ...]:
+    """What the search's file chooses and sets besides its space, as overrides that give every trial the same."""
+    choices = config.hydra.runtime.choices
+    plain = compose(fixed)
+    before = plain.hydra.runtime.choices
+    chosen = [
+        f"{group}={choice}"
+        for group, choice in choices.items()
+        if not group.startswith(("hydra", "search")) and choice != before.get(group)
+    ]
+    plain = compose([*chosen, *fixed]) if chosen else plain
+    fields = dict(_fields(OmegaConf.to_container(plain)))
+    return (
+        *chosen,
+        *(
+            f"{'' if name in fields else '+'}{name}={hydra_value(value)}"
+            for name, value in _fields(OmegaConf.to_container(config))
+            if name not in fields or fields[name] != value
+        ),
+    )
+
+
+def _fields(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of a training with their values, interpolations as they are written."""
+    for key, value in node.items():
+        if not path and key in ("hydra", "search"):
+            continue
+        if isinstance(value, dict) and value:
+            yield from _fields(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value

@@ -43,7 +43,7 @@ def figures(study: Study) -> dict[str, Any]:
 
 
 def page(study: Study, command: str) -> str | None:
-    """The page, or None where plotly is not installed."""
+    """The page, or None if plotly is not installed."""
     plots = figures(study)
     if not plots:
         return None

@@ -1,4 +1,4 @@
-"""The link of a trial to its search: it reports its progress and hears whether to continue."""
+"""The link of a trial to its search: it reports its progress and learns whether to continue."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class ReportToSearch(pl.Callback):
-    """Reports the objective of every epoch to the study, on rank 0, and lets all ranks hear its decision.
+    """Reports the objective of every epoch to the study, on rank 0, and broadcasts its decision to all ranks.
 
-    With several objectives nothing is reported: Optuna prunes by one only. `pruned` tells afterwards why the
-    training is over.
+    With several objectives nothing is reported, since Optuna can prune by one only. Afterwards, `pruned` says whether
+    the search has stopped the training.
 
     Args:
         link: Where the trial reports to.
@@ -33,7 +33,7 @@ class ReportToSearch(pl.Callback):
         self._decide: Any = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes that this epoch has metrics."""
+        """Record that this epoch has metrics."""
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

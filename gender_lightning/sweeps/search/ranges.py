@@ -137,7 +137,7 @@ def _distribution(parsed: Override, text: str) -> tuple[tuple[str, ...], BaseDis
 
 
 def _steps(low: float, step: float, count: int) -> list[float]:
-    """So many values as a person would write them: 0.3, and not 0.1 + 2 * 0.1."""
+    """`count` values as a person would write them: 0.3 rather than 0.1 + 2 * 0.1."""
     return [float(Decimal(str(low)) + position * Decimal(str(step))) for position in range(count)]
 
 

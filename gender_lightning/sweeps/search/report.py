@@ -130,10 +130,10 @@ def _tested(plan: Plan, run: Path) -> dict[str, float]:
     output = run / "evaluation" / "test"
     results = output / "metrics.json"
     if not (run / "run.json").is_file():
-        console.print("The best run lies on another machine: repeat the command there to test it.")
+        console.print("The best run is on another machine: repeat the command there to test it.")
         return {}
     if not results.is_file():
-        # its own run's data section is taken, and nothing of it is chosen by the result
+        # the data section is that of the run, and the result decides nothing
         command = [sys.executable, "-m", "gender_lightning", "evaluate", f"checkpoint={hydra_value(str(run))}"]
         command += ["corruptions=none", "images=false"]  # not looked at here
         command += ["split=test", f"output={hydra_value(str(output))}"]
@@ -153,7 +153,7 @@ def _tested(plan: Plan, run: Path) -> dict[str, float]:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Several sweeps of one search end together; the test split is read once, and one at a time talks to W&B."""
+    """Let one sweep at a time pass: several of one search may end together, but only one tests and logs to W&B."""
     with (directory / "test.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -26,9 +26,9 @@ _Result = TypeVar("_Result")
 
 
 class _Lock(BaseJournalFileLock):
-    """The kernel's lock on a file beside the journal: it is free the moment that its holder dies.
+    """The kernel's lock on a file beside the journal, which is released the moment that its holder dies.
 
-    Optuna's own is a link that stays behind, for which everybody else waits half a minute.
+    Optuna's own lock is a link that stays behind, so that everybody else waits half a minute.
     """
 
     def __init__(self, journal: str) -> None:
@@ -49,7 +49,7 @@ class _Lock(BaseJournalFileLock):
 
 
 def open_storage(place: str) -> BaseStorage:
-    """Open the storage of a study, making it where there is none.
+    """Open the storage of a study, or create it.
 
     Args:
         place: A URL (`postgresql://...`, `sqlite:///...`), or the path of a journal.
@@ -90,15 +90,15 @@ def open_storage(place: str) -> BaseStorage:
 
 
 def patiently(action: Callable[[], _Result], stop: threading.Event, *, seconds: float = _OUTAGE_SECONDS) -> _Result:
-    """Do something with a storage; where it cannot be reached, again and again for some minutes.
+    """Call a function that uses a storage, and repeat it for some minutes while the storage cannot be reached.
 
     Args:
-        action: What to do; may be repeated.
-        stop: Give up at once.
-        seconds: Give up then.
+        action: The function; it may be called several times.
+        stop: An event that ends the repetition at once.
+        seconds: Time after which the last error is raised.
 
     Raises:
-        StorageInternalError, OSError: it could not be reached all the while.
+        StorageInternalError, OSError: The storage could not be reached in all that time.
     """
     until = time.monotonic() + seconds
     while True:
@@ -110,13 +110,13 @@ def patiently(action: Callable[[], _Result], stop: threading.Event, *, seconds: 
 
 
 def quiet() -> None:
-    """Let the table speak instead of Optuna."""
+    """Silence Optuna's messages, since the table shows the progress."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def _drop_torn_line(journal: str) -> None:
-    """Take away half a line that a killed process has left: the next would be appended to it, and none be readable."""
+    """Remove an incomplete last line, left by a killed process: the next line would be appended to it, and be lost."""
     with open(journal, "rb+") as file:
         end = file.seek(0, os.SEEK_END)
         if not end:

@@ -14,7 +14,9 @@ from optuna.study import Study, StudyDirection
 
 from gender_lightning import building
 from gender_lightning.config import SearchConfig
+from gender_lightning.config.search import GROUP_METRICS
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.group_metrics import is_group_metric
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.sweeps.search.space import Space
 
@@ -36,9 +38,10 @@ def checked(settings: SearchConfig, space: Space) -> SearchConfig:
     """
     names = [f"val/{name}" for name in training_metrics()]
     for name in settings.metrics:
-        if name.startswith("val/") and name not in names:
+        if name.startswith("val/") and name not in names and not is_group_metric(name):
             problem = f"search.metrics: {name} is not measured."
-            raise UserError(problem, f"Choose one of: {', '.join(names)}.", field="search.metrics")
+            offer = ", ".join([*names, *GROUP_METRICS])
+            raise UserError(problem, f"Choose one of: {offer}.", field="search.metrics")
     for point in settings.enqueue:
         space.known_good(point)
     building.check(settings.pruner, building.PRUNER)
@@ -116,7 +119,7 @@ def _sampler(settings: SearchConfig, space: Space, trials: int) -> optuna.sample
     if settings.sampler["_target_"] == _GRID:
         runtime["search_space"] = space.grid()
     if settings.seed is not None and building.accepts(settings.sampler, building.SAMPLER, "seed"):
-        runtime["seed"] = settings.seed + trials  # else a search that goes on would draw its first points again
+        runtime["seed"] = settings.seed + trials  # otherwise a continued search would draw its first points again
     sampler = building.build(settings.sampler, building.SAMPLER, **runtime)
     assert isinstance(sampler, optuna.samplers.BaseSampler)
     return sampler

@@ -37,7 +37,7 @@ def run_search(plan: Plan, slots: Sequence[Slot], *, fork: bool = False) -> tupl
     Args:
         plan: The settings and the space of the search.
         slots: One for each worker.
-        fork: Start the trials from a fork server, where there can be one.
+        fork: Start the trials from a fork server, if this system supports one.
 
     Returns:
         The exit code (0; 1 when it stopped early; 130 when it was interrupted), and the trials.
@@ -81,7 +81,7 @@ def _beat(trials: Trials, stop: threading.Event, seconds: float) -> None:
     while not stop.wait(seconds):
         try:
             trials.beat()
-        except OUTAGES as error:  # it may come back before the trials are taken for dead
+        except OUTAGES as error:  # the study may come back before the trials are taken for dead
             log.warning("The study cannot be reached: %s", str(error).strip().splitlines()[0])
 
 
@@ -98,7 +98,7 @@ class _Search:
         self._lock = threading.Lock()
 
     def work(self, slot: Slot) -> None:
-        """Take trials and run them, until there are enough."""
+        """Claim trials and run them until there are enough."""
         while not self.children.stopping.is_set() and not self.reason:
             if time.monotonic() > self._until:
                 self.timed_out, self.reason = (
@@ -111,16 +111,16 @@ class _Search:
                 self._run(trial, slot)
             elif self._patiently(self.trials.is_over):
                 return
-            else:  # another runs the last ones, and may fail
+            else:  # another slot or sweep runs the last ones, which may fail
                 self.children.stopping.wait(_POLL_SECONDS)
 
     def watch(self) -> None:
-        """Show how the running trials do, and what other sweeps have added to the study."""
+        """Show the progress of the running trials, and what other sweeps have added to the study."""
         if time.monotonic() - self._watched > _POLL_SECONDS:
             self._watched = time.monotonic()
             try:
                 self._look()
-            except OUTAGES as error:  # those who need it wait for it
+            except OUTAGES as error:  # threads that need the study wait for it
                 log.debug("The study cannot be looked at: %s", error)
         self.board.refresh()
 
@@ -188,12 +188,12 @@ class _Search:
         return Job(number, overrides, directory, devices=devices, resume=again, trial=link)
 
     def _earlier(self, job: Job) -> JobResult | None:
-        """The result of a run that had ended already, where only the study's record of it was lost."""
+        """The result of a run that had ended already, if only the study's record of it was lost."""
         ended = job.resume and Run(job.directory).info().get("status") in ("done", "pruned")
         return result_of(job) if ended else None
 
     def _record(self, trial: Trial, result: JobResult) -> tuple[str, float | None, str]:
-        """Tell the study how a trial ended; the state, the first objective and the error to show."""
+        """Tell the study how a trial ended. Returns the state, the first objective and the error to show."""
         if result.start_seconds is not None:
             self.trials.note(trial, START, result.start_seconds)
         names = list(self.plan.settings.objectives)
@@ -209,7 +209,7 @@ class _Search:
         elif result.status in ("killed", "interrupted"):
             stopped = self.children.stopping.is_set()
             if self.trials.try_again(trial.number, died=not stopped):
-                return "interrupted" if stopped else "cut off, goes on", None, ""
+                return "interrupted" if stopped else "killed, will continue", None, ""
             return "failed", None, result.error
         else:
             error = result.error

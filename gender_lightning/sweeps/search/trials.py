@@ -1,4 +1,4 @@
-"""Trials of a study that several sweeps may share: who may start one, which have died, what is tried again."""
+"""Trials of a study that several sweeps may share: who may start one, which have died, which are repeated."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ START = "start_seconds"
 class Trials:
     """The one place that starts and ends trials; safe to call from every slot.
 
-    A trial is a promise: finished, pruned and running ones together are never more than `n_trials`, whoever runs
-    them. Each claim is written first and counted then, and taken back when it was one too many: of several sweeps
-    that claim at once, the last one to write sees all the others.
+    Finished, pruned and running trials together never exceed `n_trials`, whichever sweep runs them. A claim is
+    written first and counted afterwards, and is withdrawn if it was one too many: if several sweeps claim at once, the
+    last one to write sees all the others.
 
-    Optuna's own heartbeat needs clocks that agree. Here a sweep changes a counter of its running trials, and a
-    trial whose counter does not change for `grace_seconds`, by the clock of whoever watches, has died.
+    Optuna's own heartbeat needs clocks that agree. Here a sweep keeps changing a value of its running trials; a trial
+    whose value has not changed for `grace_seconds`, by the observer's clock, has died.
     """
 
     def __init__(self, study: Study, storage: BaseStorage, settings: SearchConfig) -> None:
@@ -48,7 +48,7 @@ class Trials:
         self._owner = _owner()
 
     def claim(self) -> Trial | None:
-        """A trial to run now; None when all are handed out or done."""
+        """A trial to run now; None if all are running or have ended."""
         with self._lock:
             self.bury_dead()
             if self._count(*ENDED, TrialState.RUNNING) >= self.settings.n_trials:
@@ -56,7 +56,7 @@ class Trials:
             trial = self.study.ask()
             if self._count(*ENDED, TrialState.RUNNING) > self.settings.n_trials:
                 self._put_back(trial)
-                time.sleep(random.uniform(0.05, 0.5))  # so that two who collided do not do so again
+                time.sleep(random.uniform(0.05, 0.5))  # so that two sweeps do not collide again
                 return None
             self._mine.add(trial._trial_id)
             trial.set_user_attr(OWNER, self._owner)
@@ -69,15 +69,15 @@ class Trials:
         return self._count(*ENDED) >= self.settings.n_trials
 
     def beat(self) -> None:
-        """Say that the trials of this sweep are alive."""
+        """Record that the trials of this sweep are alive."""
         for trial_id in list(self._mine):
             try:
                 self._storage.set_trial_user_attr(trial_id, BEAT, time.time())
-            except UpdateFinishedTrialError:  # it was taken for dead, and is another's now
+            except UpdateFinishedTrialError:  # it was taken for dead, and another sweep has it now
                 self._mine.discard(trial_id)
 
     def note(self, trial: Trial, name: str, value: Any) -> None:
-        """Keep something beside a trial that has not ended."""
+        """Store a value with a trial that has not ended."""
         with suppress(UpdateFinishedTrialError):
             trial.set_user_attr(name, value)
 
@@ -89,18 +89,18 @@ class Trials:
                 trial.set_user_attr(ERROR, error[-2000:])
             self.study.tell(trial, values, state, skip_if_finished=True)
         except UpdateFinishedTrialError:
-            log.warning("Trial %d was taken for dead and handed out again: its result does not count.", trial.number)
+            log.warning("Trial %d was taken for dead and started again: this result does not count.", trial.number)
 
     def try_again(self, number: int, *, died: bool) -> bool:
-        """End a trial and put it at the head of the queue: it goes on from its last.ckpt.
+        """End a trial and put it at the head of the queue, to continue from its last.ckpt.
 
         Args:
             number: The number of the trial in the study.
             died: Whether it died, rather than being interrupted. A trial that dies without having completed another
-                epoch is tried again `max_retries` times at most.
+                epoch is repeated at most `max_retries` times.
 
         Returns:
-            Whether it is tried again.
+            Whether it is repeated.
         """
         frozen = self.study.get_trials(deepcopy=False)[number]
         attributes = dict(frozen.user_attrs)
@@ -123,10 +123,10 @@ class Trials:
         return again
 
     def bury_dead(self) -> None:
-        """Try again what no living sweep is running."""
+        """Repeat the trials that no living sweep is running."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial._trial_id not in self._mine and self._is_dead(trial):
-                log.info("Trial %d has died with its sweep and goes on.", trial.number)
+                log.info("Trial %d has died with its sweep and will continue.", trial.number)
                 self.try_again(trial.number, died=True)
 
     def _count(self, *states: TrialState) -> int:
@@ -137,7 +137,7 @@ class Trials:
         self._storage.set_trial_user_attr(trial._trial_id, CONTINUED, "one too many")
         self._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
         if RUN in frozen.user_attrs or {"fixed_params", "grid_id"} & frozen.system_attrs.keys():
-            # it came from the queue, or has a point of a grid that nobody else would run
+            # it came from the queue, or has a point of a grid that no other trial would run
             self._requeue(frozen, frozen.user_attrs)
 
     def _requeue(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
@@ -163,11 +163,11 @@ class Trials:
         return time.monotonic() - before[1] > self.settings.grace_seconds
 
 
-_LOST = {True: "cut off; goes on", False: "its process was killed again and again without getting further"}
+_LOST = {True: "killed; will continue", False: "its process was killed repeatedly without completing another epoch"}
 
 
 def _owner() -> str:
-    """This process, so that others on the machine can see when it has died."""
+    """The identity of this process, so that others on the machine can tell when it has died."""
     return f"{_machine()}:{os.getpid()}:{_birth(os.getpid())}"
 
 
@@ -179,7 +179,7 @@ def _machine() -> str:
 
 
 def _birth(pid: int) -> str:
-    """When a process began, since numbers are used again; empty where there is none or no telling."""
+    """The start time of a process, since process ids are reused; empty if there is no such process, or no /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
@@ -188,7 +188,7 @@ def _birth(pid: int) -> str:
 
 def _has_died(owner: str) -> bool:
     parts = str(owner).rsplit(":", 2)
-    if len(parts) != 3 or not parts[1].isdecimal():  # none of ours has written it
+    if len(parts) != 3 or not parts[1].isdecimal():  # not written by this program
         return False
     machine, pid, birth = parts
     return machine == _machine() and bool(birth) and _birth(int(pid)) != birth

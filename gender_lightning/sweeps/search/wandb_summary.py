@@ -1,4 +1,4 @@
-"""A search in W&B: beside the runs of its trials one run that sums it up."""
+"""A search in W&B: one run that summarises it, beside the runs of its trials."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
         group: The W&B group of the trials.
         summary: The content of `summary.json`.
     """
-    # here, since they import torch, which the sweep has done without so far
+    # imported here, since they import torch, which the sweep does not need otherwise
     from gender_lightning.training.logs.loggers import flatten, new_id
     from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, open_run
 

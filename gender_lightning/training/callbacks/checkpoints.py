@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.training.agreement import Agreement
+from gender_lightning.training.background import BackgroundWriter, on_host
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
-from gender_lightning.training.checkpoint_files import rotate
+from gender_lightning.training.checkpoint_files import WholeFiles, rotate, still_there
 from gender_lightning.training.ranks import OtherRankFailed
 
 TIE_BREAKER = "val/loss"
@@ -45,10 +48,13 @@ class Checkpoints(pl.callbacks.Checkpoint):
     Lightning runs callbacks of this base class after all others, whatever their order in the list. The best
     epoch has the best monitored metric; ties are broken by the lower `val/loss`, then by the later epoch.
     Without a validation the last epoch is the best. All files are written atomically; `previous.ckpt` is the
-    former `last.ckpt`.
+    former `last.ckpt`. They are written in a thread, from a copy in the host's memory, while the training continues:
+    `best.ckpt` before the `last.ckpt` of the same epoch, and both before those of the next. A failure to write ends
+    the training at the next batch. When the fit ends, for whatever reason, the files are written.
 
-    During a fit, this callback handles signals that request an end: after the current optimizer step or validation
-    batch it writes last.ckpt and raises `Interrupted`, at the same point on all ranks.
+    During a fit, this callback handles signals that request an end: after the current optimizer step (with several
+    ranks the next one) or validation batch it writes last.ckpt and raises `Interrupted`, at the same point on all
+    ranks.
 
     Args:
         directory: Directory of the files; created if needed.
@@ -85,6 +91,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._interruption = interruption or Interruption()
         self._finite = finite
         self._spares_previous = resumed_from == self.previous_path  # last.ckpt is the damaged one
+        self._agreement = Agreement()
+        self._writer = BackgroundWriter()
         self._best_loss = math.nan
         self._validated = False
         self._seen_step = 0
@@ -98,6 +106,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the handling of signals."""
+        self._agreement.start(trainer.world_size)
         self._seen_step, self._saved = trainer.global_step, time.monotonic()
         self._interruption.defers = True
         validation = trainer.fit_loop.epoch_loop.val_loop
@@ -108,14 +117,20 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save after an optimizer step if a save is due, but never in the middle of a gradient accumulation."""
+        self._writer.check()
         stepped, self._seen_step = trainer.global_step > self._seen_step, trainer.global_step
         if not stepped or trainer.is_last_batch:  # the end of the epoch follows the last batch
             return
-        number, due = self._agreed(trainer, self._is_due(trainer))
-        if number or due:
+        alone = trainer.world_size == 1
+        if alone:
+            self._agreement.ask(*self._wishes())
+        number, waited_long = self._agreement.answer() or (0, 0)  # with several ranks, of the step before
+        if number or waited_long or self._is_step_due(trainer):
             self._save_last(trainer)
         if number:
             self._stop(trainer, number)
+        if not alone:
+            self._agreement.ask(*self._wishes())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check for a signal before a validation."""
@@ -135,26 +150,30 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write best.ckpt if this epoch is the best, and last.ckpt in any case."""
-        self._check_losses(trainer)
-        if self._is_best(trainer) and trainer.is_global_zero:
-            self._save_best(pl_module)
+        self._check_losses()
+        best = self._best_of(pl_module) if self._is_best(trainer) and trainer.is_global_zero else None
         self._validated = False
-        self._save_last(trainer)
-        number, _ = self._agreed(trainer)
+        self._save_last(trainer, best)
+        number, _ = self._agreement.now(*self._wishes())
         if number:
             self._stop(trainer, number)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Wait until rank 0 has written, since every rank may read now, and check for a signal a last time."""
         self._interruption.defers = False
+        self._writer.wait()
         trainer.strategy.barrier("checkpoints")
-        number, _ = self._agreed(trainer)
+        number, _ = self._agreement.now(*self._wishes())
         if number:
             self._stop(trainer, number)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Stop deferring signals, since they are no longer checked."""
+        """Stop deferring signals, since they are no longer checked, and wait until the files are written."""
         self._interruption.defers = False
+        try:
+            self._writer.wait()
+        except (UserError, OSError) as error:  # the first of the two errors is the one to report
+            log.warning("%s", error)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -208,17 +227,19 @@ class Checkpoints(pl.callbacks.Checkpoint):
             return (score > self.best_score) == (self._mode == "max")
         return not loss > self._best_loss  # equal or unknown: the later epoch
 
-    def _save_best(self, pl_module: pl.LightningModule) -> None:
+    def _best_of(self, pl_module: pl.LightningModule) -> Callable[[], None]:
+        """A function that writes the present weights to best.ckpt."""
         net, spec = pl_module.net, pl_module.spec
         assert isinstance(net, nn.Module)
         assert isinstance(spec, ModelSpec)
         state: dict[str, Tensor] = dict(net.state_dict()) if self._ema is None else self._ema.net_state(net)
-        save_weights(self.best_path, state, spec)
+        return partial(save_weights, self.best_path, on_host(state), spec)
 
     def _look_in_validation(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        number, _ = self._agreed(trainer)
+        self._writer.check()
+        number, _ = self._agreement.now(*self._wishes())
         if not number:
             return
         if self._ema is not None:
@@ -227,23 +248,18 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._save_last(trainer)
         self._stop(trainer, number)
 
-    def _is_due(self, trainer: pl.Trainer) -> bool:
-        steps, minutes = self._rhythm.steps, self._rhythm.minutes
-        if steps is not None and trainer.global_step % steps == 0:
-            return True
-        return minutes is not None and time.monotonic() - self._saved >= 60 * minutes
+    def _is_step_due(self, trainer: pl.Trainer) -> bool:
+        steps = self._rhythm.steps
+        return steps is not None and trainer.global_step % steps == 0
 
-    def _agreed(self, trainer: pl.Trainer, due: bool = False) -> tuple[int, bool]:
-        """The number of a signal received by any rank, and whether a save is due on any rank."""
-        if trainer.world_size == 1:
-            return self._interruption.number, due
-        both = torch.tensor([self._interruption.number, int(due)], device=trainer.strategy.root_device)
-        torch.distributed.all_reduce(both, torch.distributed.ReduceOp.MAX)
-        number, due_somewhere = both.tolist()
-        return number, bool(due_somewhere)
+    def _wishes(self) -> tuple[int, int]:
+        """The number of a signal that this rank has received, and whether it has waited long enough for a save."""
+        minutes = self._rhythm.minutes
+        return self._interruption.number, minutes is not None and time.monotonic() - self._saved >= 60 * minutes
 
     def _stop(self, trainer: pl.Trainer, number: int) -> None:
         stop = Interrupted(number)
+        self._writer.wait()
         if trainer.is_global_zero:
             log.info(
                 "%s: stopped in epoch %d after step %d. Continue with train resume=%s",
@@ -251,26 +267,37 @@ class Checkpoints(pl.callbacks.Checkpoint):
             )  # fmt: skip
         raise stop
 
-    def _check_losses(self, trainer: pl.Trainer) -> None:
+    def _check_losses(self) -> None:
         """Stop all ranks if one has had a non-finite loss, since its gradient has reached all of them."""
         found = None if self._finite is None else self._finite.find()
-        if trainer.world_size > 1:
-            bad = torch.tensor(float(found is not None), device=trainer.strategy.root_device)
-            torch.distributed.all_reduce(bad, torch.distributed.ReduceOp.MAX)
-            if bad and found is None:
-                raise OtherRankFailed
+        (bad,) = self._agreement.now(int(found is not None))
         if found is not None:
             raise found
+        if bad:
+            raise OtherRankFailed
 
-    def _save_last(self, trainer: pl.Trainer) -> None:
-        self._check_losses(trainer)
-        fresh = self.last_path.with_name(f".{self.last_path.name}.fresh")
-        try:
-            trainer.save_checkpoint(fresh)
-            if trainer.is_global_zero:
-                rotate(fresh, self.last_path, None if self._spares_previous else self.previous_path)
-        finally:
-            if trainer.is_global_zero:
-                fresh.unlink(missing_ok=True)
+    def _save_last(self, trainer: pl.Trainer, best: Callable[[], None] | None = None) -> None:
+        """Copy the state of the training to the host, and let it be written to last.ckpt, after `best`."""
+        self._check_losses()
+        files = trainer.strategy.checkpoint_io
+        assert isinstance(files, WholeFiles)
+        previous = None if self._spares_previous else self.previous_path
+        with files.taking() as taken:
+            trainer.save_checkpoint(self.last_path)
+        for content in taken:
+            self._writer.start(partial(self._write, files, on_host(content), previous, best))
         self._spares_previous = False
         self._saved = time.monotonic()
+
+    def _write(
+        self, files: WholeFiles, content: dict[str, Any], previous: Path | None, best: Callable[[], None] | None
+    ) -> None:
+        fresh = self.last_path.with_name(f".{self.last_path.name}.fresh")
+        with still_there(self.last_path.parent):
+            try:
+                if best is not None:
+                    best()
+                files.save_checkpoint(content, fresh)
+                rotate(fresh, self.last_path, previous)
+            finally:
+                fresh.unlink(missing_ok=True)

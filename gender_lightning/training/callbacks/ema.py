@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from gender_lightning.training.buffers import take_from_first
+
 
 class AveragedWeights:
     """The moving average of a network's parameters and buffers, independent of Lightning.
@@ -28,14 +30,25 @@ class AveragedWeights:
         self.updates = 0
         # at least float32: bfloat16 would round small updates away
         self.average = {name: value.detach().clone().to(_wide(value)) for name, value in _floats(net).items()}
+        self._into = list(self.average.values())
+        self.look_up(net)
+
+    def look_up(self, net: nn.Module) -> None:
+        """Store the list of the network's tensors for `update`, since a state dict takes milliseconds.
+
+        It is needed again only if the network has got other tensors.
+        """
+        # the parameters themselves, since the result of `detach` would miss a change of their memory format
+        self._from = list(_floats(net, keep_vars=True).values())
+        self._all_wide = all(value.dtype == _wide(value) for value in self._from)
 
     @torch.no_grad()
-    def update(self, net: nn.Module) -> None:
+    def update(self) -> None:
         """Update the average with the weights after an optimizer step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        current = [value.detach().to(_wide(value)) for value in _floats(net).values()]
-        get_ema_multi_avg_fn(decay)(list(self.average.values()), current, None)  # type: ignore[no-untyped-call]
+        current = self._from if self._all_wide else [value.to(_wide(value)) for value in self._from]
+        get_ema_multi_avg_fn(decay)(self._into, current, None)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def copy_to(self, net: nn.Module) -> dict[str, Tensor]:
@@ -66,13 +79,7 @@ class AveragedWeights:
 
     def share(self, net: nn.Module) -> None:
         """Broadcast the averaged buffers of rank 0, since BatchNorm sees different images on each rank."""
-        buffers = [self.average[name] for name, _ in net.named_buffers() if name in self.average]
-        if buffers:
-            flat = torch.cat([buffer.reshape(-1) for buffer in buffers])
-            torch.distributed.broadcast(flat, src=0)
-            parts = torch.split(flat, [buffer.numel() for buffer in buffers])
-            for buffer, part in zip(buffers, parts, strict=True):
-                buffer.copy_(part.view_as(buffer))
+        take_from_first(self.average[name] for name, _ in net.named_buffers() if name in self.average)
 
 
 @torch.no_grad()
@@ -82,8 +89,8 @@ def restore(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
         value.copy_(weights[name])
 
 
-def _floats(net: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in net.state_dict().items() if value.is_floating_point()}
+def _floats(net: nn.Module, *, keep_vars: bool = False) -> dict[str, Tensor]:
+    return {name: value for name, value in net.state_dict(keep_vars=keep_vars).items() if value.is_floating_point()}
 
 
 def _wide(value: Tensor) -> torch.dtype:
@@ -121,13 +128,18 @@ class Ema(pl.Callback):
             self.weights.load(self._loaded["average"], self._loaded["updates"])
             self._loaded = None
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Store the list of tensors again, in case another callback has replaced some."""
+        assert self.weights is not None
+        self.weights.look_up(_net(pl_module))
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the average if this batch ended with an optimizer step."""
         if trainer.global_step > self._seen_step:
             assert self.weights is not None
-            self.weights.update(_net(pl_module))
+            self.weights.update()
             self._seen_step = trainer.global_step
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -90,7 +90,7 @@ class FiniteLoss(pl.Callback):
     def _image_ids(self, rows: list[int]) -> list[str]:
         assert self._trainer is not None
         index = self._trainer.datamodule.index("train")  # type: ignore[attr-defined]
-        return [index.image_ids[row].decode(errors="replace") for row in rows]
+        return [index.image_ids[row % len(index)].decode(errors="replace") for row in rows]
 
 
 def _on_its_way(loss: Tensor, place: str, indices: Tensor) -> _Pending:

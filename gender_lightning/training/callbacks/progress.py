@@ -81,9 +81,11 @@ class ProgressBar(pl.callbacks.ProgressBar):
         self._remaining.epoch_ended()
         metrics = trainer.callback_metrics  # on every rank, since reducing them may need all
         if self._enabled:
-            names = ("train/loss", "val/accuracy", "val/loss")
+            names = ("train/loss", "val/accuracy", "val/worst_group_accuracy", "val/loss")
             shown: dict[str, float] = {name: float(metrics[name]) for name in names if name in metrics}
             self._say(self._epoch_line(trainer, shown))
+            if "val/worst_group_accuracy" in shown and (line := getattr(pl_module, "groups_line", None)):
+                self._say(f"  {line()}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the bar."""

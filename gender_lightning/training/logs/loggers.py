@@ -32,7 +32,7 @@ def make_loggers(config: LoggerConfig, run: Run) -> list[pl.loggers.Logger]:
     `fast_dev_run`, which keeps nothing. Shut them down with `finish_loggers`.
 
     Raises:
-        UserError: TensorBoard is not installed. Problems with W&B never raise: the training goes on without it.
+        UserError: TensorBoard is not installed. Problems with W&B never raise: the training continues without it.
     """
     resolved = run.config()
     if resolved.get("trainer", {}).get("fast_dev_run"):
@@ -114,7 +114,7 @@ def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> l
     try:
         return [GuardedWandbLogger(opener, project=config.project, run_id=run_id, directory=run.path)]
     except ModuleNotFoundError as error:  # Lightning found no wandb
-        log.warning("W&B does not work (%s). The training goes on without it.", describe(error))
+        log.warning("W&B does not work (%s). The training continues without it.", describe(error))
         return [pl.loggers.logger.DummyLogger()]
 
 

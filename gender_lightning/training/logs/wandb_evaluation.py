@@ -65,7 +65,7 @@ def _session(run: Run) -> GuardedWandbLogger | None:
             partial(_open, config, run, run_id), project=config.project, run_id=run_id, directory=run.path
         )
     except ModuleNotFoundError as error:  # Lightning found no wandb
-        log.warning("W&B does not work (%s). The evaluation goes on without it.", describe(error))
+        log.warning("W&B does not work (%s). The evaluation continues without it.", describe(error))
         return None
 
 

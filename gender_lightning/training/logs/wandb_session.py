@@ -108,7 +108,7 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
         except Exception as error:  # from W&B, protobuf or the disk: no reason to stop a training
             self._broken, self._run = self._run, None
             log.warning(
-                "W&B failed to %s (%s). The training goes on without it; metrics.csv has the numbers.",
+                "W&B failed to %s (%s). The training continues without it; metrics.csv has the numbers.",
                 what,
                 describe(error),
             )
@@ -224,7 +224,7 @@ def open_run(
         log.info("W&B is offline. To send this run: wandb sync %s", folder)
         return opened
     except Exception as error:  # not installed, damaged, no disk space: no reason to stop a training
-        log.warning("W&B does not work (%s). The training goes on without it.", describe(error))
+        log.warning("W&B does not work (%s). The training continues without it.", describe(error))
         return None
 
 

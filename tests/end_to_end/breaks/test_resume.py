@@ -25,6 +25,12 @@ BUSY = (
     "trainer.accumulate_grad_batches=2",
 )  # fmt: skip
 
+# and what training knows of images beside the label, with states of its own too
+GROUPED = (
+    "data.groups=[Eyeglasses]", "data.group_minimum=3", "data.sampler=group_balanced", "loss=group_dro",
+    "loss.step_size=0.5", "loss.auxiliary.attributes=all",
+)  # fmt: skip
+
 
 @pytest.fixture
 def break_off(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
@@ -73,7 +79,7 @@ def test_a_signal_in_the_middle_of_an_epoch(
     train: Train, command: Command, monkeypatch: pytest.MonkeyPatch, hook: str
 ) -> None:
     """With a loader process, whose order must not begin anew."""
-    whole = train("whole", *BUSY, "data.workers=1", "data.batch_size=4")
+    whole = train("whole", *BUSY, *GROUPED, "data.workers=1", "data.batch_size=4")
     step = getattr(GenderClassifier, hook)
 
     def signalled(self: GenderClassifier, batch: Any, number: int) -> Any:
@@ -84,7 +90,7 @@ def test_a_signal_in_the_middle_of_an_epoch(
 
     monkeypatch.setattr(GenderClassifier, hook, signalled)
     with pytest.raises(SystemExit) as stop:
-        train("broken", *BUSY, "data.workers=1", "data.batch_size=4")
+        train("broken", *BUSY, *GROUPED, "data.workers=1", "data.batch_size=4")
     broken = whole.with_name("broken")
     assert stop.value.code == 143 and info(broken)["status"] == "interrupted" and len(curve(broken)) == 1
     command("train", f"resume={broken}")

@@ -125,7 +125,7 @@ def test_a_loader_process_that_is_killed_is_named(celeba_of: Callable[..., list[
         said = process.stderr.read()
     assert code == 2, said
     assert "A process that loads images" in said and "was ended from outside (Killed)" in said
-    assert "data.workers=1" in said and f"train resume={run} goes on from it" in said
+    assert "data.workers=1" in said and f"train resume={run} continues from it" in said
     assert info(run)["status"] == "failed"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from gender_lightning.export import checking, files
+from gender_lightning.export import checking
 
 Command = Callable[..., None]
 QUICK = ("seconds=0", "images=4", "batch_sizes=[1,3]")
@@ -37,8 +39,10 @@ def test_the_runs_own_faces_then_drawn_ones(
     target = tmp_path / "new" / "face.pt2"
     command("export", f"checkpoint={run}", "format=torch_export", f"output={target}", gone, *QUICK)
     said = capsys.readouterr().out
-    assert "drawn faces take their place" in said and "1e-4" not in said
-    assert files.read_torch_export_metadata(target)["backbone"] == "timm/test_resnet"
+    assert "Drawn faces are used instead" in said and "1e-4" not in said
+    extra = {"gender_lightning.json": ""}
+    torch.export.load(target, extra_files=extra)
+    assert json.loads(extra["gender_lightning.json"])["backbone"] == "timm/test_resnet"
 
 
 def test_what_does_not_agree_is_not_kept(
@@ -46,7 +50,7 @@ def test_what_does_not_agree_is_not_kept(
 ) -> None:
     monkeypatch.setattr(checking, "TOLERANCE", -1.0)
     said = _refused(command, capsys, f"checkpoint={run}", "format=torch_export", *QUICK)
-    assert "differs from the checkpoint" in said and not list((run / "exports").iterdir())
+    assert "differ from the checkpoint" in said and not list((run / "exports").iterdir())
 
 
 def test_mistakes_are_told_before_anything_is_written(
@@ -59,7 +63,7 @@ def test_mistakes_are_told_before_anything_is_written(
     assert "framing belongs to the checkpoint" in _refused(command, capsys, here, "data.image_size=99")
     shutil.copy(run / "checkpoints" / "best.ckpt", tmp_path / "moved.ckpt")
     moved = _refused(command, capsys, f"checkpoint={tmp_path / 'moved.ckpt'}", "format=torch_export")
-    assert "lies in no run directory" in moved
+    assert "is not inside a run directory" in moved
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert "pip install 'gender-lightning[export]'" in _refused(command, capsys, here)
     assert not (run / "exports").exists()
@@ -68,10 +72,11 @@ def test_mistakes_are_told_before_anything_is_written(
 def test_eight_bits_with_their_loss(
     run: Path, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("onnxruntime", reason="needs the extra `export`")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")
     pytest.importorskip("onnxscript", reason="needs the extra `export`")
     command("export", f"checkpoint={run}", "quantize=int8", "seconds=0.1", "images=4", "calibration_images=16")
     said = capsys.readouterr().out
     assert "points of accuracy" in said and "onnxruntime" in said and "PyTorch" in said
-    metadata = files.read_onnx_metadata(run / "exports" / "timm-test_resnet-int8.onnx")
+    session = onnxruntime.InferenceSession(run / "exports" / "timm-test_resnet-int8.onnx")
+    metadata = session.get_modelmeta().custom_metadata_map
     assert '"images": 13' in metadata["accuracy"]

@@ -266,7 +266,7 @@ def test_a_directory_that_vanishes_is_not_made_again(tmp_path: Path) -> None:
             if trainer.global_step == 7:
                 shutil.rmtree(tmp_path / "checkpoints")
 
-    with pytest.raises(UserError, match="checkpoints is gone. Was it removed"):
+    with pytest.raises(UserError, match="checkpoints is gone. Check whether it was removed"):
         fit(tmp_path, extra=[Remove()], rhythm=Rhythm(steps=8))
     assert not (tmp_path / "checkpoints").exists()
 

@@ -22,7 +22,7 @@ def test_the_average_is_the_recursion_written_out() -> None:
             net.weight.add_(torch.randn(3))
             net.running_mean.add_(torch.randn(3))  # type: ignore[union-attr]
             net.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-        weights.update(net)
+        weights.update()
         decay = min(0.3, (1 + t) / (10 + t))
         for name in ("weight", "bias", "running_mean", "running_var"):
             expected[name] = decay * expected[name] + (1 - decay) * net.state_dict()[name]
@@ -54,7 +54,7 @@ def test_bfloat16_weights_are_averaged_in_float32() -> None:
         net.weight.fill_(1.0)
         weights.average["weight"].zero_()
     for _ in range(100):
-        weights.update(net)
+        weights.update()
     torch.testing.assert_close(weights.average["weight"], torch.full((2, 2), 1 - 0.9999**100), rtol=1e-3, atol=0)
     assert weights.net_state(net)["weight"].dtype == torch.bfloat16
 

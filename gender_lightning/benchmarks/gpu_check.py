@@ -1,0 +1,191 @@
+"""`make gpu-check`: every figure that needs a GPU, in ten minutes, into one JSON file.
+
+Each part is a command of its own, so that a GPU in exclusive mode is free for the next one, and a part that fails or
+hangs costs its own figures only. The most important parts come first, and the file is written after each of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from gender_lightning.benchmarks.whole_runs import Training, train_ours
+from gender_lightning.durable import writing
+from gender_lightning.errors import UserError, printable
+from gender_lightning.job import job_environment
+from gender_lightning.provenance import git_state, hardware, package_versions
+
+SECONDS = 600.0
+CELEBA = 162_770  # training images
+RECIPE = (
+    "experiment=celeba", "data=synthetic", "model.pretrained=false", "trainer.devices=1", "logger=csv",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command to measure.
+
+    Attributes:
+        name: Key of its figures in the file.
+        overrides: Overrides of `gender-lightning benchmark`, or of `train` for a recipe.
+        least: Least duration in seconds; the part is left out if less time is left.
+        steps: Number of steps in an epoch, for a recipe; None for `benchmark`.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    least: float = 60.0
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """The amount of work; the tests measure the same with little.
+
+    Attributes:
+        faces: Number of drawn faces to train on.
+        pixels: Sides of the images, large and small.
+        batches: Batch sizes, large and small.
+        models: Networks, large and small.
+        seconds: Duration of one measurement.
+        more: Further overrides of every part.
+    """
+
+    faces: int = 20_480
+    pixels: tuple[int, int] = (224, 112)
+    batches: tuple[int, int] = (256, 64)
+    models: tuple[str, str] = ("resnet50", "resnet18")
+    seconds: float = 5.0
+    more: tuple[str, ...] = ("trainer.accelerator=gpu",)
+
+
+def parts(size: Size, root: Path) -> list[Part]:
+    """The parts to measure, the most important first.
+
+    Args:
+        size: The amount of work.
+        root: Folder of the drawn faces, which all parts share.
+    """
+    data = (f"data.root={root}", f"data.sizes={{train: {size.faces}, valid: 64, test: 64}}", *size.more)
+    large, small = size.batches
+    timing = (
+        "common=false",
+        "repeats=3",
+        f"seconds={size.seconds}",
+        "train_repeats=1",
+        f"train_seconds={size.seconds}",
+    )
+
+    def bench(name: str, model: str, pixels: int, batch: int, *more: str) -> Part:
+        sizes = (f"model={model}", f"data.image_size={pixels}", f"data.batch_size={batch}")
+        return Part(name, (*data, *timing, "stages=[augmentation,step,train]", *sizes, *more))
+
+    net, pixels = size.models[0], size.pixels[0]
+    found = [
+        bench(f"{net} {pixels} px, batch {large}, compiled", net, pixels, large, "trainer.compile=true"),
+        bench(f"{net} {pixels} px, batch {large}", net, pixels, large, "trainer.compile=false"),
+    ]
+    net, pixels = size.models[1], size.pixels[1]
+    for batch in (large, small):
+        for resident in ("true", "false"):
+            name = f"{net} {pixels} px, batch {batch}, resident {resident}"
+            found.append(bench(name, net, pixels, batch, f"data.resident={resident}", "trainer.compile=false"))
+    steps = max(1, size.faces // large)
+    sizes = (f"model={size.models[0]}", f"data.image_size={size.pixels[0]}", f"data.batch_size={large}")
+    return [*found, Part("experiment=celeba", (*RECIPE, *data, *sizes), steps=steps)]
+
+
+def check(
+    todo: Sequence[Part], output: Path, measure: Callable[[Part, Path, float], dict[str, Any]], seconds: float
+) -> dict[str, Any]:
+    """Measure the parts for which time is left, and write the file after each.
+
+    Args:
+        todo: The parts, the most important first.
+        output: The JSON file.
+        measure: Measures one part in a folder of its own, within a time limit in seconds.
+        seconds: Time limit for all of them.
+
+    Returns:
+        The content of the file.
+    """
+    started = time.monotonic()
+    about = {"packages": package_versions(), "hardware": hardware(), **git_state()}
+    content: dict[str, Any] = {**about, "parts": {}}
+    with TemporaryDirectory(prefix="gl_") as folder:
+        for number, part in enumerate(todo):
+            left = seconds - (time.monotonic() - started)
+            if left < part.least:
+                content["parts"][part.name] = {"left_out": f"{left:.0f} s were left, and {part.least:.0f} are needed"}
+                continue
+            sys.stdout.write(f"{part.name} ({left:.0f} s left)\n")
+            try:
+                content["parts"][part.name] = measure(part, Path(folder) / str(number), left)
+            except UserError as error:
+                content["parts"][part.name] = {"failed": str(error)}
+            content["seconds"] = round(time.monotonic() - started, 1)
+            with writing(output) as file:
+                file.write(json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def measured(part: Part, folder: Path, seconds: float) -> dict[str, Any]:
+    """The figures of a part.
+
+    Raises:
+        UserError: The command failed, or took longer than `seconds`.
+    """
+    if part.steps is not None:
+        return epoch_of_celeba(train_ours(part.overrides, folder, part.steps))
+    output = folder / "result"
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", "gender_lightning", "benchmark", *part.overrides, f"output={output}"]
+    try:
+        done = subprocess.run(command, env=job_environment(), capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        remedy = "Run it alone to see how long it takes."
+        raise UserError(f"It took longer than the {seconds:.0f} s that were left.", remedy) from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
+        raise UserError(said[-1], f"Run it alone: {' '.join(command[1:])}")
+    content = json.loads((output / "benchmark.json").read_text(encoding="utf-8"))
+    return {name: content[name] for name in ("measurements", "kept_while_training", "kept_by_training", "said")} | {
+        "peak_gpu_bytes": content["peak_gpu_bytes"]
+    }
+
+
+def epoch_of_celeba(training: Training) -> dict[str, float]:
+    """The duration of an epoch of CelebA at the speed of a training on drawn faces."""
+    minutes = (CELEBA / training.images_per_second + training.seconds_beside) / 60
+    return {"images_per_second": training.images_per_second, "minutes_per_epoch": minutes}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; the exit code is 2 if there is no GPU."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("gpu-check.json"), help="the file to write")
+    parser.add_argument("--faces", type=Path, default=Path("data/gpu-check"), help="folder of the drawn faces")
+    chosen = parser.parse_args(arguments)
+    import torch
+
+    if not torch.cuda.device_count():  # asks the driver, and opens no GPU
+        sys.stderr.write("torch sees no GPU, so there is nothing to check.\n")
+        sys.exit(2)
+    content = check(parts(Size(), chosen.faces.absolute()), chosen.output, measured, SECONDS)
+    for name, found in content["parts"].items():
+        for line in found.get("said", [found.get("failed") or found.get("left_out") or json.dumps(found)]):
+            sys.stdout.write(f"{name}: {printable(line)}\n")
+    sys.stdout.write(f"written to {chosen.output.absolute()}\n")
+
+
+if __name__ == "__main__":
+    main()

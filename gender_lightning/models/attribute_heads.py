@@ -1,0 +1,58 @@
+"""Heads for auxiliary attributes: a training signal beside the one logit, and never an output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gender_lightning.models.heads import LogitHead
+
+
+class AttributeHeads(nn.Module):
+    """One linear layer for all auxiliary attributes, on the features that the head of a network sees.
+
+    The network stays as it is: the features are taken down as they go by, in training only, so that the network's state
+    dict, its checkpoints and what it returns have nothing of this layer.
+
+    Args:
+        net: A network of `create_backbone`.
+        attributes: Number of attributes, A.
+    """
+
+    def __init__(self, net: nn.Module, attributes: int) -> None:
+        super().__init__()
+        head = _main_head(net)
+        self.linear = nn.Linear(head.in_features, attributes)
+        self._features: Tensor | None = None
+        head.register_forward_pre_hook(self._keep)
+
+    def _keep(self, head: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if head.training:
+            self._features = inputs[0]
+
+    def forward(self, targets: Tensor) -> Tensor:
+        """Mean binary cross-entropy over attributes and images, scalar, for the images of the last forward pass.
+
+        Args:
+            targets: Whether each image has each attribute, (B, A) in [0, 1].
+        """
+        assert self._features is not None, "the network has seen no training batch"
+        logits = self.linear(self._features.flatten(1))
+        self._features = None  # or the graph of the batch would live on
+        return F.binary_cross_entropy_with_logits(logits.float(), targets.float())
+
+    def parameter_groups(self, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """An optimizer's groups: weight decay for the weights, none for the biases."""
+        return [
+            {"params": [self.linear.weight], "lr": lr, "weight_decay": weight_decay},
+            {"params": [self.linear.bias], "lr": lr, "weight_decay": 0.0},
+        ]
+
+
+def _main_head(net: nn.Module) -> LogitHead:
+    """The head whose logit is the network's; timm's VOLO and distilled networks have a second one."""
+    heads = {path: module for path, module in net.named_modules() if isinstance(module, LogitHead)}
+    main = [path for path in heads if "aux" not in path and "dist" not in path]
+    return heads[main[0] if main else next(iter(heads))]

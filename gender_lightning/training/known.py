@@ -1,0 +1,109 @@
+"""What a training knows of its images beside their labels, gathered from the data before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gender_lightning.config import LossConfig
+from gender_lightning.data.annotations import SPLITS, Index
+from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.groups import check_attributes, no_attributes
+from gender_lightning.evaluation.group_metrics import group_metric_names
+from gender_lightning.training.annotated import Annotated
+from gender_lightning.training.loss import GroupShares
+
+
+@dataclass(frozen=True)
+class Known:
+    """Groups and auxiliary attributes of the images, as far as a training looks at them.
+
+    Attributes:
+        shares: The groups of `data.groups`, for group DRO the classes where none are named; None otherwise.
+        groups_of: Group of each image of a split, int64 (N,), by `train`, `valid` and `test`; empty without groups.
+        class_shares: Share of an epoch of (female, male), where a sampler decides it.
+        attribute_names: Names of the auxiliary attributes, A.
+        attributes: Auxiliary attributes of the training images, bool (N, A); None without.
+    """
+
+    shares: GroupShares | None = None
+    groups_of: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    class_shares: tuple[float, float] | None = None
+    attribute_names: tuple[str, ...] = ()
+    attributes: NDArray[np.bool_] | None = None
+
+    def group_metrics(self, split: str) -> tuple[str, ...]:
+        """Names of the metrics of groups that are measured on a split: those of groups that have images there."""
+        if self.shares is None:
+            return ()
+        there = set(self.groups_of[split].tolist())
+        return group_metric_names([name for number, name in enumerate(self.shares.names) if number in there])
+
+    def annotated(self, loss: LossConfig) -> Annotated:
+        """What of it travels with each batch, for this loss."""
+        wanted = loss.name == "group_dro" or loss.group_weights != "none"
+        if self.shares is None or not wanted:
+            return Annotated(attributes=self.attributes)
+        return Annotated(self.groups_of["train"], len(self.shares.names), self.attributes)
+
+    def described(self) -> dict[str, object]:
+        """For run.json: the groups with their images in each split, and the auxiliary attributes."""
+        described: dict[str, object] = {}
+        if self.shares is not None:
+            sizes = {
+                split: np.bincount(rows, minlength=len(self.shares.names)) for split, rows in self.groups_of.items()
+            }
+            described["groups"] = [
+                {"name": name} | {split: int(counts[number]) for split, counts in sizes.items()}
+                for number, name in enumerate(self.shares.names)
+            ]
+        if self.attribute_names:
+            described["auxiliary_attributes"] = list(self.attribute_names)
+        return described
+
+
+def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
+    """Gather it; nothing where there are no training images.
+
+    Raises:
+        UserError: The data lack an attribute that is named.
+    """
+    train = data.index("train")
+    if not len(train):
+        return Known()
+    balance = data.balance()
+    class_shares = None
+    if balance is not None:
+        female, male = balance.shares(train.labels.astype(np.int64)).tolist()
+        class_shares = (female, male)
+    names = auxiliary_names(train, loss)
+    columns = [train.attribute_names.index(name) for name in names]
+    attributes = train.attributes[:, columns] if names else None
+    if not data.config.groups and loss.name != "group_dro":
+        return Known(class_shares=class_shares, attribute_names=names, attributes=attributes)
+    groups = data.groups
+    of_split = {split: groups.of(data.index(split)) for split in SPLITS}
+    counts = np.asarray(groups.counts)
+    shares = counts / counts.sum() if balance is None else balance.shares(of_split["train"])
+    known = GroupShares(groups.names, groups.labels, groups.counts, tuple(shares.tolist()))
+    return Known(known, of_split, class_shares, names, attributes)
+
+
+def auxiliary_names(train: Index, loss: LossConfig) -> tuple[str, ...]:
+    """The auxiliary attributes of a loss.
+
+    Raises:
+        UserError: The data lack them.
+    """
+    wanted = loss.auxiliary.attributes
+    if wanted == "none" or wanted == [] or loss.auxiliary.weight == 0:
+        return ()
+    if wanted == "all":
+        if not train.attribute_names:
+            raise no_attributes("loss.auxiliary")
+        return train.attribute_names
+    check_attributes(train, wanted, "loss.auxiliary.attributes")
+    return tuple(wanted)

@@ -1,0 +1,32 @@
+"""Sections of the configuration as the parts below take them."""
+
+from __future__ import annotations
+
+from gender_lightning.config import AugmentationConfig, ModelConfig
+from gender_lightning.data.framing import Framing
+from gender_lightning.models.backbones import normalisation
+from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.transforms import AugmentationSettings, ColorJitter, ProgressiveStage
+
+
+def make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
+    """What a checkpoint says about the weights of this section."""
+    mean, std = normalisation(model.name, model.pretrained)
+    return ModelSpec(
+        backbone=model.name,
+        framing=framing,
+        dropout=model.dropout,
+        arguments=dict(model.arguments),
+        mean=mean,
+        std=std,
+        test_time_flip=model.test_time_flip,
+    )
+
+
+def augmentation_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
+    """The settings of the transforms from the section `augmentation`."""
+    values = augmentation.model_dump(exclude={"extra"})
+    values["color_jitter"] = ColorJitter(**values["color_jitter"])
+    values["random_scale"] = tuple(values["random_scale"])
+    values["progressive"] = tuple(ProgressiveStage(**stage) for stage in values["progressive"])
+    return AugmentationSettings(**values)

@@ -1,0 +1,78 @@
+"""The parts of `make gpu-check`, tried where there is no GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gender_lightning.benchmarks.gpu_check import CELEBA, Part, Size, check, epoch_of_celeba, main, measured, parts
+from gender_lightning.benchmarks.whole_runs import Training
+from gender_lightning.errors import UserError
+
+TINY = Size(
+    faces=32, pixels=(32, 32), batches=(8, 4), models=("resnet18", "resnet18"), seconds=0.05,
+    more=("trainer.accelerator=cpu", "trainer.precision=32-true", "data.workers=0"),
+)  # fmt: skip
+
+
+def test_without_a_gpu_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(SystemExit) as stopped:
+        main(["--output", str(tmp_path / "figures.json")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count(".") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_failure_and_the_end_of_the_time_cost_their_own_figures_only(tmp_path: Path) -> None:
+    def measure(part: Part, folder: Path, seconds: float) -> dict[str, Any]:
+        assert 0 < seconds <= 100
+        if part.name == "b":
+            raise UserError("It is broken.")
+        return {"said": [part.name]}
+
+    todo = [Part("a", ()), Part("b", ()), Part("c", (), least=1e9), Part("d", ())]
+    check(todo, tmp_path / "figures.json", measure, 100)
+    content = json.loads((tmp_path / "figures.json").read_text())
+    assert content["parts"]["a"] == {"said": ["a"]}
+    assert content["parts"]["b"] == {"failed": "It is broken."}
+    assert "1000000000 are needed" in content["parts"]["c"]["left_out"]
+    assert content["parts"]["d"] == {"said": ["d"]}
+    assert content["packages"]
+
+
+def test_a_part_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(command: list[str], timeout: float, **_: Any) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    with pytest.raises(UserError, match="longer than the 7 s"):
+        measured(Part("a", ()), tmp_path / "a", 7.0)
+
+
+def test_an_epoch_of_celeba_is_reckoned_from_speed_and_pause() -> None:
+    found = epoch_of_celeba(Training(images_per_second=CELEBA / 60, seconds_beside=30.0))
+    assert math.isclose(found["minutes_per_epoch"], 1.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, -1])
+def test_a_part_measures_a_real_training(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert len(parts(TINY, tmp_path)) == 7
+    found = measured(parts(TINY, tmp_path / "faces")[number], tmp_path / "part", 150.0)
+    if number == 1:
+        stages = [row["stage"] for row in found["measurements"]]
+        assert stages == ["augmentation", "step", "train"]
+        assert found["kept_by_training"]["resnet18"] > 0
+    else:
+        assert found["images_per_second"] > 0
+        assert found["minutes_per_epoch"] > 0

@@ -1,0 +1,239 @@
+"""What a training step must not do on a GPU, shown with tensors that only claim to be there."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from test_classifier import classifier, loader, trainer
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gender_lightning.config import OptimizerConfig
+from gender_lightning.models.backbones import create_backbone
+from gender_lightning.overrides import groups
+from gender_lightning.training.callbacks.ema import Ema
+from gender_lightning.training.callbacks.finite_loss import FiniteLoss
+from gender_lightning.training.callbacks.throughput import Throughput
+from gender_lightning.training.classifier import GenderClassifier
+from gender_lightning.training.loss import Criterion
+from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, ProgressiveStage, color, mix
+
+EVERYTHING = AugmentationSettings(
+    random_rotation=15, random_horizontal_flip=0.5, color_jitter=ColorJitter(0.3, 0.3, 0.3, 0.02), random_erasing=0.25,
+    random_scale=(0.8, 1.2), random_translation=0.1, mixup=0.2, cutmix=0.5, progressive=(ProgressiveStage(0.5, 24),),
+)  # fmt: skip
+# what only describes a tensor and starts no kernel
+VIEWS = (
+    "view", "unsqueeze", "select", "slice", "expand", "permute", "unbind", "alias", "detach", "device", "empty",
+    "split", "empty_like", "lift_fresh", "t", "transpose", "squeeze", "flatten", "reshape", "_unsafe_view",
+)  # fmt: skip
+
+
+class Kernels(TorchDispatchMode):
+    """Counts kernels, and refuses copies from the device to the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ("_to_copy", "copy_"):
+            assert result.device.type == "cuda", "the host waits for the device"
+        if name not in VIEWS:
+            self.counts[name] += 1
+        return result
+
+
+@pytest.fixture
+def on_fake_gpu() -> Iterator[Kernels]:
+    """Tensors on a GPU that is not there; `.item()`, `.tolist()`, `bool()` and boolean indexing raise."""
+    color._constants.cache_clear()  # one of an earlier device, or of another mode
+    with ExitStack() as stack:
+        stack.enter_context(FakeTensorMode())
+        yield stack.enter_context(Kernels())
+    color._constants.cache_clear()
+
+
+@pytest.mark.parametrize("size", [None, 24])
+@pytest.mark.parametrize("name", ["bce", "focal"])
+def test_augmentation_mixing_and_loss_never_wait_for_the_device(
+    on_fake_gpu: Kernels, size: int | None, name: str
+) -> None:
+    augment = Augment(EVERYTHING, channels_last=True).to("cuda")
+    images = torch.empty(8, 3, 32, 32, dtype=torch.uint8, device="cuda")
+    indices, labels = (torch.empty(8, dtype=torch.int64, device="cuda") for _ in range(2))
+    section: Any = SimpleNamespace(name=name, label_smoothing=0.1, class_weights="balanced", gamma=2.0)
+    criterion = Criterion(section, (3, 5))
+    on_fake_gpu.counts.clear()
+    augmented = augment(images, indices, 3, size=size)
+    mixed, targets = mix(augmented, labels.float(), indices, EVERYTHING, seed=1, step=3)
+    loss = criterion(mixed.mean((1, 2, 3)), targets)
+    assert loss.device.type == "cuda"
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
+    # all of the augmentations at once, most on a few numbers for each image; the host starts each in about 5 us
+    assert on_fake_gpu.counts.total() < 350, on_fake_gpu.counts
+
+
+def test_the_guard_sees_what_it_is_there_for(on_fake_gpu: Kernels) -> None:
+    values = torch.empty(3, device="cuda")
+    for wait in (values[0].item, values.tolist, lambda: bool(values[0]), lambda: values[values > 0], values.cpu):
+        with pytest.raises(Exception, match=r"waits for the device|_local_scalar_dense|nonzero"):
+            wait()
+
+
+# ---- optimizers
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("target", ["torch.optim.AdamW", "torch.optim.Adam", "torch.optim.SGD", "timm.optim.Lion"])
+def test_no_precision_selects_a_loop_over_the_weights(
+    target: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = classifier()
+    module.optimizer = OptimizerConfig(**{"_target_": target, "lr": 0.1, "weight_decay": 0.01})
+    fake: Any = SimpleNamespace(
+        estimated_stepping_batches=10, num_training_batches=5, accumulate_grad_batches=1, precision=precision,
+        gradient_clip_val=1.0, world_size=1, datamodule=None,
+    )  # fmt: skip
+    monkeypatch.setattr(GenderClassifier, "trainer", fake)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            module.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 1))
+        monkeypatch.setattr(
+            "gender_lightning.training.classifier.parameter_groups", lambda net, **_: [{"params": [*net.parameters()]}]
+        )
+        group = module.configure_optimizers()["optimizer"].param_groups[0]
+    assert group.get("fused") or group.get("foreach") or (target.startswith("timm") and group["foreach"] is None)
+    assert not (precision == "16-mixed" and group.get("fused")), "its gradients would be clipped while still scaled"
+
+
+# ---- steps
+
+
+class Watched(pl.Callback):
+    """Calls `enter` before and `leave` after each step but the first two."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.patch, self.steps = patch, 0
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise AssertionError("this takes the host a millisecond in each step")
+
+        if trainer.global_step >= 2:
+            self.patch.setattr(traceback, "format_stack", refuse)
+            self.patch.setattr(traceback, "extract_stack", refuse)
+            self.patch.setattr(nn.Module, "state_dict", refuse)
+
+    def on_before_zero_grad(self, *_: Any) -> None:
+        self.steps += 1
+
+
+class Released(pl.Callback):
+    """The last callback of a step."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.patch = patch
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.patch.undo()
+
+
+def test_no_step_formats_a_traceback_or_makes_a_state_dict(tmp_path: Path) -> None:
+    patch, steps = pytest.MonkeyPatch(), 0
+    watched, ema = Watched(patch), Ema(0.9)
+    callbacks = [watched, ema, Throughput(), FiniteLoss(), Released(patch)]
+    module = classifier(
+        augmentation={"color_jitter": {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.1}}
+    )
+    try:
+        trainer(tmp_path, callbacks=callbacks, max_epochs=1, limit_val_batches=0).fit(module, loader(24))
+    finally:
+        patch.undo()
+    assert watched.steps == 6 > steps
+    assert ema.weights is not None
+    assert ema.weights.updates == 6
+
+
+# ---- compilation
+
+
+class Recorder:
+    """A backend that keeps every graph and runs it as it is."""
+
+    def __init__(self) -> None:
+        self.graphs: list[tuple[bool, tuple[int, ...]]] = []
+        self.symbolic = 0
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        shapes = [tuple(value.shape) for value in inputs if isinstance(value, Tensor) and value.dim() == 4]
+        images = [shape for shape in shapes if shape[1] == 3 and shape[2] > 7]  # and not the weights of a first layer
+        sizes = [size for value in inputs if isinstance(value, Tensor) for size in value.shape]
+        self.symbolic += any(not isinstance(size, int) for size in [*sizes, *inputs] if not isinstance(size, Tensor))
+        self.graphs.append((torch.is_grad_enabled(), max(images, default=())))
+        return graph.forward
+
+
+def test_training_graphs_stay_static_and_evaluation_makes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, compile = Recorder(), nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compile(self, backend=recorder, **options))
+    torch.compiler.reset()
+    module = classifier(
+        model={"freeze": 1},
+        augmentation={"progressive": [{"until": 0.5, "image_size": 16}, {"until": 0.7, "image_size": 24}]},
+    )
+    module.compile_net = True
+    trained = trainer(tmp_path, max_epochs=4, num_sanity_val_steps=0)
+    trained.fit(module, loader(12), loader(11, batch_size=8))
+    trained.validate(module, loader(11, batch_size=8), verbose=False)
+    assert recorder.symbolic == 0
+    images = [shape for _, shape in recorder.graphs if shape]
+    assert {shape[0] for shape in images} == {4}, "a validation's batches of 8 and 3 have been compiled too"
+    assert {shape[2] for shape in images} == {16, 24, 32}
+    assert all(training for training, _ in recorder.graphs)
+    torch.compiler.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", sorted(set(groups()["model"]) - {"timm"}))
+def test_every_network_of_the_menu_is_one_graph(choice: str) -> None:
+    from gender_lightning.config import TrainConfig, parse_config
+    from gender_lightning.overrides import compose
+
+    model = parse_config(TrainConfig, compose("train", [f"model={choice}"])).model
+    recorder = Recorder()
+    torch.compiler.reset()
+    with torch.device("meta"):
+        net = create_backbone(model.name, image_size=96, arguments=model.arguments).train()
+        compiled = torch.compile(net, backend=recorder, dynamic=False, fullgraph=True)
+        assert compiled(torch.empty(4, 3, 96, 96)) is not None
+    assert len(recorder.graphs) == 1
+    assert recorder.symbolic == 0
+    torch.compiler.reset()
+
+
+def test_an_augmented_batch_is_one_graph_for_all_epochs() -> None:
+    recorder = Recorder()
+    torch.compiler.reset()
+    color._constants.cache_clear()
+    augment = Augment(EVERYTHING, channels_last=True).to("meta")
+    compiled = torch.compile(augment._augmented, backend=recorder, dynamic=False, fullgraph=True)
+    images, indices = torch.empty(8, 3, 32, 32, dtype=torch.uint8, device="meta"), torch.empty(8, dtype=torch.int64)
+    for epoch in range(3):
+        key = torch.full((), epoch, device="meta")
+        assert compiled(images, indices.to("meta"), key, None).shape == images.shape
+    assert len(recorder.graphs) == 1
+    color._constants.cache_clear()
+    torch.compiler.reset()
