@@ -11,7 +11,7 @@ OLDEST ?= 3.11
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-floors check-floors lint types notebooks audit check gpu-check clean
+.PHONY: help install train test test-all test-floors check-floors lint types docs notebooks audit check gpu-check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -46,6 +46,9 @@ lint: $(INSTALLED)  ## ruff: lint and format
 
 types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## build the manual, build/docs/index.html, without a network; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 notebooks: $(INSTALLED)  ## run the notebooks anew and keep their outputs
 	$(BIN)/jupyter execute --inplace --timeout=-1 $(sort $(wildcard notebooks/*.ipynb))

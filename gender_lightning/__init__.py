@@ -1,6 +1,7 @@
 """Train, tune, compare and use face-gender classifiers on CelebA.
 
-``from gender_lightning import load`` gives a predictor from a checkpoint. Nothing heavy is imported before.
+``from gender_lightning import load`` gives a predictor from a checkpoint; `train`, `evaluate`, `compare`, `predict`,
+`population`, `export` and `search` are the commands as functions. Nothing heavy is imported before one is used.
 """
 
 from __future__ import annotations
@@ -8,18 +9,45 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gender_lightning.api import compare as compare
+    from gender_lightning.api import evaluate as evaluate
+    from gender_lightning.api import export as export
+    from gender_lightning.api import population as population
+    from gender_lightning.api import predict as predict
+    from gender_lightning.api import search as search
+    from gender_lightning.api import train as train
+    from gender_lightning.errors import UserError as UserError
     from gender_lightning.inference.predictor import load as load
+    from gender_lightning.runs import Run as Run
 
     __version__: str
 
-__all__ = ["__version__", "load"]
+_PLACES = {
+    **dict.fromkeys(("train", "evaluate", "compare", "predict", "population", "export", "search"), "api"),
+    "load": "inference.predictor",
+    "Run": "runs",
+    "UserError": "errors",
+}
+__all__ = [
+    "Run",
+    "UserError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "export",
+    "load",
+    "population",
+    "predict",
+    "search",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":
-        from gender_lightning.inference.predictor import load
+    if name in _PLACES:
+        from importlib import import_module
 
-        return load
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

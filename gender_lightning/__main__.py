@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import io
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from gender_lightning.errors import UserError, printable
 from gender_lightning.job import settle
+from gender_lightning.running import execute, run_hydra
 from gender_lightning.verbs import COMMANDS
 
-# Hydra's own flags, which do not run a job: the overrides are then Hydra's to judge.
-_HYDRA_ONLY = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version"}
 _HELP = ("--help", "-h")
 
 
@@ -41,6 +37,12 @@ def main() -> None:
             _dispatch(arguments[0], arguments[1:])
     except UserError as error:
         sys.stderr.write(f"{printable(str(error))}\n")
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        sys.stderr.write(f"There is no disk space left{where}. Free some space, or choose another disk.\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
@@ -76,13 +78,14 @@ def _dispatch(verb: str, rest: list[str]) -> None:
             offer = ", ".join(f"{verb} {name}" for name in actions)
             raise UserError(f"gender-lightning {verb}: {said}", f"Write one of: {offer}.")
         action, rest = rest[0], rest[1:]
-    _execute(verb, action, rest)
+    execute(verb, action, rest)
 
 
 def _help(verb: str, arguments: list[str]) -> str:
     """The help of a command; overrides change the defaults that it shows."""
     from gender_lightning.usage.defaults import composed
-    from gender_lightning.usage.page import page, sections_of
+    from gender_lightning.usage.outline import sections_of
+    from gender_lightning.usage.page import page
 
     command = COMMANDS[verb]
     rest = [argument for argument in arguments if argument not in (*_HELP, *command.actions)]
@@ -102,84 +105,6 @@ def _help(verb: str, arguments: list[str]) -> str:
             problem = str(error).splitlines()[0].rstrip(".")
             raise UserError(f"{problem}.", "Change this override, or leave it out of the help.") from None
     return page(command, menu, values, only=asked[0] if asked else "")
-
-
-def _execute(verb: str, action: str | None, rest: list[str]) -> None:
-    """Check the overrides, then let Hydra compose and call the command."""
-    from gender_lightning import overrides
-
-    rest = overrides.complete(verb, rest)
-    flags = {argument.partition("=")[0] for argument in rest if argument.startswith("-")}
-    if not flags & _HYDRA_ONLY:
-        check_overrides(verb, rest)
-    # Hydra's parser takes -m before the overrides or behind all of them, not in between.
-    rest = sorted(rest, key=lambda argument: argument not in ("-m", "--multirun"))
-
-    def task(composed: Any) -> None:
-        from omegaconf import OmegaConf
-
-        values = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(values, dict)
-        command = importlib.import_module(COMMANDS[verb].module)
-        try:
-            _import_packages(values.get("packages"))
-            command.main(values, *([action] if action else []))
-        except UserError as error:
-            # Hydra would print a traceback and exit with 1.
-            sys.stderr.write(f"{printable(str(error))}\n")
-            sys.exit(2)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            where = f" for {error.filename}" if error.filename else ""
-            sys.stderr.write(f"There is no disk space left{where}. Free some space, or choose another disk.\n")
-            sys.exit(2)
-
-    _run_hydra(verb, rest, task)
-
-
-def _import_packages(names: Any) -> None:
-    """Import the packages on the command line, so that their networks are known; the schema checks the names."""
-    if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
-        from gender_lightning.building import import_packages
-
-        import_packages(names)
-
-
-def check_overrides(verb: str, arguments: list[str]) -> None:
-    """Check a command line, the space of its search included, before anything runs.
-
-    Raises:
-        UserError: The command line has mistakes; all of them are named.
-    """
-    from gender_lightning import overrides
-
-    overrides.check(verb, arguments)
-    if any(argument.startswith("search=") for argument in arguments):
-        from gender_lightning.sweeps.search.checking import check_space
-
-        check_space([argument for argument in arguments if not argument.startswith("-")])
-
-
-def _run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> None:
-    """Run `task` under Hydra, with the verb hidden from Hydra's parser but visible to Lightning's launcher."""
-    import hydra
-
-    from gender_lightning.config.location import conf_dir
-    from gender_lightning.config.resolvers import register_resolvers
-
-    register_resolvers()
-    typed = list(sys.argv)
-
-    def with_full_command_line(config: Any) -> None:
-        sys.argv[:] = typed
-        task(config)
-
-    sys.argv[1:] = arguments
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(with_full_command_line)()
-    finally:
-        sys.argv[:] = typed
 
 
 def _complete(arguments: list[str]) -> None:
@@ -202,7 +127,7 @@ def _complete(arguments: list[str]) -> None:
         os.environ["COMP_LINE"] = " ".join(words[:1] + words[2 + chosen :])
     offered = io.StringIO()
     with contextlib.redirect_stdout(offered):
-        _run_hydra(command or "train", arguments, lambda config: None)
+        run_hydra(command or "train", arguments, lambda config: None)
     sys.stdout.write(re.sub(r"\S+=_base\s", "", offered.getvalue()))  # not a choice, but a part of several files
 
 

@@ -38,6 +38,18 @@ class UserError(ValueError):
         return cls(problem, remedy, field=field)
 
 
+class PastHydra(SystemExit):
+    """A carrier of an exception through Hydra, which would print any other exception and end the process.
+
+    Args:
+        error: The exception, which `running.execute` raises again.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(1)
+        self.error = error
+
+
 def printable(text: str) -> str:
     """The text without characters that control a terminal, since quoted names and texts may come from anybody."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -14,6 +14,7 @@ from gender_lightning.errors import UserError
 
 MOST_BYTES = 1 << 24
 _DEPTH = 50
+_FOLDERS = ("checkpoints", "predictions", "evaluation")  # of a run directory
 
 
 def read_yaml(path: Path, *, interpolations: bool = False) -> Any:
@@ -101,3 +102,20 @@ def _refuse_interpolations(path: Path, content: Any) -> None:
     elif isinstance(content, list):
         for value in content:
             _refuse_interpolations(path, value)
+
+
+def refuse_links(directory: Path) -> None:
+    """Refuse a run directory with links that lead out of it, since it may come from somebody else.
+
+    The W&B folder is not checked: W&B replaces links instead of writing through them.
+
+    Raises:
+        UserError: The directory has such a link.
+    """
+    real = directory.resolve()
+    for folder in (directory, *(directory / name for name in _FOLDERS)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.is_symlink() and not path.resolve().is_relative_to(real):
+                raise UserError(
+                    f"{path} is a link that leads out of the directory.", "Replace it with the file it points to."
+                )

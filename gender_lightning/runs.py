@@ -24,7 +24,7 @@ from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
-from gender_lightning.plain_files import read_json, read_yaml
+from gender_lightning.plain_files import read_json, read_yaml, refuse_links
 from gender_lightning.provenance import git_state, hardware, package_versions
 
 # Through this variable rank 0 passes the run directory to the ranks that Lightning starts.
@@ -35,11 +35,12 @@ _KINDS: dict[str, Any] = {
     "seconds": (int, float),
     "resumed": list,
     "wandb_id": str,
+    "wandb_project": str,
+    "wandb_entity": str,
     "first_step": str,
     "error": str,
 }
 _PATIENCE = 5.0  # seconds for the loader processes of a killed training to exit
-_FOLDERS = ("checkpoints", "predictions", "evaluation")
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +75,7 @@ class Run:
         self.predictions = path / "predictions"
         self.resume_from: Path | None = None
         self.resumed = False
+        self.extended = False  # a resume of a run that had ended, for more epochs
         self.interruption = Interruption()
         self.ended: Callable[..., None] = lambda status, error=None: None
 
@@ -139,7 +141,7 @@ class Run:
                 f"The run in {run.path} is finished already.",
                 "Give it more epochs with a larger trainer.max_epochs=..., or start a new one with run_dir=...",
             )
-        run.resumed = True
+        run.resumed, run.extended = True, run.info().get("status") == "done"
         if named.suffix == ".ckpt":
             if not named.is_file():
                 raise UserError(f"{named} does not exist.", f"Give the run directory, {run.path}.")
@@ -199,6 +201,21 @@ class Run:
         if not isinstance(content, dict):
             raise UserError(f"{file} holds no configuration.", "Restore it, or start a new run.")
         return copy.deepcopy(content)
+
+    def metrics(self) -> dict[str, float]:
+        """The content of `metrics.json`: `val/accuracy`, `test/accuracy` ...; empty where it is not written yet."""
+        file = self.path / "metrics.json"
+        content = read_json(file) if file.is_file() else {}
+        if not isinstance(content, dict):
+            raise UserError(f"{file} holds no metrics.", "Restore it, or start a new run.")
+        return content
+
+    def __fspath__(self) -> str:
+        """The directory, so that a run can be given wherever a path can."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
     def update(self, **fields: Any) -> None:
         """Add fields to `run.json`; on the first process only."""
@@ -327,23 +344,6 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def refuse_links(directory: Path) -> None:
-    """Refuse to write into a directory that has links leading out of it, since it may come from somebody else.
-
-    The W&B folder is not checked: W&B replaces links instead of writing through them.
-
-    Raises:
-        UserError: The directory has such a link.
-    """
-    real = directory.resolve()
-    for folder in (directory, *(directory / name for name in _FOLDERS)):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if path.is_symlink() and not path.resolve().is_relative_to(real):
-                raise UserError(
-                    f"{path} is a link that leads out of the directory.", "Replace it with the file it points to."
-                )
-
-
 def to_yaml(content: object) -> str:
     """Serialise as plain YAML, keeping the order of the keys."""
     import yaml
@@ -366,13 +366,13 @@ def _prints_to(path: Path) -> bool:
 
 
 def joined_run(run_dir: str) -> Run | None:
-    """The run of a further process, which the first one creates; None on the first process itself.
+    """The run that a further process joins, which the first process has created; None on the first process itself.
 
     Args:
-        run_dir: The configured directory; the first process may have passed on another one.
+        run_dir: The configured directory, unless the first process has passed on another one.
 
     Raises:
-        UserError: The processes were started by torchrun or srun, and no directory was named that they could share.
+        UserError: torchrun or srun has started the processes, and run_dir does not name a directory for all of them.
     """
     if _RANK_VARIABLE in os.environ:
         return None if is_first_process() else Run(Path(os.environ[_RANK_VARIABLE]))

@@ -18,9 +18,9 @@ ROOMS = (
     "provenance",
     "building", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
-    "evaluation", "training", "diagnostics", "inference", "audit", "export",
+    "evaluation", "training", "diagnostics", "inference", "audit", "exporting",
     "overrides", "benchmarks", "comparison", "reports", "demo", "sweeps",
-    "commands", "__init__", "__main__",
+    "commands", "running", "distributed", "api", "__init__", "__main__",
 )  # fmt: skip
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}
 

@@ -43,10 +43,10 @@ from gender_lightning.runs import write_text
 _IN_TERMINAL = ("accuracy", "recall, male", "recall, female", "GMACs")
 
 
-def main(values: dict[str, Any]) -> None:
+def main(values: dict[str, Any]) -> Comparison:
     """Take the composed config, compare, print the verdict."""
     set_up_logging()
-    compare(parse_config(CompareConfig, values))
+    return compare(parse_config(CompareConfig, values))
 
 
 def compare(config: CompareConfig) -> Comparison:

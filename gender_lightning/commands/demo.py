@@ -53,7 +53,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     import_gradio("demo", cache)
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
-    from gender_lightning.export.metadata import card_of
+    from gender_lightning.exporting.metadata import card_of
     from gender_lightning.inference.predictor import load
 
     predictor = load(

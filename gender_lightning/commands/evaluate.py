@@ -69,10 +69,10 @@ class Setting:
     hardware: Hardware
 
 
-def main(values: dict[str, Any]) -> None:
+def main(values: dict[str, Any]) -> Evaluation:
     """Take the composed config, evaluate, print the table."""
     set_up_logging()
-    evaluate(parse_config(EvaluateConfig, values))
+    return evaluate(parse_config(EvaluateConfig, values))
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:

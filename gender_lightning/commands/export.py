@@ -25,9 +25,9 @@ from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.reading import open_data
 from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
-from gender_lightning.export import checking, files
-from gender_lightning.export.graph import capture
-from gender_lightning.export.metadata import card_of, describe
+from gender_lightning.exporting import checking, files
+from gender_lightning.exporting.graph import capture
+from gender_lightning.exporting.metadata import card_of, describe
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
 from gender_lightning.runs import Run
@@ -53,10 +53,10 @@ class SampleFaces:
     finder: Located | None = None
 
 
-def main(values: dict[str, Any]) -> None:
+def main(values: dict[str, Any]) -> Path:
     """Export from the composed configuration."""
     set_up_logging()
-    export(parse_config(ExportConfig, values))
+    return export(parse_config(ExportConfig, values))
 
 
 def export(config: ExportConfig) -> Path:
@@ -173,7 +173,7 @@ def _check(config: ExportConfig, predictor: Predictor, made: Path, faces: Sample
 
 def _quantize(config: ExportConfig, predictor: Predictor, made: Path, faces: SampleFaces) -> Path:
     """Write the 8-bit file, and report its accuracy beside that of the exact one."""
-    from gender_lightning.export.quantization import quantize
+    from gender_lightning.exporting.quantization import quantize
 
     assert faces.labelled is not None
     index, store = faces.labelled

@@ -33,10 +33,10 @@ from gender_lightning.runs import Run, write_text
 _DOUBTFUL = 0.05  # probability of such scores by chance, below which the correction is called into question
 
 
-def main(values: dict[str, Any]) -> None:
+def main(values: dict[str, Any]) -> list[GroupCount]:
     """Count from the composed configuration, and print the table."""
     set_up_logging()
-    population(parse_config(PopulationConfig, values))
+    return population(parse_config(PopulationConfig, values))
 
 
 def population(config: PopulationConfig) -> list[GroupCount]:

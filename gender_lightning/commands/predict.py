@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import PredictConfig, parse_config
-from gender_lightning.console import console
+from gender_lightning.console import console, hides_bars
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import least_confidence
 from gender_lightning.inference.faces.crops import Cropper, Search
 from gender_lightning.inference.stream.annotate import Annotator
-from gender_lightning.inference.stream.items import Item, PredictedPicture
+from gender_lightning.inference.stream.formats import read_rows
+from gender_lightning.inference.stream.items import COLUMNS, Item, PredictedPicture
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.parts import Done, Output
 from gender_lightning.inference.stream.sources import Source
@@ -31,12 +32,37 @@ from gender_lightning.models.files import checkpoint_file
 from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def main(values: dict[str, Any]) -> None:
+
+@dataclass(frozen=True)
+class Predictions:
+    """The result of a prediction.
+
+    Attributes:
+        path: Path of the table: .csv, .parquet or .jsonl.
+        counts: Number of pictures of this call (`pictures`), and of rows by label or status.
+    """
+
+    path: Path
+    counts: dict[str, int]
+
+    def table(self) -> pd.DataFrame:
+        """The rows of the table, one per face, with the columns and types of `inference.stream.items.COLUMNS`."""
+        import pandas as pd
+
+        rows = list(read_rows(self.path))
+        types = {name: kind.replace("int32", "Int32") for name, kind in COLUMNS.items()}
+        return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
+
+
+def main(values: dict[str, Any]) -> Predictions:
     """Predict from the composed configuration, and print a summary."""
     set_up_logging()
     with Interruption().listening(["SIGTERM"]):  # so that finished rows are kept
-        predict(parse_config(PredictConfig, values))
+        config = parse_config(PredictConfig, values)
+        return Predictions(Path(config.output).expanduser().absolute(), dict(predict(config)))
 
 
 def predict(config: PredictConfig) -> Counter[str]:
@@ -250,4 +276,4 @@ class _RateColumn(ProgressColumn):
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console)
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=hides_bars(console))

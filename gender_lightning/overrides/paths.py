@@ -31,14 +31,16 @@ def quoted(text: str) -> str:
     return f"{key}={_quote(value)}"
 
 
+def is_plain(text: str) -> bool:
+    """Whether Hydra reads a text without quotes as this very text."""
+    return _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
+
+
 def _quote(name: str) -> str:
     name = name.strip()
-    plain = _PLAIN.fullmatch(name) and name.lower() not in _WORDS
-    return (
-        name
-        if not name or plain or (len(name) > 1 and name[0] in _QUOTES and name[0] == name[-1])
-        else hydra_value(name)
-    )
+    if not name or is_plain(name) or (len(name) > 1 and name[0] in _QUOTES and name[0] == name[-1]):
+        return name
+    return hydra_value(name)
 
 
 def _has_quotes(value: str) -> bool:

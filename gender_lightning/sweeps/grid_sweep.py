@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gender_lightning.console import console
 from gender_lightning.errors import UserError
-from gender_lightning.runs import refuse_links
+from gender_lightning.plain_files import refuse_links
 from gender_lightning.sweeps.board import Board
 from gender_lightning.sweeps.jobs import Job, JobResult, fork_servers, run_job
 from gender_lightning.sweeps.pool import work_off

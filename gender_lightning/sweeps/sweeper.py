@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from gender_lightning.errors import UserError
+from gender_lightning.errors import PastHydra, UserError
 from gender_lightning.hardware import usable_cores, visible_gpus
 from gender_lightning.overrides.composing import parser_of
 from gender_lightning.overrides.own_folders import of_texts
@@ -62,14 +62,13 @@ class ProcessSweeper(Sweeper):
         """Run the sweep; a failing job does not stop the others.
 
         Raises:
-            SystemExit: with 1 when a job failed, with 2 when the sweep cannot start, with 130 when it was interrupted.
+            SystemExit: with 1 when a job failed, with 130 when it was interrupted.
+            PastHydra: with a `UserError` when the sweep cannot start.
         """
         try:
             code = self._search(arguments) if "search" in self.composed else self._grid(arguments)
         except UserError as error:
-            # Hydra would print a traceback and exit with 1.
-            sys.stderr.write(f"{error}\n")
-            sys.exit(2)
+            raise PastHydra(error) from None
         if code:
             sys.exit(code)
 
@@ -89,16 +88,13 @@ class ProcessSweeper(Sweeper):
         from gender_lightning.sweeps.search.sweep import run_search
 
         fixed, swept = self._split([*self._own_folders(), *arguments])
-        directory = Path(str(self.composed.hydra.sweep.dir))
-        if not any(text.startswith("hydra.sweep.dir=") for text in self.composed.hydra.overrides.hydra):
-            directory = directory.parent / str(self.composed.search.study)  # where the same command finds it again
         plan = make_plan(
             self.composed,
             fixed,
             swept,
             compose=lambda point: self.config_loader.load_sweep_config(self.composed, list(point)),
             devices_of=self._devices,
-            directory=directory.absolute(),
+            directory=_directory_of(self.composed),
         )
         code, trials = run_search(plan, self._slots([plan.devices]), fork=self.fork)
         # an unfinished search may yet find a better one, and the test split is read once
@@ -133,3 +129,23 @@ class ProcessSweeper(Sweeper):
             oversubscribe=self.oversubscribe,
             per_device=self.per_device,
         )
+
+
+def search_directory(arguments: Sequence[str]) -> Path:
+    """The directory that `train -m` with these overrides searches in."""
+    from hydra import compose
+
+    from gender_lightning.overrides import hydra_at_conf
+
+    texts = [text for text in arguments if not text.startswith("-")]
+    with hydra_at_conf():
+        single = [text for text in texts if not parser_of(texts).parse_override(text).is_sweep_override()]
+        return _directory_of(compose("train", single, return_hydra_config=True))
+
+
+def _directory_of(composed: DictConfig) -> Path:
+    """Where the same command finds its search again: by its name and study, unless the directory is given."""
+    directory = Path(str(composed.hydra.sweep.dir))
+    if not any(text.startswith("hydra.sweep.dir=") for text in composed.hydra.overrides.hydra):
+        directory = directory.parent / str(composed.search.study)
+    return directory.absolute()

@@ -12,12 +12,12 @@ from typing import Any
 from fuzz_harness import Case, Rng, damaged
 
 from gender_lightning import overrides
-from gender_lightning.__main__ import check_overrides
 from gender_lightning.config import parse_config
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.overrides.fields import flat
 from gender_lightning.overrides.of_run import with_data_of_run
+from gender_lightning.running import check_overrides
 from gender_lightning.runs import Run, to_yaml
 from gender_lightning.training.logs.metrics_csv import read_rows
 from gender_lightning.verbs import COMMANDS

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from gender_lightning.__main__ import check_overrides
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.overrides import complete, compose, groups
 from gender_lightning.overrides.of_run import hydra_value
+from gender_lightning.running import check_overrides
 from gender_lightning.runs import to_yaml
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gender_lightning.__main__ import check_overrides
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.overrides import complete, compose, groups
 from gender_lightning.overrides.own_folders import folders_of, gathered
+from gender_lightning.running import check_overrides
 from gender_lightning.sweeps.grid import grid
 from gender_lightning.sweeps.jobs import plain_overrides
 

@@ -20,7 +20,8 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import write_predictions
 from gender_lightning.overrides import composing
 from gender_lightning.overrides.of_run import check_drawn, with_data_of_run
-from gender_lightning.runs import Run, refuse_links, to_yaml
+from gender_lightning.plain_files import refuse_links
+from gender_lightning.runs import Run, to_yaml
 
 ALL = (OPTIMIZER, CALLBACK, SAMPLER, PRUNER)
 _HANDLER = "torch.distributed.elastic.multiprocessing.subprocess_handler.SubprocessHandler"

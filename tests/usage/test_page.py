@@ -15,7 +15,8 @@ from gender_lightning.overrides import compose, groups
 from gender_lightning.overrides.fields import flat
 from gender_lightning.usage.defaults import composed, shown
 from gender_lightning.usage.fields import kind_of, members_of, rows
-from gender_lightning.usage.page import page, sections_of
+from gender_lightning.usage.outline import sections_of
+from gender_lightning.usage.page import page
 from gender_lightning.verbs import COMMANDS
 
 

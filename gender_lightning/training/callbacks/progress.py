@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
 from gender_lightning.console import console as default_console
-from gender_lightning.console import record
+from gender_lightning.console import record, redraws
 from gender_lightning.training.callbacks.remaining import RemainingTime, clock
 from gender_lightning.training.callbacks.throughput import Throughput
 
@@ -173,7 +173,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
 
     def _show(self, name: str, total: float) -> None:
         """Start a bar, or reuse the existing one."""
-        if not self._enabled or not self._console.is_terminal:
+        if not self._enabled or not redraws(self._console):
             return
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gender_lightning.export import checking
+from gender_lightning.exporting import checking
 
 Command = Callable[..., None]
 QUICK = ("seconds=0", "images=4", "batch_sizes=[1,3]")

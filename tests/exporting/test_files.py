@@ -13,9 +13,9 @@ import torch
 from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.export import checking, files
-from gender_lightning.export.graph import capture
-from gender_lightning.export.metadata import card_of, describe
+from gender_lightning.exporting import checking, files
+from gender_lightning.exporting.graph import capture
+from gender_lightning.exporting.metadata import card_of, describe
 from gender_lightning.inference.predictor import load
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.overrides import compose, groups
@@ -103,7 +103,7 @@ def test_a_network_whose_graph_depends_on_its_data_is_refused(small_checkpoint: 
 
 
 def test_eight_bits_stay_near(exported: dict[str, Path], small_checkpoint: Path, tmp_path: Path) -> None:
-    from gender_lightning.export.quantization import quantize
+    from gender_lightning.exporting.quantization import quantize
 
     predictor = load(small_checkpoint, device="cpu")
     random = np.random.default_rng(4)

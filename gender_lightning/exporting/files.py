@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from gender_lightning.errors import UserError
-from gender_lightning.export.graph import INPUT, OUTPUT
+from gender_lightning.exporting.graph import INPUT, OUTPUT
 
 # uint8 (B, 3, H, W) to float32 (B,)
 Function = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

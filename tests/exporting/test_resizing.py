@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as F
 
 from gender_lightning.data.decoding import frame_tensor
 from gender_lightning.data.framing import Crop, Framing
-from gender_lightning.export.resizing import GraphFraming
+from gender_lightning.exporting.resizing import GraphFraming
 
 SIZES = [(218, 178), (109, 89), (90, 400), (31, 17), (7, 5), (64, 64), (1, 3), (701, 530), (211, 200)]
 FRAMINGS = [

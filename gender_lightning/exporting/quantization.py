@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.export.files import require_onnx
-from gender_lightning.export.graph import INPUT
-from gender_lightning.export.resizing import GraphFraming
+from gender_lightning.exporting.files import require_onnx
+from gender_lightning.exporting.graph import INPUT
+from gender_lightning.exporting.resizing import GraphFraming
 
 
 def quantize(source: Path, target: Path, faces: NDArray[np.uint8], *, batch_size: int = 16) -> None:

@@ -8,7 +8,7 @@ from torch.export import Dim, ExportedProgram
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.export.resizing import GraphFraming
+from gender_lightning.exporting.resizing import GraphFraming
 from gender_lightning.models.checkpoint import Network
 
 INPUT, OUTPUT = "images", "probability"

@@ -12,7 +12,7 @@ from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import Cut, FaceDataset
 from gender_lightning.data.decoding import decode, frame
 from gender_lightning.data.images import ImageStore
-from gender_lightning.export.files import Function
+from gender_lightning.exporting.files import Function
 from gender_lightning.inference.predictor import Predictor
 
 Picture = NDArray[np.uint8]  # (H, W, 3)
