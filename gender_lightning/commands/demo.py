@@ -55,6 +55,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     from gender_lightning.demo.page import build, style, theme
     from gender_lightning.exporting.metadata import card_of
     from gender_lightning.inference.predictor import load
+    from gender_lightning.reports.card_header import without_header
 
     predictor = load(
         config.checkpoint,
@@ -70,7 +71,8 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         console.print(predictor.cropper.remark, markup=False)
     run = Run.of(Path(config.checkpoint))
     faces = drawn_faces(_EXAMPLES)
-    page = build(predictor, card_of(predictor.spec, run.path if run else None), faces, config.max_seconds)
+    card = without_header(card_of(predictor.spec, run.path if run else None))
+    page = build(predictor, card, faces, config.max_seconds)
     page.queue(default_concurrency_limit=1, max_size=32)
     settings = launch_settings(config.port, browser=config.browser) | {
         "max_file_size": f"{config.max_megabytes}mb",

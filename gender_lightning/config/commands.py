@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching, refuse
+from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.group_fields import group_problems
@@ -213,6 +214,11 @@ class EvaluateConfig(Root):
         description="corruptions.csv of another evaluation, or its folder: corruption errors relative to it"
     )
     images: bool = Field(description="show faces of the data in report.html; false gives a page to pass on")
+    groups: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] = Field(
+        description="attributes whose intersections with the label are measured, at most 4; []: those that the run "
+        "trained with, else Young and Heavy_Makeup where the data have them"
+    )
+    card: CardConfig
     wandb: bool | Auto = Field(
         description="log the numbers to the run's W&B as well, if it has one; auto: if the run's files are yours"
     )
