@@ -17,6 +17,7 @@ from rich.table import Table
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.comparison.columns import columns_of, count
 from gender_lightning.comparison.corruptions import corruption_errors
+from gender_lightning.comparison.foreign import Foreign, common, divide, foreign_rows, read_answers
 from gender_lightning.comparison.images import on_the_same_images
 from gender_lightning.comparison.markdown import markdown, setting
 from gender_lightning.comparison.notes import notes_of
@@ -54,10 +55,16 @@ def compare(config: CompareConfig) -> Comparison:
     if output.exists() and not output.is_dir():
         raise UserError(f"output={output}: this is a file.", "Give a directory.", field="output")
     chosen = resolve_hardware(accelerator=config.accelerator, prefix="")
-    selection = select_runs(config.runs)
+    wanted, files = divide(config.runs)
+    answers = [read_answers(file) for file in files]
+    selection = select_runs(wanted)
     split, why = choose_split(selection.runs, config.split, config.evaluation)
     runs, shared = on_the_same_images(read_runs(selection.runs, split, config.evaluation), config.images)
+    if answers and config.images == "common":
+        runs = common(runs, answers)
     rows, repeated = make_rows(runs)
+    foreign, about = foreign_rows(answers, runs[0], [row.label for row in rows])
+    rows = [*rows, *foreign]
     if len(rows) == 1 and rows[0].n == 1:
         path = rows[0].runs[0].run.path
         raise UserError(
@@ -70,7 +77,8 @@ def compare(config: CompareConfig) -> Comparison:
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
     summaries = summarise(rows, corrupted, resampling, timing)
     repeated = [*selection.repeated, *repeated]
-    notes = notes_of(summaries, split, [why, shared, uncorrupted], selection.left_out, repeated)
+    own = [it for it in summaries if not isinstance(it.row.runs[0], Foreign)]
+    notes = about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)
     show(comparison)

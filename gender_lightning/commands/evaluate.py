@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
@@ -19,10 +20,12 @@ from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, pa
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.kinds import KINDS
+from gender_lightning.data.revising import Correction, called_wrong, read_corrections
 from gender_lightning.data.skipping import SKIPPED, write_skipped
 from gender_lightning.diagnostics.corruption_results import read_corruptions
 from gender_lightning.diagnostics.looks import look, maps_at_most
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.doubtful import without_doubtful
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
 from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES, fairness_table
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
@@ -105,11 +108,15 @@ def prepare(config: EvaluateConfig) -> Setting:
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)
+    _corrections(config.data)
     hardware = _hardware(config, run)
     finder = finder_of(network.spec, search_of(config, run))
     # makes_cache: the run may be of somebody else, so that what it says is not written to
     data = FaceDataModule(
-        _framed_as(config.data, network.spec), finder=finder, device_type=hardware.device_type, makes_cache=False
+        _framed_as(config.data, network.spec, config.split),
+        finder=finder,
+        device_type=hardware.device_type,
+        makes_cache=False,
     )
     _refuse_to_draw(config, run)
     data.prepare_data()
@@ -147,7 +154,7 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
         run="" if run is None else run.path.name,
         data=config.data.name,
         split=config.split,
-        own_data=_is_own_data(config.data, run),
+        own_data=is_own_data(config.data, run),
         model={
             "backbone": spec.backbone,
             "image_size": spec.image_size,
@@ -163,7 +170,20 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
     on_valid = read_predictions(valid) if valid is not None and valid.is_file() else None
     trained_with = [name for name in _trained(run).get("groups") or () if name in table.columns]
     groups = config.groups or trained_with[:MOST_ATTRIBUTES] or None
-    return evaluate_table(subject, table, on_valid, groups=groups, resamples=config.resamples, seed=config.seed)
+    evaluation = evaluate_table(subject, table, on_valid, groups=groups, resamples=config.resamples, seed=config.seed)
+    numbers, sentence = without_doubtful(table, _called_wrong(config.data, table))
+    remarks = [sentence, *evaluation.remarks] if sentence else evaluation.remarks
+    return replace(evaluation, further=evaluation.further | numbers, remarks=remarks)
+
+
+def _called_wrong(data: DataConfig, table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which labels of the table a reviewer has called wrong; none without `data.corrections`."""
+    ids = np.array([image_id.encode() for image_id in table["image_id"]], dtype=np.bytes_)
+    return called_wrong(ids, table["label"].to_numpy(np.int8), _corrections(data))
+
+
+def _corrections(data: DataConfig) -> dict[bytes, Correction]:
+    return {} if data.corrections is None else read_corrections(Path(data.corrections).expanduser())
 
 
 def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None:
@@ -192,7 +212,7 @@ def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None
 
 def _training_data(setting: Setting) -> TrainingData | None:
     """What the model learned from, where the data at hand are the run's own."""
-    if setting.run is None or not _is_own_data(setting.config.data, setting.run):
+    if setting.run is None or not is_own_data(setting.config.data, setting.run):
         return None
     splits = {split: setting.data.index(split) for split in ("train", "valid", "test")}
     learned = splits["train"]
@@ -223,15 +243,25 @@ def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
         UserError: The command says how, but no faces are looked for in these data.
     """
     typed = Search(config.faces or "auto", config.face_model, config.min_face, config.rotate)
-    if config.faces is not None:
-        return typed
-    if run is not None and _is_own_data(config.data, run):
+    return typed if config.faces is not None else search_in(config.data, run, typed)
+
+
+def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) -> Search:
+    """How faces are looked for in a data set where it is not said whether they are; as of `search_of`.
+
+    Args:
+        data: The data set.
+        run: The run of the checkpoint, where there is one.
+        typed: What is said of the detector; None: nothing.
+    """
+    typed = typed or Search()
+    if run is not None and is_own_data(data, run):
         trained = run.config()
         if typed == Search():
             return Search(**{"faces": "none"} | {name: trained[name] for name in asdict(typed) if name in trained})
         faces: Faces = trained.get("faces", "none")
     else:
-        faces = "auto" if KINDS[config.data.name].placement is None else "none"
+        faces = "auto" if KINDS[data.name].placement is None else "none"
     if faces == "none" and typed != Search():
         raise UserError(
             "face_model, min_face and rotate have no effect: the pictures of these data are used as they are.",
@@ -241,7 +271,7 @@ def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
     return replace(typed, faces=faces)
 
 
-def _is_own_data(data: DataConfig, run: Run | None) -> bool:
+def is_own_data(data: DataConfig, run: Run | None) -> bool:
     """Whether the model was trained on these data; a copy of CelebA is CelebA, and without a run it is assumed."""
     if run is None:
         return True
@@ -258,9 +288,13 @@ def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
         check_drawn(own)
 
 
-def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
-    """The data section with the framing that the weights learned with."""
-    return data.model_copy(update=asdict(spec.framing))
+def _framed_as(data: DataConfig, spec: ModelSpec, split: str) -> DataConfig:
+    """The data section with the framing that the weights learned with; of what is evaluated nothing is changed.
+
+    What training left out of its own splits, or corrected there, stays in the record of an evaluation on test.
+    """
+    framing = asdict(spec.framing)
+    return data.model_copy(update=framing if split == "test" else framing | {"exclude": None, "corrections": None})
 
 
 def _output(config: EvaluateConfig, run: Run | None) -> Path:

@@ -291,7 +291,7 @@ def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[T
         values: The content of config.yaml.
     """
     data: dict[str, Any] = {"root": _absolute(config.data.root)}
-    for name in ("cache", "attributes"):
+    for name in ("cache", "exclude", "corrections", "attributes"):
         if (path := getattr(config.data, name)) is not None:
             data[name] = _absolute(path)
     pretrained = config.model.pretrained

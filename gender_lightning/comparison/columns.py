@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gender_lightning.comparison.foreign import Foreign
 from gender_lightning.comparison.result import Comparison, Summary
 from gender_lightning.comparison.scores import Score
 from gender_lightning.evaluation.group_words import attribute_in_words, in_words
@@ -81,7 +82,9 @@ def _metric_column(metric: Metric) -> Column:
 
 
 def count(summary: Summary) -> str:
-    """`3 seeds`, or the one seed."""
+    """`3 seeds`, or the one seed; of a file of answers, that it is one."""
+    if isinstance(summary.row.runs[0], Foreign):
+        return "file"
     return f"{summary.row.n} seeds" if summary.row.n > 1 else f"seed {summary.row.runs[0].seed}"
 
 

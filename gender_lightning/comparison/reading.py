@@ -55,6 +55,16 @@ class RunResult:
         """Name of the network."""
         return str(self.config.get("model", {}).get("name", "unknown"))
 
+    @property
+    def scored(self) -> bool:
+        """Whether it has probabilities, so that ranking and calibration can be judged."""
+        return True
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has an answer for every image."""
+        return True
+
     @cached_property
     def labels(self) -> NDArray[np.bool_]:
         """Whether each image is of a male, (N,)."""

@@ -42,6 +42,9 @@ class Score:
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
+_WITHOUT_CLAIMS = ("accuracy", "balanced_accuracy", "recall_male", "recall_female")
+
+
 def resampling_of(run: RunResult) -> Resampling:
     """Draws of people (of images, where people are not known) on which every row is measured."""
     return Resampling(clusters_of(run.table["identity"], len(run.table)))
@@ -62,6 +65,10 @@ def scores_of(row: Row, resampling: Resampling) -> dict[str, Score]:
         metric.name: Score(tuple(each[:, place].tolist()), intervals[metric.name][1])
         for place, metric in enumerate(metrics_of("decision"))
     }
+    if not all(run.complete for run in row.runs):  # a missing answer is no claim about the other class
+        found = {name: score for name, score in found.items() if name in _WITHOUT_CLAIMS}
+    if not all(run.scored for run in row.runs):
+        return {name: found[name] for name in (m.name for m in metrics_of(place="comparison")) if name in found}
     found |= _means([ranking_columns(run.labels, run.logits) for run in row.runs], resampling)
     compared = [metric.name for metric in metrics_of(place="comparison")]
     if any(metric.name in compared for metric in metrics_of("loss")):

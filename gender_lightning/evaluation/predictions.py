@@ -25,7 +25,7 @@ _COLUMN_KINDS = {
     "image_id": "T", "split": "T", "label": "iu", "logit": "f", "probability": "f", "identity": _NUMBER_OR_NULL,
 }  # fmt: skip
 # what pyarrow and pandas raise; ArrowInvalid is a ValueError
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 _REMEDY = "Give a file that `train` or `evaluate` wrote."
 COLUMNS = ("image_id", "split", "label", "logit", "probability", "identity")
 
@@ -81,9 +81,9 @@ def read_predictions(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path} does not exist.", "Make it with gender-lightning evaluate checkpoint=RUN_DIR.")
     try:
-        _check_size(path)
+        check_size(path)
         table = pd.read_parquet(path, engine="pyarrow")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path} is not a parquet file ({reason}).", "Write it again with gender-lightning evaluate."
@@ -116,7 +116,7 @@ def _is_of(column: Any, kinds: str) -> bool:
     return getattr(column.dtype, "kind", "") in kinds and (kinds in _MAY_LACK or not column.isna().any())
 
 
-def _check_size(path: Path) -> None:
+def check_size(path: Path) -> None:
     """Refuse a file that unpacks to more than any data set: parquet can say a value a billion times in a few bytes."""
     from pyarrow import parquet
 
