@@ -22,7 +22,8 @@ FILES = ("json", "yaml", "md", "html", "csv", "parquet")
 # examples that need no checkpoint, no file and no network
 EXAMPLES = (
     "errors", "evaluation.group_words", "inference.pictures", "models.backbones", "overrides.from_python",
-    "reports.page", "transforms.augment", "transforms.mixing", "transforms.normalize", "transforms.settings",
+    "reports.page", "transforms.augment",
+    "transforms.mixing", "transforms.normalize", "transforms.settings",
 )  # fmt: skip
 
 

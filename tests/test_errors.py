@@ -94,10 +94,8 @@ def test_a_missing_remedy_is_seen() -> None:
 
 def test_files_are_written_in_one_way() -> None:
     found = {file: lines for file, tree in sources() if (lines := writes(tree))}
-    assert found.keys() - {"exporting/files.py", "durable.py"} == WRITERS.keys() - {
-        "exporting/files.py",
-        "durable.py",
-    }, found
+    expected = WRITERS.keys() - {"exporting/files.py", "durable.py"}
+    assert found.keys() - {"exporting/files.py", "durable.py"} == expected, found
 
 
 def test_a_file_written_by_hand_is_seen() -> None:
