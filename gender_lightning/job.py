@@ -12,10 +12,11 @@ from typing import Any
 
 JOB_VARIABLE = "GENDER_LIGHTNING_JOB"
 PARENT_VARIABLE = "GENDER_LIGHTNING_PARENT"
-# A job starts as rank 0: variables that a launcher has set for the sweep would make it a rank of another job.
+# A job starts as rank 0: variables that a launcher has set for the sweep would make it a rank of another job, and
+# those of a W&B agent would make all jobs one W&B run.
 _RANK_VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
-    "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "GENDER_LIGHTNING_RUN_DIR", JOB_VARIABLE,
+    "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "GENDER_LIGHTNING_RUN_DIR", JOB_VARIABLE, "WANDB_RUN_ID", "WANDB_SWEEP_ID",
 )  # fmt: skip
 _LAUNCHERS = ("SLURM_", "OMPI_COMM_", "PMI_", "TORCHELASTIC_")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

@@ -26,7 +26,9 @@ CONFIG = {"name": "tiny", "seed": 1, "model": {"name": "resnet18", "arguments": 
 def isolate(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Nobody is logged in, and nothing outside of tmp_path is touched."""
     home.mkdir()
-    variables = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL", "WANDB_DIR", "NETRC")
+    variables = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL", "WANDB_DIR", "NETRC",
+                 "WANDB_PROJECT", "WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_TAGS",
+                 "WANDB_NOTES", "WANDB_ENTITY")  # fmt: skip
     for name in (*variables, "RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR"):

@@ -14,6 +14,8 @@ from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data import catalogue, inspection, pixel_cache
 from gender_lightning.data.framing import Framing
+from gender_lightning.data.identical import Fingerprints
+from gender_lightning.data.identical import report as report_identical
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.selection import check_identities_disjoint
 from gender_lightning.durable import writing
@@ -87,8 +89,13 @@ def _print_status(status: catalogue.Status, root: Path) -> None:
 
 def _verify(config: DataCommandConfig) -> None:
     index, store = open_data(config.data)
+    fingerprints = Fingerprints(len(index))
     with progress_bar("Decoding") as report:
-        unreadable = inspection.verify(index, store, workers=available_cores(), progress=report)
+        unreadable = inspection.verify(
+            index, store, workers=available_cores(), progress=report, fingerprints=fingerprints
+        )
+    for line in report_identical(fingerprints.groups(index)):
+        console.print(escape(line))
     for image in unreadable:
         console.print(escape(image.reason))
     if unreadable:

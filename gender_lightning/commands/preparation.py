@@ -37,6 +37,7 @@ from gender_lightning.training.batch_scaling import follow_batch
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
 from gender_lightning.training.known import Known, known_of
+from gender_lightning.training.logs.metrics_csv import read_rows
 from gender_lightning.training.ranks import wait_for_first_process
 from gender_lightning.training.trainer import hardware_of, planned_steps
 
@@ -83,10 +84,10 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
     config, values = _with_absolute_paths(parsed, values)
     _refuse_other_places(config, run)
     if is_first_process() and run.info().get("status") == "done":
-        done = before["trainer"]["max_epochs"]
-        if config.trainer.max_epochs <= done:
+        planned, trained = before["trainer"]["max_epochs"], len(read_rows(run.path / "metrics.csv"))
+        if config.trainer.max_epochs <= planned:
             raise UserError(
-                f"The run in {run.path} is finished: it was trained for {done} epochs.",
+                f"The run in {run.path} is finished: it was trained for {trained or planned} epochs of {planned}.",
                 "Give a larger trainer.max_epochs.",
                 field="trainer.max_epochs",
             )

@@ -26,6 +26,7 @@ from gender_lightning.models.checkpoint import read_checkpoint, update_spec
 from gender_lightning.runs import Pruned, Run, is_first_process
 from gender_lightning.sweeps.search.pruning import ReportToSearch
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
+from gender_lightning.training.callbacks.early_stopping import EarlyStopping
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
 from gender_lightning.training.callbacks.first_step import FirstStep
@@ -97,8 +98,9 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
         log.warning("There is no valid split, so callbacks.early_stopping has nothing to monitor.")
     elif settings.early_stopping.patience is not None:
         callbacks.append(
-            pl.callbacks.EarlyStopping(
+            EarlyStopping(
                 settings.checkpoint.monitor,
+                extended=run.extended,
                 mode=settings.checkpoint.mode,
                 patience=settings.early_stopping.patience,
                 min_delta=settings.early_stopping.min_delta,

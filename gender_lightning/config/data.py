@@ -82,14 +82,14 @@ class _Data(Section):
     )
     sampler: Literal["shuffled", "class_balanced", "group_balanced"] = Field(
         default="shuffled",
-        description="share of an epoch: shuffled: each image once; the others: each class, or group, equally much",
+        description="shuffled: each image once per epoch; the others: every class or group has the same share of it",
     )
     sampler_cap: Annotated[float, Field(ge=1, le=1000)] = Field(
-        default=5.0, description="how often a balanced sampler shows an image in an epoch at most, on average"
+        default=5.0, description="largest mean number of times per epoch that a balanced sampler repeats an image"
     )
     drop_contradictions: bool = Field(
         default=False,
-        description="leave out training images whose label is not that of most training images of the same person",
+        description="leave out training images whose label contradicts most training images of the same person",
     )
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw
 from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.data.decoding import decode, frame
 from gender_lightning.data.framing import Framing
+from gender_lightning.data.identical import Fingerprints
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.selection import class_counts
 from gender_lightning.errors import UserError
@@ -51,7 +53,12 @@ class Sizes:
 
 
 def verify(
-    index: Index, store: ImageStore, *, workers: int = 1, progress: Callable[[int, int], None] | None = None
+    index: Index,
+    store: ImageStore,
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    fingerprints: Fingerprints | None = None,
 ) -> list[Unreadable]:
     """Decode every image, in threads: the decoders release Python's lock.
 
@@ -60,15 +67,17 @@ def verify(
         store: Their files.
         workers: Number of threads.
         progress: Called with (images decoded, images in all).
+        fingerprints: Filled with those of the images that decode.
 
     Returns:
         The images that do not decode, in the order of the index.
     """
+    check = partial(_check, index, store=store, fingerprints=fingerprints)
     chunks = [range(start, min(start + CHUNK, len(index))) for start in range(0, len(index), CHUNK)]
     found: list[Unreadable] = []
     done = 0
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for chunk, unreadable in zip(chunks, pool.map(lambda rows: _check(index, rows, store), chunks), strict=True):
+        for chunk, unreadable in zip(chunks, pool.map(check, chunks), strict=True):
             found += unreadable
             done += len(chunk)
             if progress is not None:
@@ -76,12 +85,14 @@ def verify(
     return found
 
 
-def _check(index: Index, rows: Sequence[int], store: ImageStore) -> list[Unreadable]:
+def _check(index: Index, rows: Sequence[int], store: ImageStore, fingerprints: Fingerprints | None) -> list[Unreadable]:
     unreadable = []
     for row in rows:
         image_id = index.image_ids[row]
         try:
-            decode(store.read(image_id), path=store.describe(image_id))
+            image = decode(store.read(image_id), path=store.describe(image_id))
+            if fingerprints is not None:
+                fingerprints.add(row, image)
         except UserError as error:
             unreadable.append(Unreadable(bytes(image_id), row, str(error)))
     return unreadable

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from gender_lightning.errors import UserError
 from gender_lightning.models.auxiliary import forward_train
@@ -91,8 +92,12 @@ def _nearest(name: str, image_size: int, arguments: Mapping[str, Any]) -> Iterat
 def _fault(
     name: str, image_size: int, arguments: Mapping[str, Any], *, images: int, frozen: bool = False
 ) -> Exception | None:
-    """The error of a training pass, or None; a pass that only the meta device cannot run is repeated on the CPU."""
-    fault = _try("meta", name, image_size, arguments, images, frozen)
+    """The error of a training pass, or None; a pass of which the meta device cannot tell is repeated on the CPU."""
+    lookups = _ComputedLookups()
+    with lookups:
+        fault = _try("meta", name, image_size, arguments, images, frozen)
+    if fault is None and lookups.found:
+        return _try("cpu", name, image_size, arguments, images, frozen)
     if fault is None or isinstance(fault, UserError):
         return fault
     log.debug("on the meta device: %s", fault)
@@ -118,6 +123,33 @@ def _try(
         shapes = [tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__ for output in outputs]
         return ValueError(f"it gives {shapes[0]} where one logit per image is expected")
     return None
+
+
+class _ComputedLookups(TorchFunctionMode):
+    """Notices that a network looks up positions in a table that it computes during the pass.
+
+    The meta device has no values and checks no bounds: MViT's table of positions is too short for most sizes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+        self._positions: list[Tensor] = []  # kept, so that no other tensor gets the id of one of them
+        self._known: set[int] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is Tensor.__getitem__:
+            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            self.found |= any(id(part) in self._known for part in index)
+        tensors = [argument for argument in args if isinstance(argument, Tensor)]
+        computed = func is torch.arange or (tensors and all(id(tensor) in self._known for tensor in tensors))
+        if computed and isinstance(result, Tensor):
+            self._positions.append(result)
+            self._known.add(id(result))
+        return result
 
 
 def _reason(error: Exception) -> str:

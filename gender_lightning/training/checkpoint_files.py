@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import pickle
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric.plugins.io import CheckpointIO
 from torch import Tensor
 
@@ -15,15 +20,21 @@ from gender_lightning.durable import keep_as, publish
 from gender_lightning.errors import UserError
 from gender_lightning.models.files import KEY, read_torch_file, write_torch_file
 
+log = logging.getLogger(__name__)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.Size, torch.dtype, torch.device)
 _REMEDY = "Name another checkpoint."
 _NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", KEY)
 
 
 class WholeFiles(CheckpointIO):
-    """Lightning's reading and writing of checkpoints through `models.files`: atomic, and nothing is executed."""
+    """Lightning's reading and writing of checkpoints through `models.files`: atomic, and nothing is executed.
+
+    The state of a callback that could not be read back is left out, with a warning: otherwise the resume would fail.
+    """
 
     def __init__(self) -> None:
         self._taken: list[dict[str, Any]] | None = None
+        self._named: set[str] = set()  # callbacks that were warned about
 
     @contextmanager
     def taking(self) -> Iterator[list[dict[str, Any]]]:
@@ -41,11 +52,25 @@ class WholeFiles(CheckpointIO):
         Raises:
             UserError: The file cannot be written.
         """
+        checkpoint = self._readable(checkpoint)
         if self._taken is not None:
             self._taken.append(checkpoint)
             return
         with still_there(Path(path).parent):
             write_torch_file(Path(path), checkpoint)
+
+    def _readable(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        states = checkpoint.get("callbacks", {})
+        lost = {name for name, state in states.items() if not _reads_back(state)}
+        for name in lost - self._named:
+            log.warning(
+                "The state of the callback %s is not kept for a resume: it holds more than tensors and plain values. "
+                "Let its state_dict() return numbers, text, lists, dictionaries and tensors.",
+                name.partition("{")[0],
+            )
+        self._named |= lost
+        kept = {name: state for name, state in states.items() if name not in lost}
+        return {**checkpoint, "callbacks": kept} if lost else checkpoint
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a file onto the CPU.
@@ -58,6 +83,27 @@ class WholeFiles(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a file."""
         Path(path).unlink(missing_ok=True)
+
+
+def _reads_back(state: Any) -> bool:
+    """Whether `read_torch_file` would accept it: by its types, else by trying."""
+    if _is_plain(state):
+        return True
+    try:
+        torch.save(state, file := io.BytesIO())
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except (pickle.PickleError, AttributeError, TypeError, RuntimeError):  # the first three of what cannot be pickled
+        return False
+    return True
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (dict, OrderedDict):
+        return all(_is_plain(item) for pair in value.items() for item in pair)
+    if type(value) in (list, tuple):
+        return all(_is_plain(item) for item in value)
+    return type(value) in _PLAIN
 
 
 @contextmanager
@@ -95,7 +141,7 @@ def check_resumable(
         path: last.ckpt, or another checkpoint.
         net_state: State of the newly built network, for names and shapes.
         backbone: Name of that network.
-        further: State of what else the training keeps: auxiliary heads, weights of groups; None: it is not compared.
+        further: State that the training has besides the network (auxiliary heads, weights of groups); None: any.
 
     Raises:
         UserError: The checkpoint is cut short, damaged, or of another network.

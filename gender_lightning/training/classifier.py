@@ -91,7 +91,7 @@ class GenderClassifier(pl.LightningModule):
             seed: Augmentation, mixing and dropout are functions of the seed, the step and the image.
             class_counts: Number of training images of (female, male), for balanced class weights.
             transforms: Further transforms of training batches, see `Augment`.
-            known: Groups and auxiliary attributes of the images, if the training looks at any.
+            known: Groups and auxiliary attributes of the images, if the training uses any.
             fetch_weights: Whether to load ``model.pretrained``; False if a resume will overwrite the weights anyway.
 
         Raises:
@@ -344,10 +344,13 @@ class GenderClassifier(pl.LightningModule):
         table = self._collect(split, loader, batches)
         self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
-        self.log_dict(values, sync_dist=self._distributed)  # every rank has all rows, so the mean changes nothing
+        # the validation of the best weights after the fit would be a false last point of the curve
+        logger = self.trainer.state.fn != "validate"
+        # every rank has all rows, so the mean changes nothing
+        self.log_dict(values, sync_dist=self._distributed, logger=logger)
 
     def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
-        """Accuracy of the groups on the last table of a split, with `sizes` their images too; empty without groups."""
+        """Accuracy of each group on the last table of a split, and its size if `sizes`; empty without groups."""
         table, groups = self.table[split], self.known.groups_of.get(split)
         if groups is None or self.known.shares is None:
             return {}
@@ -356,7 +359,7 @@ class GenderClassifier(pl.LightningModule):
         return found | group_sizes(of_rows, names) if sizes else found
 
     def groups_line(self) -> str:
-        """The accuracy of each group on valid with its images, for people; empty without groups."""
+        """Describe the accuracy and size of each group of valid; empty without groups."""
         found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
         return described(found, self.known.shares.names) if found and self.known.shares else ""
 

@@ -80,9 +80,13 @@ def test_the_average_is_what_is_validated_and_kept(train: Train) -> None:
     assert float(row["val/accuracy"]) == pytest.approx(metrics["val/accuracy"], abs=1e-5)
 
 
-def test_it_stops_early(train: Train) -> None:
+def test_it_stops_early_and_more_epochs_have_their_own_patience(train: Train, command: Callable[..., None]) -> None:
     run = train("run", *STILL, "callbacks.early_stopping.patience=2", "trainer.max_epochs=9")
     assert len(curve(run)) == 3
+    with pytest.raises(SystemExit):
+        command("train", f"resume={run}", "trainer.max_epochs=9")
+    command("train", f"resume={run}", "trainer.max_epochs=12", "callbacks.early_stopping.patience=3")
+    assert len(curve(run)) == 6
 
 
 def test_a_plateau_lowers_the_rate(train: Train) -> None:
@@ -92,13 +96,21 @@ def test_a_plateau_lowers_the_rate(train: Train) -> None:
     assert [float(row["lr"]) for row in curve(run)] == pytest.approx([1e-12, 1e-12, 5e-13])
 
 
-def test_tensorboard_gets_the_curve(train: Train) -> None:
+def test_tensorboard_has_one_file_the_epochs_alone_and_hparams(train: Train) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    run = train("run", "logger=tensorboard")
+    run = train("run", "logger=tensorboard", "trainer.max_epochs=2")
+    assert len(list((run / "tensorboard").iterdir())) == 1
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
-    assert {"train/loss", "val/accuracy", "test/accuracy"} <= set(events.Tags()["scalars"])
+    epochs = [float(row["val/accuracy"]) for row in curve(run)]
+    assert [event.value for event in events.Scalars("val/accuracy")] == pytest.approx(epochs, abs=1e-5)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {f"final/{name}" for name in metrics} <= set(events.Tags()["scalars"])
+    content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    shown = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert shown["model.name"].string_value == "timm/test_resnet" and shown["optimizer.lr"].number_value > 0
 
 
 def test_a_folder_of_faces(train: Train, faces: Path, tmp_path: Path) -> None:

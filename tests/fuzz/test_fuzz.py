@@ -11,6 +11,7 @@ import fuzz_checkpoints
 import fuzz_configs
 import fuzz_images
 import fuzz_labels
+import fuzz_networks
 import numpy as np
 import pytest
 from fuzz_harness import Case, Rng, judge, shown
@@ -22,6 +23,7 @@ PARTS: dict[str, Callable[[Rng, float, Path], Iterator[Case]]] = {
     "archives": fuzz_archives.cases,
     "checkpoints": fuzz_checkpoints.cases,
     "configs": fuzz_configs.cases,
+    "networks": fuzz_networks.cases,
 }
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -24,6 +24,7 @@ from gender_lightning.models.probe import check_network
         pytest.param("maxvit_t", 64, [224], marks=pytest.mark.slow),
         pytest.param("timm/crossvit_9_240", 250, [240, 480], marks=pytest.mark.slow),
         pytest.param("timm/halonet26t", 48, [256], marks=pytest.mark.slow),
+        pytest.param("timm/mvitv2_tiny", 250, [224, 256], marks=pytest.mark.slow),  # a lookup without bounds on meta
     ],
 )
 def test_the_nearest_sizes_that_work_are_named(name: str, size: int, sizes: list[int]) -> None:

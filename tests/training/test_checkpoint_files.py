@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from toy_training import Toy, fit
 
 from gender_lightning.errors import UserError
-from gender_lightning.training.checkpoint_files import check_resumable
+from gender_lightning.training.checkpoint_files import WholeFiles, check_resumable
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +104,46 @@ def test_the_good_one_outlives_a_damaged_last(last: Path, tmp_path: Path) -> Non
     checkpoints = Checkpoints(tmp_path, resumed_from=previous)
 
     class Trainer:
-        world_size, is_global_zero = 1, True
+        strategy = SimpleNamespace(checkpoint_io=WholeFiles())
 
         def save_checkpoint(self, path: Path) -> None:
-            path.write_text("new")
+            self.strategy.checkpoint_io.save_checkpoint({"new": 1}, path)
 
-    checkpoints._save_last(Trainer())  # type: ignore[arg-type]
-    assert (last.read_text(), previous.read_bytes()) == ("new", good)
-    checkpoints._save_last(Trainer())  # type: ignore[arg-type]
-    assert previous.read_text() == "new"
+    def save() -> None:
+        checkpoints._save_last(Trainer())  # type: ignore[arg-type]
+        checkpoints._writer.wait()
+
+    save()
+    new = last.read_bytes()
+    assert torch.load(last, weights_only=True) == {"new": 1}
+    assert previous.read_bytes() == good
+    save()
+    assert previous.read_bytes() == new
+
+
+class _Keeper(pl.Callback):
+    """Somebody's callback, which counts epochs in some kind of object."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind, self.seen = kind, kind(0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seen = self.kind(int(self.seen) + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": [self.seen]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        (self.seen,) = state_dict["seen"]
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(int, True), (torch.tensor, True), (np.float64, False), (Fraction, False)])
+def test_a_callback_whose_state_cannot_be_read_back_stops_no_resume(
+    kind: type[Any], kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit(tmp_path, epochs=2, extra=[_Keeper(kind)])
+    warned = [record for record in caplog.records if "_Keeper is not kept for a resume" in record.getMessage()]
+    assert len(warned) == (not kept), "once, whatever the number of saves"
+    resumed = _Keeper(kind)
+    fit(tmp_path, epochs=3, resume=True, extra=[resumed])
+    assert int(resumed.seen) == (3 if kept else 1)

@@ -6,6 +6,8 @@ Networks, 2016. The package brings the weights and runs them in TensorFlow; only
 
 from __future__ import annotations
 
+import importlib
+import io
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -115,7 +117,9 @@ def _read_weights(file: str) -> list[Any]:
         )
     import joblib
 
-    return list(joblib.load(path))
+    # not by joblib alone: from Python 3.13 on, the lz4 file that it opens and closes ends in a printed traceback
+    frame = importlib.import_module("lz4.frame")
+    return list(joblib.load(io.BytesIO(frame.decompress(path.read_bytes()))))
 
 
 def _fill(network: nn.Module, arrays: list[Any]) -> None:

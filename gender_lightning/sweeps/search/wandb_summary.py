@@ -30,7 +30,8 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
         summary: The content of `summary.json`.
     """
     # imported here, since they import torch, which the sweep does not need otherwise
-    from gender_lightning.training.logs.loggers import flatten, new_id
+    from gender_lightning.training.logs.loggers import flatten
+    from gender_lightning.training.logs.wandb_place import new_id, project_of
     from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, open_run
 
     mode = choose_mode(config.mode)
@@ -46,14 +47,14 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
         directory=directory,
         run_id=run_id,
         config={"study": study.study_name},
-        project=config.project,
+        project=project_of(config),
         entity=config.entity,
         group=config.group or group,
         tags=config.tags or None,
         name=f"{group} summary",
         job_type="summary",
     )
-    logger = GuardedWandbLogger(opener, project=config.project, run_id=run_id, directory=directory)
+    logger = GuardedWandbLogger(opener, project=project_of(config), run_id=run_id, directory=directory)
     logger.attempt("log the trials", partial(_log_table, path=directory / "trials.csv"))
     plots = figures(study)
     if plots:

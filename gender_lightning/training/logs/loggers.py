@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from string import ascii_lowercase, digits
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
 from gender_lightning.config import LoggerConfig, TensorBoardLogger, WandbLogger
 from gender_lightning.errors import UserError
-from gender_lightning.job import this_job
 from gender_lightning.runs import Pruned, Run, is_first_process
+from gender_lightning.training.logs.tensorboard import RunTensorBoard
+from gender_lightning.training.logs.wandb_place import (
+    ID,
+    RECORDED_ENTITY,
+    RECORDED_PROJECT,
+    place_of,
+    project_of,
+    run_id_of,
+)
 from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ def make_loggers(config: LoggerConfig, run: Run) -> list[pl.loggers.Logger]:
     if resolved.get("trainer", {}).get("fast_dev_run"):
         return []
     if isinstance(config, TensorBoardLogger):
-        return [_make_tensorboard(run)]
+        return [_make_tensorboard(run, resolved)]
     if isinstance(config, WandbLogger):
         return _make_wandb(config, run, resolved)
     return []
@@ -49,6 +55,8 @@ def finish_loggers(loggers: Sequence[pl.loggers.Logger], exit_code: int) -> None
     for logger in loggers:
         if isinstance(logger, GuardedWandbLogger):
             logger.finish(exit_code)
+        elif isinstance(logger, RunTensorBoard):
+            logger.finish()
 
 
 @contextmanager
@@ -94,9 +102,9 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _make_tensorboard(run: Run) -> pl.loggers.Logger:
+def _make_tensorboard(run: Run, resolved: Mapping[str, Any]) -> pl.loggers.Logger:
     try:
-        return pl.loggers.TensorBoardLogger(run.path, name="tensorboard", version="", default_hp_metric=False)
+        return RunTensorBoard(run, flatten(resolved))
     except ModuleNotFoundError:
         raise UserError("TensorBoard is not installed.", "Install tensorboard, or choose logger=csv.") from None
 
@@ -104,46 +112,32 @@ def _make_tensorboard(run: Run) -> pl.loggers.Logger:
 def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> list[pl.loggers.Logger]:
     if named_mode(config.mode) == "disabled":
         return []
-    run_id = run.info().get("wandb_id")
-    opener = None
+    info = run.info()
+    run_id, opener = info.get(ID), None
     if is_first_process():
-        if run_id is None:
-            run_id = new_id()
-            run.update(wandb_id=run_id)  # first, so that a resume finds it whatever happens
-        opener = partial(_open_wandb, config, run.path, run_id, resolved)
+        run_id = run_id_of(info)
+        run.update(**{ID: run_id})  # first, so that a resume finds it whatever happens
+        opener = partial(_open_wandb, config, run.path, run_id, resolved, place_of(config, resolved, info))
+
+    def record(opened: WandbRun) -> None:
+        run.update(**{ID: opened.id, RECORDED_PROJECT: opened.project, RECORDED_ENTITY: opened.entity or None})
+
     try:
-        return [GuardedWandbLogger(opener, project=config.project, run_id=run_id, directory=run.path)]
+        return [
+            GuardedWandbLogger(
+                opener, project=project_of(config, info), run_id=run_id, directory=run.path, on_open=record
+            )
+        ]
     except ModuleNotFoundError as error:  # Lightning found no wandb
         log.warning("W&B does not work (%s). The training continues without it.", describe(error))
         return [pl.loggers.logger.DummyLogger()]
 
 
-def _open_wandb(config: WandbLogger, directory: Path, run_id: str, resolved: Mapping[str, Any]) -> WandbRun | None:
+def _open_wandb(
+    config: WandbLogger, directory: Path, run_id: str, resolved: Mapping[str, Any], place: Mapping[str, Any]
+) -> WandbRun | None:
     mode = choose_mode(config.mode)
     assert mode != "disabled"
     if config.mode == "online" and mode == "offline":
         log.warning("logger.mode=online, but nobody is logged in to W&B. Log in with `wandb login`.")
-    return open_run(
-        mode=mode,
-        directory=directory,
-        run_id=run_id,
-        config=flatten(resolved),
-        project=config.project,
-        entity=config.entity,
-        tags=config.tags or None,
-        **_place(config, resolved),
-    )
-
-
-def _place(config: WandbLogger, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Name, group and job type, chosen so that the jobs of a sweep are grouped."""
-    job = this_job()
-    if job is None:
-        return {"name": resolved.get("name"), "group": config.group}
-    return {"name": f"{job.sweep} {job.number}", "group": config.group or job.sweep, "job_type": job.kind}
-
-
-def new_id() -> str:
-    """Generate an id for a W&B run."""
-    # W&B's own alphabet and length; not drawn from `random`, which is seeded alike in every run
-    return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(8))
+    return open_run(mode=mode, directory=directory, run_id=run_id, config=flatten(resolved), **place)

@@ -13,6 +13,7 @@ from gender_lightning.config import WandbLogger
 from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.runs import Run
+from gender_lightning.training.logs.wandb_place import entity_of, project_of
 from gender_lightning.training.logs.wandb_run import log_curves
 from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
 
@@ -62,7 +63,7 @@ def _session(run: Run) -> GuardedWandbLogger | None:
     run_id = str(info["wandb_id"])
     try:
         return GuardedWandbLogger(
-            partial(_open, config, run, run_id), project=config.project, run_id=run_id, directory=run.path
+            partial(_open, config, run, run_id), project=project_of(config, info), run_id=run_id, directory=run.path
         )
     except ModuleNotFoundError as error:  # Lightning found no wandb
         log.warning("W&B does not work (%s). The evaluation continues without it.", describe(error))
@@ -72,8 +73,14 @@ def _session(run: Run) -> GuardedWandbLogger | None:
 def _open(config: WandbLogger, run: Run, run_id: str) -> WandbRun | None:
     mode = choose_mode(config.mode)
     assert mode != "disabled"
+    info = run.info()
     return open_run(
-        mode=mode, directory=run.path, run_id=run_id, config={}, project=config.project, entity=config.entity
+        mode=mode,
+        directory=run.path,
+        run_id=run_id,
+        config={},
+        project=project_of(config, info),
+        entity=entity_of(config, info),
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as StillPending
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["online", "offline", "disabled"]
 INIT_SECONDS = 30  # W&B's default of 90 is long without a network
+OPEN_SECONDS = 120  # online, then offline; W&B 0.31 waits for ever on a lock of its own if its process cannot start
 FINISH_SECONDS = 900  # W&B's default is unlimited, which would stall a sweep when the network fails
 _STAGING = "WANDB_DATA_DIR"
 _PUBLIC = "api.wandb.ai"
@@ -44,11 +47,21 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
     """
 
     def __init__(
-        self, opener: Callable[[], WandbRun | None] | None, *, project: str, run_id: str | None, directory: Path
+        self,
+        opener: Callable[[], WandbRun | None] | None,
+        *,
+        project: str,
+        run_id: str | None,
+        directory: Path,
+        on_open: Callable[[WandbRun], None] | None = None,
     ) -> None:
-        """Take the function that opens the run, such as `open_run`, or None; end the run with `finish`."""
+        """Take the function that opens the run, such as `open_run`, or None; end the run with `finish`.
+
+        `on_open` is called with the open run, in the thread that waits for it, since W&B may have chosen another id.
+        """
         super().__init__(project=project, id=run_id, save_dir=directory, log_model=False)
         self._opener = opener
+        self._on_open = on_open
         self._opening: Future[WandbRun | None] | None = None
         self._waiting: list[tuple[str, Callable[[WandbRun], object]]] = []
         self._run: WandbRun | None = None
@@ -63,14 +76,21 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
         if self._opener is None:
             return
         self._opening, opener, self._opener = Future(), self._opener, None
-        Thread(target=_fulfil, args=(self._opening, opener), name="open-wandb").start()
+        Thread(target=_fulfil, args=(self._opening, opener), name="open-wandb", daemon=True).start()
 
     def wait(self) -> None:
         """Wait until the run is open, starting to open it if necessary, and log what was queued."""
         self.start()
         if self._opening is None:
             return
-        self._run, self._opening = self._opening.result(), None
+        opening, self._opening = self._opening, None
+        try:
+            self._run = opening.result(OPEN_SECONDS)
+        except StillPending:
+            log.warning("W&B has not started within %d s. The training goes on without it.", OPEN_SECONDS)
+        if self._run is not None and self._on_open is not None:
+            self._id = self._run.id
+            self._on_open(self._run)
         waiting, self._waiting = self._waiting, []
         for what, action in waiting:
             self._attempt(what, action)
@@ -208,6 +228,7 @@ def open_run(
     os.environ.setdefault(_STAGING, _staging(directory))
     earlier = any(directory.glob("wandb/offline-run-*"))
     try:
+        _check_temporary_folder()
         if mode == "online":
             try:
                 opened = _init("online", directory, run_id, config, arguments)
@@ -230,8 +251,23 @@ def open_run(
 
 def describe(error: Exception) -> str:
     """Describe an error in one line."""
+    if isinstance(error, OSError) and error.strerror and str(error.filename).startswith(tempfile.gettempdir()):
+        return (
+            f"{error.filename}: {error.strerror}; W&B keeps pictures and tables there until they are sent, so free "
+            "space, spare it from cleaning, or set TMPDIR to another folder"
+        )
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def _check_temporary_folder() -> None:
+    """Raise an OSError where W&B could not write temporary files, since its start would never end."""
+    folder = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, folder) from error
 
 
 def _init(

@@ -3,7 +3,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,10 +19,11 @@ from wandb_helpers import config, fit, history, isolate, make_run, records, wand
 
 from gender_lightning.config import CsvLogger, TensorBoardLogger
 from gender_lightning.errors import UserError
-from gender_lightning.job import JOB_VARIABLE, JobInfo
+from gender_lightning.job import JOB_VARIABLE, JobInfo, job_environment
 from gender_lightning.runs import Pruned, Run
 from gender_lightning.training.logs import wandb_session
 from gender_lightning.training.logs.loggers import finish_loggers, finishing, flatten, make_loggers
+from gender_lightning.training.logs.wandb_place import place_of, project_of, run_id_of, under_agent
 from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, logged_in
 
 
@@ -121,14 +124,102 @@ def test_csv_and_fast_dev_run_have_no_logger(run: Run, tmp_path: Path) -> None:
 def test_tensorboard_writes_into_the_run_directory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     loggers = make_loggers(TensorBoardLogger(name="tensorboard"), run)
     fit(run, loggers)
-    assert list((run.path / "tensorboard").glob("events.out.tfevents.*"))
+    finish_loggers(loggers, 0)
+    assert [path.name[:20] for path in (run.path / "tensorboard").iterdir()] == ["events.out.tfevents."]
 
     def missing(*args: Any, **kwargs: Any) -> None:
         raise ModuleNotFoundError("tensorboard")
 
-    monkeypatch.setattr(pl.loggers, "TensorBoardLogger", missing)
+    monkeypatch.setattr("gender_lightning.training.logs.loggers.RunTensorBoard", missing)
     with pytest.raises(UserError, match=r"not installed.*logger=csv"):
         make_loggers(TensorBoardLogger(name="tensorboard"), run)
+
+
+def test_a_resumed_curve_begins_where_its_checkpoint_was(run: Run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for steps, resumed in ((range(4), False), (range(2, 6), True)):  # killed after step 3, its checkpoint before step 2
+        run.resumed = resumed
+        (logger,) = make_loggers(TensorBoardLogger(name="tensorboard"), run)
+        for step in steps:
+            logger.log_metrics({"x": float(step + 10 * resumed)}, step)
+        finish_loggers([logger], 0)
+        time.sleep(1.1)  # files are read in the order of their names, which hold whole seconds
+    events = EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("x")] == [
+        (0, 0.0), (1, 1.0), (2, 12.0), (3, 13.0), (4, 14.0), (5, 15.0),
+    ]  # fmt: skip
+
+
+def test_a_run_of_a_wandb_agent_is_recorded_under_the_agents_id(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("SWEEP_ID", "sweep1"), ("RUN_ID", "agent123"), ("PROJECT", "theirs"), ("ENTITY", "team")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    finish_loggers(make_loggers(wandb_config(), run), 0)
+    opened = next(record["run"] for record in records(run) if record["type"] == "run")
+    assert (opened["run_id"], opened["project"], opened["sweep_id"]) == ("agent123", "theirs", "sweep1")
+    info = run.info()
+    assert (info["wandb_id"], info["wandb_project"], info["wandb_entity"]) == ("agent123", "theirs", "team")
+
+
+def test_the_id_that_wandb_chose_is_recorded(run: Run) -> None:
+    (logger,) = make_loggers(wandb_config(), run)
+    assert isinstance(logger, GuardedWandbLogger)
+    chosen = SimpleNamespace(id="chosen", project="q", entity="")
+    logger._opener = lambda: chosen  # type: ignore[assignment, return-value]
+    logger.wait()
+    assert (logger.version, run.info()["wandb_id"], run.info()["wandb_project"]) == ("chosen", "chosen", "q")
+    logger._run = None
+
+
+@pytest.mark.parametrize("project", [None, "typed"])
+def test_wandbs_own_variables_are_followed_where_nothing_is_typed(
+    run: Run, project: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PROJECT", "NAME", "RUN_GROUP", "RUN_ID", "NOTES", "TAGS"):
+        monkeypatch.setenv(f"WANDB_{name}", f"my-{name.lower()}")
+    finish_loggers(make_loggers(wandb_config(project=project, group=None, tags=[]), run), 0)
+    opened = next(record["run"] for record in records(run) if record["type"] == "run")
+    assert opened["project"] == (project or "my-project")
+    assert [opened[key] for key in ("display_name", "run_group", "run_id", "notes", "tags")] == [
+        "my-name", "my-run_group", "my-run_id", "my-notes", ["my-tags"],
+    ]  # fmt: skip
+    monkeypatch.setenv("WANDB_PROJECT", "another")  # later parts of a run stay where it began
+    assert project_of(wandb_config(project=None), run.info()) == opened["project"]
+
+
+def test_jobs_of_our_own_sweep_do_not_share_a_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "shared")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    assert not {"WANDB_RUN_ID", "WANDB_SWEEP_ID"} & job_environment().keys()
+    monkeypatch.setenv(JOB_VARIABLE, JobInfo(sweep="s", number=7, directory=str(tmp_path)).to_json())
+    monkeypatch.setenv("WANDB_NAME", "mine")
+    assert run_id_of({}) != "shared" and not under_agent()
+    assert place_of(wandb_config(group=None), {"name": "n"}, {})["name"] == "mine 7"
+
+
+def test_a_temporary_folder_that_vanished_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    loggers = make_loggers(wandb_config(), run)
+    fit(run, loggers)
+    finish_loggers(loggers, 0)
+    (said,) = warnings(caplog)
+    assert f"{tmp_path / 'gone'}: No such file or directory" in said and "set TMPDIR to another folder" in said
+
+
+def test_a_wandb_that_never_starts_is_given_up(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(wandb_session, "OPEN_SECONDS", 0.2)
+    monkeypatch.setattr(wandb, "init", lambda **_: gate.wait(60))
+    loggers = make_loggers(wandb_config(), run)
+    fit(run, loggers)
+    finish_loggers(loggers, 0)
+    assert len(warnings(caplog)) == 1 and "has not started" in warnings(caplog)[0]
+    gate.set()
 
 
 def test_a_wandb_that_does_not_start_stops_nothing(

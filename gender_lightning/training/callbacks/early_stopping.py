@@ -1,0 +1,36 @@
+"""Early stopping whose patience is the configured one, also in a resumed training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class EarlyStopping(pl.callbacks.EarlyStopping):
+    """Lightning's early stopping, except for what a resume restores.
+
+    Lightning restores the former patience, whatever is configured now, and a training that was stopped early would
+    stop again after each further epoch. The class keeps Lightning's name, under which checkpoints hold its state.
+
+    Args:
+        monitor: A metric of the valid split.
+        extended: Whether a run that had ended gets more epochs; its patience then begins again.
+        options: `mode`, `patience`, `min_delta`, as Lightning has them.
+    """
+
+    def __init__(self, monitor: str, *, extended: bool, **options: Any) -> None:
+        super().__init__(monitor, **options)
+        self._extended = extended
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best score, and the epochs waited so far unless they had ended the training."""
+        configured = self.patience
+        super().load_state_dict(state_dict)
+        if self._extended and self.wait_count >= self.patience:
+            self.wait_count = 0
+        self.patience = configured
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Agree with the first process, which alone knows that the run had ended: one that stops stops all."""
+        self.wait_count = trainer.strategy.broadcast(self.wait_count)

@@ -1,0 +1,78 @@
+"""Where a run is found in W&B: project, name, group and id, from the configuration or from W&B's own variables.
+
+W&B itself follows WANDB_ENTITY, WANDB_NOTES, WANDB_TAGS and the like wherever nothing is passed to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from string import ascii_lowercase, digits
+from typing import Any
+
+from gender_lightning.config import WandbLogger
+from gender_lightning.job import this_job
+
+PROJECT = "gender_lightning"
+ID, RECORDED_PROJECT, RECORDED_ENTITY = "wandb_id", "wandb_project", "wandb_entity"  # fields of run.json
+_USABLE_ID = re.compile(r"[\w-]{1,64}")  # see `Run.info`
+log = logging.getLogger(__name__)
+
+
+def project_of(config: WandbLogger, info: Mapping[str, Any] | None = None) -> str:
+    """The project: where the run already is, else the configuration's, WANDB_PROJECT, or the package's name."""
+    recorded = (info or {}).get(RECORDED_PROJECT)
+    return str(recorded or config.project or os.environ.get("WANDB_PROJECT") or PROJECT)
+
+
+def entity_of(config: WandbLogger, info: Mapping[str, Any] | None = None) -> str | None:
+    """The user or team: where the run already is, else the configuration's; None leaves it to W&B."""
+    return (info or {}).get(RECORDED_ENTITY) or config.entity
+
+
+def place_of(config: WandbLogger, resolved: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `wandb.init` that place a training, chosen so that the jobs of a sweep are grouped.
+
+    Args:
+        config: The logger section.
+        resolved: The whole configuration.
+        info: The content of `run.json`.
+    """
+    job, name = this_job(), os.environ.get("WANDB_NAME")
+    place: dict[str, Any] = {"tags": config.tags or None}
+    if job is None:
+        place |= {"name": name or resolved.get("name"), "group": config.group}
+    else:
+        group = config.group or os.environ.get("WANDB_RUN_GROUP") or job.sweep
+        place |= {"name": f"{name or job.sweep} {job.number}", "group": group, "job_type": job.kind}
+    if under_agent():
+        return place  # the agent chose the project
+    return {"project": project_of(config, info), "entity": entity_of(config, info), **place}
+
+
+def run_id_of(info: Mapping[str, Any]) -> str:
+    """The id of a training's W&B run: the recorded one, else WANDB_RUN_ID outside of a sweep of ours, else a new one.
+
+    A W&B agent sets WANDB_RUN_ID and insists on it.
+    """
+    named = os.environ.get("WANDB_RUN_ID") if this_job() is None else None
+    if named and not _USABLE_ID.fullmatch(named):
+        log.warning("WANDB_RUN_ID is not used: a run id may have letters, digits, - and _, 64 at most.")
+        named = None
+    if named and under_agent():
+        return named
+    return info.get(ID) or named or new_id()
+
+
+def under_agent() -> bool:
+    """Whether a W&B agent started this training as a run of a W&B sweep."""
+    return this_job() is None and bool(os.environ.get("WANDB_SWEEP_ID"))
+
+
+def new_id() -> str:
+    """Generate an id for a W&B run."""
+    # W&B's own alphabet and length; not drawn from `random`, which is seeded alike in every run
+    return "".join(secrets.choice(ascii_lowercase + digits) for _ in range(8))
