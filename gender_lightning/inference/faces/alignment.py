@@ -76,7 +76,7 @@ def align(picture: NDArray[np.uint8], face: Face, placement: Placement = CELEBA)
     first, second = (complex(*eye) for eye in placement.eyes)
     turn = (end - start) / (second - first)  # from the canvas to the picture: z -> origin + turn * z
     origin = start - turn * first
-    origin += turn * 1j * _lowered(origin, turn, placement)
+    origin += turn * 1j * _lowered(picture, origin, turn, placement)
     x, y = np.meshgrid(np.arange(placement.width) + 0.5, np.arange(placement.height) + 0.5)
     places = origin + turn * (x + 1j * y)
     part, left, top = _surroundings(picture, places)
@@ -91,10 +91,12 @@ def align(picture: NDArray[np.uint8], face: Face, placement: Placement = CELEBA)
     return result
 
 
-def _lowered(origin: complex, turn: complex, placement: Placement) -> float:
+def _lowered(picture: NDArray[np.uint8], origin: complex, turn: complex, placement: Placement) -> float:
     """How far the canvas moves down, in its pixels, so that less of what lies above the picture shows."""
     top = origin + turn * placement.width / 2
-    return min(max(0.0, -top.imag / abs(turn)), _MOST_LOWERED * placement.height)
+    height, width = picture.shape[:2]
+    outside = max(0.0, -top.real, top.real - width, -top.imag, top.imag - height)  # in whichever direction is up
+    return min(outside / abs(turn), _MOST_LOWERED * placement.height)
 
 
 def _surroundings(picture: NDArray[np.uint8], places: NDArray[np.complex128]) -> tuple[NDArray[np.uint8], int, int]:
