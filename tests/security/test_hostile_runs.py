@@ -206,17 +206,18 @@ def test_links_that_lead_out_are_not_followed_on_a_resume(run: Run, tmp_path: Pa
     refuse_links(run.path)
 
 
-def test_a_planted_temporary_link_is_not_written_through(tmp_path: Path) -> None:
+def test_a_planted_temporary_link_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pandas as pd
 
     victim = tmp_path / "victim"
     victim.write_text("mine")
     run = tmp_path / "run"
     run.mkdir()
-    (run / ".test.parquet.tmp").symlink_to(victim)  # the names of other temporary files are random
-    write_predictions(pd.DataFrame({"a": [1]}), run / "test.parquet")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "ab" * size)  # a random name that was guessed
+    (run / ".test.parquet.abababab").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        write_predictions(pd.DataFrame({"a": [1]}), run / "test.parquet")
     assert victim.read_text() == "mine"
-    assert not any(path.is_symlink() for path in run.iterdir())
 
 
 def test_results_of_an_evaluation_do_not_leave_through_a_link(run: Run, tmp_path: Path) -> None:
