@@ -1,8 +1,8 @@
 """The commands as functions: the same fields, the same checks, typed results, errors as exceptions.
 
-Each function takes what its command takes: overrides as texts (``"model=resnet18"``), mappings from fields to values
-(``{"optimizer.lr": 3e-4}``), and fields by keyword, where a mapping sets fields of a section
-(``data={"root": "faces"}``). The process is left as it was: logging, warnings, environment and `sys.argv`.
+Each function takes the overrides of its command: as strings (``"model=resnet18"``), as mappings from fields to values
+(``{"optimizer.lr": 3e-4}``), or as keywords, where a mapping sets the fields of a section
+(``data={"root": "faces"}``). Logging, warnings, environment and `sys.argv` of the process are restored afterwards.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gender_lightning.commands.predict import Predictions
-    from gender_lightning.comparison.summary import Comparison
-    from gender_lightning.evaluation.summary import Evaluation
+    from gender_lightning.comparison.result import Comparison
+    from gender_lightning.evaluation.results import Evaluation
     from gender_lightning.inference.population import GroupCount
 
 Override = str | Mapping[str, Any]
 _LEFT_BY_RUNS = ("GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 _LOGGERS = ("", "gender_lightning", "pytorch_lightning", "lightning_fabric", "lightning.pytorch", "PIL")
-_FLAGS = ("--config-dir", "-cd")  # those that give a configuration
+_FLAGS = ("--config-dir", "-cd")  # the flags that change the configuration
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Search:
 
     Attributes:
         path: Directory of the sweep, with `trials.csv`, `sweep.html`, `best.yaml` and a run directory per trial.
-        best: The best run, or those of the Pareto front of several objectives.
+        best: The best run; with several objectives, the runs of the Pareto front.
         test: Metrics of the best run on the test split; empty with several objectives, or without a test.
     """
 
@@ -58,20 +58,20 @@ class Search:
 
 
 def train(*overrides: Override, **fields: Any) -> Run:
-    """Fit a classifier and test the best checkpoint once, as ``gender-lightning train``.
+    """Fit a classifier and test the best checkpoint once, like ``gender-lightning train``.
 
-    A training on several devices runs in processes of its own, so that it works from notebooks and from scripts
+    A training on several devices runs in separate processes, so that it works from notebooks and from scripts
     without ``if __name__ == "__main__"``.
 
     Args:
-        overrides: Texts, and mappings from fields to values.
+        overrides: Strings, and mappings from fields to values.
         fields: Fields and groups of ``train``.
 
     Returns:
-        The run: `path`, `metrics()`, `config()`, `info()`; it can be given wherever a path can.
+        The run, with `path`, `metrics()`, `config()` and `info()`; it is accepted wherever a path is.
 
     Raises:
-        UserError: Any mistake in what was given, before anything is written.
+        UserError: Any mistake in the overrides; it is found before anything is written.
 
     Example:
         >>> run = train(model="resnet18", data={"image_size": 48}, trainer={"max_epochs": 3}, logger="csv")
@@ -88,17 +88,17 @@ def train(*overrides: Override, **fields: Any) -> Run:
 
 
 def evaluate(*overrides: Override, **fields: Any) -> Evaluation:
-    """Measure a checkpoint on any data set, as ``gender-lightning evaluate``.
+    """Measure a checkpoint on any data set, like ``gender-lightning evaluate``.
 
     Args:
-        overrides: Texts, and mappings from fields to values.
+        overrides: Strings, and mappings from fields to values.
         fields: Fields and groups of ``evaluate``, such as `checkpoint`.
 
     Returns:
-        All numbers with their intervals; the same that `evaluation.json` holds.
+        All metrics with their intervals, as in `evaluation.json`.
 
     Raises:
-        UserError: Any mistake in what was given.
+        UserError: Any mistake in the overrides.
 
     Example:
         >>> evaluation = evaluate(checkpoint=run, corruptions="none")
@@ -110,17 +110,17 @@ def evaluate(*overrides: Override, **fields: Any) -> Evaluation:
 
 
 def compare(*overrides: Override, **fields: Any) -> Comparison:
-    """Compare runs, as ``gender-lightning compare``.
+    """Compare runs, like ``gender-lightning compare``.
 
     Args:
-        overrides: Texts, and mappings from fields to values.
+        overrides: Strings, and mappings from fields to values.
         fields: Fields of ``compare``, such as ``runs=[first, second]``.
 
     Returns:
-        Rows, pairs and the verdict in words; the same that `comparison.json` holds.
+        Rows, pairs and the verdict in words, as in `comparison.json`.
 
     Raises:
-        UserError: Any mistake in what was given.
+        UserError: Any mistake in the overrides.
 
     Example:
         >>> compare(runs=[first, second]).verdict.headline
@@ -131,70 +131,72 @@ def compare(*overrides: Override, **fields: Any) -> Comparison:
 
 
 def predict(*overrides: Override, **fields: Any) -> Predictions:
-    """Label pictures, folders and videos into a table, as ``gender-lightning predict``.
+    """Predict pictures, folders and videos and write a table, like ``gender-lightning predict``.
 
-    For pictures in memory see `load`.
+    For pictures in memory, see `load`.
 
     Args:
-        overrides: Texts, and mappings from fields to values.
+        overrides: Strings, and mappings from fields to values.
         fields: Fields of ``predict``, such as `checkpoint`, `input` and `output`.
 
     Returns:
-        `path` of the table, `counts`, and the rows by `table()`.
+        The `path` of the table and the `counts`; `table()` reads the rows.
 
     Raises:
-        UserError: Any mistake in what was given; nothing could be read.
+        UserError: Any mistake in the overrides; or nothing could be read.
     """
     predictions: Predictions = _call("predict", _texts(overrides, fields))
     return predictions
 
 
 def population(*overrides: Override, **fields: Any) -> list[GroupCount]:
-    """Count a crowd, as ``gender-lightning population``.
+    """Count the faces of a crowd by predicted gender, like ``gender-lightning population``.
 
     Args:
-        overrides: Texts, and mappings from fields to values.
+        overrides: Strings, and mappings from fields to values.
         fields: Fields of ``population``, such as `checkpoint` and `input`.
 
     Returns:
-        Everybody first, then each group that is large enough.
+        The counts of all faces first, then those of each group that is large enough.
 
     Raises:
-        UserError: Any mistake in what was given; too few faces.
+        UserError: Any mistake in the overrides; or too few faces.
     """
     counted: list[GroupCount] = _call("population", _texts(overrides, fields))
     return counted
 
 
 def export(*overrides: Override, **fields: Any) -> Path:
-    """Write a checkpoint as ONNX or .pt2, as ``gender-lightning export``.
+    """Write a checkpoint as ONNX or .pt2, like ``gender-lightning export``.
 
     Args:
-        overrides: Texts, and mappings from fields to values.
+        overrides: Strings, and mappings from fields to values.
         fields: Fields of ``export``, such as `checkpoint` and `format`.
 
     Returns:
-        The file.
+        The exported file.
 
     Raises:
-        UserError: Any mistake in what was given; the file would differ from the checkpoint.
+        UserError: Any mistake in the overrides; or the export's outputs differ from those of the checkpoint.
     """
     file: Path = _call("export", _texts(overrides, fields))
     return file
 
 
 def search(*overrides: Override, **fields: Any) -> Search:
-    """Search hyper-parameters with Optuna, as ``gender-lightning train -m search=...``; trials are processes.
+    """Search hyper-parameters with Optuna, like ``gender-lightning train -m search=...``; each trial is a process.
 
     Args:
-        overrides: Texts, and mappings from fields to values. A range is a text: ``"optimizer.lr=interval(1e-4,1e-2)"``.
+        overrides: Strings, and mappings from fields to values. A range is a string:
+            ``"optimizer.lr=interval(1e-4,1e-2)"``.
         fields: Fields and groups of ``train``; ``search={"n_trials": 20}`` sets fields of the search.
 
     Returns:
-        The directory of the search, its trials and its best runs. The same call continues it.
+        The directory of the search, its trials and its best runs. Calling this again with the same arguments
+        continues the search.
 
     Raises:
-        UserError: Any mistake in what was given; no trial has finished.
+        UserError: Any mistake in the overrides; or no trial has finished.
     """
     from gender_lightning.overrides.checking import complete
     from gender_lightning.overrides.of_run import hydra_value
@@ -204,7 +206,8 @@ def search(*overrides: Override, **fields: Any) -> Search:
     texts = complete("train", ["-m", *_texts(overrides, fields)])
     if not any(text.startswith("search=") for text in texts):
         raise UserError(
-            "There is nothing to search.", 'Name a space ("search=resnet50"), or a range as a text of its own.'
+            "There is nothing to search.",
+            'Name a space ("search=resnet50"), or add a range ("optimizer.lr=interval(1e-4,1e-2)").',
         )
     with _visiting("train", texts):
         check_overrides("train", texts)
@@ -220,7 +223,7 @@ def search(*overrides: Override, **fields: Any) -> Search:
 def _search_of(directory: Path) -> Search:
     file = directory / "summary.json"
     if not file.is_file():
-        raise UserError("No trial has finished.", f"The log.txt of the trials in {directory} say why.")
+        raise UserError("No trial has finished.", f"Read the reasons in the trials' log.txt files in {directory}.")
     summary = json.loads(file.read_text())
     best = tuple(Run.open(directory / str(entry["run"])) for entry in summary["best"])
     return Search(directory, best, summary.get("test", {}))
@@ -232,7 +235,9 @@ def _texts(overrides: tuple[Override, ...], fields: Mapping[str, Any]) -> list[s
     texts = texts_of(overrides, fields)
     for text in texts:
         if text.startswith("-") and text.partition("=")[0] not in _FLAGS:
-            raise UserError(f"{text}: flags belong to the command line.", "Leave it out; search() runs searches.")
+            raise UserError(
+                f"{text}: flags belong to the command line.", "Leave it out. To run a search, call search()."
+            )
     return texts
 
 
@@ -243,7 +248,7 @@ def _call(verb: str, texts: Sequence[str]) -> Any:
 
 @contextmanager
 def _visiting(verb: str, texts: Sequence[str]) -> Iterator[None]:
-    """Within, the process is that of a command; afterwards what a command changes for all of it is as it was."""
+    """Let a command change the state of the process, and restore it afterwards."""
     from hydra.core.hydra_config import HydraConfig
 
     root = logging.getLogger()
@@ -251,12 +256,12 @@ def _visiting(verb: str, texts: Sequence[str]) -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     environment = {name: os.environ.get(name) for name in _LEFT_BY_RUNS}
     root.handlers[:] = []  # a command would close them
-    sys.argv[:] = ["gender-lightning", verb, *texts]  # it is recorded in run.json
+    sys.argv[:] = ["gender-lightning", verb, *texts]  # recorded in run.json
     with warnings.catch_warnings():
         try:
             yield
         finally:
-            HydraConfig.instance().cfg = None  # else Lightning believes that a later training runs under Hydra
+            HydraConfig.instance().cfg = None  # otherwise Lightning takes a later training for one under Hydra
             sys.argv[:], root.handlers[:] = argv, handlers
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)

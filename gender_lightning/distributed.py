@@ -1,7 +1,7 @@
-"""A training on several devices that Python asks for: as the command line, in a process tree of its own.
+"""Training on several devices from Python: the command line runs in a separate process tree.
 
-Lightning starts further ranks by running the program again, which in a notebook, or in a script that goes on to do
-other things, would not be a training.
+Lightning starts further ranks by running the program again, which is not possible in a notebook and repeats everything
+else that a script does.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gender_lightning.errors import UserError
 from gender_lightning.job import job_environment
 from gender_lightning.runs import Run, is_first_process
 
-_TOLD = 50  # lines of an error
+_TOLD = 50  # lines of output that an error shows
 
 
 def needs_processes(texts: Sequence[str]) -> bool:
-    """Whether a training has several processes, and nobody (torchrun, SLURM) has started them already.
+    """Whether a training has several processes that torchrun or SLURM has not started already.
 
     Raises:
         UserError: Any mistake in the overrides.
@@ -38,11 +38,11 @@ def needs_processes(texts: Sequence[str]) -> bool:
 
 
 def train_in_processes(texts: Sequence[str]) -> Run:
-    """Run `gender-lightning train`, and show what it prints.
+    """Run `gender-lightning train` and show what it prints.
 
     Raises:
-        UserError: What was given is wrong, or the training could not go on.
-        RuntimeError: The training ended with an error of the program.
+        UserError: An override is wrong, or the training stopped with an error that the user can fix.
+        RuntimeError: The training crashed.
     """
     values = _composed(texts)
     resumed = values["resume"]
@@ -58,7 +58,7 @@ def train_in_processes(texts: Sequence[str]) -> Run:
             last = _shown(process.stdout)
             code = process.wait()
         except BaseException:
-            process.terminate()  # it saves first
+            process.terminate()  # the training saves a checkpoint before it ends
             raise
     if code == 2:
         raise UserError("\n".join(last))
@@ -68,7 +68,7 @@ def train_in_processes(texts: Sequence[str]) -> Run:
 
 
 def _shown(lines: IO[str]) -> list[str]:
-    """Print each line; returns the last of them."""
+    """Print each line, and return the last `_TOLD` lines."""
     last: deque[str] = deque(maxlen=_TOLD)
     for line in lines:
         console.print(line.rstrip("\n"), markup=False, highlight=False)

@@ -39,7 +39,7 @@ class UserError(ValueError):
 
 
 class PastHydra(SystemExit):
-    """Carries an exception through Hydra, which prints any other and ends the process.
+    """A carrier of an exception through Hydra, which would print any other exception and end the process.
 
     Args:
         error: The exception, which `running.execute` raises again.

@@ -105,7 +105,7 @@ def _refuse_interpolations(path: Path, content: Any) -> None:
 
 
 def refuse_links(directory: Path) -> None:
-    """Refuse to write into a run directory that has links leading out of it, since it may come from somebody else.
+    """Refuse a run directory with links that lead out of it, since it may come from somebody else.
 
     The W&B folder is not checked: W&B replaces links instead of writing through them.
 

@@ -1,6 +1,6 @@
-"""Runs a command with its overrides: checked, composed by Hydra, its result returned.
+"""Running a command: its overrides are checked, Hydra composes the configuration, and the result is returned.
 
-The command line and the functions in Python both end here.
+Both the command line and the Python functions end here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from gender_lightning.errors import PastHydra
 from gender_lightning.verbs import COMMANDS
 
-# Hydra's own flags, which do not run a job: the overrides are then Hydra's to judge.
+# Hydra's own flags, which run no job; Hydra checks the overrides itself then.
 _HYDRA_ONLY = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version"}
 
 
@@ -22,14 +22,14 @@ def execute(verb: str, action: str | None, arguments: list[str]) -> Any:
 
     Args:
         verb: Name of the command.
-        action: Its action, where it has some.
+        action: Action of the command, if it has actions.
         arguments: Overrides and flags, as typed after these.
 
     Returns:
-        What the command's `main` returns; None for a sweep, and where a flag only shows the configuration.
+        What the command's `main` returns; None for a sweep, and if a flag only shows the configuration.
 
     Raises:
-        UserError: Any mistake in what was given.
+        UserError: Any mistake in the overrides.
         SystemExit: Jobs of a sweep failed (1), or the sweep was interrupted (130).
     """
     from gender_lightning import overrides
@@ -59,16 +59,16 @@ def execute(verb: str, action: str | None, arguments: list[str]) -> Any:
         failure = None
     except PastHydra as carried:
         failure = carried.error
-    if failure is not None:  # raised outside of the handler, so that its own causes are what is shown
+    if failure is not None:  # raised outside the handler, so that the traceback shows its own causes
         raise failure
     return results[0] if results else None
 
 
 def check_overrides(verb: str, arguments: list[str]) -> None:
-    """Check a command line, the space of its search included, before anything runs.
+    """Check a command line, including the space of its search, before anything runs.
 
     Raises:
-        UserError: Everything that is wrong with it.
+        UserError: The command line has mistakes; the message lists all of them.
     """
     from gender_lightning import overrides
 
@@ -80,7 +80,7 @@ def check_overrides(verb: str, arguments: list[str]) -> None:
 
 
 def run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> None:
-    """Run `task` under Hydra with the verb hidden from its parser, and in place again for Lightning's launcher."""
+    """Run `task` under Hydra; the verb is hidden from Hydra's parser, and restored for Lightning's launcher."""
     import hydra
 
     from gender_lightning.config.location import conf_dir
@@ -101,7 +101,7 @@ def run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> N
 
 
 def _import_packages(names: Any) -> None:
-    """Import what the command line names, so that networks of these packages are known; the schema judges the rest."""
+    """Import the packages that the command line names, which registers their networks; the schema checks the list."""
     if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
         from gender_lightning.building import import_packages
 

@@ -75,7 +75,7 @@ class Run:
         self.predictions = path / "predictions"
         self.resume_from: Path | None = None
         self.resumed = False
-        self.extended = False  # a resume of a run that had ended, for more epochs
+        self.extended = False  # whether this resumes a finished run for more epochs
         self.interruption = Interruption()
         self.ended: Callable[..., None] = lambda status, error=None: None
 
@@ -366,13 +366,13 @@ def _prints_to(path: Path) -> bool:
 
 
 def joined_run(run_dir: str) -> Run | None:
-    """The run of a further process, which the first one creates; None on the first process itself.
+    """The run that a further process joins, which the first process has created; None on the first process itself.
 
     Args:
-        run_dir: The configured directory; the first process may have passed on another one.
+        run_dir: The configured directory, unless the first process has passed on another one.
 
     Raises:
-        UserError: The processes were started by torchrun or srun, and no directory was named that they could share.
+        UserError: torchrun or srun has started the processes, and run_dir does not name a directory for all of them.
     """
     if _RANK_VARIABLE in os.environ:
         return None if is_first_process() else Run(Path(os.environ[_RANK_VARIABLE]))

@@ -41,8 +41,8 @@ class Predictions:
     """The result of a prediction.
 
     Attributes:
-        path: The table: .csv, .parquet or .jsonl.
-        counts: Pictures of this call (`pictures`), and rows by label or status.
+        path: Path of the table: .csv, .parquet or .jsonl.
+        counts: Number of pictures of this call (`pictures`), and of rows by label or status.
     """
 
     path: Path

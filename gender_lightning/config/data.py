@@ -68,6 +68,14 @@ class _Data(Section):
         default="raise",
         description="images that do not decode: raise stops, skip leaves them out and lists them in skipped.csv",
     )
+    exclude: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="CSV with a column image_id, or text with an id per line: images that train and valid leave out",
+    )
+    corrections: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="corrections.csv of `data review`: labels of train and valid that it calls wrong are reversed",
+    )
     attributes: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
         description="CSV file with further attributes: image_id,column,... and 0 or 1 in every cell; null: none",
@@ -82,14 +90,14 @@ class _Data(Section):
     )
     sampler: Literal["shuffled", "class_balanced", "group_balanced"] = Field(
         default="shuffled",
-        description="share of an epoch: shuffled: each image once; the others: each class, or group, equally much",
+        description="shuffled: each image once per epoch; the others: every class or group has the same share of it",
     )
     sampler_cap: Annotated[float, Field(ge=1, le=1000)] = Field(
-        default=5.0, description="how often a balanced sampler shows an image in an epoch at most, on average"
+        default=5.0, description="largest mean number of times per epoch that a balanced sampler repeats an image"
     )
     drop_contradictions: bool = Field(
         default=False,
-        description="leave out training images whose label is not that of most training images of the same person",
+        description="leave out training images whose label contradicts most training images of the same person",
     )
 
     @model_validator(mode="after")

@@ -91,13 +91,13 @@ class AugmentationConfig(Section):
 
 
 class Auxiliary(Section):
-    """Heads for other attributes beside the one logit, in training only: a signal, never an output."""
+    """Auxiliary heads that learn other attributes, in training only; they are never an output."""
 
     attributes: Literal["none", "all"] | list[str] = Field(
-        default="none", description="attributes that training learns too, in heads that no checkpoint keeps; or all"
+        default="none", description="attributes that training also learns, in heads that checkpoints leave out; or all"
     )
     weight: NonNegative = Field(
-        default=1.0, description="weight of the mean loss over these attributes beside that of the label"
+        default=1.0, description="weight of the mean loss over these attributes, relative to that of the label"
     )
 
     @model_validator(mode="after")
@@ -116,7 +116,7 @@ class _Loss(Section):
     )
     group_weights: Literal["none", "balanced"] | dict[str, Positive] = Field(
         default="none",
-        description="balanced: all of data.groups count alike; or weights by group: {female_with_Eyeglasses: 3}",
+        description="balanced: all of data.groups count equally; or weights by group: {female_with_Eyeglasses: 3}",
     )
     logit_adjustment: NonNegative = Field(
         default=0.0,
@@ -139,10 +139,10 @@ class Focal(_Loss):
 
 
 class GroupDro(_Loss):
-    """Group DRO (Sagawa et al. 2020): groups of data.groups weigh more the worse they do."""
+    """Group DRO (Sagawa et al. 2020): the higher the loss of one of data.groups, the more it weighs."""
 
     name: Literal["group_dro"] = Field(description="kind of loss")
-    step_size: Positive = Field(description="how fast the weights of groups follow their losses")
+    step_size: Positive = Field(description="how fast the weights of the groups follow their losses")
     adjustment: NonNegative = Field(description="addition to a group's loss, times 1 / sqrt(its training images)")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`data.attributes`: further attributes of the images, from a CSV file of the user's own."""
+"""`data.attributes`: further attributes of the images, from a CSV file of the user."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FIELD = "data.attributes"
 def with_attributes(index: Index, path: Path) -> Index:
     """Add the columns of a CSV file to the attributes of an index.
 
-    The first line names the columns: `image_id` and one attribute each. Every other line has the id of an image (the
-    file name in CelebA, the path below `data.root` in a folder) and 1 or 0 (also -1, true, false, yes or no) in each
-    further cell. Rows of images that the index does not have are ignored.
+    The first line names the columns: `image_id`, then the attributes. Every other line has the id of an image (the
+    file name in CelebA, the path below `data.root` in a folder) and 1 or 0 (also -1, true, false, yes or no) for each
+    attribute. Rows of images that the index does not have are ignored.
 
     Args:
         index: The rows that need attributes.
@@ -58,8 +58,8 @@ def _header(path: Path, cells: list[str], index: Index) -> tuple[str, ...]:
     first, *names = [cell.strip() for cell in cells] or [""]
     if first != "image_id" or not names:
         raise UserError(
-            f"{path}, line 1: it should be image_id and the names of attributes, separated by commas.",
-            "Write image_id,glasses, for example.",
+            f"{path}, line 1 is not image_id and the names of attributes, separated by commas.",
+            "Write, for example, image_id,glasses.",
             field=_FIELD,
         )
     for name in names:
@@ -67,10 +67,10 @@ def _header(path: Path, cells: list[str], index: Index) -> tuple[str, ...]:
         if not name or not name.isprintable() or len(name) > _LONGEST_NAME or len(names) > _MOST_COLUMNS:
             problem = "a column has no usable name"
         elif name in RESERVED or name == LABEL:
-            problem = f"the column {name} is no attribute, since tables of predictions have one of that name"
+            problem = f"the column {name} cannot be an attribute, since tables of predictions have a column {name}"
             problem = "the column Male is the label itself" if name == LABEL else problem
         elif names.count(name) > 1:
-            problem = f"the column {name} is there twice"
+            problem = f"there are two columns {name}"
         elif name in index.attribute_names:
             problem = f"the data have an attribute {name} already"
         if problem is not None:
@@ -84,7 +84,7 @@ def _rows(path: Path, reader: Iterator[list[str]], columns: int) -> Iterator[tup
             continue
         if len(cells) != columns + 1:
             raise UserError(
-                f"{path}, line {number}: {len(cells) - 1} values where {columns} are expected.",
+                f"{path}, line {number} has {len(cells) - 1} values instead of {columns}.",
                 "Correct the line.",
                 field=_FIELD,
             )
@@ -118,7 +118,7 @@ def _align(
         first = index.image_ids[np.flatnonzero(~found)[0]].decode(errors="replace")
         raise UserError(
             f"{path} has no line for {missing:,} of {len(index):,} images ({first}, for one).",
-            "Add them; an image_id is the name of the file below the folder of the pictures.",
+            "Add the lines; an image_id is the path of the file below the folder of the pictures.",
             field=_FIELD,
         )
     return values

@@ -183,7 +183,7 @@ class FaceDataModule(pl.LightningDataModule):
 
     @property
     def groups(self) -> Groups:
-        """The groups of `data.groups`; the two classes where none are named.
+        """The groups by `data.groups`; the two classes if it is empty.
 
         Raises:
             UserError: The data lack an attribute.
@@ -193,7 +193,7 @@ class FaceDataModule(pl.LightningDataModule):
         return self._groups
 
     def balance(self) -> Balance | None:
-        """What share of an epoch images have; None: each comes once."""
+        """The composition of a balanced epoch; None: each image occurs once."""
         if self.config.sampler == "shuffled":
             return None
         train = self.index("train")

@@ -1,4 +1,4 @@
-"""Groups: the cells of label x attributes, small ones pooled."""
+"""Groups of images: the cells of label x attributes, of which the small ones are pooled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Groups:
     """A division of images into groups, each within one class.
 
     Attributes:
-        attributes: The attributes whose combinations are told apart within each class; none: groups are classes.
+        attributes: The attributes whose combinations divide each class; empty: the groups are the classes.
         names: Names of the G groups, such as `female without Wearing_Lipstick`.
         labels: Label of each group.
         counts: Training images of each group, all above 0.
@@ -44,7 +44,7 @@ class Groups:
         return np.asarray(self.of_cell, dtype=np.int64)[cells_of(index, self.attributes)]
 
     def describe(self, minimum: int) -> str:
-        """One line for the log: which groups there are, and what was pooled."""
+        """Describe the groups, and which cells were pooled, in one line for the log."""
         parts = [f"{name} {count:,}" for name, count in zip(self.names, self.counts, strict=True)]
         said = f"Groups of training images: {', '.join(parts)}."
         if self.pooled:
@@ -54,15 +54,15 @@ class Groups:
 
 
 def make_groups(train: Index, attributes: Sequence[str], minimum: int) -> Groups:
-    """Divide by the label and the attributes.
+    """Divide images by their label and attributes.
 
-    Cells with fewer than `minimum` training images are put together, within their class; where they are too few even
-    then, they join the largest cell of their class. So the groups depend on the training images alone, and an image of
-    any split has one.
+    Cells with fewer than `minimum` training images are pooled within their class; if they are too few even together,
+    they join the largest cell of their class. The groups therefore depend on the training images alone, and every image
+    of any split belongs to one.
 
     Args:
         train: The training images; both classes occur.
-        attributes: Names of attributes; none: the groups are the two classes.
+        attributes: Names of attributes; empty: the groups are the two classes.
         minimum: Fewest training images of a group.
 
     Raises:
@@ -93,7 +93,7 @@ def make_groups(train: Index, attributes: Sequence[str], minimum: int) -> Groups
 
 
 def cells_of(index: Index, attributes: Sequence[str]) -> Numbers:
-    """Number of each row's cell, int64 (N,): the label is the highest binary digit.
+    """Number of each row's cell, int64 (N,), whose highest binary digit is the label.
 
     Raises:
         UserError: The data lack an attribute.
@@ -122,21 +122,21 @@ def check_attributes(index: Index, names: Sequence[str], field: str) -> None:
     if not index.attribute_names:
         raise no_attributes(field)
     close = difflib.get_close_matches(missing[0], index.attribute_names, n=2)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There is: {', '.join(index.attribute_names)}."
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"Choose from {', '.join(index.attribute_names)}."
     raise UserError(f"{field}: the data have no attribute {missing[0]}.", hint, field=field)
 
 
 def no_attributes(field: str) -> UserError:
-    """The error for a field that needs attributes, where the data have none."""
+    """The error for a field that needs attributes if the data have none."""
     return UserError(
         f"{field}: the data have no attributes.",
-        "Name a CSV file that has some by data.attributes=FILE.",
+        "Name a CSV file of attributes: data.attributes=FILE.",
         field=field,
     )
 
 
 def _parts(cells: Sequence[int], counts: Numbers, minimum: int) -> list[list[int]]:
-    """The cells of a class in groups."""
+    """Divide the cells of a class into groups."""
     large = [cell for cell in cells if counts[cell] >= minimum]
     small = [cell for cell in cells if counts[cell] < minimum]
     if not large:
@@ -148,7 +148,7 @@ def _parts(cells: Sequence[int], counts: Numbers, minimum: int) -> list[list[int
 
 
 def _name(cell: int, attributes: Sequence[str]) -> str:
-    """`male with Eyeglasses without Bangs`."""
+    """Name of a cell, such as `male with Eyeglasses without Bangs`."""
     digits = [(cell >> place) & 1 for place in reversed(range(len(attributes) + 1))]
     words = (f"{'with' if digit else 'without'} {name}" for digit, name in zip(digits[1:], attributes, strict=True))
     return " ".join([CLASS_NAMES[digits[0]], *words])

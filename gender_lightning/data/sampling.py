@@ -10,17 +10,17 @@ from torch.utils.data import Sampler
 
 
 class Balance:
-    """An epoch of as many images as the split has, in which every group has the same share.
+    """The composition of an epoch that is as long as the split and in which every group has the same share.
 
-    A group whose images would have to come more than `cap` times each has the share that `cap` gives it, and the others
-    divide the rest evenly. Within a group all images come equally often, to within one.
+    A group whose images would have to occur more than `cap` times each has the share that `cap` allows, and the others
+    divide the rest evenly. Within a group, all images occur equally often, to within one.
 
     Args:
-        groups: Group of each row, int64 (N,), from 0 on, none of them empty.
-        cap: How often an image comes at most, on average over epochs; at least 1.
+        groups: Group of each row, int64 (N,), numbered from 0; no group is empty.
+        cap: Largest number of times that an image occurs, on average over epochs; at least 1.
 
     Attributes:
-        appearances: How often each row comes, on average over epochs, float64 (N,); their sum is N.
+        appearances: Number of times that each row occurs, on average over epochs, float64 (N,); their sum is N.
     """
 
     def __init__(self, groups: NDArray[np.int64], cap: float) -> None:
@@ -38,15 +38,15 @@ class Balance:
         self.appearances: NDArray[np.float64] = (shares / sizes)[groups]
 
     def shares(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Share of an epoch that each group of any division has, float64 (G,)."""
+        """Share of an epoch of each group, for any division of the rows into groups, float64 (G,)."""
         shares: NDArray[np.float64] = np.bincount(groups, self.appearances) / len(self.groups)
         return shares
 
     def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
-        """The rows of an epoch in random order, int64 (N,); the k-th repetition of row r is r + k N.
+        """Draw the rows of an epoch in random order, int64 (N,); the k-th repetition of row r is r + k N.
 
-        Systematic sampling: each group has its share to within one image. The number of a repetition lets
-        augmentation, which is keyed by it, treat the same picture differently each time.
+        Systematic sampling gives each group its share to within one image. Augmentation is keyed by r + k N, and
+        therefore treats the repetitions of a picture differently.
         """
         rows = random.permutation(len(self.groups))
         rows = rows[np.argsort(self.groups[rows], kind="stable")]
@@ -75,7 +75,7 @@ class TrainingSampler(Sampler[int]):
         epoch: The first epoch, since a loader's workers fetch before `set_epoch` is called.
         images: Number of images of this first epoch that all ranks of a resumed training have already seen, in batches
             of any size; the rest comes in batches of this size.
-        balance: The groups and their shares of an epoch; None: each row comes once.
+        balance: The groups and their shares of an epoch; None: each row occurs once.
     """
 
     def __init__(

@@ -79,22 +79,22 @@ def random_split(
 
 
 def contradictions(index: Index) -> NDArray[np.intp]:
-    """Training images whose label is not that of most training images of the same person.
+    """Find training images whose label contradicts most training images of the same person.
 
-    A person with as many images of one label as of the other contradicts nobody. Only training images are looked at.
+    If a person has as many images of one label as of the other, none of them is a contradiction.
 
     Args:
-        index: The rows of all splits, all images of a person among them.
+        index: The rows of all splits, with all images of each person.
 
     Returns:
-        Rows, ascending.
+        The rows, ascending.
 
     Raises:
-        UserError: The persons are not known.
+        UserError: The identities are unknown.
     """
     if index.identities is None:
         raise UserError(
-            "data.drop_contradictions=true needs to know which images are of one person, and the data do not say.",
+            "data.drop_contradictions=true needs the identities, which the data do not have.",
             "Leave it out, or put identity_CelebA.txt beside the other label files.",
             field="data.drop_contradictions",
         )
@@ -106,15 +106,15 @@ def contradictions(index: Index) -> NDArray[np.intp]:
 
 
 def without_contradictions(index: Index) -> Index:
-    """Leave out the training images of `contradictions`, and log how many.
+    """Leave out the training images that `contradictions` finds, and log how many.
 
     Raises:
-        UserError: The persons are not known.
+        UserError: The identities are unknown.
     """
     wrong = contradictions(index)
     if is_first_process():
         log.info(
-            "%s of %s training images are left out, as their label contradicts most of their person's.",
+            "%s of %s training images are left out, since their label contradicts most images of the same person.",
             f"{len(wrong):,}", f"{len(index.split('train')):,}",
         )  # fmt: skip
     return index.select(np.setdiff1d(np.arange(len(index)), wrong))

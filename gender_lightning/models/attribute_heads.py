@@ -1,4 +1,4 @@
-"""Heads for auxiliary attributes: a training signal beside the one logit, and never an output."""
+"""Heads for auxiliary attributes: a training signal beside the one logit, never an output."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gender_lightning.models.heads import LogitHead
 
 
 class AttributeHeads(nn.Module):
-    """One linear layer for all auxiliary attributes, on the features that the head of a network sees.
+    """One linear layer for all auxiliary attributes, on the features that a network's head gets.
 
-    The network stays as it is: the features are taken down as they go by, in training only, so that the network's state
-    dict, its checkpoints and what it returns have nothing of this layer.
+    The network itself does not change: a hook on its head stores the features, in training only. The network's state
+    dict, checkpoints and output therefore contain nothing of this layer.
 
     Args:
         net: A network of `create_backbone`.
@@ -40,11 +40,11 @@ class AttributeHeads(nn.Module):
         """
         assert self._features is not None, "the network has seen no training batch"
         logits = self.linear(self._features.flatten(1))
-        self._features = None  # or the graph of the batch would live on
+        self._features = None  # otherwise the graph of the batch would stay in memory
         return F.binary_cross_entropy_with_logits(logits.float(), targets.float())
 
     def parameter_groups(self, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """An optimizer's groups: weight decay for the weights, none for the biases."""
+        """Parameter groups for an optimizer, with weight decay for the weights and none for the biases."""
         return [
             {"params": [self.linear.weight], "lr": lr, "weight_decay": weight_decay},
             {"params": [self.linear.bias], "lr": lr, "weight_decay": 0.0},
@@ -52,7 +52,7 @@ class AttributeHeads(nn.Module):
 
 
 def _main_head(net: nn.Module) -> LogitHead:
-    """The head whose logit is the network's; timm's VOLO and distilled networks have a second one."""
+    """The head whose logit is the network's output; timm's VOLO and distilled networks have a second head."""
     heads = {path: module for path, module in net.named_modules() if isinstance(module, LogitHead)}
     main = [path for path in heads if "aux" not in path and "dist" not in path]
     return heads[main[0] if main else next(iter(heads))]

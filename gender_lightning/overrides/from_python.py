@@ -1,4 +1,4 @@
-"""Values given in Python, as the overrides that a command line would have."""
+"""Conversion of values given in Python to the overrides of a command line."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gender_lightning.overrides.paths import is_plain
 
 
 def texts_of(overrides: tuple[str | Mapping[str, Any], ...], fields: Mapping[str, Any]) -> list[str]:
-    """The overrides of a call.
+    """Convert the arguments of a call to overrides.
 
     Args:
-        overrides: Texts as typed on the command line (`"model=resnet18"`), and mappings from fields to values
+        overrides: Strings as typed on the command line (`"model=resnet18"`), and mappings from fields to values
             (`{"optimizer.lr": 3e-4}`).
         fields: Fields and groups by keyword; a mapping as the value of a section sets fields of that section.
 
     Returns:
-        One text per field, in the order given, the keywords last.
+        One string per field, in the given order, the keywords last.
 
     Raises:
-        UserError: An override is neither a text nor a mapping.
+        UserError: An override is neither a string nor a mapping.
 
     Example:
         >>> texts_of(("model=resnet18", {"optimizer.lr": 3e-4}), {"data": {"root": "faces", "limit": None}})
@@ -37,7 +37,7 @@ def texts_of(overrides: tuple[str | Mapping[str, Any], ...], fields: Mapping[str
             texts += [text for name, value in given.items() for text in _texts(str(name), value)]
         else:
             raise UserError(
-                f"{given!r:.60} is neither a text nor a mapping of fields.",
+                f"{given!r:.60} is neither a string nor a mapping of fields.",
                 'Write "model=resnet18" or {"model": "resnet18"}.',
             )
     return texts
@@ -45,7 +45,7 @@ def texts_of(overrides: tuple[str | Mapping[str, Any], ...], fields: Mapping[str
 
 def _texts(name: str, value: Any) -> Iterator[str]:
     plain = _plain(value)
-    if isinstance(plain, dict) and "." not in name:  # a section: what is not named in the mapping stays as it is
+    if isinstance(plain, dict) and "." not in name:  # a section, whose other fields keep their values
         for key, inner in plain.items():
             yield f"{name}.{key}={_written(inner)}"
     else:
@@ -57,7 +57,7 @@ def _written(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Paths (runs among them) as texts, also inside of lists and mappings; NumPy's numbers as Python's."""
+    """Convert paths (including runs) to strings, also inside lists and mappings, and NumPy numbers to Python's."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class BackgroundWriter:
-    """Does one job at a time in a thread of its own; the program does not exit before a job has ended."""
+    """A thread that does one job at a time; the program does not exit before its job has ended."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None

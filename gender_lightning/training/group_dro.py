@@ -1,4 +1,4 @@
-"""Group DRO: weights of groups that follow their losses.
+"""Group DRO: weights of groups that follow the groups' losses.
 
 Sagawa et al. 2020, "Distributionally Robust Neural Networks for Group Shifts", algorithm 1.
 """
@@ -14,25 +14,25 @@ from torch.nn import functional as F
 
 
 class GroupDro(nn.Module):
-    """The weights q of algorithm 1, and the factors that they give the images of a batch.
+    """The weights q of algorithm 1, and the resulting factors for the images of a batch.
 
-    In each optimizer step q_g is multiplied by exp(step_size * (L_g + adjustment / sqrt(n_g))), and q is normalised.
-    L_g is the mean loss of the group's images in the step: those of all ranks, and of the batches of an accumulation
-    so far. A group without an image in the step keeps its weight but for the normalisation.
+    In each optimizer step, q_g is multiplied by exp(step_size * (L_g + adjustment / sqrt(n_g))), and q is normalised.
+    L_g is the mean loss of the group's images in the step, over all ranks and over the accumulated batches so far. The
+    weight of a group without an image in the step changes by the normalisation only.
 
     The training loss is the mean over images of q_g / p_g times the image's loss, where p_g is the group's share of an
-    epoch. Its expectation is the algorithm's sum of q_g L_g, whatever the sampler, and it adds up over batches and
-    ranks, as gradients do. With equal weights and a group-balanced sampler it is the ordinary mean.
+    epoch. Its expectation is the algorithm's sum of q_g L_g with any sampler, and it adds up over batches and ranks,
+    as gradients do. With equal weights and a group-balanced sampler, it is the ordinary mean.
 
-    A mixed image counts for the groups of both its images, each with its share, and for each group with the loss
-    of that group's label.
+    An image mixed from two counts for the groups of both, each with its share, and for each group with the loss of
+    that group's label.
 
-    The state, in `last.ckpt`, is the same on all ranks. Nothing waits for the device.
+    The state, which `last.ckpt` holds, is the same on all ranks. The host never waits for the device.
 
     Args:
-        counts: Training images of each group, n_g.
+        counts: Number of training images of each group, n_g.
         shares: Share of an epoch of each group, p_g, adding up to 1.
-        step_size: Above 0.
+        step_size: Step size of the weights, above 0.
         adjustment: The constant C of the paper's group adjustment; 0 is off.
     """
 
@@ -47,7 +47,7 @@ class GroupDro(nn.Module):
         super().__init__()
         number = len(counts)
         self.step_size = step_size
-        # logarithms, since a weight that has once been rounded to 0 would stay there
+        # logarithms, since a weight that is once rounded to 0 would stay 0
         self.register_buffer("log_weights", torch.full((number,), 1 / number).log())
         self.register_buffer("sums", torch.zeros(2, number))  # of this step so far: losses, images
         self.register_buffer("shares", torch.tensor(shares, dtype=torch.float32), persistent=False)
@@ -66,7 +66,7 @@ class GroupDro(nn.Module):
         Args:
             logits: Float32 (B,).
             groups: Share of each group in each image, float32 (B, G).
-            targets: Target of each group, its smoothed label, float32 (G,).
+            targets: Smoothed label of each group, float32 (G,).
         """
         grid = logits[:, None].expand_as(groups)
         losses = F.binary_cross_entropy_with_logits(grid, targets.expand_as(groups), reduction="none")
@@ -76,11 +76,11 @@ class GroupDro(nn.Module):
         self.sums += batch
 
     def factors(self) -> Tensor:
-        """What the loss of an image is multiplied by, for each group: q_g / p_g, float32 (G,)."""
+        """Factor of an image's loss for each group: q_g / p_g, float32 (G,)."""
         return self.weights / self.shares
 
     def end_step(self) -> None:
-        """Make the weights of this optimizer step those that the next one starts from."""
+        """End an optimizer step; the next one starts from its weights."""
         self.log_weights.copy_(self._moved())
         self.sums.zero_()
 

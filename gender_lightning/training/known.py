@@ -1,4 +1,4 @@
-"""What a training knows of its images beside their labels, gathered from the data before it starts."""
+"""The groups and auxiliary attributes that a training uses, gathered from the data before it starts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.groups import check_attributes, no_attributes
 from gender_lightning.evaluation.group_metrics import group_metric_names
-from gender_lightning.training.annotated import Annotated
 from gender_lightning.training.loss import GroupShares
+from gender_lightning.training.signals import Signals
 
 
 @dataclass(frozen=True)
 class Known:
-    """Groups and auxiliary attributes of the images, as far as a training looks at them.
+    """Groups and auxiliary attributes of the images, as far as a training uses them.
 
     Attributes:
-        shares: The groups of `data.groups`, for group DRO the classes where none are named; None otherwise.
-        groups_of: Group of each image of a split, int64 (N,), by `train`, `valid` and `test`; empty without groups.
-        class_shares: Share of an epoch of (female, male), where a sampler decides it.
+        shares: The groups by `data.groups`; without any, the classes for group DRO, and None for other losses.
+        groups_of: Group of each image of `train`, `valid` and `test`, int64 (N,); empty without groups.
+        class_shares: Share of an epoch of (female, male), if a sampler balances it.
         attribute_names: Names of the auxiliary attributes, A.
-        attributes: Auxiliary attributes of the training images, bool (N, A); None without.
+        attributes: Auxiliary attributes of the training images, bool (N, A); None without auxiliary attributes.
     """
 
     shares: GroupShares | None = None
@@ -36,21 +36,21 @@ class Known:
     attributes: NDArray[np.bool_] | None = None
 
     def group_metrics(self, split: str) -> tuple[str, ...]:
-        """Names of the metrics of groups that are measured on a split: those of groups that have images there."""
+        """Names of the group metrics of a split, for the groups that have images there."""
         if self.shares is None:
             return ()
         there = set(self.groups_of[split].tolist())
         return group_metric_names([name for number, name in enumerate(self.shares.names) if number in there])
 
-    def annotated(self, loss: LossConfig) -> Annotated:
-        """What of it travels with each batch, for this loss."""
+    def signals(self, loss: LossConfig) -> Signals:
+        """The groups and attributes that this loss needs with each batch."""
         wanted = loss.name == "group_dro" or loss.group_weights != "none"
         if self.shares is None or not wanted:
-            return Annotated(attributes=self.attributes)
-        return Annotated(self.groups_of["train"], len(self.shares.names), self.attributes)
+            return Signals(attributes=self.attributes)
+        return Signals(self.groups_of["train"], len(self.shares.names), self.attributes)
 
     def described(self) -> dict[str, object]:
-        """For run.json: the groups with their images in each split, and the auxiliary attributes."""
+        """The entries of run.json: the groups with their sizes in each split, and the auxiliary attributes."""
         described: dict[str, object] = {}
         if self.shares is not None:
             sizes = {
@@ -66,10 +66,10 @@ class Known:
 
 
 def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
-    """Gather it; nothing where there are no training images.
+    """Gather the groups and attributes; nothing if there are no training images.
 
     Raises:
-        UserError: The data lack an attribute that is named.
+        UserError: The data lack a named attribute.
     """
     train = data.index("train")
     if not len(train):
@@ -93,10 +93,10 @@ def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
 
 
 def auxiliary_names(train: Index, loss: LossConfig) -> tuple[str, ...]:
-    """The auxiliary attributes of a loss.
+    """Names of the auxiliary attributes of a loss.
 
     Raises:
-        UserError: The data lack them.
+        UserError: The data lack one of them.
     """
     wanted = loss.auxiliary.attributes
     if wanted == "none" or wanted == [] or loss.auxiliary.weight == 0:

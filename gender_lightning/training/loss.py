@@ -48,13 +48,13 @@ LOSSES: Mapping[str, LossFunction] = {"bce": bce, "focal": focal, "group_dro": b
 
 @dataclass(frozen=True)
 class GroupShares:
-    """The groups of the training images, as a loss needs them.
+    """The groups of the training images and their shares of an epoch.
 
     Attributes:
         names: Names of the G groups.
-        labels: Label of each, 1 male.
-        counts: Training images of each.
-        shares: Share of an epoch of each, adding up to 1; the sampler decides.
+        labels: Label of each group; 1 is male.
+        counts: Number of training images of each group.
+        shares: Share of an epoch of each group under the sampler, adding up to 1.
     """
 
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ class Criterion(nn.Module):
         class_counts: Number of training images of (female, male); needed for balanced class weights and for logit
             adjustment.
         groups: The groups; needed for group weights and for group DRO.
-        class_shares: Shares of an epoch of (female, male), if a sampler makes them other than those of the images.
+        class_shares: Shares of an epoch of (female, male), if a sampler changes them.
 
     Raises:
         UserError: Class weights are to be balanced, but a class has no image; or a weight is given for a group that
@@ -117,7 +117,7 @@ class Criterion(nn.Module):
         Args:
             logits: Logits of class male, float (B,); the computation is in float32 or wider.
             targets: 1 for male, (B,); any value in [0, 1] after MixUp or CutMix, with a mixture of both weights.
-            groups: Share of each group in each image, (B, G); None if the loss does not look at groups.
+            groups: Share of each group in each image, (B, G); None if the loss does not use groups.
             observe: Whether group DRO takes these losses into account; False for further logits of the same images.
         """
         assert logits.shape == targets.shape, (logits.shape, targets.shape)
@@ -141,12 +141,12 @@ class Criterion(nn.Module):
         return LOSSES[self.section.name](logits, smoothed, weights, self.section)
 
     def end_step(self) -> None:
-        """Note that an optimizer step is made of the batches so far."""
+        """Tell the loss that an optimizer step ends here."""
         if self.dro is not None:
             self.dro.end_step()
 
     def _factors(self, logits: Tensor, groups: Tensor, observe: bool) -> Tensor | None:
-        """What the losses of each group are multiplied by, (G,)."""
+        """Factors of the losses of each group, (G,)."""
         if self.dro is None:
             return self.group_weights
         assert self.group_labels is not None
@@ -187,15 +187,15 @@ def balanced_weights(class_counts: tuple[int, int]) -> tuple[float, float]:
 
 
 def group_weights(wanted: str | Mapping[str, float], groups: GroupShares) -> Tensor:
-    """The weight of each group, float32 (G,): `balanced` ones, under which all count alike, or those that are given.
+    """The weight of each group, float32 (G,); the mean weight over the images of an epoch is one.
 
     Args:
-        wanted: `balanced`, or weights by the names of groups, with `_` for blanks; 1 where there is none. The
-            mean weight of the images of an epoch is made one.
+        wanted: `balanced`, under which all groups count equally; or weights by the names of groups, with `_` for
+            blanks, and 1 for groups that are not named.
         groups: The groups.
 
     Raises:
-        UserError: A weight is of a group that there is not.
+        UserError: A weight is given for a group that does not exist.
     """
     shares = torch.tensor(groups.shares, dtype=torch.float64)
     if isinstance(wanted, str):
@@ -215,10 +215,10 @@ def group_weights(wanted: str | Mapping[str, float], groups: GroupShares) -> Ten
 
 
 def log_odds(classes: tuple[float, float] | None) -> float:
-    """log(male / female), by which logit adjustment moves the logits of a training (Menon et al. 2021, equation 10).
+    """log(male / female), which logit adjustment adds to the logits in training (Menon et al. 2021, equation 10).
 
     Args:
-        classes: Images of (female, male), or their shares; both above 0.
+        classes: Numbers of images of (female, male), or their shares; both above 0.
     """
     assert classes is not None
     female, male = classes

@@ -1,4 +1,4 @@
-"""Sections of the configuration as the parts below take them."""
+"""Conversion of the configuration's sections to the settings of models and transforms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gender_lightning.transforms import AugmentationSettings, ColorJitter, Progr
 
 
 def make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
-    """What a checkpoint says about the weights of this section."""
+    """The specification that a checkpoint stores for a model of this section."""
     mean, std = normalisation(model.name, model.pretrained)
     return ModelSpec(
         backbone=model.name,
@@ -24,7 +24,7 @@ def make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
 
 
 def augmentation_settings(augmentation: AugmentationConfig) -> AugmentationSettings:
-    """The settings of the transforms from the section `augmentation`."""
+    """Convert the section `augmentation` to the settings of the transforms."""
     values = augmentation.model_dump(exclude={"extra"})
     values["color_jitter"] = ColorJitter(**values["color_jitter"])
     values["random_scale"] = tuple(values["random_scale"])

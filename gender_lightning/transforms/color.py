@@ -35,16 +35,23 @@ def color_matrix(
     """
     one = torch.ones_like(means[:, :1])
     b, c, s = (one if factor is None else factor[:, None] for factor in (brightness, contrast, saturation))
-    grey, identity = _constants(GREY, means.device)
+    # a graph needs its own constants, so it must not get those of another graph from a cache
+    constants = _make_constants if torch.compiler.is_compiling() else _constants
+    grey, identity = constants(GREY, means.device)
     pivot = (1 - c) * b * (means * grey).sum(1, keepdim=True)
     saturate = torch.addcmul(((1 - s) * grey)[:, None], s[:, None], identity)
     return saturate * (b * c)[:, None], saturate.sum(2) * pivot
 
 
+def _make_constants(grey: tuple[float, float, float], device: torch.device) -> tuple[Tensor, Tensor]:
+    # filled on the device: a copy of numbers from the host is no part of a graph
+    return torch.stack([torch.full((), weight, device=device) for weight in grey]), torch.eye(3, device=device)
+
+
 @lru_cache
 def _constants(grey: tuple[float, float, float], device: torch.device) -> tuple[Tensor, Tensor]:
     """The weights and the 3x3 identity, made once: otherwise a GPU would wait for their copies each time."""
-    return torch.tensor(grey, device=device), torch.eye(3, device=device)
+    return _make_constants(grey, device)
 
 
 def jitter(levels: Tensor, brightness: Tensor | None, contrast: Tensor | None, saturation: Tensor | None) -> Tensor:

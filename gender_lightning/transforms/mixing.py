@@ -59,7 +59,7 @@ def mix(
 
     Args:
         images: Normalised images, float32 (B, 3, H, W).
-        targets: Probabilities of class 1, float32 (B,), or of several things in columns, float32 (B, K).
+        targets: Probabilities of class 1, float32 (B,), or several columns of probabilities, float32 (B, K).
         indices: Each image's row in its split, int64 (B,), on the images' device.
         settings: Settings whose ``mixup`` and ``cutmix`` are the alphas; 0 is off.
         seed: Seed of the run.

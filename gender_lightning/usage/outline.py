@@ -1,4 +1,4 @@
-"""A command's fields in their order, part by part: what its help prints and the manual's reference is made from."""
+"""The fields of a command in order, section by section, for its help and for the manual's reference."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Field:
     """One field of a command.
 
     Attributes:
-        row: Its name, kind and description.
-        default: As it is typed; None where the field must be given.
+        row: Name, kind and description of the field.
+        default: Default value as it is typed; None if the field must be given.
     """
 
     row: Row
@@ -31,9 +31,9 @@ class Part:
 
     Attributes:
         section: Name of the section (`trainer`); empty for the fields of the command itself.
-        choice: Choice of the group that has these fields besides those of the default choice; empty for the default.
+        choice: Choice of the group that adds these fields to those of the default choice; empty for the default.
         purpose: What the section is for; empty for the command itself.
-        fields: In the order of the schema.
+        fields: The fields, in the order of the schema.
     """
 
     section: str
@@ -43,11 +43,11 @@ class Part:
 
 
 def outline(command: Command, values: Mapping[str, Any]) -> Iterator[Part]:
-    """The fields of the command itself, then those of each section.
+    """Yield the fields of the command itself, then those of each section.
 
     Args:
-        command: Which.
-        values: What its configuration composes to.
+        command: The command.
+        values: Its composed configuration.
     """
     sections = sections_of(command)
     own = (row for row in rows(command.schema) if row.name.partition(".")[0] not in sections)
@@ -57,15 +57,15 @@ def outline(command: Command, values: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def sections_of(command: Command) -> list[str]:
-    """The sections that its configuration has, such as `trainer`."""
+    """The sections of a command's configuration, such as `trainer`."""
     fields = command.schema.model_fields
     return [name for name, field in fields.items() if section_of(field.annotation) or members_of(field)]
 
 
 def parts_of(command: Command, values: Mapping[str, Any], name: str) -> Iterator[Part]:
-    """A section's fields; where the section is one of several kinds, then what each other kind has besides."""
+    """Yield a section's fields; if a section has several kinds, also the fields that each other kind adds."""
     field = command.schema.model_fields[name]
-    given = values.get(name) or choice_values(name, "default")  # a search is none unless it is chosen
+    given = values.get(name) or choice_values(name, "default")  # there is no search unless one is chosen
     if section := section_of(field.annotation):
         listed = list(rows(section, f"{name}."))
         if section.model_config.get("extra") == "allow":

@@ -60,5 +60,5 @@ def test_a_mapping_sets_fields_of_its_section_and_leaves_the_others() -> None:
 
 
 def test_anything_else_is_refused() -> None:
-    with pytest.raises(UserError, match="neither a text nor a mapping"):
+    with pytest.raises(UserError, match="neither a string nor a mapping"):
         texts_of((3,), {})  # type: ignore[arg-type]

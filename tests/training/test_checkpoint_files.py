@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from toy_training import Toy, fit
 
 from gender_lightning.errors import UserError
-from gender_lightning.training.checkpoint_files import check_resumable
+from gender_lightning.training.checkpoint_files import WholeFiles, check_resumable
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +104,21 @@ def test_the_good_one_outlives_a_damaged_last(last: Path, tmp_path: Path) -> Non
     checkpoints = Checkpoints(tmp_path, resumed_from=previous)
 
     class Trainer:
-        world_size, is_global_zero = 1, True
+        strategy = SimpleNamespace(checkpoint_io=WholeFiles())
 
         def save_checkpoint(self, path: Path) -> None:
-            path.write_text("new")
+            self.strategy.checkpoint_io.save_checkpoint({"new": 1}, path)
 
-    checkpoints._save_last(Trainer())  # type: ignore[arg-type]
-    assert (last.read_text(), previous.read_bytes()) == ("new", good)
-    checkpoints._save_last(Trainer())  # type: ignore[arg-type]
-    assert previous.read_text() == "new"
+    def save() -> None:
+        checkpoints._save_last(Trainer())  # type: ignore[arg-type]
+        checkpoints._writer.wait()
+
+    save()
+    new = last.read_bytes()
+    assert torch.load(last, weights_only=True) == {"new": 1}
+    assert previous.read_bytes() == good
+    save()
+    assert previous.read_bytes() == new
 
 
 class _Keeper(pl.Callback):
@@ -135,7 +142,7 @@ def test_a_callback_whose_state_cannot_be_read_back_stops_no_resume(
     kind: type[Any], kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fit(tmp_path, epochs=2, extra=[_Keeper(kind)])
-    warned = [record for record in caplog.records if "_Keeper is not kept for a resume" in record.getMessage()]
+    warned = [record for record in caplog.records if "_Keeper is not saved for a resume" in record.getMessage()]
     assert len(warned) == (not kept), "once, whatever the number of saves"
     resumed = _Keeper(kind)
     fit(tmp_path, epochs=3, resume=True, extra=[resumed])

@@ -251,7 +251,7 @@ def test_lightnings_checkpoint_reads_as_ours(tmp_path: Path) -> None:
 
 def test_memory_format_and_compilation_leave_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[torch.nn.Module] = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(self))
     model = classifier()
     names = list(model.state_dict())
     model.channels_last = model.compile_net = True

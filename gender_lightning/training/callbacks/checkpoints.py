@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.files import write_torch_file
 from gender_lightning.training.agreement import Agreement
 from gender_lightning.training.background import BackgroundWriter, on_host
 from gender_lightning.training.callbacks.ema import Ema
@@ -285,19 +286,17 @@ class Checkpoints(pl.callbacks.Checkpoint):
         with files.taking() as taken:
             trainer.save_checkpoint(self.last_path)
         for content in taken:
-            self._writer.start(partial(self._write, files, on_host(content), previous, best))
+            self._writer.start(partial(self._write, on_host(content), previous, best))
         self._spares_previous = False
         self._saved = time.monotonic()
 
-    def _write(
-        self, files: WholeFiles, content: dict[str, Any], previous: Path | None, best: Callable[[], None] | None
-    ) -> None:
+    def _write(self, content: dict[str, Any], previous: Path | None, best: Callable[[], None] | None) -> None:
         fresh = self.last_path.with_name(f".{self.last_path.name}.fresh")
         with still_there(self.last_path.parent):
             try:
                 if best is not None:
                     best()
-                files.save_checkpoint(content, fresh)
+                write_torch_file(fresh, content)  # not through Lightning's plugin, which the main thread may be using
                 rotate(fresh, self.last_path, previous)
             finally:
                 fresh.unlink(missing_ok=True)

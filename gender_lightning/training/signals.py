@@ -1,4 +1,4 @@
-"""What is known of training images beside their label: groups and auxiliary attributes, on the device."""
+"""Groups and auxiliary attributes of training images, on the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gender_lightning.data.dataset import Batch
 
 
 class Targets(NamedTuple):
-    """What a training step learns from, after MixUp or CutMix.
+    """The targets of a training step, after MixUp or CutMix.
 
     Attributes:
         labels: Float32 (B,), 1 male.
@@ -27,13 +27,13 @@ class Targets(NamedTuple):
     attributes: Tensor | None = None
 
 
-class Annotated:
-    """Groups and auxiliary attributes of all training images; a batch finds its own by its indices.
+class Signals:
+    """Groups and auxiliary attributes of all training images; a batch looks up its own by index.
 
     Args:
-        groups: Group of each row of the train split, int64 (N,); None where the loss needs no groups.
+        groups: Group of each row of the train split, int64 (N,); None if the loss needs no groups.
         number: Number of groups, G.
-        attributes: Auxiliary attributes of each row, bool (N, A); None without.
+        attributes: Auxiliary attributes of each row, bool (N, A); None without auxiliary attributes.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Annotated:
         self.attributes = None if attributes is None else torch.from_numpy(np.ascontiguousarray(attributes))
 
     def to(self, device: torch.device) -> None:
-        """Move to the device of the training."""
+        """Move the tensors to the device of the training."""
         self.groups = None if self.groups is None else self.groups.to(device)
         self.attributes = None if self.attributes is None else self.attributes.to(device)
 
     def columns(self, batch: Batch) -> Tensor:
-        """Labels float32 (B,); where more is known float32 (B, 1 + G + A), with groups as one-hot columns."""
+        """Join labels, one-hot groups and attributes, float32 (B, 1 + G + A); labels alone are float32 (B,)."""
         labels = batch.labels.float()
         if self.groups is None and self.attributes is None:
             return labels
@@ -62,7 +62,7 @@ class Annotated:
         return torch.cat(columns, dim=1)
 
     def split(self, columns: Tensor) -> Targets:
-        """What `columns` put together."""
+        """Split what `columns` has joined."""
         if columns.ndim == 1:
             return Targets(columns)
         groups = 0 if self.groups is None else self.number
