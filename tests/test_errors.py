@@ -11,8 +11,8 @@ import gender_lightning
 ROOT = Path(gender_lightning.__file__).parent
 # where an error needs no remedy of its own, and why
 WITHOUT_REMEDY = {
+    "distributed.py": "the text of a child's error, which holds its remedy already",
     "errors.py": "the text of a worker's error, which holds its remedy already",
-    "distributed.py": "the message of a training's own process, which holds its remedy already",
 }
 # modules that write a file by hand, and why `durable.writing` would not do
 WRITERS = {

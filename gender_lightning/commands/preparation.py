@@ -87,7 +87,7 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
         planned, trained = before["trainer"]["max_epochs"], len(read_rows(run.path / "metrics.csv"))
         if config.trainer.max_epochs <= planned:
             raise UserError(
-                f"The run in {run.path} is finished: it was trained for {trained or planned} epochs of {planned}.",
+                f"The run in {run.path} is finished: it trained for {trained or planned} of {planned} epochs.",
                 "Give a larger trainer.max_epochs.",
                 field="trainer.max_epochs",
             )

@@ -1,4 +1,4 @@
-"""What the owner of a model says on its card."""
+"""The entries of a model card that its owner provides."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from gender_lightning.config.base import Section
 
 
 class CardConfig(Section):
-    """What a model card says that nothing in a run knows."""
+    """The entries of a model card that a run does not know."""
 
-    contact: str | None = Field(description="whom to ask or to complain to: a name, an address; null: said to be open")
+    contact: str | None = Field(
+        description="contact for questions and complaints, a name or an address; null: reported as missing"
+    )
     citation: str | None = Field(description="how to cite the model; null: none")
     license: str | None = Field(
-        description="licence of the weights, by its identifier on the Hugging Face hub (cc-by-nc-4.0); null: said to "
-        "be undecided"
+        description="licence of the weights, by its identifier on the Hugging Face hub (cc-by-nc-4.0); null: reported "
+        "as undecided"
     )

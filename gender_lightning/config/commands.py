@@ -216,7 +216,7 @@ class EvaluateConfig(Root):
     images: bool = Field(description="show faces of the data in report.html; false gives a page to pass on")
     groups: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] = Field(
         description="attributes whose intersections with the label are measured, at most 4; []: those that the run "
-        "trained with, else Young and Heavy_Makeup where the data have them"
+        "was trained with, else Young and Heavy_Makeup if the data have them"
     )
     card: CardConfig
     wandb: bool | Auto = Field(

@@ -359,7 +359,7 @@ def _fairness_numbers(fairness: Fairness) -> dict[str, float]:
     numbers["equalized_odds_difference"] = largest.equalized_odds.value if largest else math.nan
     numbers["worst_attribute_group_accuracy"] = worst.accuracy.value if worst else math.nan
     judged = [group.accuracy.value for group in fairness.groups if group.judged]
-    numbers["worst_group_accuracy"] = min(judged, default=math.nan)
+    numbers["worst_intersection_accuracy"] = min(judged, default=math.nan)
     return numbers
 
 

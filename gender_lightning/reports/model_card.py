@@ -144,18 +144,17 @@ def _data(evaluation: Evaluation, trained: Mapping[str, Any], run: Mapping[str, 
 
 
 def _signals(run: Mapping[str, Any]) -> Iterator[str]:
-    """What training looked at beside the label, as `run.json` records it."""
+    """Sentences about what training used beside the label, as recorded in `run.json`."""
     attributes, groups = _texts(run.get("auxiliary_attributes")), run.get("groups")
     if attributes:
         yield (
-            f"While it trained, it learned these attributes of the data too, as a further signal: "
+            "These attributes of the data were a further training signal, learned beside the label: "
             f"{', '.join(attributes)}. The model has no output for them."
         )
-    names = (
-        _texts([group.get("name") for group in groups if isinstance(group, dict)]) if isinstance(groups, list) else []
-    )
+    entries = groups if isinstance(groups, list) else []
+    names = _texts([entry.get("name") for entry in entries if isinstance(entry, dict)])
     if names:
-        yield f"Training looked at these groups of images: {', '.join(names)}."
+        yield f"Training distinguished these groups of images: {', '.join(names)}."
 
 
 def _texts(values: Any) -> list[str]:

@@ -83,6 +83,7 @@ def test_a_run_is_a_path(runs: list[Run], faces: Path) -> None:
     assert 0 <= load(runs[0], "cpu").predict(face).probability <= 1
 
 
+@pytest.mark.slow
 def test_evaluate_and_compare_return_what_they_write(runs: list[Run], tmp_path: Path) -> None:
     small = {"corruptions": "none", "images": False, "resamples": 100, "accelerator": "cpu"}
     with left_as_it_was():
@@ -105,7 +106,7 @@ def test_predict_returns_its_table(runs: list[Run], faces: Path, tmp_path: Path)
     assert predictions.path == output and predictions.counts["pictures"] == len(table) == 5
     assert table["image"].tolist() == written["image"].tolist() == [str(picture) for picture in pictures]
     assert table["label"].tolist() == written["label"].tolist()
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists already"):
         predict(checkpoint=runs[0], input=pictures, output=output, faces="none", accelerator="cpu")
 
 
