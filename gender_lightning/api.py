@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gender_lightning.commands.predict import Predictions
-    from gender_lightning.comparison.summary import Comparison
-    from gender_lightning.evaluation.summary import Evaluation
+    from gender_lightning.comparison.result import Comparison
+    from gender_lightning.evaluation.results import Evaluation
     from gender_lightning.inference.population import GroupCount
 
 Override = str | Mapping[str, Any]

@@ -75,7 +75,7 @@ class Run:
         self.predictions = path / "predictions"
         self.resume_from: Path | None = None
         self.resumed = False
-        self.extended = False  # a resume of a run that had ended, for more epochs
+        self.extended = False  # whether this resumes a finished run for more epochs
         self.interruption = Interruption()
         self.ended: Callable[..., None] = lambda status, error=None: None
 

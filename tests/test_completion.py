@@ -18,7 +18,7 @@ from gender_lightning.__main__ import main
         ),
         ("gender-lightning tr", {"train"}),
         ("gender-lightning  tr", {"train"}),
-        ("gender-lightning data ", {"prepare", "verify", "summary", "cache"}),
+        ("gender-lightning data ", {"prepare", "verify", "summary", "audit", "review", "cache"}),
         ("gender-lightning data cache ", {"clear"}),
         ("gender-lightning data ver", {"verify"}),
         ("gender-lightning x", set()),

@@ -21,7 +21,8 @@ REFERENCE = re.compile(r"`(?:gender_lightning\.)?([a-z_]+(?:\.\w+)+)`")
 FILES = ("json", "yaml", "md", "html", "csv", "parquet")
 # examples that need no checkpoint, no file and no network
 EXAMPLES = (
-    "errors", "inference.pictures", "models.backbones", "overrides.from_python", "transforms.augment",
+    "errors", "evaluation.group_words", "inference.pictures", "models.backbones", "overrides.from_python",
+    "reports.page", "transforms.augment",
     "transforms.mixing", "transforms.normalize", "transforms.settings",
 )  # fmt: skip
 

@@ -119,7 +119,8 @@ def test_cfg_job_stays_hydras(cli: Cli) -> None:
         (["trian"], "There is no command 'trian'. Did you mean 'train'?"),
         (
             ["data"],
-            "data: an action is missing. Write one of: data prepare, data verify, data summary, data cache clear.",
+            "data: an action is missing. Write one of: data prepare, data verify, data summary, data audit, "
+            "data review, data cache clear.",
         ),
         (["data", "data=celeba"], "'data=celeba' is not one of its actions."),
         (["train", "modle=vgg19", "seed=x"], "2 mistakes:\n- modle: there is no such field. Did you mean 'model'?"),

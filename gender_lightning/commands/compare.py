@@ -17,16 +17,17 @@ from rich.table import Table
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.comparison.columns import columns_of, count
 from gender_lightning.comparison.corruptions import corruption_errors
+from gender_lightning.comparison.foreign import Foreign, common, divide, foreign_rows, read_answers
 from gender_lightning.comparison.images import on_the_same_images
 from gender_lightning.comparison.markdown import markdown, setting
 from gender_lightning.comparison.notes import notes_of
 from gender_lightning.comparison.pairs import compare_pairs
 from gender_lightning.comparison.reading import choose_split, read_runs
+from gender_lightning.comparison.result import Comparison, Summary, to_json
 from gender_lightning.comparison.rows import make_rows
 from gender_lightning.comparison.scores import resampling_of
 from gender_lightning.comparison.selection import select_runs
 from gender_lightning.comparison.summarising import Timing, summarise
-from gender_lightning.comparison.summary import Comparison, Summary, to_json
 from gender_lightning.comparison.verdict import verdict
 from gender_lightning.config import CompareConfig, parse_config
 from gender_lightning.console import console
@@ -52,17 +53,23 @@ def compare(config: CompareConfig) -> Comparison:
     """Read the runs, test every pair, write `comparison.json`, `.md`, `.html` and `figures/`."""
     output = Path(config.output)
     if output.exists() and not output.is_dir():
-        raise UserError(f"output={output}: this is a file. Give a directory.")
+        raise UserError(f"output={output}: this is a file.", "Give a directory.", field="output")
     chosen = resolve_hardware(accelerator=config.accelerator, prefix="")
-    selection = select_runs(config.runs)
+    wanted, files = divide(config.runs)
+    answers = [read_answers(file) for file in files]
+    selection = select_runs(wanted)
     split, why = choose_split(selection.runs, config.split, config.evaluation)
     runs, shared = on_the_same_images(read_runs(selection.runs, split, config.evaluation), config.images)
+    if answers and config.images == "common":
+        runs = common(runs, answers)
     rows, repeated = make_rows(runs)
+    foreign, about = foreign_rows(answers, runs[0], [row.label for row in rows])
+    rows = [*rows, *foreign]
     if len(rows) == 1 and rows[0].n == 1:
+        path = rows[0].runs[0].run.path
         raise UserError(
-            " ".join([*repeated, f"There is one run to compare, {rows[0].runs[0].run.path}."])
-            + " Name others beside it, or describe it alone: "
-            f"gender-lightning evaluate checkpoint={rows[0].runs[0].run.path}."
+            " ".join([*repeated, f"There is one run to compare, {path}."]),
+            f"Name others beside it, or describe it alone: gender-lightning evaluate checkpoint={path}.",
         )
     resampling = resampling_of(runs[0])
     corrupted, uncorrupted = corruption_errors(rows, split, config.evaluation)
@@ -70,7 +77,8 @@ def compare(config: CompareConfig) -> Comparison:
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
     summaries = summarise(rows, corrupted, resampling, timing)
     repeated = [*selection.repeated, *repeated]
-    notes = notes_of(summaries, split, [why, shared, uncorrupted], selection.left_out, repeated)
+    own = [it for it in summaries if not isinstance(it.row.runs[0], Foreign)]
+    notes = about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)
     show(comparison)
@@ -99,16 +107,16 @@ def write(comparison: Comparison, output: Path) -> None:
 
 def show(comparison: Comparison) -> None:
     """The verdict and the main columns; the files have the rest."""
-    columns = [it for it in columns_of(comparison) if it.name in _IN_TERMINAL]
+    columns = [column for column in columns_of(comparison) if column.name in _IN_TERMINAL]
     table = Table(title=setting(comparison))
     table.add_column("model", overflow="fold")
     table.add_column("runs")
     for column in columns:
         table.add_column(column.name, justify="right")
-    for it in comparison.by_accuracy():
-        cells = (column.cell(it) for column in columns)
+    for summary in comparison.by_accuracy():
+        cells = (column.cell(summary) for column in columns)
         shown = (cell.line() if place == 0 else cell.text for place, cell in enumerate(cells))
-        table.add_row(escape(it.row.label), count(it), *shown)
+        table.add_row(escape(summary.row.label), count(summary), *shown)
     console.print(table)
     for text in (comparison.verdict.headline, *comparison.verdict.sentences):
         console.print(text, markup=False)
@@ -124,10 +132,10 @@ def _comparison(
     notes: Sequence[str],
     chosen: Hardware,
 ) -> Comparison:
-    rows = [it.row for it in summaries]
+    rows = [summary.row for summary in summaries]
     first = rows[0].runs[0]
     pairs = compare_pairs(rows, resampling)
-    accuracies = [it.scores["accuracy"].mean for it in summaries]
+    accuracies = [summary.scores["accuracy"].mean for summary in summaries]
     machine = hardware()
     name = str(first.config.get("data", {}).get("name", "unknown"))
     return Comparison(

@@ -1,4 +1,4 @@
-"""`gender-lightning data prepare | verify | summary | cache clear`: get, check and inspect a data set."""
+"""`gender-lightning data prepare | verify | summary | audit | review | cache clear`: get, check, inspect a data set."""
 
 from __future__ import annotations
 
@@ -34,17 +34,32 @@ def main(values: dict[str, Any], action: str) -> None:
 
 
 def data(action: str, config: DataCommandConfig) -> None:
-    """Carry out ``prepare``, ``verify``, ``summary`` or ``cache clear``.
+    """Carry out ``prepare``, ``verify``, ``summary``, ``audit``, ``review`` or ``cache clear``.
 
     Raises:
         UserError: The data are missing or malformed, a download failed, or images do not decode.
     """
-    actions = {"prepare": _prepare, "verify": _verify, "summary": _summary, "cache clear": _clear_cache}
+    actions = {
+        "prepare": _prepare, "verify": _verify, "summary": _summary, "audit": _audit, "review": _review,
+        "cache clear": _clear_cache,
+    }  # fmt: skip
     if action not in actions:
         raise UserError(f"There is no `data {action}`.", f"Use one of: {', '.join(actions)}.")
-    if action != "cache clear":
+    if action not in ("cache clear", "review"):
         make_data(config.data)
     actions[action](config)
+
+
+def _audit(config: DataCommandConfig) -> None:
+    from gender_lightning.commands.audit import audit  # what trains and draws is imported for this action alone
+
+    audit(config)
+
+
+def _review(config: DataCommandConfig) -> None:
+    from gender_lightning.commands.review import review
+
+    review(config)
 
 
 def _clear_cache(config: DataCommandConfig) -> None:

@@ -50,20 +50,12 @@ def demo(config: DemoConfig) -> None:
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     """The page and its launch settings: it is served to this computer only, and contacts no other."""
-    # Gradio reads these variables when it is imported.
-    os.environ["GRADIO_TEMP_DIR"] = str(cache)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"demo needs {error.name}, which is not installed.", "Install it: pip install 'gender-lightning[demo]'."
-        ) from error
+    import_gradio("demo", cache)
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
     from gender_lightning.exporting.metadata import card_of
     from gender_lightning.inference.predictor import load
+    from gender_lightning.reports.card_header import without_header
 
     predictor = load(
         config.checkpoint,
@@ -79,20 +71,45 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         console.print(predictor.cropper.remark, markup=False)
     run = Run.of(Path(config.checkpoint))
     faces = drawn_faces(_EXAMPLES)
-    page = build(predictor, card_of(predictor.spec, run.path if run else None), faces, config.max_seconds)
+    card = without_header(card_of(predictor.spec, run.path if run else None))
+    page = build(predictor, card, faces, config.max_seconds)
     page.queue(default_concurrency_limit=1, max_size=32)
-    return page, {**_launch_settings(config), "theme": theme(), "css": style(faces)}
+    settings = launch_settings(config.port, browser=config.browser) | {
+        "max_file_size": f"{config.max_megabytes}mb",
+        "theme": theme(),
+        "css": style(faces),
+    }
+    return page, settings
 
 
-def _launch_settings(config: DemoConfig) -> dict[str, Any]:
+def import_gradio(command: str, cache: Path) -> None:
+    """Import Gradio so that it asks and tells nothing outside; `cache` is its folder of temporary files.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    # Gradio reads these variables when it is imported.
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{command} needs {error.name}, which is not installed.",
+            "Install it: pip install 'gender-lightning[demo]'.",
+        ) from error
+
+
+def launch_settings(port: int | None, *, browser: bool) -> dict[str, Any]:
+    """Launch settings of a page that is served to this computer only."""
     return {
         "server_name": HOST,
-        "server_port": config.port,
-        "inbrowser": config.browser,
+        "server_port": port,
+        "inbrowser": browser,
         "share": False,
         "quiet": True,
         "prevent_thread_lock": True,
-        "max_file_size": f"{config.max_megabytes}mb",
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
@@ -18,15 +20,18 @@ from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, pa
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.kinds import KINDS
+from gender_lightning.data.revising import Correction, called_wrong, read_corrections
 from gender_lightning.data.skipping import SKIPPED, write_skipped
 from gender_lightning.diagnostics.corruption_results import read_corruptions
 from gender_lightning.diagnostics.looks import look, maps_at_most
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.doubtful import without_doubtful
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
+from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES, fairness_table
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
+from gender_lightning.evaluation.results import Evaluation, TrainingData
 from gender_lightning.evaluation.slices import slices_table
-from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware, resolve_hardware
 from gender_lightning.inference.faces.crops import Faces, Search
@@ -35,7 +40,7 @@ from gender_lightning.inference.logits import predict_split
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.progress import counting_bar
-from gender_lightning.reports.model_card import model_card
+from gender_lightning.reports.model_card import CardNotes, model_card
 from gender_lightning.runs import Run, write_text
 from gender_lightning.training.logs.wandb_evaluation import log_evaluation
 
@@ -103,11 +108,15 @@ def prepare(config: EvaluateConfig) -> Setting:
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)
+    _corrections(config.data)
     hardware = _hardware(config, run)
     finder = finder_of(network.spec, search_of(config, run))
     # makes_cache: the run may be of somebody else, so that what it says is not written to
     data = FaceDataModule(
-        _framed_as(config.data, network.spec), finder=finder, device_type=hardware.device_type, makes_cache=False
+        _framed_as(config.data, network.spec, config.split),
+        finder=finder,
+        device_type=hardware.device_type,
+        makes_cache=False,
     )
     _refuse_to_draw(config, run)
     data.prepare_data()
@@ -127,8 +136,8 @@ def predict(setting: Setting, advance: Callable[[int], None]) -> pd.DataFrame:
     )
     if not np.isfinite(done.logits).all():
         raise UserError(
-            f"{setting.config.checkpoint} does not give a number for every image: its training has diverged. "
-            "Evaluate another checkpoint, or train again with a lower optimizer.lr."
+            f"{setting.config.checkpoint} does not give a number for every image: its training has diverged.",
+            "Evaluate another checkpoint, or train again with a lower optimizer.lr.",
         )
     table = predictions_table(index, split, done.logits, setting.network.spec.temperature)
     measured = {name: done.measured[:, column] for column, name in enumerate(FROM_PIXELS)}
@@ -145,7 +154,7 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
         run="" if run is None else run.path.name,
         data=config.data.name,
         split=config.split,
-        own_data=_is_own_data(config.data, run),
+        own_data=is_own_data(config.data, run),
         model={
             "backbone": spec.backbone,
             "image_size": spec.image_size,
@@ -155,10 +164,26 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
         },
         temperature=spec.temperature,
         threshold=spec.threshold,
+        training_data=_training_data(setting),
     )
     valid = None if run is None else run.predictions / "valid.parquet"
     on_valid = read_predictions(valid) if valid is not None and valid.is_file() else None
-    return evaluate_table(subject, table, on_valid, resamples=config.resamples, seed=config.seed)
+    trained_with = [name for name in _trained(run).get("groups") or () if name in table.columns]
+    groups = config.groups or trained_with[:MOST_ATTRIBUTES] or None
+    evaluation = evaluate_table(subject, table, on_valid, groups=groups, resamples=config.resamples, seed=config.seed)
+    numbers, sentence = without_doubtful(table, _called_wrong(config.data, table))
+    remarks = [sentence, *evaluation.remarks] if sentence else evaluation.remarks
+    return replace(evaluation, further=evaluation.further | numbers, remarks=remarks)
+
+
+def _called_wrong(data: DataConfig, table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which labels of the table a reviewer has called wrong; none without `data.corrections`."""
+    ids = np.array([image_id.encode() for image_id in table["image_id"]], dtype=np.bytes_)
+    return called_wrong(ids, table["label"].to_numpy(np.int8), _corrections(data))
+
+
+def _corrections(data: DataConfig) -> dict[bytes, Correction]:
+    return {} if data.corrections is None else read_corrections(Path(data.corrections).expanduser())
 
 
 def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None:
@@ -167,16 +192,38 @@ def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{output} cannot be made ({error.strerror}). Choose another place with output=...") from error
+        raise UserError(
+            f"{output} cannot be made ({error.strerror}).", "Choose another place with output=..."
+        ) from error
     if setting.data.skipped:
         write_skipped(output / SKIPPED, setting.data.skipped)
     write_predictions(table, output / "predictions.parquet")
     write_text(output / "metrics.json", json.dumps(evaluation.flat(), indent=2) + "\n")
     write_text(output / "evaluation.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
     write_text(output / "slices.csv", slices_table(evaluation.slices).to_csv(index=False))
+    if evaluation.fairness is not None and evaluation.fairness.attributes:
+        write_text(output / "fairness.csv", fairness_table(evaluation.fairness).to_csv(index=False))
     write_text(output / "suspects.csv", suspects_table(table).to_csv(index=False))
     run = setting.run
-    write_text(output / "model_card.md", model_card(evaluation, {} if run is None else run.info(), _trained(run)))
+    notes = CardNotes(**setting.config.card.model_dump())
+    known = ({}, {}) if run is None else (run.info(), run.config())
+    write_text(output / "model_card.md", model_card(evaluation, *known, notes))
+
+
+def _training_data(setting: Setting) -> TrainingData | None:
+    """What the model learned from, where the data at hand are the run's own."""
+    if setting.run is None or not is_own_data(setting.config.data, setting.run):
+        return None
+    splits = {split: setting.data.index(split) for split in ("train", "valid", "test")}
+    learned = splits["train"]
+    if not len(learned):
+        return None
+    digest = hashlib.sha256()
+    for split, index in splits.items():
+        rows = sorted(zip(index.image_ids.tolist(), index.labels.tolist(), strict=True))
+        digest.update(split.encode() + b"\n" + b"\n".join(b"%s %d" % row for row in rows) + b"\n")
+    persons = None if learned.identities is None else len(np.unique(learned.identities))
+    return TrainingData(len(learned), int(learned.labels.sum()), persons, digest.hexdigest())
 
 
 def _trained(run: Run | None) -> dict[str, Any]:
@@ -196,15 +243,25 @@ def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
         UserError: The command says how, but no faces are looked for in these data.
     """
     typed = Search(config.faces or "auto", config.face_model, config.min_face, config.rotate)
-    if config.faces is not None:
-        return typed
-    if run is not None and _is_own_data(config.data, run):
+    return typed if config.faces is not None else search_in(config.data, run, typed)
+
+
+def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) -> Search:
+    """How faces are looked for in a data set where it is not said whether they are; as of `search_of`.
+
+    Args:
+        data: The data set.
+        run: The run of the checkpoint, where there is one.
+        typed: What is said of the detector; None: nothing.
+    """
+    typed = typed or Search()
+    if run is not None and is_own_data(data, run):
         trained = run.config()
         if typed == Search():
             return Search(**{"faces": "none"} | {name: trained[name] for name in asdict(typed) if name in trained})
         faces: Faces = trained.get("faces", "none")
     else:
-        faces = "auto" if KINDS[config.data.name].placement is None else "none"
+        faces = "auto" if KINDS[data.name].placement is None else "none"
     if faces == "none" and typed != Search():
         raise UserError(
             "face_model, min_face and rotate have no effect: the pictures of these data are used as they are.",
@@ -214,7 +271,7 @@ def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
     return replace(typed, faces=faces)
 
 
-def _is_own_data(data: DataConfig, run: Run | None) -> bool:
+def is_own_data(data: DataConfig, run: Run | None) -> bool:
     """Whether the model was trained on these data; a copy of CelebA is CelebA, and without a run it is assumed."""
     if run is None:
         return True
@@ -231,19 +288,23 @@ def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
         check_drawn(own)
 
 
-def _framed_as(data: DataConfig, spec: ModelSpec) -> DataConfig:
-    """The data section with the framing that the weights learned with."""
-    return data.model_copy(update=asdict(spec.framing))
+def _framed_as(data: DataConfig, spec: ModelSpec, split: str) -> DataConfig:
+    """The data section with the framing that the weights learned with; of what is evaluated nothing is changed.
+
+    What training left out of its own splits, or corrected there, stays in the record of an evaluation on test.
+    """
+    framing = asdict(spec.framing)
+    return data.model_copy(update=framing if split == "test" else framing | {"exclude": None, "corrections": None})
 
 
 def _output(config: EvaluateConfig, run: Run | None) -> Path:
     if config.output is not None:
         return Path(config.output)
     if run is None:
-        raise UserError(f"{config.checkpoint} lies in no run directory. Say where the results go: output=...")
+        raise UserError(f"{config.checkpoint} lies in no run directory.", "Say where the results go: output=...")
     output = run.path / "evaluation" / f"{config.data.name}-{config.split}"
     if not output.resolve().is_relative_to(run.path.resolve()):
-        raise UserError(f"{output} leads out of the run directory. Say where the results go: output=...")
+        raise UserError(f"{output} leads out of the run directory.", "Say where the results go: output=...")
     return output
 
 

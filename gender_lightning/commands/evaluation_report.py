@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from rich.table import Table
 
 from gender_lightning.console import console
-from gender_lightning.evaluation.summary import Evaluation, Measure
+from gender_lightning.evaluation.measure import Measure, decimal
+from gender_lightning.evaluation.results import Evaluation
+from gender_lightning.reports.fairness_words import count, gap_sentence
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -27,7 +28,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table.add_column(f"at {evaluation.calibration.threshold:.3f}", justify="right")
     for name, measure in evaluation.metrics.items():
         other = evaluation.metrics_at_threshold.get(name)
-        _add(table, name, measure, "" if other is None else f"{other.value:.4f}")
+        _add(table, name, measure, "" if other is None else decimal(other.value))
     for name in ("loss", "brier", "ece"):
         _add(table, name, getattr(evaluation.calibration, name), "")
     return table
@@ -36,31 +37,28 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 def sentences(evaluation: Evaluation) -> Iterator[str]:
     """What stands out, one line each."""
     females = evaluation.images - evaluation.males
-    of = "persons unknown" if evaluation.persons is None else f"{evaluation.persons:,} persons"
-    yield f"{evaluation.images:,} images: {evaluation.males:,} male, {females:,} female; {of}."
+    people = "persons unknown" if evaluation.persons is None else f"{evaluation.persons:,} persons"
+    yield f"{evaluation.images:,} images: {evaluation.males:,} male, {females:,} female; {people}."
     if evaluation.worst_slice is not None:
         worst = evaluation.slice(evaluation.worst_slice.name)
         sure = "worse" if evaluation.worst_slice.significant else "not beyond chance worse"
         yield (
-            f"Worst subgroup: {worst.name}, accuracy {_interval(worst.accuracy)} on {worst.images:,} images, "
-            f"{sure} than {worst.rest} ({worst.rest_accuracy:.4f})."
+            f"Worst subgroup: {worst.words} ({worst.name}), accuracy {worst.accuracy.text()} on {worst.images:,} "
+            f"images, {sure} than {worst.rest_words} ({decimal(worst.rest_accuracy)})."
         )
-    given = [it for it in evaluation.selective.guaranteed if not math.isnan(it.min_confidence)]
-    if given:
-        best = given[-1]
+    if evaluation.fairness is not None:
+        yield gap_sentence(evaluation.fairness)
+    chosen = evaluation.selective.best_chosen
+    if chosen is not None:
+        found = f"accuracy {chosen.accuracy.text()}" if chosen.coverage > 0 else "none to judge"
         yield (
-            f"Abstaining below confidence {best.min_confidence:.4f} (chosen on valid for {best.target_accuracy:.1%}) "
-            f"leaves {best.coverage:.1%} of the images at accuracy {_interval(best.accuracy)}."
+            f"Abstaining below confidence {chosen.min_confidence:.4f} (chosen on valid for "
+            f"{chosen.target_accuracy:.1%}) leaves {chosen.coverage:.1%} of the images: {found}."
         )
     if evaluation.suspects:
-        yield f"Suspect labels: {evaluation.suspects:,} (suspects.csv)."
+        yield f"The model contradicts {count(evaluation.suspects, 'label')} (suspects.csv); many are its own mistakes."
     yield from evaluation.remarks
 
 
 def _add(table: Table, name: str, measure: Measure, other: str) -> None:
-    ends = "" if math.isnan(measure.low) else f"{measure.low:.4f} to {measure.high:.4f}"
-    table.add_row(name, f"{measure.value:.4f}", ends, other)
-
-
-def _interval(measure: Measure) -> str:
-    return f"{measure.value:.4f} ({measure.low:.4f} to {measure.high:.4f})"
+    table.add_row(name, decimal(measure.value), measure.ends(), other)

@@ -19,7 +19,7 @@ from gender_lightning.diagnostics.corruption_results import (
     mean_corruption_error,
 )
 from gender_lightning.diagnostics.looks import Looks
-from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware
 from gender_lightning.models.checkpoint import Network

@@ -87,7 +87,7 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
         planned, trained = before["trainer"]["max_epochs"], len(read_rows(run.path / "metrics.csv"))
         if config.trainer.max_epochs <= planned:
             raise UserError(
-                f"The run in {run.path} is finished: it was trained for {trained or planned} epochs of {planned}.",
+                f"The run in {run.path} is finished: it trained for {trained or planned} of {planned} epochs.",
                 "Give a larger trainer.max_epochs.",
                 field="trainer.max_epochs",
             )
@@ -291,7 +291,7 @@ def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[T
         values: The content of config.yaml.
     """
     data: dict[str, Any] = {"root": _absolute(config.data.root)}
-    for name in ("cache", "attributes"):
+    for name in ("cache", "exclude", "corrections", "attributes"):
         if (path := getattr(config.data, name)) is not None:
             data[name] = _absolute(path)
     pretrained = config.model.pretrained

@@ -12,6 +12,7 @@ from rich.table import Table
 from gender_lightning.console import console, record
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.group_metrics import images_of, is_group_metric
+from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.runs import Run
 
@@ -55,7 +56,7 @@ def _shown(values: Mapping[str, float], metric: str) -> str:
     if metric not in values:
         return ""
     images = values.get(images_of(metric))
-    return f"{values[metric]:.4f}" if images is None else f"{values[metric]:.4f} (n = {images:,.0f})"
+    return decimal(values[metric]) if images is None else f"{decimal(values[metric])} (n = {images:,.0f})"
 
 
 def refuse_overwriting(path: Path) -> None:

@@ -7,8 +7,10 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gender_lightning.comparison.foreign import Foreign
+from gender_lightning.comparison.result import Comparison, Summary
 from gender_lightning.comparison.scores import Score
-from gender_lightning.comparison.summary import Comparison, Summary
+from gender_lightning.evaluation.group_words import attribute_in_words, in_words
 from gender_lightning.evaluation.metric_list import Metric, metrics_of
 
 UNKNOWN = "-"
@@ -33,7 +35,7 @@ class Column:
 
     Attributes:
         name: The heading.
-        cell: Of a row.
+        cell: What the column shows of a row.
         falling: Whether more is better.
     """
 
@@ -46,16 +48,27 @@ def columns_of(comparison: Comparison) -> list[Column]:
     """The columns that any row has something to show in."""
     every = [
         *(_metric_column(metric) for metric in metrics_of(place="table")),
-        Column("ECE", lambda it: _plain(it.scores.get("ece"), 3), falling=False),
-        Column("mCE", lambda it: _plain(it.corruption_error, 3), falling=False),
+        Column("ECE", lambda row: _plain(row.scores.get("ece"), 3), falling=False),
+        Column("mCE", lambda row: _plain(row.corruption_error, 3), falling=False),
         Column("worst slice", _worst),
-        Column("parameters, M", lambda it: _number(it.cost.parameters / 1e6 if it.cost else None, 2), falling=False),
+        Column("parameters, M", lambda row: _number(row.cost.parameters / 1e6 if row.cost else None, 2), falling=False),
         Column("GMACs", _gmacs, falling=False),
-        Column("training, min", lambda it: _mean([s / 60 for s in it.training_seconds], 1), falling=False),
-        Column("training, images/s", lambda it: _mean(it.training_rates, 0)),
-        Column("inference, images/s here", lambda it: _number(it.inference.median if it.inference else None, 0)),
+        Column("training, min", lambda row: _mean([s / 60 for s in row.training_seconds], 1), falling=False),
+        Column("training, images/s", lambda row: _mean(row.training_rates, 0)),
+        Column("inference, images/s here", lambda row: _number(row.inference.median if row.inference else None, 0)),
     ]
-    return [it for it in every if any(it.cell(row).text != UNKNOWN for row in comparison.summaries)]
+    return [column for column in every if any(column.cell(row).text != UNKNOWN for row in comparison.summaries)]
+
+
+def fairness_columns(comparison: Comparison) -> list[Column]:
+    """The columns of the table on fairness, without those in which no row has anything to show."""
+    every = [
+        Column("recall gap, points", _recall_gap, falling=False),
+        Column("accuracy per person", _per_person),
+        Column("worst group", _worst_group),
+        Column("equalised odds, points", _largest_gap, falling=False),
+    ]
+    return [column for column in every if any(column.cell(row).text != UNKNOWN for row in comparison.summaries)]
 
 
 def _metric_column(metric: Metric) -> Column:
@@ -68,9 +81,11 @@ def _metric_column(metric: Metric) -> Column:
     return Column(metric.label, cell, falling=metric.better == "max")
 
 
-def count(it: Summary) -> str:
-    """`3 seeds`, or the one seed."""
-    return f"{it.row.n} seeds" if it.row.n > 1 else f"seed {it.row.runs[0].seed}"
+def count(summary: Summary) -> str:
+    """`3 seeds`, or the one seed; of a file of answers, that it is one."""
+    if isinstance(summary.row.runs[0], Foreign):
+        return "file"
+    return f"{summary.row.n} seeds" if summary.row.n > 1 else f"seed {summary.row.runs[0].seed}"
 
 
 def _percent(score: Score) -> Cell:
@@ -90,17 +105,52 @@ def _plain(score: Score | None, digits: int) -> Cell:
     return Cell(f"{score.mean:.{digits}f}{sd}", small, score.mean)
 
 
-def _worst(it: Summary) -> Cell:
-    if it.worst is None:
+def _worst(summary: Summary) -> Cell:
+    if summary.worst is None:
         return Cell(UNKNOWN)
-    return Cell(f"{100 * it.worst.accuracy:.1f} %", f"{it.worst.name}, {it.worst.n} images", it.worst.accuracy)
+    return Cell(
+        f"{100 * summary.worst.accuracy:.1f} %",
+        f"{in_words(summary.worst.name)}, {summary.worst.n:,} images",
+        summary.worst.accuracy,
+    )
 
 
-def _gmacs(it: Summary) -> Cell:
-    if it.cost is None:
+def _gmacs(summary: Summary) -> Cell:
+    if summary.cost is None:
         return Cell(UNKNOWN)
-    small = f"{it.cost.image_size} px" + (", with mirror image" if it.cost.passes == 2 else "")
-    return Cell(f"{it.cost.gmacs:.3g}", small, it.cost.gmacs)
+    small = f"{summary.cost.image_size} px" + (", with mirror image" if summary.cost.passes == 2 else "")
+    return Cell(f"{summary.cost.gmacs:.3g}", small, summary.cost.gmacs)
+
+
+def _recall_gap(summary: Summary) -> Cell:
+    if summary.fairness is None or math.isnan(summary.fairness.recall_gap.value):
+        return Cell(UNKNOWN)
+    gap = summary.fairness.recall_gap
+    return Cell(f"{100 * gap.value:+.1f}", gap.measure.ends(1, 100), gap.value)
+
+
+def _per_person(summary: Summary) -> Cell:
+    if summary.fairness is None:
+        return Cell(UNKNOWN)
+    found = summary.fairness.per_person
+    return Cell(f"{100 * found.value:.1f} %", found.ends(1, 100), found.value)
+
+
+def _worst_group(summary: Summary) -> Cell:
+    worst = summary.fairness.worst_group if summary.fairness else None
+    if worst is None:
+        return Cell(UNKNOWN)
+    small = f"{in_words(worst.name)}, {worst.images:,} images; {worst.accuracy.ends(1, 100)}"
+    return Cell(f"{100 * worst.accuracy.value:.1f} %", small, worst.accuracy.value)
+
+
+def _largest_gap(summary: Summary) -> Cell:
+    largest = summary.fairness.largest_gap if summary.fairness else None
+    if largest is None:
+        return Cell(UNKNOWN)
+    odds = largest.equalized_odds
+    small = f"{attribute_in_words(largest.attribute)}; {odds.ends(1, 100)}"
+    return Cell(f"{100 * odds.value:.1f}", small, odds.value)
 
 
 def _mean(values: Sequence[float], digits: int) -> Cell:

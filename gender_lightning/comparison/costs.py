@@ -18,10 +18,10 @@ from gender_lightning.models.checkpoint import Network, load_network
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one decision about one image.
+    """What one decision about one image costs.
 
     Attributes:
-        parameters: Of the network as it decides; auxiliary classifiers of the training do not count.
+        parameters: Parameters of the network as it decides; auxiliary classifiers of the training do not count.
         gmacs: Billions of multiply-adds in convolutions, linear layers and attention; of both passes where an image
             and its mirror image are averaged.
         passes: 2 with `model.test_time_flip`, else 1.
@@ -77,10 +77,10 @@ def inference_rates(
     """Images per second of each network, in turns: from uint8 images on the device to logits.
 
     Args:
-        checkpoints: By any name; all are loaded at once.
+        checkpoints: Files by any name; all are loaded at once.
         hardware: Device, precision and memory format; nothing is compiled.
         batch_size: Images at a time.
-        seconds: Of one measurement, at least.
+        seconds: Shortest duration of one measurement.
         repeats: Measurements of each.
         report: Told (done, total) measurements.
     """

@@ -12,6 +12,10 @@ from gender_lightning.comparison.reading import RunResult
 from gender_lightning.errors import UserError
 
 _SHOWN = 6
+_REFUSED = (
+    "Evaluate all on the same data (gender-lightning evaluate, then evaluation=NAME), or compare on the images that "
+    "all share: images=common."
+)
 
 
 def on_the_same_images(runs: Sequence[RunResult], mode: str) -> tuple[list[RunResult], str | None]:
@@ -26,13 +30,13 @@ def on_the_same_images(runs: Sequence[RunResult], mode: str) -> tuple[list[RunRe
     """
     groups = _by_images(runs)
     if len(groups) > 1 and mode == "same":
-        raise UserError(_refusal(groups))
+        raise UserError(_refusal(groups), _REFUSED)
     kept = list(runs)
     note = None
     if len(groups) > 1:
         shared = reduce(np.intersect1d, [_ids(run) for run in runs])
         if not len(shared):
-            raise UserError("No image was tested by all runs. Evaluate them on the same data, or name fewer runs.")
+            raise UserError("No image was tested by all runs.", "Evaluate them on the same data, or name fewer runs.")
         kept = [run.with_table(run.table[np.isin(_ids(run), shared)].reset_index(drop=True)) for run in runs]
         most = max(len(run.table) for run in runs)
         note = f"The runs were tested on different images; compared are the {len(shared):,} (of up to {most:,}) shared."
@@ -55,11 +59,7 @@ def _refusal(groups: Sequence[Sequence[RunResult]]) -> str:
     for group in groups[1:]:
         ids = set(group[0].table["image_id"])
         parts.append(f"{_names(group)} on {len(ids):,}, {len(ids & first):,} of them among the former")
-    return (
-        f"The runs were tested on different images, so that they cannot be compared: {'; '.join(parts)}. Evaluate all "
-        "on the same data (gender-lightning evaluate, then evaluation=NAME), or compare on the images that all share: "
-        "images=common."
-    )
+    return f"The runs were tested on different images, so that they cannot be compared: {'; '.join(parts)}."
 
 
 def _check_labels(runs: Sequence[RunResult]) -> None:
@@ -70,7 +70,8 @@ def _check_labels(runs: Sequence[RunResult]) -> None:
         if different:
             raise UserError(
                 f"{run.name} and {first.name} disagree about the label or person of {different:,} images of the same "
-                "name: they were tested on different pictures. Evaluate both on the same data."
+                "name: they were tested on different pictures.",
+                "Evaluate both on the same data.",
             )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gender_lightning.comparison.columns import columns_of, count
+from gender_lightning.comparison.columns import Column, columns_of, count, fairness_columns
 from gender_lightning.comparison.pairs import Pair
+from gender_lightning.comparison.result import Comparison
 from gender_lightning.comparison.rows import Row
-from gender_lightning.comparison.summary import Comparison
 from gender_lightning.comparison.verdict import points, range_of
 
 MOST_PAIRS = 60  # in the Markdown; comparison.json has all
@@ -18,18 +18,31 @@ def markdown(comparison: Comparison) -> str:
     """Verdict, table, pairs and notes."""
     parts = [f"# Comparison on {setting(comparison)}", f"**{comparison.verdict.headline}**"]
     if comparison.verdict.sentences:
-        parts.append("\n".join(f"- {it}" for it in comparison.verdict.sentences))
-    parts.append(_table(*_rows(comparison)))
+        parts.append("\n".join(f"- {sentence}" for sentence in comparison.verdict.sentences))
+    parts.append(_table(*_rows(comparison, columns_of(comparison))))
     parts.append(" ".join(legend(comparison)))
+    fair = fairness_columns(comparison)
+    if fair:
+        parts += ["## Is it fair?", _table(*_rows(comparison, fair)), FAIRNESS_NOTE]
     if comparison.pairs:
-        parts += ["## Pairs", _table(PAIR_HEAD, [pair_cells(comparison, it) for it in by_evidence(comparison.pairs)])]
+        parts += [
+            "## Pairs",
+            _table(PAIR_HEAD, [pair_cells(comparison, pair) for pair in by_evidence(comparison.pairs)]),
+        ]
         if len(comparison.pairs) > MOST_PAIRS:
             parts.append(f"The {MOST_PAIRS} surest of {len(comparison.pairs)} pairs; comparison.json has all.")
     if comparison.notes:
-        parts += ["## To bear in mind", "\n".join(f"- {_escaped(it)}" for it in comparison.notes)]
+        parts += ["## To bear in mind", "\n".join(f"- {_escaped(note)}" for note in comparison.notes)]
     return "\n\n".join(parts) + "\n"
 
 
+FAIRNESS_NOTE = (
+    "In brackets: 95 % intervals over people. Recall gap: recall of men minus recall of women. Accuracy per person: "
+    "every person counts once, however many images there are of them. Worst group: that of the lowest accuracy of all "
+    "cells of the label and one attribute with at least 50 images of 10 people. Equalised odds: for the attribute with "
+    "the largest difference, the larger of its gaps in recall among men and among women; it is never negative, so that "
+    "chance alone makes it positive."
+)
 PAIR_HEAD = ("pair", "difference, points", "95 % interval", "p, Holm", "p, McNemar", "p, people", "verdict")
 
 
@@ -75,18 +88,18 @@ def setting(comparison: Comparison) -> str:
 
 def legend(comparison: Comparison) -> list[str]:
     """What the columns mean, in sentences."""
-    several = any(it.row.n > 1 for it in comparison.summaries)
+    several = any(summary.row.n > 1 for summary in comparison.summaries)
     resampled = "people" if comparison.people is not None else "images, since the data do not say who is on them,"
     said = [f"In brackets: 95 % intervals over {resampled} for these very networks."]
     if several:
         said.append("± is the standard deviation over seeds.")
-    if any(it.scores.get("ece") for it in comparison.summaries):
+    if any(summary.scores.get("ece") for summary in comparison.summaries):
         said.append("ECE is the calibration error after the temperature fitted on valid, with bins of equal mass.")
-    if any(it.corruption_error for it in comparison.summaries):
+    if any(summary.corruption_error for summary in comparison.summaries):
         said.append("mCE is the mean error over corruptions and severities, as `evaluate` measured it.")
-    if any(it.cost for it in comparison.summaries):
+    if any(summary.cost for summary in comparison.summaries):
         said.append("GMACs are billions of multiply-adds for one image, as it is decided about.")
-    if any(it.inference for it in comparison.summaries):
+    if any(summary.inference for summary in comparison.summaries):
         said.append(f"Inference was measured at the time of the comparison on {machine_text(comparison)}.")
     return said
 
@@ -99,11 +112,11 @@ def machine_text(comparison: Comparison) -> str:
     return f"{device} ({machine.get('precision')}, batch {machine.get('batch_size')}, not compiled)"
 
 
-def _rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    columns = columns_of(comparison)
+def _rows(comparison: Comparison, columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
     head = ["model", "runs", *(column.name for column in columns)]
     rows = [
-        [it.row.label, count(it), *(column.cell(it).line() for column in columns)] for it in comparison.by_accuracy()
+        [summary.row.label, count(summary), *(column.cell(summary).line() for column in columns)]
+        for summary in comparison.by_accuracy()
     ]
     return head, rows
 

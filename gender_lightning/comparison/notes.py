@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gender_lightning.comparison.result import Summary
 from gender_lightning.comparison.rows import Row, recipe
-from gender_lightning.comparison.summary import Summary
 
 # Beside the backbone, what decides how much a training costs and sees.
 _BUDGET = (
@@ -23,7 +23,7 @@ def notes_of(
     left_out: Sequence[str],
     repeated: Sequence[str] = (),
 ) -> list[str]:
-    """All of them.
+    """Collect the notes of a comparison.
 
     Args:
         summaries: The rows.
@@ -32,9 +32,9 @@ def notes_of(
         left_out: A sentence on each run that is not finished.
         repeated: A sentence on each finished run that does not count, since it repeats another.
     """
-    rows = [it.row for it in summaries]
+    rows = [summary.row for summary in summaries]
     notes = [*(note for note in found if note), *repeated]
-    notes += [f"Left out: {it}" for it in left_out[:_MOST_LEFT_OUT]]
+    notes += [f"Left out: {sentence}" for sentence in left_out[:_MOST_LEFT_OUT]]
     if len(left_out) > _MOST_LEFT_OUT:
         notes.append(f"Left out: {len(left_out) - _MOST_LEFT_OUT} more that are not finished.")
     notes += [note for note in (_single(rows), _budgets(rows), _hardware(rows), _uncosted(summaries)) if note]
@@ -63,7 +63,7 @@ def _budgets(rows: Sequence[Row]) -> str | None:
     recipes = [recipe(row.runs[0].config) for row in rows]
     different = []
     for key in _BUDGET:
-        values = list(dict.fromkeys(_shown(it.get(key)) for it in recipes))
+        values = list(dict.fromkeys(_shown(each.get(key)) for each in recipes))
         if len(values) > 1:
             different.append(f"{key} ({', '.join(values)})")
     if not different:
@@ -85,7 +85,7 @@ def _machine(hardware: Any) -> str | None:
 
 
 def _uncosted(summaries: Sequence[Summary]) -> str | None:
-    without = [it.row.label for it in summaries if it.cost is None]
+    without = [summary.row.label for summary in summaries if summary.cost is None]
     if not without:
         return None
     return f"There is no checkpoints/best.ckpt of {', '.join(without)}: what they cost is not known."

@@ -58,7 +58,7 @@ class Pair:
         difference: Accuracy of the first minus that of the second, at least 0.
         interval: 95 % interval of it, not adjusted for the number of pairs; nowhere with too few people.
         p_people: Two-sided, from the variance over people alone.
-        mcnemar: Of each run of the first with each of the second.
+        mcnemar: McNemar's test of each run of the first with each of the second.
         over_seeds: Whether the spread of seeds, own or borrowed, is in `interval` and `p`.
         decided_by: What `p` comes from: people, McNemar's test, or people and seeds together.
         p: What is judged; nan with too few people.
@@ -89,12 +89,12 @@ class Pair:
     @property
     def p_mcnemar(self) -> float:
         """Median over the pairs of runs: the one there is where both rows are single runs."""
-        return statistics.median(it.test.p for it in self.mcnemar)
+        return statistics.median(pair.test.p for pair in self.mcnemar)
 
 
 @dataclass(frozen=True)
 class Variance:
-    """Of an estimate: its size and its degrees of freedom."""
+    """Variance of an estimate: its size and its degrees of freedom."""
 
     size: float
     degrees: float
@@ -169,8 +169,8 @@ def _person_and_seed(runs: Floats, resampling: Resampling) -> float:
 def _pair(rows: Sequence[Row], first: int, second: int, scored: Sequence[_Scored], resampling: Resampling) -> Pair:
     one, two = scored[first], scored[second]
     tests = tuple(
-        RunPair(it.name, other.name, mcnemar(it.correct, other.correct))
-        for it in rows[first].runs
+        RunPair(run.name, other.name, mcnemar(run.correct, other.correct))
+        for run in rows[first].runs
         for other in rows[second].runs
     )
     difference = round(one.accuracy - two.accuracy, 12)
@@ -182,7 +182,7 @@ def _pair(rows: Sequence[Row], first: int, second: int, scored: Sequence[_Scored
     decided_by: Decider = "people"
     p = p_people
     if over_seeds:
-        parts = [people, *(it.over_seeds for it in (one, two) if it.over_seeds)]
+        parts = [people, *(row.over_seeds for row in (one, two) if row.over_seeds)]
         interval, p = welch(difference, parts, less=one.both + two.both)
         decided_by = "seeds"
     elif rows[first].n == rows[second].n == 1 and tests[0].test.p > p:
@@ -213,12 +213,12 @@ def welch(difference: float, parts: Sequence[Variance], less: float = 0.0) -> tu
         parts: Variance and degrees of freedom of each (Satterthwaite 1946; Welch 1947).
         less: What is in two of them and counts once; the variance is never below the largest part.
     """
-    total = sum(it.size for it in parts)
+    total = sum(part.size for part in parts)
     if total == 0:
         return Interval(difference, difference), 1.0 if difference == 0 else 0.0
-    total = max(total - less, *(it.size for it in parts), 0.0)
-    freedom = total**2 / sum(it.size**2 / it.degrees for it in parts if it.size > 0)
-    freedom = max(freedom, min(it.degrees for it in parts if it.size > 0))
+    total = max(total - less, *(part.size for part in parts), 0.0)
+    freedom = total**2 / sum(part.size**2 / part.degrees for part in parts if part.size > 0)
+    freedom = max(freedom, min(part.degrees for part in parts if part.size > 0))
     error = math.sqrt(total)
     half = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
     p = 2 * float(special.stdtr(freedom, -abs(difference) / error))

@@ -30,7 +30,7 @@ class RunResult:
     Attributes:
         run: Its directory.
         name: The directory as it is told apart from the others.
-        config: Of the training.
+        config: Configuration of the training.
         info: `run.json`.
         overrides: What was typed.
         table: Predictions, sorted by image.
@@ -47,13 +47,23 @@ class RunResult:
 
     @property
     def seed(self) -> int:
-        """Of the training."""
+        """Seed of the training."""
         return int(self.config.get("seed", 0))
 
     @property
     def backbone(self) -> str:
         """Name of the network."""
         return str(self.config.get("model", {}).get("name", "unknown"))
+
+    @property
+    def scored(self) -> bool:
+        """Whether it has probabilities, so that ranking and calibration can be judged."""
+        return True
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has an answer for every image."""
+        return True
 
     @cached_property
     def labels(self) -> NDArray[np.bool_]:
@@ -62,12 +72,12 @@ class RunResult:
 
     @cached_property
     def logits(self) -> NDArray[np.float64]:
-        """Of the class male, (N,)."""
+        """Logits of the class male, (N,)."""
         return self.table["logit"].to_numpy(dtype=np.float64)
 
     @cached_property
     def probability(self) -> NDArray[np.float64]:
-        """Of the class male, calibrated on valid, (N,)."""
+        """Probabilities of the class male, calibrated on valid, (N,)."""
         return self.table["probability"].to_numpy(dtype=np.float64)
 
     @cached_property
@@ -116,21 +126,21 @@ def read_runs(runs: Sequence[Run], split: Split, evaluation: str | None) -> list
         UserErrors: Some have no predictions, or files that cannot be read.
     """
     names = short_names([run.path for run in runs])
-    read, problems = [], []
+    read: list[RunResult] = []
+    problems: list[UserError] = []
     for run, name in zip(runs, names, strict=True):
         file = _file(run, split, evaluation)
         if not file.is_file():
-            problems.append(
-                f"{run.path} has no predictions of {evaluation or split}. {_remedy(run, split, evaluation)}"
-            )
+            problem = f"{run.path} has no predictions of {evaluation or split}."
+            problems.append(UserError(problem, _remedy(run, split, evaluation)))
             continue
         try:
             table = read_predictions(file).sort_values("image_id", ignore_index=True)
             if len(table) == 0 or not np.isfinite(table["logit"]).all():
-                raise UserError(f"{file} holds no image, or logits that are not finite. Leave this run out.")
+                raise UserError(f"{file} holds no image, or logits that are not finite.", "Leave this run out.")
             read.append(RunResult(run, name, run.config(), run.info(), _overrides(run), table, file))
         except UserError as error:
-            problems.append(str(error))
+            problems.append(error)
     if problems:
         raise UserErrors(problems)
     return read

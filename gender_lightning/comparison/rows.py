@@ -79,7 +79,7 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def display_name(backbone: str) -> str:
-    """As papers write it, where it is one of the menu."""
+    """Name of a backbone as papers write it, where it is on the menu."""
     return _NAMES.get(backbone, backbone.removeprefix("timm/"))
 
 
@@ -97,8 +97,8 @@ def _one_per_seed(group: Sequence[RunResult], notes: list[str]) -> list[RunResul
 
 
 def _labels(runs: Sequence[RunResult]) -> list[str]:
-    """Of one run of each row."""
-    same_model = {run.backbone: [it for it in runs if it.backbone == run.backbone] for run in runs}
+    """Labels of the rows, from one run of each."""
+    same_model = {run.backbone: [other for other in runs if other.backbone == run.backbone] for run in runs}
     labels = []
     for run in runs:
         rivals = same_model[run.backbone]
@@ -114,10 +114,10 @@ def _labels(runs: Sequence[RunResult]) -> list[str]:
 def _settings(run: RunResult, rivals: Sequence[RunResult]) -> str:
     """What was set otherwise than in the other runs of the same backbone: as it was typed, else by field."""
     for told in (_typed, recipe_texts):
-        texts = {id(it): told(it) for it in rivals}
-        shared = set.intersection(*(set(it) for it in texts.values()))
+        texts = {id(rival): told(rival) for rival in rivals}
+        shared = set.intersection(*(set(each) for each in texts.values()))
         own = [text for text in texts[id(run)] if text not in shared]
-        distinct = {tuple(sorted(set(it) - shared)) for it in texts.values()}
+        distinct = {tuple(sorted(set(each) - shared)) for each in texts.values()}
         if len(distinct) == len(rivals) and len(own) <= _MOST_SETTINGS:
             return " ".join(_short(text) for text in own)
     return f"({run.name})"
@@ -133,7 +133,7 @@ def _typed(run: RunResult) -> list[str]:
     """Overrides that are part of the recipe, in the order in which they were typed."""
     own = (text.lstrip("+~") for text in run.overrides)
     ignored = ("model", "model.name", "data.root", "run_dir")
-    return [it for it in own if (key := it.partition("=")[0]) not in ignored and not _is_no_part(key)]
+    return [text for text in own if (key := text.partition("=")[0]) not in ignored and not _is_no_part(key)]
 
 
 def recipe_texts(run: RunResult) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.runs import Run
 
+_PRINTED = "Give one that `train` printed at its end."
 _DOWN = 4  # levels below a directory that is given, in which runs are looked for
 
 
@@ -42,19 +43,20 @@ def select_runs(wanted: Sequence[str]) -> Selection:
     """
     found: dict[Path, Run] = {}
     left_out: dict[Path, str] = {}
-    problems: list[str] = []
+    problems: list[UserError] = []
     repeated: list[str] = []
     for text in wanted:
         try:
             named, directories = _directories(text)
         except UserError as error:
-            problems.append(str(error))
+            problems.append(error)
             continue
         for directory in directories:
             run = Run.open(directory)
             unfinished = _unfinished(run)
             if unfinished and named:
-                problems.append(f"{text}: {unfinished}. Leave it out, or go on with it: train resume={text}.")
+                remedy = f"Leave it out, or continue it: gender-lightning train resume={text}."
+                problems.append(UserError(f"{text}: {unfinished}.", remedy))
             elif unfinished:
                 left_out[directory.resolve()] = f"{directory}: {unfinished}."
             elif directory.resolve() not in found:
@@ -65,8 +67,8 @@ def select_runs(wanted: Sequence[str]) -> Selection:
         raise UserErrors(problems)
     if not found:
         raise UserError(
-            f"None of the {len(left_out)} runs is finished: {' '.join(left_out.values())} "
-            "Wait for them, or name others."
+            f"None of the {len(left_out)} runs is finished: {' '.join(left_out.values())}",
+            "Wait for them, or name others.",
         )
     return Selection(tuple(found.values()), tuple(left_out.values()), tuple(repeated))
 
@@ -79,16 +81,16 @@ def _directories(text: str) -> tuple[bool, list[Path]]:
     if path.is_dir():
         if runs := list(_runs_below(path)):
             return False, runs
-        raise UserError(f"{text}: there is no run in this directory. Give one that `train` printed at its end.")
+        raise UserError(f"{text}: there is no run in this directory.", _PRINTED)
     if path.exists():
-        raise UserError(f"{text}: this is a file. Give the run directory that it lies in.")
+        raise UserError(f"{text}: this is a file.", "Give the run directory that it lies in.")
     matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True), key=natural_key)]
     if not glob.has_magic(str(path)):
-        raise UserError(f"{text}: there is no such directory. Give one that `train` printed at its end.")
+        raise UserError(f"{text}: there is no such directory.", _PRINTED)
     runs = [run for match in matches if match.is_dir() for run in _runs_below(match)]
     if not runs:
         what = f"nothing but {len(matches)} paths without a run in them" if matches else "nothing"
-        raise UserError(f"{text}: this glob matches {what}. Check it with `ls`.")
+        raise UserError(f"{text}: this glob matches {what}.", "Check it with `ls`.")
     return False, runs
 
 

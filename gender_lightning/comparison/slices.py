@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.comparison.reading import RunResult
+from gender_lightning.comparison.result import SliceScore
 from gender_lightning.comparison.rows import Row
-from gender_lightning.comparison.summary import SliceScore
-from gender_lightning.evaluation.predictions import COLUMNS
+from gender_lightning.evaluation.predictions import attributes_of
 from gender_lightning.evaluation.rules import SliceRule, slice_rules
 from gender_lightning.evaluation.slices import FEWEST_IMAGES, SIGNIFICANT
 from gender_lightning.evaluation.statistics.intervals import Resampling
@@ -23,12 +23,7 @@ def rules_of(run: RunResult) -> list[SliceRule]:
 
     Slices of measured properties (lighting, pose) are those of `evaluate`, which sees the pictures.
     """
-    attributes = {
-        str(name): run.table[name].to_numpy(dtype=np.bool_)
-        for name in run.table.columns
-        if name not in COLUMNS and name != "Male" and run.table[name].dtype == np.bool_
-    }
-    return [rule for rule in slice_rules(run.labels, attributes, {}) if rule.members.any()]
+    return [rule for rule in slice_rules(run.labels, attributes_of(run.table), {}) if rule.members.any()]
 
 
 def slices_of(row: Row, rules: Sequence[SliceRule], resampling: Resampling) -> tuple[SliceScore, ...]:
@@ -57,13 +52,15 @@ def worst_of(
     members = np.stack([rules[place].members for place in tested], axis=1)
     population = np.stack([rules[place].population for place in tested], axis=1)
     adjusted = dict(zip(first, holm(membership_tests(right, members, resampling, population)), strict=True))
-    judged = [(rule, it) for rule, it in zip(rules, slices, strict=True) if not it.small]
-    sure = [it for rule, it in judged if adjusted[rule.test] < SIGNIFICANT and it.accuracy < _rest(right, rule)]
-    return min(sure or [it for _, it in judged], key=lambda it: it.accuracy, default=None)
+    judged = [(rule, found) for rule, found in zip(rules, slices, strict=True) if not found.small]
+    sure = [
+        found for rule, found in judged if adjusted[rule.test] < SIGNIFICANT and found.accuracy < _rest(right, rule)
+    ]
+    return min(sure or [found for _, found in judged], key=lambda found: found.accuracy, default=None)
 
 
 def _share_right(row: Row) -> NDArray[np.float64]:
-    """Of the row's runs, for each image, (N,)."""
+    """Share of the row's runs that are right about each image, (N,)."""
     share: NDArray[np.float64] = np.mean([run.correct for run in row.runs], axis=0)
     return share
 

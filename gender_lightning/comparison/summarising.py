@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.comparison.costs import Cost, cost_of, inference_rates
+from gender_lightning.comparison.fairness import fairness_of
 from gender_lightning.comparison.reading import RunResult
+from gender_lightning.comparison.result import Summary
 from gender_lightning.comparison.rows import Row
 from gender_lightning.comparison.scores import Score, scores_of
 from gender_lightning.comparison.slices import rules_of, slices_of, worst_of
-from gender_lightning.comparison.summary import Summary
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.hardware import Hardware
 from gender_lightning.models.checkpoint import load_network
@@ -35,8 +36,8 @@ def summarise(
 
     Args:
         rows: On the same images.
-        corrupted: Mean corruption error of each.
-        resampling: Of these images.
+        corrupted: Mean corruption error of each row.
+        resampling: Draws of the people on these images.
         timing: None leaves inference out.
     """
     costs = [_cost(row) for row in rows]
@@ -57,6 +58,7 @@ def summarise(
                     training_seconds=_recorded(row.runs, "seconds"),
                     training_rates=_recorded(row.runs, "images_per_second"),
                     inference=rate,
+                    fairness=fairness_of(row),
                 )
             )
             report(len(found), len(rows))

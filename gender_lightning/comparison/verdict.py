@@ -31,7 +31,7 @@ def verdict(rows: Sequence[Row], accuracies: Sequence[float], pairs: Sequence[Pa
 
     Args:
         rows: All of them.
-        accuracies: Of each row, the mean of its seeds.
+        accuracies: Mean accuracy of each row's seeds.
         pairs: All of them.
         images: That all were compared on.
     """
@@ -43,7 +43,7 @@ def verdict(rows: Sequence[Row], accuracies: Sequence[float], pairs: Sequence[Pa
     ordered = sorted(told, key=lambda pair: (not pair.differs, -pair.difference))
     return Verdict(
         _headline(rows, best, accuracies[best], with_best),
-        tuple(sentence(rows, it, len(pairs), images) for it in ordered),
+        tuple(sentence(rows, pair, len(pairs), images) for pair in ordered),
     )
 
 
@@ -89,7 +89,7 @@ def _headline(rows: Sequence[Row], best: int, accuracy: float, with_best: Sequen
     name, score = rows[best].label, f"{100 * accuracy:.1f} %"
     if not all(pair.judged for pair in with_best):
         return f"{name} has the highest accuracy, {score}, but there are too few people to say which is better."
-    equals = [rows[it.second if it.first == best else it.first].label for it in with_best if not it.differs]
+    equals = [rows[pair.second if pair.first == best else pair.first].label for pair in with_best if not pair.differs]
     beaten = len(with_best) - len(equals)
     if not equals:
         others = f"each of the {beaten} others" if beaten > 1 else rows[with_best[0].second].label

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching, refuse
+from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.group_fields import group_problems
@@ -132,12 +133,59 @@ class BenchmarkConfig(Root):
     trainer: TrainerConfig
 
 
+def _as_checkpoints(value: Any) -> Any:
+    """One path may stand without brackets."""
+    return [value] if isinstance(value, str) else value
+
+
 class DataCommandConfig(Root):
     """The data, and what to do with them."""
 
     data: DataConfig
     download: bool = Field(description="prepare: fetch what is missing, the way torchvision does")
-    output: str = Field(description="summary: folder of the contact sheet")
+    output: str = Field(
+        description="summary: folder of the contact sheet; audit: folder of audit.html, audit.json and what it keeps"
+    )
+    checkpoint: Annotated[list[NonEmpty] | None, BeforeValidator(_as_checkpoints)] = Field(
+        default=None,
+        description="audit: run or [A,B,C], whose mean judges the labels of the splits that they have not learned from",
+    )
+    folds: Annotated[int, Field(ge=2, le=50)] | None = Field(
+        default=None,
+        description="audit: small models to train, each on all persons but those whose labels it judges",
+    )
+    recipe: list[str] = Field(
+        default=[],
+        description="audit: what `train` is told for the models of folds=, as "
+        '["model=resnet18","trainer.max_epochs=3"]',
+    )
+    detect: bool = Field(default=False, description="audit: count the faces in every picture")
+    smallest_cell: Count = Field(
+        default=100, description="audit: cells of label and attribute with fewer images in train are listed"
+    )
+    fail_on: dict[str, Annotated[int | float, Field(ge=0)]] | None = Field(
+        default=None,
+        description="audit: exit code 1 where a finding is above its limit, as {contradictions:0.01,unreadable:0}: a "
+        "share, or a count",
+    )
+    images: bool = Field(
+        default=True, description="audit: show pictures of the data in audit.html; false gives a page to pass on"
+    )
+    audit: NonEmpty | None = Field(default=None, description="review: folder that an audit has written")
+    sample: Annotated[int, Field(ge=0)] = Field(
+        default=200, description="review: images that nothing is suspected of, mixed in to estimate the error rate"
+    )
+    accelerator: Accelerator = Field(default="auto", description=f"audit: {ACCELERATOR}")
+    port: Annotated[int, Field(ge=1024, le=65535)] | None = Field(
+        default=None, description="review: port of the page; null: the first free one from 7860 on"
+    )
+    browser: bool = Field(default=True, description="review: open the page in the browser")
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> DataCommandConfig:
+        if self.checkpoint is not None and self.folds is not None:
+            raise ValueError("checkpoint and folds exclude each other: give one of them")
+        return self
 
 
 class EvaluateConfig(Root):
@@ -166,6 +214,11 @@ class EvaluateConfig(Root):
         description="corruptions.csv of another evaluation, or its folder: corruption errors relative to it"
     )
     images: bool = Field(description="show faces of the data in report.html; false gives a page to pass on")
+    groups: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] = Field(
+        description="attributes whose intersections with the label are measured, at most 4; []: those that the run "
+        "was trained with, else Young and Heavy_Makeup if the data have them"
+    )
+    card: CardConfig
     wandb: bool | Auto = Field(
         description="log the numbers to the run's W&B as well, if it has one; auto: if the run's files are yours"
     )
@@ -200,7 +253,8 @@ class CompareConfig(Root):
     """The runs to compare, and on what. Their stored results are read; nothing is predicted again."""
 
     runs: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
-        description="run directories [A,B,C], the directory of a sweep, or a glob in quotes"
+        description="run directories [A,B,C], the directory of a sweep, a glob in quotes; beside them answers of any "
+        "other tool: .csv or .parquet with image_id and probability or label"
     )
     output: str = Field(min_length=1, description="new folder for comparison.json, .md, .html and figures/")
     split: Literal["auto", "test", "valid"] = Field(

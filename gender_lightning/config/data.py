@@ -68,6 +68,14 @@ class _Data(Section):
         default="raise",
         description="images that do not decode: raise stops, skip leaves them out and lists them in skipped.csv",
     )
+    exclude: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="CSV with a column image_id, or text with an id per line: images that train and valid leave out",
+    )
+    corrections: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="corrections.csv of `data review`: labels of train and valid that it calls wrong are reversed",
+    )
     attributes: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
         description="CSV file with further attributes: image_id,column,... and 0 or 1 in every cell; null: none",

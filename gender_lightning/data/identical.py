@@ -1,4 +1,4 @@
-"""Images of a data set that are equal to the last pixel: copies in other splits, of other persons or classes."""
+"""Images of a data set with exactly the same pixels: copies in other splits, or of other persons or classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gender_lightning.data.annotations import SPLITS, Index
 
-_DIGEST = 16  # bytes; two of 2^64 different images would be taken for equal
+_DIGEST = 16  # bytes; among 2^64 different images, about one pair would have equal digests
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Identical:
     """A group of at least two images with the same pixels.
 
     Attributes:
-        image_ids: Their names, in the order of the index.
-        splits: The splits that they lie in, in the order train, valid, test.
-        persons: How many persons they are said to show; 1 where persons are unknown.
-        labels: How many classes they are said to be of.
+        image_ids: Names of the images, in the order of the index.
+        splits: Splits that have such an image, in the order train, valid, test.
+        persons: Number of identities given for them; 1 if identities are unknown.
+        labels: Number of classes given for them.
     """
 
     image_ids: tuple[bytes, ...]
@@ -32,10 +32,10 @@ class Identical:
 
 
 class Fingerprints:
-    """Digests of the pixels of the images of an index, filled by any number of threads.
+    """Digests of the pixels of an index's images, which any number of threads can add.
 
     Args:
-        images: How many there are.
+        images: Number of images.
     """
 
     def __init__(self, images: int) -> None:
@@ -43,13 +43,13 @@ class Fingerprints:
         self._known = np.zeros(images, np.bool_)
 
     def add(self, row: int, image: NDArray[np.uint8]) -> None:
-        """Keep the digest of an image, uint8 (H, W, 3)."""
+        """Store the digest of an image, uint8 (H, W, 3)."""
         digest = blake2b(np.ascontiguousarray(image).data, digest_size=_DIGEST, salt=b"%dx%d" % image.shape[:2])
         self._digests[row] = np.frombuffer(digest.digest(), np.uint8)
         self._known[row] = True
 
     def groups(self, index: Index) -> list[Identical]:
-        """The groups of identical images, by their first image in the index."""
+        """The groups of identical images, in the order of their first image in the index."""
         rows = np.flatnonzero(self._known)
         _, inverse, counts = np.unique(self._digests[rows], axis=0, return_inverse=True, return_counts=True)
         inverse = inverse.reshape(-1)
@@ -72,13 +72,13 @@ def _described(index: Index, rows: Sequence[int]) -> Identical:
 
 
 def report(groups: Sequence[Identical], *, most: int = 10) -> list[str]:
-    """What to tell the user: a sentence for each kind of group, followed by its first groups; empty for no groups."""
+    """Lines for the user: a sentence for each kind of group and the first groups of it; empty without groups."""
     if not groups:
         return []
     images = sum(len(group.image_ids) for group in groups)
     lines = [f"{images:,} images are copies of one another, in {_groups(len(groups))}."]
     kinds = (
-        ("in more than one split, so that a model is judged on images that it was trained on", _crosses_splits),
+        ("in more than one split, so that a model is evaluated on images that it was trained on", _crosses_splits),
         ("said to show different persons", lambda group: group.persons > 1),
         ("labelled both female and male", lambda group: group.labels > 1),
     )

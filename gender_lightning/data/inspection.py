@@ -67,7 +67,7 @@ def verify(
         store: Their files.
         workers: Number of threads.
         progress: Called with (images decoded, images in all).
-        fingerprints: Filled with those of the images that decode.
+        fingerprints: Gets the digests of the images that decode.
 
     Returns:
         The images that do not decode, in the order of the index.

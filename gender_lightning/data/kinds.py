@@ -36,6 +36,7 @@ class DataKind:
         make: Makes the data where they do not exist yet; None: only their owner can.
         same_everywhere: Whether two copies in different folders are the same data.
         placement: Where faces lie in the pictures; None: it differs between data sets of this kind.
+        labels: Reads the rows where the pictures may be missing; None: the labels are the places of the pictures.
     """
 
     name: str
@@ -47,6 +48,7 @@ class DataKind:
     make: Callable[[Any], None] | None = None
     same_everywhere: bool = False
     placement: Placement | None = None
+    labels: Callable[[Any], Index] | None = None
 
 
 def root_of(config: Any) -> Path:
@@ -56,10 +58,14 @@ def root_of(config: Any) -> Path:
 
 def _read_celeba(config: CelebaData) -> tuple[Index, ImageStore]:
     index, store = _read_celeba_layout(config)
-    if config.split != "official":
-        assert config.sizes is not None  # the schema sees to it
-        index = random_split(index, config.sizes.model_dump(), config.split, config.seed)
-    return index, store
+    return _split(index, config), store
+
+
+def _split(index: Index, config: CelebaData) -> Index:
+    if config.split == "official":
+        return index
+    assert config.sizes is not None  # the schema sees to it
+    return random_split(index, config.sizes.model_dump(), config.split, config.seed)
 
 
 def _read_celeba_layout(config: CelebaData | SyntheticData) -> tuple[Index, ImageStore]:
@@ -102,6 +108,7 @@ _KINDS = (
         label="`Male`",
         same_everywhere=True,
         placement=CELEBA,
+        labels=lambda config: _split(read_celeba(root_of(config)), config),
     ),
     DataKind(
         "synthetic",
@@ -113,6 +120,7 @@ _KINDS = (
         label="the sex that the face was drawn with",
         make=_draw,
         placement=CELEBA,
+        labels=lambda config: read_celeba(root_of(config)),
     ),
     DataKind(
         "folder",

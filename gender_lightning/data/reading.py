@@ -10,6 +10,7 @@ from gender_lightning.data.annotations import Index
 from gender_lightning.data.attribute_file import with_attributes
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
+from gender_lightning.data.revising import corrected, without_listed
 from gender_lightning.data.selection import stratified_fraction, stratified_limit, without_contradictions
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
         UserError: Data are missing or malformed.
     """
     index, store = KINDS[config.name].read(config)
+    if config.corrections is not None:
+        index = corrected(index, config.corrections)
     if config.drop_contradictions:
         index = without_contradictions(index)  # before any limit, which would hide images of a person
     index = stratified_fraction(index, config.fraction, config.seed)
@@ -30,6 +33,8 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
         index = stratified_limit(index, config.limit, config.seed)
     if config.attributes is not None:
         index = with_attributes(index, Path(os.path.expanduser(config.attributes)))
+    if config.exclude is not None:
+        index = without_listed(index, config.exclude)
     return index, store
 
 

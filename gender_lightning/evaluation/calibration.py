@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gender_lightning.evaluation.results import Bin
 from gender_lightning.evaluation.statistics.proportions import Floats, wilson
-from gender_lightning.evaluation.statistics.tallies import Tally
-from gender_lightning.evaluation.summary import Bin
+from gender_lightning.evaluation.statistics.totals import MetricColumns
 
 BINS = 15
 _DRAWS = 1_000
@@ -21,7 +21,7 @@ def equal_mass_bins(probability: ArrayLike, bins: int = BINS) -> NDArray[np.intp
     return np.unique(rank * bins // max(1, len(values)), return_inverse=True)[1].astype(np.intp)
 
 
-def ece_tally(labels: ArrayLike, probability: ArrayLike, bins: int = BINS, name: str = "ece") -> Tally:
+def ece_columns(labels: ArrayLike, probability: ArrayLike, bins: int = BINS) -> MetricColumns:
     """Expected calibration error: mean over images of |mean probability - share of males| of their bin.
 
     Over bins of equal mass (Nguyen and O'Connor 2015), of the probability of male, so that both ends count; bins
@@ -33,13 +33,18 @@ def ece_tally(labels: ArrayLike, probability: ArrayLike, bins: int = BINS, name:
     columns = np.zeros((len(values), number + 1))
     columns[np.arange(len(values)), place] = values - male
     columns[:, number] = 1
-    return Tally((name,), columns, lambda totals: np.abs(totals[..., :-1]).sum(-1, keepdims=True) / totals[..., -1:])
+
+    def error(totals: Floats) -> Floats:
+        result: Floats = np.abs(totals[..., :-1]).sum(-1, keepdims=True) / totals[..., -1:]
+        return result
+
+    return MetricColumns(("ece",), columns, error)
 
 
 def expected_calibration_error(labels: ArrayLike, probability: ArrayLike, bins: int = BINS) -> float:
-    """The number alone, see `ece_tally`; nan without images."""
-    tally = ece_tally(labels, probability, bins)
-    return float(tally.metric(tally.columns.sum(axis=0))[0]) if len(tally.columns) else float("nan")
+    """The number alone, see `ece_columns`; nan without images."""
+    found = ece_columns(labels, probability, bins)
+    return float(found.metric(found.columns.sum(axis=0))[0]) if len(found.columns) else float("nan")
 
 
 def ece_by_chance(
@@ -61,8 +66,8 @@ def ece_by_chance(
         probability: (N,), of male.
         groups: (N,), codes from 0 on of which images are of one person, or of some persons together; each image alone
             by default.
-        bins: Of the ECE.
-        seed: Of the signs.
+        bins: Number of bins of the ECE.
+        seed: Seed of the signs.
     """
     values = np.asarray(probability, dtype=np.float64)
     left = values - np.asarray(labels).astype(np.float64)

@@ -11,7 +11,7 @@ from gender_lightning.evaluation.metric_list import Metric, metrics_of
 from gender_lightning.evaluation.metrics import confusion_columns
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.proportions import NOWHERE, Floats, Interval, combined, proportion
-from gender_lightning.evaluation.statistics.tallies import decision_metrics
+from gender_lightning.evaluation.statistics.totals import decision_metrics
 
 _JACCARD = ((0,), (0, 1, 3))  # of males and of what is called male: F1 rises with it
 
@@ -50,7 +50,7 @@ def decision_intervals(
 
 
 def _interval(cells: Floats, clusters: NDArray[np.int64], hits: tuple[int, ...], whole: tuple[int, ...]) -> Interval:
-    """Of a mean over runs; images that not every run counts (as of a precision) count by the share of runs."""
+    """Interval of a mean over runs; images that not every run counts (in a precision) count by the share of runs."""
     inside, right = cells[..., whole].sum(axis=(0, 2)), cells[..., hits].sum(axis=(0, 2))
     rows = inside > 0
     return proportion(right[rows] / inside[rows], clusters[rows])

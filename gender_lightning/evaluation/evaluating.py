@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gender_lightning.errors import UserError
 from gender_lightning.evaluation import calibration, selective
 from gender_lightning.evaluation.decisions import decision_intervals
+from gender_lightning.evaluation.fairness import Decisions, Fairness, measure_fairness
+from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.evaluation.metrics import confusion_columns, probabilities
+from gender_lightning.evaluation.predictions import attributes_of
 from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
+from gender_lightning.evaluation.results import (
+    AttainableCoverage,
+    Calibration,
+    ChosenAbstention,
+    Evaluation,
+    Selective,
+    Slice,
+    TrainingData,
+)
 from gender_lightning.evaluation.rules import slice_rules
 from gender_lightning.evaluation.slices import measure_slices, worst_slice
 from gender_lightning.evaluation.statistics.intervals import RESAMPLES, Resampling, clusters_of
@@ -26,23 +39,14 @@ from gender_lightning.evaluation.statistics.proportions import (
     persons_in,
     wilson,
 )
-from gender_lightning.evaluation.statistics.tallies import Tally, loss_tally, ranking_tally
-from gender_lightning.evaluation.summary import (
-    Calibration,
-    Evaluation,
-    Guaranteed,
-    Measure,
-    Reached,
-    Selective,
-    Slice,
-)
+from gender_lightning.evaluation.statistics.totals import MetricColumns, loss_columns, ranking_columns
 from gender_lightning.evaluation.suspects import suspect_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REACHED = (0.99, 0.995)
-GUARANTEED = (0.95, 0.98, 0.99, 0.995)
+ATTAINABLE = (0.99, 0.995)
+TARGETS = (0.95, 0.98, 0.99, 0.995)
 _CURVE_POINTS = 200
 
 
@@ -51,8 +55,16 @@ class Subject:
     """What is evaluated: fields of `Evaluation`, and the two numbers that were fitted on valid.
 
     Attributes:
+        checkpoint: As the user gave it.
+        run: Name of the run; empty outside of a run.
+        data: Kind of the data.
+        split: Part of the data.
         own_data: Whether the data are those of the run, as far as is known: the model learned from their train
             split, and its choices were made on their valid split.
+        model: `Evaluation.model`.
+        temperature: Fitted on valid.
+        threshold: Chosen on valid.
+        training_data: What the model learned from, where that is known.
     """
 
     checkpoint: str
@@ -63,6 +75,7 @@ class Subject:
     model: dict[str, Any]
     temperature: float = 1.0
     threshold: float = 0.5
+    training_data: TrainingData | None = None
 
 
 @dataclass(frozen=True)
@@ -80,23 +93,29 @@ def evaluate_table(
     table: pd.DataFrame,
     valid: pd.DataFrame | None,
     *,
+    groups: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
-    """All numbers of a predictions table.
+    """Compute all numbers of a predictions table.
 
     Args:
         subject: What is evaluated.
-        table: Of `predictions_table`, at least one image of each class, logits finite; measured properties as
+        table: A `predictions_table` with at least one image of each class and finite logits; measured properties are
             further columns, by the names of `properties`.
         valid: The run's predictions on valid, on which abstention is chosen; None where there are none.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        groups: Attributes whose intersections are measured; None takes age and make-up where the data have them.
+        resamples: Number of resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        UserError: The data lack an attribute of `groups`.
     """
     split = _decided(table, subject.temperature)
     resampling = Resampling(split.clusters, resamples=resamples, seed=seed)
     identified = bool(table["identity"].notna().any())
     slices = _slices(split, table, resampling)
+    losses, raw = _losses(split, subject.temperature, resampling)
     return Evaluation(
         checkpoint=subject.checkpoint,
         run=subject.run,
@@ -110,14 +129,16 @@ def evaluate_table(
         level=LEVEL,
         resamples=resamples,
         seed=seed,
-        metrics=_metrics(split, subject, resampling),
+        metrics=_metrics(split, losses, resampling),
         metrics_at_threshold=_decision_measures(split, subject.threshold),
-        calibration=_calibration(split, subject, resampling, seed),
+        calibration=_calibration(split, subject, losses, raw, resampling),
         selective=_selective(split, subject, valid),
         slices=slices,
         worst_slice=worst_slice(slices),
         suspects=len(suspect_rows(split.labels, split.probability)),
-        remarks=_remarks(subject, split, identified, bool(_attributes(table)), valid is not None),
+        fairness=_fairness(split, table, resampling, groups),
+        training_data=subject.training_data,
+        remarks=_remarks(subject, split, identified, bool(attributes_of(table)), valid is not None),
     )
 
 
@@ -128,10 +149,23 @@ def _decided(table: pd.DataFrame, temperature: float) -> _Decided:
     return _Decided(table["label"].to_numpy(np.int64), logits, probabilities(logits, temperature), clusters)
 
 
-def _measures(tally: Tally, resampling: Resampling) -> dict[str, Measure]:
-    boot = resampling.bootstrap(tally.columns, tally.metric)
-    found = zip(tally.names, boot.estimate.tolist(), boot.intervals(), strict=True)
-    return {name: Measure(value, *interval) for name, value, interval in found}
+def _measures(part: MetricColumns, resampling: Resampling) -> dict[str, Measure]:
+    return dict(zip(part.names, _bootstrapped(part, resampling), strict=True))
+
+
+def _bootstrapped(part: MetricColumns, resampling: Resampling) -> list[Measure]:
+    boot = resampling.bootstrap(part.columns, part.metric)
+    return [Measure(value, *ends) for value, ends in zip(boot.estimate.tolist(), boot.intervals(), strict=True)]
+
+
+def _losses(
+    split: _Decided, temperature: float, resampling: Resampling
+) -> tuple[dict[str, Measure], dict[str, Measure]]:
+    """Each loss with the temperature and without it, from one bootstrap."""
+    both = loss_columns(split.labels, split.logits / temperature, split.logits)
+    names, found = both.names[: len(both.names) // 2], _bootstrapped(both, resampling)
+    after, before = found[: len(names)], found[len(names) :]
+    return dict(zip(names, after, strict=True)), dict(zip(names, before, strict=True))
 
 
 def _decision_measures(split: _Decided, threshold: float) -> dict[str, Measure]:
@@ -142,16 +176,15 @@ def _decision_measures(split: _Decided, threshold: float) -> dict[str, Measure]:
     measures = {}
     for name, (value, interval) in decision_intervals(split.labels, decided, split.clusters).items():
         hits, whole = proportions[name] or ((), ())
-        beside = wilson(cells[list(hits)].sum(), cells[list(whole)].sum())  # nowhere for what is no proportion
+        beside = wilson(cells[list(hits)].sum(), cells[list(whole)].sum())  # nowhere for what is not a proportion
         measures[name] = Measure(value, *interval, *beside)
     return measures
 
 
-def _metrics(split: _Decided, subject: Subject, resampling: Resampling) -> dict[str, Measure]:
+def _metrics(split: _Decided, losses: Mapping[str, Measure], resampling: Resampling) -> dict[str, Measure]:
     """All metrics at 0.5 but those losses that have a place of their own in `Calibration`."""
-    losses = _measures(loss_tally(split.labels, split.logits, subject.temperature), resampling)
     own = {name: measure for name, measure in losses.items() if name not in ("loss", "brier")}
-    ranking = _measures(ranking_tally(split.labels, split.logits), resampling)
+    ranking = _measures(ranking_columns(split.labels, split.logits), resampling)
     exact = {
         metric.name: Measure(float(metric.formula(split.labels.astype(np.bool_), split.logits)), *NOWHERE)
         for metric in metrics_of("ranking")
@@ -160,16 +193,20 @@ def _metrics(split: _Decided, subject: Subject, resampling: Resampling) -> dict[
     return _decision_measures(split, 0.5) | ranking | exact | own
 
 
-def _calibration(split: _Decided, subject: Subject, resampling: Resampling, seed: int) -> Calibration:
+def _calibration(
+    split: _Decided,
+    subject: Subject,
+    after: Mapping[str, Measure],
+    raw: Mapping[str, Measure],
+    resampling: Resampling,
+) -> Calibration:
     labels, before = split.labels, probabilities(split.logits)
-    after = _measures(loss_tally(labels, split.logits, subject.temperature), resampling)
-    raw = _measures(loss_tally(labels, split.logits), resampling)  # without the temperature
-    chance = calibration.ece_by_chance(labels, split.probability, resampling.groups, seed=seed)
+    chance = calibration.ece_by_chance(labels, split.probability, resampling.groups, seed=resampling.seed)
     return Calibration(
         temperature=subject.temperature,
         threshold=subject.threshold,
-        ece=_measures(calibration.ece_tally(labels, split.probability), resampling)["ece"],
-        ece_uncalibrated=_measures(calibration.ece_tally(labels, before), resampling)["ece"],
+        ece=_measures(calibration.ece_columns(labels, split.probability), resampling)["ece"],
+        ece_uncalibrated=_measures(calibration.ece_columns(labels, before), resampling)["ece"],
         ece_by_chance=float(chance.mean()),
         ece_by_chance_high=float(np.quantile(chance, 0.95)),
         brier=after["brier"],
@@ -187,7 +224,7 @@ def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None) ->
     guaranteed = []
     if valid is not None and np.isfinite(valid["logit"]).all():
         clusters = clusters_of(valid["identity"].array, len(valid))
-        for target in GUARANTEED:
+        for target in TARGETS:
             chosen = selective.choose_abstention(
                 valid["label"], valid["logit"], subject.temperature, target, clusters=clusters
             )
@@ -198,19 +235,19 @@ def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None) ->
         coverage=curve.coverage[points].tolist(),
         risk=curve.risk[points].tolist(),
         min_confidence=curve.min_confidence[points].tolist(),
-        reached=[_reached(split, accuracy, curve.confidence_at(accuracy)) for accuracy in REACHED],
+        reached=[_reached(split, accuracy, curve.confidence_at(accuracy)) for accuracy in ATTAINABLE],
         guaranteed=guaranteed,
     )
 
 
-def _reached(split: _Decided, accuracy: float, min_confidence: float | None) -> Reached:
+def _reached(split: _Decided, accuracy: float, min_confidence: float | None) -> AttainableCoverage:
     if min_confidence is None:
-        return Reached(accuracy, math.nan, 0.0, 0.0, 0.0)
+        return AttainableCoverage(accuracy, math.nan, 0.0, 0.0, 0.0)
     found = selective.select(split.labels, split.probability, min_confidence)
-    return Reached(accuracy, min_confidence, found.coverage, found.coverage_male, found.coverage_female)
+    return AttainableCoverage(accuracy, min_confidence, found.coverage, found.coverage_male, found.coverage_female)
 
 
-def _guaranteed(split: _Decided, chosen: selective.Abstention, holds: bool) -> Guaranteed:
+def _guaranteed(split: _Decided, chosen: selective.Abstention, holds: bool) -> ChosenAbstention:
     least, nowhere = chosen.min_confidence, Measure(math.nan, *NOWHERE)
     coverage = (math.nan, math.nan, math.nan)
     accuracy = nowhere
@@ -221,7 +258,7 @@ def _guaranteed(split: _Decided, chosen: selective.Abstention, holds: bool) -> G
         if kept.any():
             part = _Decided(split.labels[kept], split.logits[kept], split.probability[kept], split.clusters[kept])
             accuracy = _decision_measures(part, 0.5)["accuracy"]
-    return Guaranteed(
+    return ChosenAbstention(
         chosen.target_accuracy,
         chosen.error_rate,
         math.nan if least is None else least,
@@ -237,14 +274,23 @@ def _trained_on(subject: Subject) -> bool:
     return subject.own_data and subject.split == "train"
 
 
-def _attributes(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    return {str(name): table[name].to_numpy() for name in table.columns if table[name].dtype == np.bool_}
-
-
 def _slices(split: _Decided, table: pd.DataFrame, resampling: Resampling) -> list[Slice]:
     names = [name for name in (*FROM_PIXELS, *FROM_LANDMARKS) if name in table.columns]
-    rules = slice_rules(split.labels, _attributes(table), {name: table[name].to_numpy(np.float64) for name in names})
+    rules = slice_rules(split.labels, attributes_of(table), {name: table[name].to_numpy(np.float64) for name in names})
     return measure_slices(split.labels, split.probability >= 0.5, split.clusters, rules, resampling)
+
+
+def _fairness(split: _Decided, table: pd.DataFrame, resampling: Resampling, groups: Sequence[str] | None) -> Fairness:
+    attributes = attributes_of(table)
+    lacking = [name for name in groups or () if name not in attributes]
+    if lacking:
+        raise UserError(
+            f"groups: the data have no attribute {' or '.join(lacking)}.",
+            f"Choose among {', '.join(attributes) or 'nothing: these data have no attributes'}.",
+            field="groups",
+        )
+    right = (split.probability >= 0.5) == (split.labels == 1)
+    return measure_fairness(Decisions.of(split.labels, right, split.clusters, attributes), resampling, groups)
 
 
 def _remarks(subject: Subject, split: _Decided, identified: bool, attributes: bool, valid: bool) -> list[str]:

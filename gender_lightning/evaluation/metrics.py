@@ -61,7 +61,7 @@ def confusion_columns(labels: ArrayLike, decided: ArrayLike) -> Floats:
 
 
 def probabilities(logits: ArrayLike | Tensor, temperature: float = 1.0) -> Floats:
-    """Of the class male, (N,) in [0, 1]: sigmoid(logit / temperature)."""
+    """Probabilities of the class male, (N,) in [0, 1]: sigmoid(logit / temperature)."""
     return sigmoid(_floats(logits) / temperature)
 
 

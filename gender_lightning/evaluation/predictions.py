@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gender_lightning.data.annotations import Index
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metric_list import sigmoid
 
@@ -25,17 +25,18 @@ _COLUMN_KINDS = {
     "image_id": "T", "split": "T", "label": "iu", "logit": "f", "probability": "f", "identity": _NUMBER_OR_NULL,
 }  # fmt: skip
 # what pyarrow and pandas raise; ArrowInvalid is a ValueError
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+_REMEDY = "Give a file that `train` or `evaluate` wrote."
 COLUMNS = ("image_id", "split", "label", "logit", "probability", "identity")
 
 
 def predictions_table(index: Index, split: str, logits: ArrayLike | Tensor, temperature: float = 1.0) -> pd.DataFrame:
-    """Joins logits with what is known of their images.
+    """Join logits with what is known of their images.
 
     Args:
         index: The rows of the split, in the order of the logits.
         split: train, valid or test.
-        logits: (N,), of the class male; one for each row.
+        logits: (N,), logits of the class male, one for each row.
         temperature: Divides the logits before they become probabilities.
 
     Returns:
@@ -63,49 +64,51 @@ def predictions_table(index: Index, split: str, logits: ArrayLike | Tensor, temp
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table as parquet, so that the file appears whole or not at all."""
+    """Write a table as parquet, so that the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.unlink(missing_ok=True)  # a link that somebody has put there would be followed
-        table.to_parquet(temporary, engine="pyarrow", index=False)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path, "wb") as file:
+        file.write(table.to_parquet(engine="pyarrow", index=False))
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Reads a table that `write_predictions` wrote.
+    """Read a table that `write_predictions` wrote.
 
     Raises:
-        UserError: If the file is missing, no parquet, or not such a table.
+        UserError: The file is missing, is not parquet, or holds something else.
     """
     import pandas as pd
 
     if not path.is_file():
-        raise UserError(f"{path} does not exist. Make it with gender-lightning evaluate checkpoint=RUN_DIR.")
+        raise UserError(f"{path} does not exist.", "Make it with gender-lightning evaluate checkpoint=RUN_DIR.")
     try:
-        _check_size(path)
+        check_size(path)
         table = pd.read_parquet(path, engine="pyarrow")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path} is not a parquet file ({reason}). Make it anew with gender-lightning evaluate."
+            f"{path} is not a parquet file ({reason}).", "Write it again with gender-lightning evaluate."
         ) from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
-        raise UserError(f"{path} is no predictions table: it lacks {', '.join(missing)}. Give one of a run.")
+        raise UserError(f"{path} is not a table of predictions: it lacks {', '.join(missing)}.", _REMEDY)
     wrong = [name for name, kinds in _COLUMN_KINDS.items() if not _is_of(table[name], kinds)]
     if wrong or not table["label"].isin((0, 1)).all() or table["image_id"].duplicated().any():
         what = f"{', '.join(wrong)} of another type" if wrong else "labels other than 0 and 1, or an image twice"
-        raise UserError(f"{path} is no predictions table: it has {what}. Give one of a run.")
+        raise UserError(f"{path} is not a table of predictions: it has {what}.", _REMEDY)
     return table
 
 
+def attributes_of(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """The attributes of a table's images by name, each bool (N,)."""
+    return {
+        str(name): table[name].to_numpy(dtype=np.bool_)
+        for name in table.columns
+        if name not in (*COLUMNS, "Male") and table[name].dtype == np.bool_
+    }
+
+
 def _is_of(column: Any, kinds: str) -> bool:
-    """Whether a column is of numbers of these kinds (numpy's letters), or of texts (`T`)."""
+    """Whether a column has numbers of these kinds (numpy's letters), or texts (`T`)."""
     if kinds == "T":
         return bool(column.map(lambda value: isinstance(value, str)).all())
     if kinds == _NUMBER_OR_NULL and column.isna().all():  # which has no type of its own
@@ -113,7 +116,7 @@ def _is_of(column: Any, kinds: str) -> bool:
     return getattr(column.dtype, "kind", "") in kinds and (kinds in _MAY_LACK or not column.isna().any())
 
 
-def _check_size(path: Path) -> None:
+def check_size(path: Path) -> None:
     """Refuse a file that unpacks to more than any data set: parquet can say a value a billion times in a few bytes."""
     from pyarrow import parquet
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gender_lightning.evaluation.results import Group
 from gender_lightning.evaluation.statistics.proportions import Floats
-from gender_lightning.evaluation.summary import Group
 
 Flags = NDArray[np.bool_]
 EXPRESSION = ("Smiling", "Mouth_Slightly_Open", "Narrow_Eyes", "High_Cheekbones")
@@ -30,7 +30,7 @@ class SliceRule:
     """A subgroup before anything is measured on it.
 
     Attributes:
-        name: As in reports.
+        name: Name in files.
         group: Heading.
         rule: What belongs to it, in words.
         rest: `other images`, `other males` or `other females`.
@@ -88,21 +88,27 @@ def slice_rules(labels: ArrayLike, attributes: Mapping[str, Flags], measured: Ma
 
 
 def _extremes(measured: Mapping[str, Floats], n: int) -> Iterator[SliceRule]:
-    for it in _EXTREMES:
-        if it.measured not in measured:
+    for extreme in _EXTREMES:
+        if extreme.measured not in measured:
             continue
-        values = np.asarray(measured[it.measured], dtype=np.float64)
-        values = np.abs(values) if it.absolute else values
+        values = np.asarray(measured[extreme.measured], dtype=np.float64)
+        values = np.abs(values) if extreme.absolute else values
         known = np.isfinite(values)
         if not known.any() or values[known].min() == values[known].max():
             continue  # all alike: nothing is at an end
-        cut = float(np.quantile(values[known], 1 - SHARE if it.highest else SHARE))
+        cut = float(np.quantile(values[known], 1 - SHARE if extreme.highest else SHARE))
         with np.errstate(invalid="ignore"):
-            members = known & (values >= cut if it.highest else values <= cut)
-        sign, end = (">=", "highest") if it.highest else ("<=", "lowest")
-        shown = f"|{it.measured}|" if it.absolute else it.measured
+            members = known & (values >= cut if extreme.highest else values <= cut)
+        sign, end = (">=", "highest") if extreme.highest else ("<=", "lowest")
+        shown = f"|{extreme.measured}|" if extreme.absolute else extreme.measured
         yield SliceRule(
-            it.name, it.group, f"{shown} {sign} {cut:.3g} ({end} fifth)", "other images", members, known, it.name
+            extreme.name,
+            extreme.group,
+            f"{shown} {sign} {cut:.3g} ({end} fifth)",
+            "other images",
+            members,
+            known,
+            extreme.name,
         )
 
 

@@ -30,8 +30,8 @@ class Abstention:
         min_confidence: Decide from this confidence on; 0 where no image needs to be left out; None where the
             images are too few, or too often wrong, to guarantee the target at any confidence.
         images: It was chosen on so many images.
-        decided: Of those, at or above `min_confidence`.
-        errors: Of those decided, wrong.
+        decided: Number of those at or above `min_confidence`.
+        errors: Number of those decided that are wrong.
     """
 
     target_accuracy: float
@@ -76,7 +76,7 @@ class RiskCoverage:
         min_confidence: (P,) falling: the confidence from which on they are decided.
         aurc: Area under risk over coverage (Geifman and El-Yaniv 2017), the mean of the risks over all numbers
             of images; the less the better.
-        aurc_of_oracle: Of the same decisions in the best order, all right ones first.
+        aurc_of_oracle: The same area for the decisions in the best order, all right ones first.
     """
 
     coverage: Floats
@@ -164,7 +164,7 @@ class _Bound:
 
     @cached_property
     def effect(self) -> DesignEffect | None:
-        """Of all images."""
+        """The design effect of all images."""
         return DesignEffect.of(self.right, self.persons)
 
     @property
@@ -173,7 +173,7 @@ class _Bound:
         return effective_size(self.right, self.persons, self.level) / len(self.right) if len(self.right) else 1.0
 
     def of(self, number: int) -> float:
-        """Of so many; nan where they are of too few persons."""
+        """Lower bound for so many of the surest images; nan where they are of too few persons."""
         return proportion(self.right[:number], self.persons[:number], level=self.level, like=self.effect).low
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gender_lightning.evaluation.measure import Measure
+from gender_lightning.evaluation.results import GROUPS, Slice, Worst
 from gender_lightning.evaluation.rules import Flags, SliceRule
+from gender_lightning.evaluation.statistics.differences import proportion_difference
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.proportions import (
     FEWEST_PERSONS,
-    NOWHERE,
     DesignEffect,
     Floats,
     persons_in,
@@ -22,7 +24,6 @@ from gender_lightning.evaluation.statistics.proportions import (
     wilson,
 )
 from gender_lightning.evaluation.statistics.significance import holm, membership_tests
-from gender_lightning.evaluation.summary import GROUPS, Measure, Slice, Worst
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,19 +46,14 @@ def measure_slices(
         decided: (N,), the same of the decision.
         clusters: (N,), which images are of one person.
         rules: Subgroups of these images.
-        resampling: Of the same clusters.
+        resampling: Draws of the same clusters.
 
     Returns:
         By group, in the order of `rules`.
     """
     male = np.asarray(labels).astype(np.bool_)
     correct = np.asarray(decided).astype(np.bool_) == male
-    differences = [
-        _newcombe(correct, clusters, rule) if certain else difference
-        for rule, certain, difference in zip(
-            rules, [_is_certain(correct, rule) for rule in rules], _differences(correct, rules, resampling), strict=True
-        )
-    ]
+    differences = [_difference(correct, clusters, rule) for rule in rules]
     p, p_holm = _tests(correct, rules, resampling)
     wholes = [_Whole(rows, DesignEffect.of(correct[rows], clusters[rows])) for rows in (male | ~male, male, ~male)]
     rests = [correct[rule.population & ~rule.members] for rule in rules]
@@ -67,10 +63,11 @@ def measure_slices(
             [_proportion(correct, clusters, rule.members, whole) for whole in wholes],
             float(rest.mean()) if len(rest) else math.nan,
             *compared,
+            rest_small=_is_small(rule.population & ~rule.members, clusters),
         )
         for rule, rest, *compared in zip(rules, rests, differences, p.tolist(), p_holm.tolist(), strict=True)
     ]
-    return sorted(measured, key=lambda it: GROUPS.index(it.group))
+    return sorted(measured, key=lambda found: GROUPS.index(found.group))
 
 
 def worst_slice(slices: Sequence[Slice]) -> Worst | None:
@@ -79,12 +76,12 @@ def worst_slice(slices: Sequence[Slice]) -> Worst | None:
     Of many slices one is always the lowest, by chance alone: those that are worse than their rest with a Holm-adjusted
     p below 5 % come first, and only where there is none the lowest of all is named, as not significant.
     """
-    judged = [it for it in slices if not it.small]
-    sure = [it for it in judged if it.difference.value < 0 and it.p_holm < SIGNIFICANT]
+    judged = [found for found in slices if not found.small]
+    sure = [found for found in judged if found.difference.value < 0 and found.p_holm < SIGNIFICANT]
     candidates = sure or judged
     if not candidates:
         return None
-    return Worst(min(candidates, key=lambda it: it.accuracy.value).name, bool(sure))
+    return Worst(min(candidates, key=lambda found: found.accuracy.value).name, bool(sure))
 
 
 def slices_table(slices: Sequence[Slice]) -> pd.DataFrame:
@@ -92,13 +89,14 @@ def slices_table(slices: Sequence[Slice]) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for it in slices:
-        row: dict[str, object] = {"group": it.group, "slice": it.name, "rule": it.rule, "images": it.images}
-        row |= {"persons": it.persons, "males": it.males, "females": it.images - it.males, "small": it.small}
+    for found in slices:
+        row: dict[str, object] = {"group": found.group, "slice": found.name, "rule": found.rule}
+        row |= {"images": found.images, "persons": found.persons, "males": found.males}
+        row |= {"females": found.images - found.males, "small": found.small}
         for name in ("accuracy", "recall_male", "recall_female"):
-            row |= _columns(name, getattr(it, name))
-        row |= {"rest": it.rest, "rest_accuracy": _rounded(it.rest_accuracy)}
-        row |= _columns("difference", it.difference) | {"p": _rounded(it.p), "p_holm": _rounded(it.p_holm)}
+            row |= _columns(name, getattr(found, name))
+        row |= {"rest": found.rest, "rest_accuracy": _rounded(found.rest_accuracy)}
+        row |= _columns("difference", found.difference) | {"p": _rounded(found.p), "p_holm": _rounded(found.p_holm)}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -129,8 +127,19 @@ class _Proportion:
     persons: int
 
 
+def _is_small(rows: Flags, clusters: NDArray[np.int64]) -> bool:
+    return int(rows.sum()) < FEWEST_IMAGES or persons_in(clusters[rows]) < FEWEST_PERSONS
+
+
 def _measure(
-    rule: SliceRule, proportions: list[_Proportion], rest_accuracy: float, difference: Measure, p: float, p_holm: float
+    rule: SliceRule,
+    proportions: list[_Proportion],
+    rest_accuracy: float,
+    difference: Measure,
+    p: float,
+    p_holm: float,
+    *,
+    rest_small: bool,
 ) -> Slice:
     whole, males, females = proportions
     return Slice(
@@ -149,6 +158,7 @@ def _measure(
         difference=difference,
         p=p,
         p_holm=p_holm,
+        rest_small=rest_small,
     )
 
 
@@ -163,42 +173,12 @@ def _proportion(correct: Flags, clusters: NDArray[np.int64], members: Flags, who
     return _Proportion(measure, images, persons_in(persons))
 
 
-def _differences(correct: Flags, rules: Sequence[SliceRule], resampling: Resampling) -> list[Measure]:
-    """Accuracy of each slice minus that of its rest, all on the same resamples."""
-    if not rules:
-        return []
-    columns = np.empty((len(correct), 4 * len(rules)), dtype=np.uint8)
-    for i, rule in enumerate(rules):
-        rest = rule.population & ~rule.members
-        columns[:, 4 * i : 4 * i + 4] = np.stack([rule.members & correct, rule.members, rest & correct, rest], axis=1)
-
-    def metric(totals: Floats) -> Floats:
-        hits, images, rest_hits, rest_images = np.moveaxis(totals.reshape(*totals.shape[:-1], -1, 4), -1, 0)
-        differences: Floats = hits / images - rest_hits / rest_images
-        return differences
-
-    boot = resampling.bootstrap(columns, metric)
-    return [Measure(float(value), *ends) for value, ends in zip(boot.estimate, boot.intervals(), strict=True)]
-
-
-def _is_certain(correct: Flags, rule: SliceRule) -> bool:
-    """Whether all images of the slice or of its rest are right, or all wrong: a bootstrap then sees no variation."""
-    parts = [correct[rule.members], correct[rule.population & ~rule.members]]
-    return all(len(part) for part in parts) and any(part.all() or not part.any() for part in parts)
-
-
-def _newcombe(correct: Flags, clusters: NDArray[np.int64], rule: SliceRule) -> Measure:
-    """Difference with the interval that follows from both proportions' (Newcombe 1998, method 10)."""
-    rest = rule.population & ~rule.members
+def _difference(correct: Flags, clusters: NDArray[np.int64], rule: SliceRule) -> Measure:
+    """Accuracy of the slice minus that of its rest."""
     effect = DesignEffect.of(correct[rule.population], clusters[rule.population])
-    shares = [float(correct[rows].mean()) for rows in (rule.members, rest)]
-    ends = [proportion(correct[rows], clusters[rows], like=effect) for rows in (rule.members, rest)]
-    value = shares[0] - shares[1]
-    if any(math.isnan(it.low) for it in ends):
-        return Measure(value, *NOWHERE)
-    low = value - math.hypot(shares[0] - ends[0].low, ends[1].high - shares[1])
-    high = value + math.hypot(ends[0].high - shares[0], shares[1] - ends[1].low)
-    return Measure(value, low, high)
+    rest = rule.population & ~rule.members
+    value, interval = proportion_difference(correct.astype(np.float64), clusters, rule.members, rest, like=effect)
+    return Measure(value, *interval)
 
 
 def _tests(correct: Flags, rules: Sequence[SliceRule], resampling: Resampling) -> tuple[Floats, Floats]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gender_lightning.evaluation.metrics import fit_threshold
+from gender_lightning.evaluation.predictions import attributes_of
 from gender_lightning.evaluation.rules import likeness_rules
 from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS, Floats, persons_in
@@ -52,7 +53,7 @@ def choose_threshold(table: pd.DataFrame, temperature: float, rule: Rule = "auto
 
     Args:
         table: Predictions on valid, as of `predictions_table`.
-        temperature: Of the checkpoint.
+        temperature: The checkpoint's.
         rule: See above.
     """
     labels = table["label"].to_numpy(dtype=np.bool_)
@@ -82,7 +83,7 @@ def choose_threshold(table: pd.DataFrame, temperature: float, rule: Rule = "auto
 def balanced_gain(
     probability: Floats, labels: NDArray[np.bool_], clusters: NDArray[np.int64], threshold: float, base: float
 ) -> tuple[float, float]:
-    """By how much a threshold's balanced accuracy is above another's, and the standard error of that over persons.
+    """Compute the balanced accuracy of a threshold minus that of another, and its standard error over persons.
 
     Args:
         probability: (N,), of male.
@@ -105,9 +106,8 @@ def balanced_gain(
 
 def _groups(table: pd.DataFrame, labels: NDArray[np.bool_], clusters: NDArray[np.int64]) -> list[NDArray[np.bool_]]:
     """Members (N,) of each group that is large enough; both classes always are among them."""
-    attributes = {str(name): table[name].to_numpy() for name in table.columns if table[name].dtype == np.bool_}
-    cells = [rule.members for rule in likeness_rules(labels, attributes)]
-    large = [it for it in cells if it.sum() >= FEWEST_IMAGES and persons_in(clusters[it]) >= FEWEST_PERSONS]
+    cells = [rule.members for rule in likeness_rules(labels, attributes_of(table))]
+    large = [cell for cell in cells if cell.sum() >= FEWEST_IMAGES and persons_in(clusters[cell]) >= FEWEST_PERSONS]
     return [labels, ~labels, *large]
 
 

@@ -92,7 +92,7 @@ def _nearest(name: str, image_size: int, arguments: Mapping[str, Any]) -> Iterat
 def _fault(
     name: str, image_size: int, arguments: Mapping[str, Any], *, images: int, frozen: bool = False
 ) -> Exception | None:
-    """The error of a training pass, or None; a pass of which the meta device cannot tell is repeated on the CPU."""
+    """The error of a training pass, or None; a pass that the meta device cannot check is repeated on the CPU."""
     lookups = _ComputedLookups()
     with lookups:
         fault = _try("meta", name, image_size, arguments, images, frozen)
@@ -126,7 +126,7 @@ def _try(
 
 
 class _ComputedLookups(TorchFunctionMode):
-    """Notices that a network looks up positions in a table that it computes during the pass.
+    """A mode that notices when a network looks up positions in a table that it computes during the pass.
 
     The meta device has no values and checks no bounds: MViT's table of positions is too short for most sizes.
     """
@@ -134,7 +134,7 @@ class _ComputedLookups(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.found = False
-        self._positions: list[Tensor] = []  # kept, so that no other tensor gets the id of one of them
+        self._positions: list[Tensor] = []  # kept alive, so that no other tensor gets the id of one of them
         self._known: set[int] = set()
 
     def __torch_function__(

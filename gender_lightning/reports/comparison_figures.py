@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gender_lightning.comparison.result import Comparison, SliceScore, Summary
 from gender_lightning.comparison.scores import Score
-from gender_lightning.comparison.summary import Comparison, SliceScore, Summary
+from gender_lightning.evaluation.group_words import in_words
 from gender_lightning.reports.style import COLORS, CYCLE, FEMALE, MALE, MARKERS, canvas, styled
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ FIGURES = ("accuracy_cost", "recalls", "slices")
 MOST_NAMED = 12  # points with their names beside them
 MOST_MODELS = len(CYCLE)  # as many as colours and markers tell apart
 MOST_SLICES = 18
+LONGEST_NAME = 22  # letters of a name beside a point
+LONGEST_LINE = 60  # letters of a name in the key below
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,18 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
     return front
 
 
+def short_names(labels: Sequence[str]) -> tuple[list[str], str]:
+    """Names to stand beside points, and a key below the figure where the labels are too long for that.
+
+    Labels such as `ResNet50 lr=0.01 weight_decay=0.05 ...` would leave no room for the points.
+    """
+    if max(map(len, labels), default=0) <= LONGEST_NAME:
+        return list(labels), ""
+    numbers = [str(number) for number in range(1, len(labels) + 1)]
+    lines = (textwrap.shorten(label, LONGEST_LINE, placeholder=" ...") for label in labels)
+    return numbers, "\n".join(f"{number}  {line}" for number, line in zip(numbers, lines, strict=True))
+
+
 @styled
 def _cost(comparison: Comparison) -> Drawn | None:
     rows = [summary for summary in comparison.summaries if summary.cost is not None]
@@ -58,7 +74,7 @@ def _cost(comparison: Comparison) -> Drawn | None:
         return None
     accuracies = [row.scores["accuracy"].mean for row in rows]
     front = pareto_front(costs, accuracies)
-    figure, axes = canvas(3.3)
+    figure, axes = canvas(3.3 + (0.14 * len(rows) if max(len(row.row.label) for row in rows) > LONGEST_NAME else 0))
     axes.plot(
         [costs[place] for place in front], [100 * accuracies[place] for place in front], "--", color=COLORS["grey"],
         lw=1.2, label="Pareto front", drawstyle="steps-post",
@@ -71,9 +87,14 @@ def _cost(comparison: Comparison) -> Drawn | None:
     axes.set_xlabel("GMACs per image (logarithmic)")
     axes.set_ylabel("accuracy, %")
     axes.margins(x=0.12, y=0.12)
-    named = set(range(len(rows)) if len(rows) <= MOST_NAMED else front)
-    _name_points(axes, [(costs[place], 100 * accuracies[place], rows[place].row.label) for place in sorted(named)])
+    named = sorted(set(range(len(rows)) if len(rows) <= MOST_NAMED else front))
+    texts, key = short_names([rows[place].row.label for place in named])
+    _name_points(
+        axes, [(costs[place], 100 * accuracies[place], text) for place, text in zip(named, texts, strict=True)]
+    )
     axes.legend(loc="lower right")
+    if key:
+        figure.supxlabel(key, fontsize=7.5, x=0.02, ha="left")
     names = ", ".join(rows[place].row.label for place in front)
     return Drawn(
         FIGURES[0],
@@ -90,7 +111,8 @@ def _cost(comparison: Comparison) -> Drawn | None:
 @styled
 def _recalls(comparison: Comparison) -> Drawn:
     rows = comparison.by_accuracy()
-    figure, axes = canvas(1.1 + 0.34 * len(rows))
+    labels = ["\n".join(textwrap.wrap(row.row.label, LONGEST_NAME)) for row in rows]
+    figure, axes = canvas(1.1 + 0.34 * len(rows) + 0.12 * sum(label.count("\n") for label in labels))
     for name, color, marker, shift in (("female", FEMALE, "s", -0.13), ("male", MALE, "o", 0.13)):
         spreads = [_spread(row.scores[f"recall_{name}"]) for row in rows]
         axes.errorbar(
@@ -99,23 +121,30 @@ def _recalls(comparison: Comparison) -> Drawn:
             xerr=[[below for _, below, _ in spreads], [above for _, _, above in spreads]],
             fmt=marker, color=COLORS[color], elinewidth=1, capsize=2, label=name,
         )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [row.row.label for row in rows])
+    axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("recall, %")
     figure.legend(loc="outside upper left", ncols=2)
-    lower = [row for row in rows if row.scores["recall_male"].mean < row.scores["recall_female"].mean]
-    said = "Males are recognised less often than females by"
-    models = "every model" if len(lower) == len(rows) else f"{len(lower)} of {len(rows)} models"
     return Drawn(
         FIGURES[1],
         figure,
-        f"Recall of either class at 0.5 with its 95 % interval. {said} {models}.",
+        f"Recall of either class at 0.5 with its 95 % interval. {_unequal(rows)}",
         "Recalls: "
         + "; ".join(
             f"{row.row.label} male {row.scores['recall_male'].mean:.3f}, female {row.scores['recall_female'].mean:.3f}"
             for row in rows
         ),
     )
+
+
+def _unequal(rows: Sequence[Summary]) -> str:
+    """Say for how many models one class is shown to be recognised less often."""
+    gaps = [row.fairness.recall_gap for row in rows if row.fairness is not None]
+    lower = {"men": sum(gap.high < 0 for gap in gaps), "women": sum(gap.low > 0 for gap in gaps)}
+    told = [f"{who} less often by {number} of {len(rows)}" for who, number in lower.items() if number]
+    if not told:
+        return "By no model is one class shown to be recognised less often than the other."
+    return f"Shown beyond chance to be recognised: {', '.join(told)}."
 
 
 @styled
@@ -131,7 +160,7 @@ def _slices(comparison: Comparison) -> Drawn | None:
             [accuracy[slice_.name] for slice_ in shown], range(len(shown)), MARKERS[place], color=COLORS[CYCLE[place]],
             label=row.row.label, alpha=0.85,
         )  # fmt: skip
-    axes.set_yticks(range(len(shown)), [f"{slice_.name} ({slice_.n:,})" for slice_ in shown])
+    axes.set_yticks(range(len(shown)), [f"{in_words(slice_.name)} ({slice_.n:,})" for slice_ in shown])
     axes.invert_yaxis()
     axes.set_xlabel("accuracy, %")
     figure.legend(loc="outside upper left", ncols=2 if max(len(row.row.label) for row in rows) < 24 else 1)
@@ -142,7 +171,7 @@ def _slices(comparison: Comparison) -> Drawn | None:
         f"The {len(shown)} slices with the lowest mean accuracy over the models, with their images in brackets; small "
         f"slices are left out here and stand in the table.{more}",
         "Accuracy by slice, the hardest first: "
-        + "; ".join(f"{slice_.name} {_mean_on(rows, slice_.name):.3f} on average" for slice_ in shown[:6]),
+        + "; ".join(f"{in_words(slice_.name)} {_mean_on(rows, slice_.name):.3f} on average" for slice_ in shown[:6]),
     )
 
 

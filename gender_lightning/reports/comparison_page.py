@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gender_lightning.comparison.columns import Cell, columns_of, count
-from gender_lightning.comparison.markdown import MOST_PAIRS, PAIR_HEAD, by_evidence, legend, pair_cells, setting
+from gender_lightning.comparison.columns import Cell, columns_of, count, fairness_columns
+from gender_lightning.comparison.markdown import (
+    FAIRNESS_NOTE,
+    MOST_PAIRS,
+    PAIR_HEAD,
+    by_evidence,
+    legend,
+    pair_cells,
+    setting,
+)
 from gender_lightning.comparison.pairs import Pair
-from gender_lightning.comparison.summary import Comparison
+from gender_lightning.comparison.result import Comparison
+from gender_lightning.evaluation.group_words import in_words
 from gender_lightning.reports.comparison_figures import Drawn
 from gender_lightning.reports.page import inline_figure, percent, render
 from gender_lightning.reports.style import svg
@@ -36,6 +45,7 @@ def page(comparison: Comparison, figures: Sequence[Drawn]) -> str:
             "head": head,
             "rows": rows,
             "legend": " ".join(legend(comparison)),
+            **_fairness(comparison),
             "figures": [
                 {"svg": inline_figure(svg(drawn.figure, drawn.name), drawn.alt), "caption": drawn.caption}
                 for drawn in figures
@@ -63,8 +73,16 @@ def _named(text: str) -> dict[str, Any]:
 def _cell(cell: Cell) -> dict[str, Any]:
     from markupsafe import Markup
 
-    show = Markup('{}<br><span class="note">{}</span>').format(cell.text, cell.small) if cell.small else cell.text
+    text, small = (_unbroken(part) for part in (cell.text, cell.small))
+    show = Markup('{}<br><span class="note">{}</span>').format(text, small) if small else text
     return {"show": show, "value": cell.value}
+
+
+def _unbroken(text: str) -> str:
+    """Replace the spaces inside of intervals and before units by such at which no line ends."""
+    for part in (" to ", " ± ", " %"):
+        text = text.replace(part, part.replace(" ", "\N{NO-BREAK SPACE}"))
+    return text
 
 
 def _pair_row(comparison: Comparison, pair: Pair) -> dict[str, Any]:
@@ -104,7 +122,7 @@ def _slices(comparison: Comparison) -> dict[str, Any]:
     head: list[Any] = [{"name": "slice", "text": True}, {"name": "of", "text": True}, {"name": "images"}]
     rows = []
     for place, first in enumerate(models[0].slices):
-        cells: list[Any] = [{"show": first.name, "text": True, "tag": "few images" if first.small else ""}]
+        cells: list[Any] = [{"show": in_words(first.name), "text": True, "tag": "few images" if first.small else ""}]
         cells += [{"show": first.heading, "text": True}, {"show": f"{first.n:,}", "value": first.n}]
         for model in models:
             accuracy = model.slices[place].accuracy
@@ -118,6 +136,17 @@ def _slices(comparison: Comparison) -> dict[str, Any]:
         "slice_head": head + [model.row.label for model in models],
         "slices": [row for _, row in sorted(rows, key=lambda pair: pair[0])],
     }
+
+
+def _fairness(comparison: Comparison) -> dict[str, Any]:
+    columns = fairness_columns(comparison)
+    head: list[Any] = [{"name": "model", "text": True}]
+    head += [{"name": column.name, "first": "falling" if column.falling else "rising"} for column in columns]
+    rows = [
+        [_named(summary.row.label), *(_cell(column.cell(summary)) for column in columns)]
+        for summary in comparison.by_accuracy()
+    ]
+    return {"fair_head": head, "fair": rows if columns else [], "fair_note": FAIRNESS_NOTE}
 
 
 def _runs(comparison: Comparison) -> list[list[Any]]:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gender_lightning.evaluation.group_words import attribute_in_words
 from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
-from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.results import Evaluation
+from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.reports import figures, group_figures
+from gender_lightning.reports.fairness_words import gap_text
 from gender_lightning.reports.page import inline_figure, percent
 from gender_lightning.reports.style import save, svg
 from gender_lightning.reports.words import with_interval
@@ -28,7 +31,7 @@ class Drawn:
 
     Attributes:
         name: File name without its suffix.
-        section: The part of the page it belongs to: good, sure, slices or corruptions.
+        section: The part of the page it belongs to: fair, good, sure, slices or corruptions.
         figure: The matplotlib figure.
         caption: How to read it.
         alt: Alternative text: what the figure shows.
@@ -53,7 +56,7 @@ def draw_all(evaluation: Evaluation, table: pd.DataFrame, corruptions: pd.DataFr
         table: The predictions table, with measured image properties as columns.
         corruptions: The result of `corruption_table`; None where corruptions were not measured.
     """
-    found = [*_overall(evaluation, table), *_trust(evaluation), *_groups(evaluation, table)]
+    found = [*_fair(evaluation), *_overall(evaluation, table), *_trust(evaluation), *_groups(evaluation, table)]
     if corruptions is not None:
         found += _corruptions(corruptions)
     return found
@@ -96,11 +99,17 @@ def _trust(evaluation: Evaluation) -> Iterator[Drawn]:
         f"Reliability diagram; the expected calibration error is {calibration.ece.value:.4f}.",
     )  # fmt: skip
     if selective.coverage:
-        text = "; ".join(f"{percent(point.accuracy)} right on {percent(point.coverage)}" for point in selective.reached)
+        chosen = [one for one in selective.guaranteed if one.coverage > 0]
+        text = "; ".join(
+            f"{percent(one.accuracy.value)} right on {percent(one.coverage)}, chosen on valid for "
+            f"{percent(one.target_accuracy)}"
+            for one in chosen
+        )
         yield Drawn(
             "risk_coverage", "sure", figures.risk_coverage(selective),
-            "The surest images first: how many of those decided are wrong, as more and more are decided.",
-            f"Risk over coverage: {text}.",
+            "The surest images first: how many of those decided are wrong, as more and more are decided. Marked are "
+            "confidences that were chosen on valid, and what came of them here.",
+            f"Risk over coverage. {text or 'No confidence was chosen on valid'}.",
         )  # fmt: skip
 
 
@@ -110,18 +119,33 @@ def _groups(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
         yield Drawn(
             "slices", "slices", group_figures.forest(evaluation.slices),
             f"The {len(shown)} slices that differ most from the rest of the images, the worst on top (number of images "
-            "in brackets); bars are 95 % intervals. Small slices are in the table below only.",
-            f"Forest plot of {len(shown)} slices, from {shown[0].name}, {100 * shown[0].difference.value:.1f} points, "
-            f"to {shown[-1].name}, {100 * shown[-1].difference.value:+.1f} points.",
+            "in brackets); bars are 95 % intervals. Of an attribute's two values the worse is shown. Where slice or "
+            "rest is small, the slice is in the table below only.",
+            f"Forest plot of {len(shown)} slices, from {shown[0].words}, {100 * shown[0].difference.value:.1f} points, "
+            f"to {shown[-1].words}, {100 * shown[-1].difference.value:+.1f} points.",
         )  # fmt: skip
     measured = {name: table[name].to_numpy() for name in (*FROM_PIXELS, *FROM_LANDMARKS) if name in table.columns}
     if measured:
         wrong = (table["probability"] >= 0.5) != (table["label"] == 1)
+        clusters = clusters_of(table["identity"].array, len(table))
         yield Drawn(
-            "properties", "slices", figures.histograms(measured, wrong),
-            "What was measured in the pictures: all that were right in grey, the mistakes as a line, both of area one. "
-            "Where the line stands above the grey, mistakes are more frequent than elsewhere.",
-            f"Histograms of {', '.join(name.replace('_', ' ') for name in measured)}, for right and wrong decisions.",
+            "properties", "slices", figures.errors_by_fifth(measured, wrong, clusters),
+            "What was measured in the pictures: the images in fifths from the lowest value to the highest, and the "
+            "errors in each, with 95 % intervals. The dotted line is the error rate of all.",
+            f"Error rates by fifths of {', '.join(name.replace('_', ' ') for name in measured)}.",
+        )  # fmt: skip
+
+
+def _fair(evaluation: Evaluation) -> Iterator[Drawn]:
+    figure = None if evaluation.fairness is None else group_figures.gaps(evaluation.fairness)
+    if figure is not None and evaluation.fairness is not None:
+        first = evaluation.fairness.attributes[0]
+        yield Drawn(
+            "gaps", "fair", figure,
+            "The attributes with the largest gaps. Right of 0: those with it are recognised more often than those "
+            "without it, among men and among women; bars are 95 % intervals.",
+            f"Gaps in recall by attribute; the largest is {attribute_in_words(first.attribute)}: in points, men "
+            f"{gap_text(first.male)}, women {gap_text(first.female)}.",
         )  # fmt: skip
 
 

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gender_lightning.diagnostics.looks import Look, Looks
+from gender_lightning.evaluation.fairness import AttributeGap, GroupScore
+from gender_lightning.evaluation.group_words import attribute_in_words, in_words
+from gender_lightning.evaluation.measure import Measure, decimal
 from gender_lightning.evaluation.metric_list import label_of
-from gender_lightning.evaluation.summary import GROUPS, Evaluation, Measure, Slice
+from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
 from gender_lightning.reports.evaluation_figures import Drawn
+from gender_lightning.reports.fairness_words import detectable, fairness_sentences, gap_text, is_sure, skin_tone
 from gender_lightning.reports.group_figures import SIGNIFICANT
-from gender_lightning.reports.page import number, percent, render
+from gender_lightning.reports.page import number, percent, render, without_folders
 from gender_lightning.reports.pictures import face_uri, overlaid
 from gender_lightning.reports.words import limits, verdict, with_interval
 
@@ -46,14 +50,16 @@ class Findings:
 def report_page(findings: Findings) -> str:
     """Render the page as HTML text."""
     evaluation = findings.evaluation
-    sections: dict[str, list[Any]] = {name: [] for name in ("good", "sure", "slices", "corruptions")}
+    sections: dict[str, list[Any]] = {name: [] for name in ("fair", "good", "sure", "slices", "corruptions")}
     for drawn in findings.drawn:
         sections[drawn.section].append({"svg": drawn.inline(), "caption": drawn.caption})
     values = {
         "evaluation": evaluation,
-        "name": evaluation.run or evaluation.checkpoint,
+        "name": evaluation.run or without_folders(evaluation.checkpoint),
+        "checkpoint": without_folders(evaluation.checkpoint),
         "verdict": verdict(evaluation, findings.corruptions),
         "limits": limits(evaluation, findings.corruptions),
+        "fair": _fair(evaluation),
         "cards": _cards(evaluation),
         "figures": sections,
         "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],
@@ -73,20 +79,57 @@ def report_page(findings: Findings) -> str:
 def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     metrics = evaluation.metrics
     shown = [(label_of(name).capitalize(), metrics[name]) for name in ("accuracy", "recall_male", "recall_female")]
-    cards = [(name, percent(measure.value), _interval(measure, 100, 1)) for name, measure in shown]
+    cards = [(name, percent(measure.value), measure.ends(1, 100)) for name, measure in shown]
     auroc, ece = metrics["auroc"], evaluation.calibration.ece
-    cards.append(("AUROC", number(auroc.value, 4), _interval(auroc, 1, 4)))
+    cards.append(("AUROC", number(auroc.value, 4), auroc.ends()))
     chance = number(evaluation.calibration.ece_by_chance, 3)
     cards.append(("Calibration error", number(ece.value, 3), f"{chance} by chance alone"))
-    for point in evaluation.selective.reached[:1]:
-        cards.append((f"Decided at {point.accuracy:.0%} right", percent(point.coverage), "if it may abstain"))
+    if evaluation.fairness is not None:
+        worst = evaluation.fairness.worst_group
+        if worst is not None:
+            cards.append(("Worst group", percent(worst.accuracy.value), in_words(worst.name)))
     return cards
 
 
-def _interval(measure: Measure, scale: float, digits: int) -> str:
-    if math.isnan(measure.low):
-        return ""
-    return f"{scale * measure.low:.{digits}f} to {scale * measure.high:.{digits}f}"
+def _fair(evaluation: Evaluation) -> dict[str, Any] | None:
+    fairness = evaluation.fairness
+    if fairness is None:
+        return None
+    return {
+        "sentences": fairness_sentences(fairness, identified=evaluation.persons is not None),
+        "skin_tone": skin_tone(fairness),
+        "groups": [_group_row(group) for group in fairness.groups],
+        "group_attributes": [attribute_in_words(name) for name in fairness.group_attributes],
+        "gaps": [_gap_row(gap) for gap in fairness.attributes],
+    }
+
+
+def _group_row(group: GroupScore) -> dict[str, Any]:
+    cells = [
+        {"show": in_words(group.name), "text": True, "tag": None if group.judged else "small"},
+        {"show": f"{group.images:,}", "value": group.images},
+        {"show": f"{group.persons:,}", "value": group.persons},
+        {"show": with_interval(group.accuracy), "value": group.accuracy.value},
+        {"show": with_interval(group.per_person), "value": group.per_person.value},
+        {"show": _p(group.p_holm), "value": group.p_holm},
+    ]
+    marked = "mark" if group.p_holm < SIGNIFICANT else ""
+    return {"cells": cells, "class": marked if group.judged else "faint"}
+
+
+def _gap_row(gap: AttributeGap) -> dict[str, Any]:
+    smallest, known = detectable(gap), not math.isnan(gap.size)
+    cells: list[dict[str, Any]] = [
+        {"show": attribute_in_words(gap.attribute), "tag": None if known else "small"},
+        {"show": f"{gap.images:,}", "value": gap.images},
+    ]
+    for found in (gap.male, gap.female):
+        cells.append({"show": gap_text(found) + ("*" if is_sure(found) else ""), "value": found.value})
+    odds = gap.equalized_odds
+    cells.append({"show": odds.times(100).text(1), "value": odds.value})
+    cells.append({"show": decimal(100 * smallest, 1), "value": smallest})
+    sure = is_sure(gap.male) or is_sure(gap.female)
+    return {"cells": cells, "class": ("mark" if sure else "") if known else "faint"}
 
 
 def _metric_row(evaluation: Evaluation, name: str, shown: str) -> list[Any]:
@@ -99,8 +142,7 @@ def _metric_row(evaluation: Evaluation, name: str, shown: str) -> list[Any]:
             return ""
         if as_share:
             return with_interval(measure)
-        span = f" ({_interval(measure, 1, 3)})" if not math.isnan(measure.low) else ""
-        return number(measure.value, 3) + span
+        return measure.text(3)
 
     wilson = (
         "" if math.isnan(at_half.wilson_low) else f"{100 * at_half.wilson_low:.1f} to {100 * at_half.wilson_high:.1f}"
@@ -114,10 +156,11 @@ def _calibration_rows(evaluation: Evaluation) -> list[list[str]]:
         ("ECE", found.ece_uncalibrated, found.ece), ("Brier score", found.brier_uncalibrated, found.brier),
         ("log-loss, nats", found.loss_uncalibrated, found.loss),
     )  # fmt: skip
-    return [[name, *(f"{number(m.value, 4)} ({_interval(m, 1, 4)})" for m in both)] for name, *both in pairs]
+    return [[name, *(measure.text() for measure in both)] for name, *both in pairs]
 
 
 def _selective_rows(evaluation: Evaluation) -> list[list[str]]:
+    """One row per wanted accuracy for which valid gave a confidence."""
     return [
         [
             percent(rule.target_accuracy, 1), percent(1 - rule.error_rate, 0), number(rule.min_confidence, 4),
@@ -125,6 +168,7 @@ def _selective_rows(evaluation: Evaluation) -> list[list[str]]:
             with_interval(rule.accuracy),
         ]
         for rule in evaluation.selective.guaranteed
+        if rule.exists
     ]  # fmt: skip
 
 
@@ -132,15 +176,13 @@ def _slice_row(row: Slice) -> dict[str, Any]:
     sure = row.p_holm < SIGNIFICANT
     difference = row.difference
     cells = [
-        {"show": row.name, "tag": "small" if row.small else None},
+        {"show": row.words, "text": True, "tag": "small" if row.small else None},
         {"show": row.group, "value": GROUPS.index(row.group), "text": True},
         {"show": f"{row.images:,}", "value": row.images},
-        _measured(row.accuracy),
-        {"show": _interval(row.accuracy, 100, 1), "value": row.accuracy.low},
+        {"show": with_interval(row.accuracy), "value": row.accuracy.value},
         _measured(row.recall_male),
         _measured(row.recall_female),
-        {"show": number(100 * difference.value, 1), "value": difference.value},
-        {"show": _interval(difference, 100, 1), "value": difference.low},
+        {"show": difference.times(100).text(1), "value": difference.value},
         {"show": _p(row.p_holm), "value": row.p_holm},
     ]
     marked = "mark" if sure and difference.value < 0 else ""

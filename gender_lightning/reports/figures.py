@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from gender_lightning.evaluation.results import Bin, Calibration, Selective
 from gender_lightning.evaluation.statistics.curves import Curve, confusion_matrix, precision_recall_curve, roc_curve
-from gender_lightning.evaluation.summary import Bin, Calibration, Selective
-from gender_lightning.reports.style import COLORS, WIDTH, canvas, styled
+from gender_lightning.evaluation.statistics.proportions import proportion
+from gender_lightning.reports.style import COLORS, MARKERS, WIDTH, canvas, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,10 +132,10 @@ def risk_coverage(selective: Selective) -> Figure:
     coverage, risk = np.asarray(selective.coverage), np.asarray(selective.risk)
     axes.plot(coverage, risk, color=COLORS["blue"], label=f"model, AURC {selective.aurc:.4f}")
     axes.fill_between(coverage, risk, color=COLORS["blue"], alpha=0.12, linewidth=0)
-    for reached, marker in zip(selective.reached, ("o", "s"), strict=False):
-        if not math.isnan(reached.coverage) and reached.coverage > 0:
-            share = f"{reached.accuracy:.1%} right: {reached.coverage:.0%} decided"
-            axes.plot(reached.coverage, 1 - reached.accuracy, marker, color=COLORS["orange"], label=share, markersize=6)
+    chosen = [one for one in selective.guaranteed if one.coverage > 0]
+    for one, marker in zip(chosen, MARKERS, strict=False):
+        label = f"chosen on valid for {one.target_accuracy:.1%}"
+        axes.plot(one.coverage, 1 - one.accuracy.value, marker, color=COLORS["orange"], label=label, markersize=6)
     axes.set(xlabel="share of images that are decided", ylabel="errors among them", title="Risk and coverage")
     _percent_axes(axes)
     highest = float(np.nanmax(risk[coverage > 0.02])) if (coverage > 0.02).any() else float(np.nanmax(risk))
@@ -152,35 +153,43 @@ def _percent_axes(axes: Axes) -> None:
 
 
 @styled
-def histograms(values: Mapping[str, ArrayLike], wrong: ArrayLike) -> Figure:
-    """Plot a histogram of each measured image property, with the misclassified images in front.
+def errors_by_fifth(values: Mapping[str, ArrayLike], wrong: ArrayLike, clusters: NDArray[np.int64]) -> Figure:
+    """Plot, for each measured image property, the error rate in each fifth of the images, with 95 % intervals.
 
     Args:
         values: One (N,) array per property name; nan where it could not be measured.
         wrong: bool (N,), whether each image was misclassified.
+        clusters: (N,), which images are of one person, as from `clusters_of`.
     """
     from matplotlib.figure import Figure
 
-    mistaken = np.asarray(wrong, dtype=bool)
+    mistaken = np.asarray(wrong, dtype=np.bool_)
     rows = math.ceil(len(values) / 2)
-    figure = Figure(figsize=(WIDTH, 0.35 + 1.35 * rows), layout="constrained")
-    panels = figure.subplots(rows, 2, squeeze=False).ravel()
+    figure = Figure(figsize=(WIDTH, 0.35 + 1.45 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, squeeze=False, sharey=True).ravel()
     for axes, (name, found) in zip(panels, values.items(), strict=False):
         known = np.asarray(found, dtype=np.float64)
-        keep = np.isfinite(known)
-        low, high = np.quantile(known[keep], (0.002, 0.998)) if keep.any() else (0.0, 1.0)
-        edges = np.linspace(low, high if high > low else low + 1, 25)
-        right = known[keep & ~mistaken].clip(low, high)
-        false = known[keep & mistaken].clip(low, high)
-        axes.hist(right, edges, density=True, color=COLORS["grey"], alpha=0.45, label="right")
-        if len(false) > 1:
-            axes.hist(false, edges, density=True, histtype="step", color=COLORS["orange"], linewidth=1.5, label="wrong")
+        for place, members in enumerate(_fifths(known)):
+            share = float(mistaken[members].mean())
+            low, high = proportion(mistaken[members], clusters[members])
+            if not math.isnan(low):
+                axes.plot([place, place], [100 * low, 100 * high], color=COLORS["blue"], linewidth=1.2)
+            axes.plot(place, 100 * share, "o", color=COLORS["blue"])
+        axes.axhline(100 * mistaken.mean(), color=COLORS["grey"], linestyle=":", linewidth=1.2)
         axes.set_title(name.replace("_", " "), fontsize=8.5)
-        axes.set_yticks([])
-        axes.locator_params(axis="x", nbins=4)
-        axes.spines["left"].set_visible(False)
+        axes.set_xticks(range(5), ["lowest", "", "middle", "", "highest"], fontsize=7)
+        axes.set_xlim(-0.5, 4.5)
+        axes.set_ylim(bottom=0)
     for axes in panels[len(values) :]:
         axes.set_axis_off()
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.supylabel("errors, %", fontsize=8.5)
     return figure
+
+
+def _fifths(known: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Rows of each fifth of the images by a value, lowest first; fewer parts where fewer values differ."""
+    order = np.flatnonzero(np.isfinite(known))
+    if not len(order) or known[order].min() == known[order].max():
+        return []
+    place = np.searchsorted(np.quantile(known[order], (0.2, 0.4, 0.6, 0.8)), known[order], side="left")
+    return [order[place == part] for part in range(5) if (place == part).any()]

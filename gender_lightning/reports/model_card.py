@@ -7,11 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gender_lightning.data.kinds import words_of
+from gender_lightning.evaluation.group_words import attribute_in_words, in_words
+from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.metric_list import label_of
-from gender_lightning.evaluation.summary import GROUPS, Evaluation, Measure, Slice
+from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
+from gender_lightning.reports.card_header import card_header
+from gender_lightning.reports.card_training import REGULATIONS, licence_section, training_section
+from gender_lightning.reports.fairness_words import (
+    count,
+    detectable,
+    fairness_sentences,
+    gap_text,
+    shown_gaps,
+    skin_tone,
+)
 
 _OUT_OF_SCOPE = (
     "**Decisions about a person**: access, hiring, credit, health, police, borders, pricing, moderation. The model is "
@@ -26,42 +39,84 @@ _OUT_OF_SCOPE = (
     "**Other pictures** than those it was tested on: children, other cameras, whole bodies, drawings.",
 )
 _WORST_SHOWN = 10
+_GAPS_SHOWN = 8
 
 
-def model_card(evaluation: Evaluation, run: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
-    """The card as Markdown.
+@dataclass(frozen=True)
+class CardNotes:
+    """What its owner says of a model.
+
+    Attributes:
+        contact: Whom to ask or to complain to.
+        citation: How to cite the model.
+        license: Licence of the weights, by its identifier on the Hugging Face hub.
+    """
+
+    contact: str | None = None
+    citation: str | None = None
+    license: str | None = None
+
+
+def model_card(
+    evaluation: Evaluation, run: Mapping[str, Any], config: Mapping[str, Any], notes: CardNotes | None = None
+) -> str:
+    """Write the card as Markdown with a YAML header.
 
     Args:
-        evaluation: Of the model, on the split that the card reports.
+        evaluation: Results of the model on the split that the card reports.
         run: Content of `run.json`; empty for a checkpoint outside of a run.
-        trained: The `data` section that the run trained with; empty where it is not known.
+        config: Configuration of the run; empty where it is not known.
+        notes: What the owner adds.
     """
     backbone = evaluation.model.get("backbone", "unknown")
+    notes = notes or CardNotes()
+    trained = config.get("data") or {}
     sections = [
         f"# Model card: {backbone}" + (f", run {_plain(evaluation.run)}" if evaluation.run else ""),
-        _what_it_is(evaluation),
+        _what_it_is(evaluation, run),
         "## Intended use\n\nResearch and teaching on face classification; population counts over many images, with "
         "their uncertainty, where the people concerned agreed to it; sorting one's own pictures. A person looks at "
         "what the model is unsure of.",
         "## Out of scope\n\n" + "\n".join(f"- {text}" for text in _OUT_OF_SCOPE),
+        _how_to_use(evaluation),
         _data(evaluation, trained, run),
+        training_section(run, config, evaluation.model),
         _metrics(evaluation),
         _confidence(evaluation),
+        _fairness(evaluation),
         _slices(evaluation),
+        _corruptions(evaluation),
         _limits(evaluation),
-        _cost(run),
+        licence_section(config, words_of(str(trained.get("name", evaluation.data))), notes.license),
+        REGULATIONS,
+        _contact(notes),
     ]
-    return "\n\n".join(sections) + "\n"
+    return card_header(evaluation, notes.license) + "\n" + "\n\n".join(sections) + "\n"
 
 
-def _what_it_is(evaluation: Evaluation) -> str:
+def _what_it_is(evaluation: Evaluation, run: Mapping[str, Any]) -> str:
     model = evaluation.model
     parameters = f"{model['parameters'] / 1e6:.1f} million parameters" if "parameters" in model else ""
     size = f"images of {model['image_size']} px" if "image_size" in model else ""
     facts = ", ".join(part for part in (parameters, size) if part)
+    version = (run.get("packages") or {}).get("gender-lightning", "")
+    made = str(run.get("finished") or run.get("created") or "")[:10]
+    dated = [f"trained {made}" if made else "", f"gender-lightning {version}" if version else ""]
+    told = "; ".join(part for part in dated if part)
     return (
-        f"A {model.get('backbone', 'network')} ({facts}) that takes a cropped face and gives the probability that "
-        "annotators would call the person male; female otherwise. It measures *perceived* gender, in two classes."
+        f"A {model.get('backbone', 'network')}{f' ({facts})' if facts else ''} that takes a cropped face and gives the "
+        "probability that annotators would call the person male; female otherwise. It measures *perceived* gender, in "
+        f"two classes.{f' Version: {told}.' if told else ''}"
+    )
+
+
+def _how_to_use(evaluation: Evaluation) -> str:
+    threshold = evaluation.calibration.threshold
+    return (
+        "## How to use\n\n```python\nfrom gender_lightning import load\n\n"
+        'predictor = load("checkpoints/best.ckpt")\nprediction = predictor.predict("face.jpg")\n```\n\n'
+        f"A face is called male from a probability of {threshold:.3f} on. Pass `min_confidence=` or `target_accuracy=` "
+        "to `load` to let it abstain."
     )
 
 
@@ -69,6 +124,13 @@ def _data(evaluation: Evaluation, trained: Mapping[str, Any], run: Mapping[str, 
     name = str(trained.get("name", evaluation.data))
     learned, measured = words_of(_plain(name)), words_of(_plain(evaluation.data))
     lines = [f"## Data\n\nTrained on: {learned.about}\n\nThe label is {learned.label}."]
+    if evaluation.training_data is not None:
+        found = evaluation.training_data
+        whom = "an unknown number of persons" if found.persons is None else count(found.persons, "person")
+        lines.append(
+            f"Training images: {found.images:,} ({found.images - found.males:,} female, {found.males:,} male) of "
+            f"{whom}. Fingerprint of names, labels and splits (SHA-256): `{found.fingerprint[:16]}`."
+        )
     lines += _signals(run)
     females = evaluation.images - evaluation.males
     persons = "an unknown number of" if evaluation.persons is None else f"{evaluation.persons:,}"
@@ -82,18 +144,17 @@ def _data(evaluation: Evaluation, trained: Mapping[str, Any], run: Mapping[str, 
 
 
 def _signals(run: Mapping[str, Any]) -> Iterator[str]:
-    """What training looked at beside the label, as `run.json` records it."""
+    """Sentences about what training used beside the label, as recorded in `run.json`."""
     attributes, groups = _texts(run.get("auxiliary_attributes")), run.get("groups")
     if attributes:
         yield (
-            f"While it trained, it learned these attributes of the data too, as a further signal: "
+            "These attributes of the data were a further training signal, learned beside the label: "
             f"{', '.join(attributes)}. The model has no output for them."
         )
-    names = (
-        _texts([group.get("name") for group in groups if isinstance(group, dict)]) if isinstance(groups, list) else []
-    )
+    entries = groups if isinstance(groups, list) else []
+    names = _texts([entry.get("name") for entry in entries if isinstance(entry, dict)])
     if names:
-        yield f"Training looked at these groups of images: {', '.join(names)}."
+        yield f"Training distinguished these groups of images: {', '.join(names)}."
 
 
 def _texts(values: Any) -> list[str]:
@@ -109,34 +170,38 @@ def _metrics(evaluation: Evaluation) -> str:
         f"the others from {evaluation.resamples:,} bootstrap resamples.\n"
     )
     rule = str(evaluation.model.get("threshold_rule") or "chosen").replace("_", " ")
-    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", f"at {threshold:.3f}, {rule} on valid"]]
+    used = f"at {threshold:.3f}, the threshold in use ({rule})"
+    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", used]]
     for name, measure in evaluation.metrics.items():
         other = evaluation.metrics_at_threshold.get(name)
-        rows.append(
-            [label_of(name), f"{measure.value:.4f}", _ends(measure), "" if other is None else f"{other.value:.4f}"]
-        )
+        rows.append([label_of(name), decimal(measure.value), measure.ends(), "" if other is None else other.text()])
     return head + "\n" + _table(rows)
 
 
 def _confidence(evaluation: Evaluation) -> str:
-    it = evaluation.calibration
-    evidence = "more than" if it.ece.value > it.ece_by_chance_high else "no more than"
+    found = evaluation.calibration
+    evidence = "more than" if found.ece.value > found.ece_by_chance_high else "no more than"
     lines = [
         "## Confidence",
-        f"Logits are divided by a temperature of {it.temperature:.3f}, fitted on valid. The expected calibration "
-        f"error is {it.ece.value:.4f} ({it.ece_uncalibrated.value:.4f} without), {evidence} chance gives a perfectly "
-        f"calibrated model on such persons ({it.ece_by_chance:.4f} on average); log-loss {it.loss.value:.4f} "
-        f"({it.loss_uncalibrated.value:.4f} without), Brier score {it.brier.value:.4f}.",
+        f"Logits are divided by a temperature of {found.temperature:.3f}, fitted on valid. The expected calibration "
+        f"error is {decimal(found.ece.value)} ({decimal(found.ece_uncalibrated.value)} without), {evidence} chance "
+        f"gives a perfectly calibrated model on such persons ({decimal(found.ece_by_chance)} on average); log-loss "
+        f"{decimal(found.loss.value)} ({decimal(found.loss_uncalibrated.value)} without), Brier score "
+        f"{decimal(found.brier.value)}.",
     ]
     rows = [["wanted accuracy", "abstain below", "decided", "of females", "of males", "accuracy of what is decided"]]
     for chosen in evaluation.selective.guaranteed:
-        if math.isnan(chosen.min_confidence):
+        if not chosen.exists:
             rows.append([f"{chosen.target_accuracy:.1%}", "no guarantee from valid", "", "", "", ""])
             continue
         shares = (chosen.coverage, chosen.coverage_female, chosen.coverage_male)
-        found = f"{chosen.accuracy.value:.4f} ({_ends(chosen.accuracy)})"
         rows.append(
-            [f"{chosen.target_accuracy:.1%}", f"{chosen.min_confidence:.4f}", *(f"{s:.1%}" for s in shares), found]
+            [
+                f"{chosen.target_accuracy:.1%}",
+                f"{chosen.min_confidence:.4f}",
+                *(f"{share:.1%}" for share in shares),
+                chosen.accuracy.text(),
+            ]
         )
     if len(rows) > 1:
         first = evaluation.selective.guaranteed[0]
@@ -152,6 +217,35 @@ def _confidence(evaluation: Evaluation) -> str:
     return "\n\n".join(lines)
 
 
+def _fairness(evaluation: Evaluation) -> str:
+    fairness = evaluation.fairness
+    if fairness is None:
+        return "## Is it fair?\n\nNot measured: the evaluation is of an earlier version."
+    lines = [
+        "## Is it fair?",
+        "\n".join(
+            f"- {text}"
+            for text in [*fairness_sentences(fairness, identified=evaluation.persons is not None), skin_tone(fairness)]
+        ),
+    ]
+    if fairness.groups:
+        rows = [["group", "images", "persons", "right", "right, every person once", "p"]]
+        for group in fairness.groups:
+            size = f"{group.images:,}" if group.judged else f"{group.images:,} (small)"
+            scores = (group.accuracy.text(), group.per_person.text())
+            rows.append([in_words(group.name), size, f"{group.persons:,}", *scores, _p(group.p_holm)])
+        lines += ["p: whether a group differs from the rest of its class, adjusted for all of them (Holm)."]
+        lines += [_table(rows)]
+    shown = shown_gaps(fairness)[:_GAPS_SHOWN]
+    if shown:
+        rows = [["recall with it less without it, points", "men", "women", "equalised odds", "could be shown"]]
+        for gap in shown:
+            cells = (gap_text(gap.male), gap_text(gap.female), gap.equalized_odds.times(100).text(1))
+            rows.append([attribute_in_words(gap.attribute), *cells, decimal(100 * detectable(gap), 1)])
+        lines += [f"The {len(shown)} largest gaps by attribute; all are in `fairness.csv`.", _table(rows)]
+    return "\n\n".join(lines)
+
+
 def _slices(evaluation: Evaluation) -> str:
     if evaluation.worst_slice is None:
         return "## Subgroups\n\nNo subgroup has enough images to judge."
@@ -159,71 +253,64 @@ def _slices(evaluation: Evaluation) -> str:
     sure = "beyond chance" if evaluation.worst_slice.significant else "though not beyond chance"
     lines = [
         "## Subgroups",
-        f"Worst of those large enough to judge: **{worst.name}** ({worst.rule}), accuracy {worst.accuracy.value:.4f} "
-        f"({_ends(worst.accuracy)}) on {worst.images:,} images; {worst.rest} {worst.rest_accuracy:.4f}, {sure}.",
+        f"Worst of those large enough to judge: **{worst.words}** ({worst.rule}), accuracy {worst.accuracy.text()} on "
+        f"{worst.images:,} images; {worst.rest_words} {decimal(worst.rest_accuracy)}, {sure}.",
         f"The {_WORST_SHOWN} lowest, and the lowest of each heading; p is adjusted for all tests (Holm). All are in "
         "`slices.csv`. Subgroups marked small have too few images or persons to judge.",
     ]
-    rows = [["subgroup", "heading", "images", "accuracy", "interval", "minus the rest", "p"]]
-    for it in _shown(evaluation.slices):
-        size = f"{it.images:,} (small)" if it.small else f"{it.images:,}"
-        p = "not tested" if math.isnan(it.p_holm) else f"{it.p_holm:.3f}" if it.p_holm >= 0.001 else "below 0.001"
-        difference = "" if math.isnan(it.difference.value) else f"{it.difference.value:+.4f}"
-        rows.append([it.name, it.group, size, f"{it.accuracy.value:.4f}", _ends(it.accuracy), difference, p])
+    rows = [["subgroup", "heading", "images", "accuracy", "minus the rest", "p"]]
+    for found in _shown(evaluation.slices):
+        size = f"{found.images:,} (small)" if found.small else f"{found.images:,}"
+        difference = "" if math.isnan(found.difference.value) else f"{found.difference.value:+.4f}"
+        rows.append([found.words, found.group, size, found.accuracy.text(), difference, _p(found.p_holm)])
     return "\n\n".join([*lines, _table(rows)])
 
 
 def _shown(slices: Sequence[Slice]) -> list[Slice]:
     """The lowest of those that can be judged, and the lowest of every heading, by accuracy."""
-    filled = sorted((it for it in slices if it.images), key=lambda it: it.accuracy.value)
-    judged = [it for it in filled if not it.small]
+    filled = sorted((found for found in slices if found.images), key=lambda found: found.accuracy.value)
+    judged = [found for found in filled if not found.small]
     chosen = judged[:_WORST_SHOWN]
     for group in GROUPS:
-        of_group = [it for it in judged if it.group == group] or [it for it in filled if it.group == group]
-        chosen += of_group[:1]
-    return sorted({it.name: it for it in chosen}.values(), key=lambda it: it.accuracy.value)
+        in_group = [found for found in judged if found.group == group]
+        chosen += (in_group or [found for found in filled if found.group == group])[:1]
+    return sorted({found.name: found for found in chosen}.values(), key=lambda found: found.accuracy.value)
+
+
+def _corruptions(evaluation: Evaluation) -> str:
+    error = evaluation.further.get("mean_corruption_error", math.nan)
+    if math.isnan(error):
+        return "## Disturbed pictures\n\nNot measured (`evaluate corruptions=quick` or `full`)."
+    faces = evaluation.further.get("mean_face_corruption_error", math.nan)
+    text = f"## Disturbed pictures\n\nMean error under ImageNet-C's fifteen corruptions: {error:.1%}"
+    text += "" if math.isnan(faces) else f"; under seven corruptions of faces (mask, sunglasses ...): {faces:.1%}"
+    return text + f". On clean pictures: {1 - evaluation.metrics['accuracy'].value:.1%}. Each is in `corruptions.csv`."
 
 
 def _limits(evaluation: Evaluation) -> str:
     return (
         "## Limits\n\n"
-        "- The label is what strangers saw in one picture. Some labels are wrong: "
-        f"{evaluation.suspects:,} of {evaluation.images:,} are suspect here (`suspects.csv`), and they bound what any "
-        "accuracy can mean.\n"
+        "- The label is what strangers saw in one picture, and some labels are wrong, which bounds what any accuracy "
+        f"can mean. The model contradicts {count(evaluation.suspects, 'label')} of {evaluation.images:,} with "
+        "confidence (`suspects.csv`); many of these are its own mistakes.\n"
         "- Two classes leave out people who are neither; the data cannot even say how many are mislabelled by that.\n"
         "- Hair, make-up and dress drive the label, and so the model: it learns fashion as much as faces.\n"
         "- Intervals are about other persons of the same source; they say nothing of other sources, years or cameras.\n"
-        "- CelebA's attributes are themselves labels by annotators, with errors of their own; no skin tone or origin "
-        "is among them, so that nothing is known here of how the model treats them."
+        "- Attributes are themselves labels by annotators, with errors of their own. Origin is not among them, "
+        "and skin tone as good as not (see above): little is known here of how the model treats people of different "
+        "origins."
     )
 
 
-def _cost(run: Mapping[str, Any]) -> str:
-    facts = list(_cost_facts(run))
-    if not facts:
-        return "## Cost of training\n\nNot known: the checkpoint does not lie in its run directory."
-    return "## Cost of training\n\n" + "\n".join(f"- {fact}" for fact in facts)
+def _contact(notes: CardNotes) -> str:
+    missing = "Not given: whoever publishes the model adds it (`card.contact`)."
+    contact = _plain(notes.contact) if notes.contact else missing
+    citation = f"\n\nCite as: {_plain(notes.citation)}" if notes.citation else ""
+    return f"## Contact\n\n{contact}{citation}"
 
 
-def _cost_facts(run: Mapping[str, Any]) -> Iterator[str]:
-    hardware, packages = run.get("hardware") or {}, run.get("packages") or {}
-    if run.get("seconds"):
-        yield f"{float(run['seconds']) / 60:.1f} minutes of wall clock (status: {run.get('status', 'unknown')})"
-    if hardware:
-        gpus = ", ".join(hardware.get("gpus") or []) or "no GPU"
-        yield f"on {hardware.get('cores', '?')} cores of {hardware.get('cpu', 'an unknown CPU')}, {gpus}"
-    if run.get("images_per_second"):
-        yield f"{float(run['images_per_second']):,.0f} training images/s"
-    if packages:
-        yield ", ".join(f"{name} {packages[name]}" for name in ("gender-lightning", "torch") if packages.get(name))
-    if run.get("git_revision"):
-        yield f"revision {run['git_revision']}" + (" with local changes" if run.get("git_dirty") else "")
-    if run.get("command"):
-        yield f"`{str(run['command']).replace('`', '')}`"
-
-
-def _ends(measure: Measure) -> str:
-    return "" if math.isnan(measure.low) else f"{measure.low:.4f} to {measure.high:.4f}"
+def _p(value: float) -> str:
+    return "not tested" if math.isnan(value) else f"{value:.3f}" if value >= 0.001 else "below 0.001"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -67,6 +67,16 @@ def data_uri(content: bytes, kind: str = "image/jpeg") -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def without_folders(text: str) -> str:
+    """A text in which absolute paths keep their last part alone: a page or a card may be passed on.
+
+    Example:
+        >>> without_folders("train data.root=/home/ada/celeba seed=1")
+        'train data.root=.../celeba seed=1'
+    """
+    return re.sub(r"(?<![\w.:/])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",=\]]+[/\\])+", ".../", text)
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """Format a fraction as a percentage with a thin space, ``94.3 %``; None and nan become an en dash."""
     return _UNKNOWN if value is None or value != value else f"{100 * value:.{digits}f}\u202f%"

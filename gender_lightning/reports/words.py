@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gender_lightning.evaluation.summary import Evaluation, Measure
+from gender_lightning.evaluation.measure import Measure
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.reports.page import percent
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def limits(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> l
     )
     small = sum(slice_.small for slice_ in evaluation.slices)
     if small:
-        found.append(f"{small} of {len(evaluation.slices)} slices are too small to judge; they are listed, and marked.")
+        found.append(f"{small} of {len(evaluation.slices)} slices are too small to judge; they are listed and marked.")
     if evaluation.slices:
         found.append("A slice shows where the model errs, not why: its images can differ from the rest in other ways.")
     if corruptions is not None:
@@ -61,9 +62,7 @@ def _how_good(evaluation: Evaluation) -> str:
     text = f"It gets {with_interval(metrics['accuracy'])} of {evaluation.images:,} {split} images{whom} right"
     if math.isnan(male) or math.isnan(female):
         return text + "."
-    gap = abs(male - female)
-    side = "" if gap < 0.005 else f", {100 * gap:.1f} points less for {'males' if male < female else 'females'}"
-    return f"{text}: {percent(male)} of the males and {percent(female)} of the females{side}."
+    return f"{text}: {percent(male)} of the men and {percent(female)} of the women."
 
 
 def _where_it_fails(evaluation: Evaluation, corruptions: pd.DataFrame | None) -> str:
@@ -72,9 +71,8 @@ def _where_it_fails(evaluation: Evaluation, corruptions: pd.DataFrame | None) ->
         worst = evaluation.slice(evaluation.worst_slice.name)
         chance = "" if evaluation.worst_slice.significant else ", which may be chance"
         parts.append(
-            f"it does worst on \N{LEFT DOUBLE QUOTATION MARK}{worst.name}\N{RIGHT DOUBLE QUOTATION MARK}, "
-            f"{percent(worst.accuracy.value)} of {worst.images:,} images against {percent(worst.rest_accuracy)} "
-            f"of {worst.rest}{chance}"
+            f"it does worst on {worst.words}, {percent(worst.accuracy.value)} of {worst.images:,} images against "
+            f"{percent(worst.rest_accuracy)} of {worst.rest_words}{chance}"
         )
     if corruptions is not None and (corruptions["severity"] > 0).any():
         accuracies = corruptions[corruptions["severity"] > 0].groupby("corruption")["accuracy"].mean()
@@ -93,11 +91,20 @@ def _how_sure(evaluation: Evaluation) -> str:
         return "How far its confidence can be trusted is not known."
     chance = calibration.ece_by_chance_high
     usual = "no more than chance explains" if ece <= chance else "more than chance explains"
-    text = f"Its probabilities are off by {100 * ece:.1f} points on average, {usual}"
-    reached = next((point for point in evaluation.selective.reached if point.coverage > 0), None)
-    if reached is None:
-        return text + ", and no confidence of its own picks out images it gets 99\u202f% right."
+    return f"Its probabilities are off by {100 * ece:.1f} points on average, {usual}; {_abstaining(evaluation)}."
+
+
+def _abstaining(evaluation: Evaluation) -> str:
+    """What abstaining gives, by a confidence that was not chosen on these images."""
+    if not evaluation.selective.guaranteed:
+        return "there are no predictions on valid to choose a confidence for abstaining on"
+    chosen = evaluation.selective.best_chosen
+    if chosen is None:
+        return "valid has too few persons, or the model too many errors, to choose a confidence for abstaining"
+    wanted = percent(chosen.target_accuracy, 1 if chosen.target_accuracy * 100 % 1 else 0)
+    text = f"if it abstains below the confidence that was chosen on valid for {wanted} right, it decides "
+    if not chosen.coverage > 0:
+        return text + "none of these images"
     return (
-        f"{text}; if it may abstain, it decides {percent(reached.coverage, 0)} of the images and gets "
-        f"{percent(reached.accuracy, 1 if reached.accuracy * 100 % 1 else 0)} of those right."
+        text + f"{percent(chosen.coverage, 0)} of the images and gets {with_interval(chosen.accuracy)} of those right"
     )

@@ -29,12 +29,12 @@ _NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callback
 class WholeFiles(CheckpointIO):
     """Lightning's reading and writing of checkpoints through `models.files`: atomic, and nothing is executed.
 
-    The state of a callback that could not be read back is left out, with a warning: otherwise the resume would fail.
+    A callback's state that could not be read back is left out with a warning, since a resume would fail otherwise.
     """
 
     def __init__(self) -> None:
         self._taken: list[dict[str, Any]] | None = None
-        self._named: set[str] = set()  # callbacks that were warned about
+        self._named: set[str] = set()  # callbacks with a warning already
 
     @contextmanager
     def taking(self) -> Iterator[list[dict[str, Any]]]:
@@ -64,7 +64,7 @@ class WholeFiles(CheckpointIO):
         lost = {name for name, state in states.items() if not _reads_back(state)}
         for name in lost - self._named:
             log.warning(
-                "The state of the callback %s is not kept for a resume: it holds more than tensors and plain values. "
+                "The state of the callback %s is not saved for a resume: it holds more than tensors and plain values. "
                 "Let its state_dict() return numbers, text, lists, dictionaries and tensors.",
                 name.partition("{")[0],
             )
@@ -86,14 +86,14 @@ class WholeFiles(CheckpointIO):
 
 
 def _reads_back(state: Any) -> bool:
-    """Whether `read_torch_file` would accept it: by its types, else by trying."""
+    """Whether `read_torch_file` would accept the value, judged by its types or, if they do not tell, by a try."""
     if _is_plain(state):
         return True
     try:
         torch.save(state, file := io.BytesIO())
         file.seek(0)
         torch.load(file, weights_only=True)
-    except (pickle.PickleError, AttributeError, TypeError, RuntimeError):  # the first three of what cannot be pickled
+    except (pickle.PickleError, AttributeError, TypeError, RuntimeError):  # the first three if it cannot be pickled
         return False
     return True
 

@@ -22,7 +22,7 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.group_metrics import described, group_metrics, group_sizes
+from gender_lightning.evaluation.group_metrics import described, group_metrics, group_sizes, key_of
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.models.attribute_heads import AttributeHeads
 from gender_lightning.models.backbones import (
@@ -34,7 +34,6 @@ from gender_lightning.models.backbones import (
 from gender_lightning.models.checkpoint import KEY, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
-from gender_lightning.training.annotated import Targets
 from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.epoch_loss import EpochLoss
 from gender_lightning.training.known import Known
@@ -43,6 +42,7 @@ from gender_lightning.training.optimizers import make_optimizer, restride
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
+from gender_lightning.training.signals import Targets
 from gender_lightning.transforms import (
     Augment,
     mix,
@@ -120,7 +120,7 @@ class GenderClassifier(pl.LightningModule):
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
         self.known = known or Known()
         self.criterion = Criterion(loss, class_counts, self.known.shares, self.known.class_shares)
-        self.annotated = self.known.annotated(loss)
+        self.signals = self.known.signals(loss)
         self.auxiliary_weight = loss.auxiliary.weight
         number = 0 if self.known.attributes is None else self.known.attributes.shape[1]
         self.attribute_heads = AttributeHeads(self.net, number) if number else None
@@ -157,7 +157,7 @@ class GenderClassifier(pl.LightningModule):
     def on_train_start(self) -> None:
         """Freeze the backbone if this epoch requires it, also when a resume starts in the middle of an epoch."""
         self._freeze()
-        self.annotated.to(self.device)
+        self.signals.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Freeze or unfreeze the backbone, and start the mean loss; not called when a resume starts inside an epoch."""
@@ -247,13 +247,13 @@ class GenderClassifier(pl.LightningModule):
             images = self.augment(batch.images, batch.indices, self.current_epoch, size=size)
             images, columns = mix(
                 images,
-                self.annotated.columns(batch),
+                self.signals.columns(batch),
                 batch.indices,
                 self.augment.settings,
                 seed=self.seed,
                 step=self.current_epoch,
             )
-        return images, self.annotated.split(columns)
+        return images, self.signals.split(columns)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of an augmented batch, computed without waiting for the device."""
@@ -272,6 +272,12 @@ class GenderClassifier(pl.LightningModule):
         self.log("train/loss", self.epoch_loss, on_step=False, on_epoch=True)
         self.log("train/loss_step", value, on_step=True, on_epoch=False, batch_size=n)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the weights of group DRO, by group."""
+        if self.criterion.dro is not None and self.known.shares is not None:
+            names = [f"train/weight_{key_of(name)}" for name in self.known.shares.names]
+            self.log_dict(dict(zip(names, self.criterion.dro.weights, strict=True)))
 
     def _total_steps(self) -> float:
         return self.trainer.estimated_stepping_batches
@@ -344,7 +350,7 @@ class GenderClassifier(pl.LightningModule):
         table = self._collect(split, loader, batches)
         self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
-        # the validation of the best weights after the fit would be a false last point of the curve
+        # the validation of the best weights after the fit would add a false last point to the curve
         logger = self.trainer.state.fn != "validate"
         # every rank has all rows, so the mean changes nothing
         self.log_dict(values, sync_dist=self._distributed, logger=logger)

@@ -13,8 +13,8 @@ from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.groups import check_attributes, no_attributes
 from gender_lightning.evaluation.group_metrics import group_metric_names
-from gender_lightning.training.annotated import Annotated
 from gender_lightning.training.loss import GroupShares
+from gender_lightning.training.signals import Signals
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Known:
         there = set(self.groups_of[split].tolist())
         return group_metric_names([name for number, name in enumerate(self.shares.names) if number in there])
 
-    def annotated(self, loss: LossConfig) -> Annotated:
+    def signals(self, loss: LossConfig) -> Signals:
         """The groups and attributes that this loss needs with each batch."""
         wanted = loss.name == "group_dro" or loss.group_weights != "none"
         if self.shares is None or not wanted:
-            return Annotated(attributes=self.attributes)
-        return Annotated(self.groups_of["train"], len(self.shares.names), self.attributes)
+            return Signals(attributes=self.attributes)
+        return Signals(self.groups_of["train"], len(self.shares.names), self.attributes)
 
     def described(self) -> dict[str, object]:
         """The entries of run.json: the groups with their sizes in each split, and the auxiliary attributes."""

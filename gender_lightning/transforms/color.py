@@ -35,7 +35,7 @@ def color_matrix(
     """
     one = torch.ones_like(means[:, :1])
     b, c, s = (one if factor is None else factor[:, None] for factor in (brightness, contrast, saturation))
-    # a graph has constants of its own, and must not meet those of another one in a cache
+    # a graph needs its own constants, so it must not get those of another graph from a cache
     constants = _make_constants if torch.compiler.is_compiling() else _constants
     grey, identity = constants(GREY, means.device)
     pivot = (1 - c) * b * (means * grey).sum(1, keepdim=True)
@@ -44,7 +44,8 @@ def color_matrix(
 
 
 def _make_constants(grey: tuple[float, float, float], device: torch.device) -> tuple[Tensor, Tensor]:
-    return torch.tensor(grey, device=device), torch.eye(3, device=device)
+    # filled on the device: a copy of numbers from the host is no part of a graph
+    return torch.stack([torch.full((), weight, device=device) for weight in grey]), torch.eye(3, device=device)
 
 
 @lru_cache

@@ -51,7 +51,7 @@ def test_unfinished_runs_of_a_sweep_are_left_out_and_named(make_run: MakeRun, tm
         ("file", "file: this is a file. Give the run directory that it lies in."),
         ("x*", "x*: this glob matches nothing. Check it with `ls`."),
         ("emp*", "emp*: this glob matches nothing but 1 paths without a run in them."),
-        ("running", "running: this run has not ended yet. Leave it out, or go on with it: train resume="),
+        ("running", "running: this run has not ended yet. Leave it out, or continue it: gender-lightning train"),
     ],
 )
 def test_a_clear_sentence(make_run: MakeRun, tmp_path: Path, wanted: str, said: str) -> None:

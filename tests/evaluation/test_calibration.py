@@ -8,7 +8,7 @@ from sklearn.calibration import calibration_curve
 
 from gender_lightning.evaluation.calibration import (
     ece_by_chance,
-    ece_tally,
+    ece_columns,
     equal_mass_bins,
     expected_calibration_error,
     reliability_bins,
@@ -75,7 +75,7 @@ def test_totals_of_a_resample_are_its_ece_at_fixed_bins() -> None:
     generator = np.random.default_rng(4)
     probability = generator.random(300)
     labels = generator.random(300) < probability
-    tally, place = ece_tally(labels, probability), equal_mass_bins(probability)
+    tally, place = ece_columns(labels, probability), equal_mass_bins(probability)
     weights = generator.integers(0, 4, 300)
     rows = np.repeat(np.arange(300), weights)
     gaps = [abs((probability - labels)[rows[place[rows] == b]].sum()) for b in range(15)]

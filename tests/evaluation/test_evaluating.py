@@ -14,8 +14,8 @@ from sklearn import metrics as oracle
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.evaluation.slices import slices_table
-from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.reports.model_card import model_card
 
 
@@ -113,7 +113,7 @@ def test_it_survives_json(evaluation: Evaluation) -> None:
     flat = evaluation.flat()
     json.dumps(flat, allow_nan=False)
     assert flat["test/accuracy"] == evaluation.metrics["accuracy"].value
-    with pytest.raises(UserError, match="no evaluation that reads here"):
+    with pytest.raises(UserError, match="not an evaluation that this version can read"):
         Evaluation.from_dict({"checkpoint": "x"})
 
 
@@ -128,14 +128,23 @@ def test_what_a_reader_must_know_is_said() -> None:
 
 
 def test_the_card_says_what_was_measured(evaluation: Evaluation) -> None:
-    card = model_card(evaluation, {"seconds": 120.0, "status": "done"}, {"name": "celeba"})
-    for heading in ("Intended use", "Out of scope", "Data", "Metrics", "Subgroups", "Limits", "Cost of training"):
+    card = model_card(evaluation, {"seconds": 120.0, "status": "done"}, {"data": {"name": "celeba"}})
+    for heading in (
+        "Intended use",
+        "Out of scope",
+        "Data",
+        "Training",
+        "Metrics",
+        "Is it fair?",
+        "Subgroups",
+        "Limits",
+    ):
         assert f"## {heading}" in card
     assert f"{evaluation.metrics['accuracy'].value:.4f}" in card and "2.0 minutes" in card
-    assert "**female Wearing_Lipstick=0**" in card and "Surveillance" in card and "non-commercial" in card
+    assert "**women without lipstick**" in card and "Surveillance" in card and "non-commercial" in card
     assert "nan" not in card.replace("finance", "")
-    assert "Not known" in model_card(evaluation, {}, {})
-    unknown = model_card(replace(evaluation, data="table"), {}, {"name": "a|<b>"})
+    assert "What it cost is not known" in model_card(evaluation, {}, {})
+    unknown = model_card(replace(evaluation, data="table"), {}, {"data": {"name": "a|<b>"}})
     assert "the kind 'a\\|&lt;b>', which this version" in unknown and "split of data of the kind 'table'" in unknown
 
 

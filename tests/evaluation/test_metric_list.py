@@ -14,7 +14,7 @@ from gender_lightning.evaluation import metric_list
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
 from gender_lightning.evaluation.metric_list import METRICS, Floats, Metric, metrics_of
 from gender_lightning.evaluation.metrics import classification_metrics, training_metrics
-from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.reports.evaluation_page import _metric_row
 from gender_lightning.reports.model_card import model_card
 

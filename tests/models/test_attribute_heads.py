@@ -51,7 +51,14 @@ def test_a_compiled_network_gives_its_features_too() -> None:
     images, targets = torch.rand(4, 3, 32, 32), torch.randint(2, (4, 3))
     net(images)
     expected = heads(targets)
-    net.compile(backend="eager")
+    gradients = torch.autograd.grad(expected, list(net.parameters()), allow_unused=True)
+    net.compile(backend="aot_eager")
     for _ in range(2):
         net(images)
-        torch.testing.assert_close(heads(targets), expected)
+        loss = heads(targets)
+        torch.testing.assert_close(loss, expected)
+        again = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
+        for one, other in zip(gradients, again, strict=True):
+            assert (one is None) == (other is None or not other.any())
+            if one is not None:
+                torch.testing.assert_close(other, one)

@@ -123,7 +123,7 @@ def test_it_opens_without_a_complaint_a_request_or_a_sideways_scroll(
 @browser_needed
 def test_a_click_sorts_the_slices(written: Path, browser: Any) -> None:
     page, _ = _opened(browser, written / "report.html", 1280)
-    table = page.locator("table.sortable").first
+    table = page.get_by_label("All slices, sortable").locator("table")
     column = [it.inner_text().strip() for it in table.locator("thead th").all()].index("accuracy")
     read = f"rows => [...rows].map(it => it.cells[{column}].dataset.value).filter(it => it !== '').map(Number)"
     rows = table.locator("tbody tr")

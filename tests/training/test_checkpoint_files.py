@@ -142,7 +142,7 @@ def test_a_callback_whose_state_cannot_be_read_back_stops_no_resume(
     kind: type[Any], kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fit(tmp_path, epochs=2, extra=[_Keeper(kind)])
-    warned = [record for record in caplog.records if "_Keeper is not kept for a resume" in record.getMessage()]
+    warned = [record for record in caplog.records if "_Keeper is not saved for a resume" in record.getMessage()]
     assert len(warned) == (not kept), "once, whatever the number of saves"
     resumed = _Keeper(kind)
     fit(tmp_path, epochs=3, resume=True, extra=[resumed])

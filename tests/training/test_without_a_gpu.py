@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gender_lightning.config import OptimizerConfig
+from gender_lightning.config import Bce, OptimizerConfig
+from gender_lightning.config.sections import Focal
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.overrides import groups
 from gender_lightning.training.callbacks.ema import Ema
@@ -32,6 +34,7 @@ EVERYTHING = AugmentationSettings(
     random_rotation=15, random_horizontal_flip=0.5, color_jitter=ColorJitter(0.3, 0.3, 0.3, 0.02), random_erasing=0.25,
     random_scale=(0.8, 1.2), random_translation=0.1, mixup=0.2, cutmix=0.5, progressive=(ProgressiveStage(0.5, 24),),
 )  # fmt: skip
+SETTINGS: dict[str, Any] = {"label_smoothing": 0.1, "class_weights": "balanced"}
 # what only describes a tensor and starts no kernel
 VIEWS = (
     "view", "unsqueeze", "select", "slice", "expand", "permute", "unbind", "alias", "detach", "device", "empty",
@@ -67,20 +70,18 @@ def on_fake_gpu() -> Iterator[Kernels]:
 
 
 @pytest.mark.parametrize("size", [None, 24])
-@pytest.mark.parametrize("name", ["bce", "focal"])
+@pytest.mark.parametrize("loss", [Bce(name="bce", **SETTINGS), Focal(name="focal", gamma=2.0, **SETTINGS)])
 def test_augmentation_mixing_and_loss_never_wait_for_the_device(
-    on_fake_gpu: Kernels, size: int | None, name: str
+    on_fake_gpu: Kernels, size: int | None, loss: Bce | Focal
 ) -> None:
     augment = Augment(EVERYTHING, channels_last=True).to("cuda")
     images = torch.empty(8, 3, 32, 32, dtype=torch.uint8, device="cuda")
     indices, labels = (torch.empty(8, dtype=torch.int64, device="cuda") for _ in range(2))
-    section: Any = SimpleNamespace(name=name, label_smoothing=0.1, class_weights="balanced", gamma=2.0)
-    criterion = Criterion(section, (3, 5))
+    criterion = Criterion(loss, (3, 5))
     on_fake_gpu.counts.clear()
     augmented = augment(images, indices, 3, size=size)
     mixed, targets = mix(augmented, labels.float(), indices, EVERYTHING, seed=1, step=3)
-    loss = criterion(mixed.mean((1, 2, 3)), targets)
-    assert loss.device.type == "cuda"
+    assert criterion(mixed.mean((1, 2, 3)), targets).device.type == "cuda"
     assert mixed.is_contiguous(memory_format=torch.channels_last)
     # all of the augmentations at once, most on a few numbers for each image; the host starts each in about 5 us
     assert on_fake_gpu.counts.total() < 350, on_fake_gpu.counts
@@ -236,4 +237,14 @@ def test_an_augmented_batch_is_one_graph_for_all_epochs() -> None:
         assert compiled(images, indices.to("meta"), key, None).shape == images.shape
     assert len(recorder.graphs) == 1
     color._constants.cache_clear()
+    torch.compiler.reset()
+
+
+def test_the_graph_of_a_batch_computes_what_the_kernels_do() -> None:
+    torch.compiler.reset()
+    augment = Augment(replace(EVERYTHING, random_erasing=0.0), channels_last=True)
+    compiled = torch.compile(augment._augmented, backend="eager", dynamic=False)
+    images = torch.randint(256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    arguments = images, torch.arange(4), torch.tensor(5), None
+    torch.testing.assert_close(compiled(*arguments), augment._augmented(*arguments), atol=1e-5, rtol=0)
     torch.compiler.reset()

@@ -28,7 +28,7 @@ class Curve:
         return len(self.x)
 
     def thinned(self, limit: int) -> Curve:
-        """At most `limit` (>= 2) of the points, evenly along the curve, both ends among them."""
+        """The curve with at most `limit` (>= 2) of its points, evenly along it, both ends among them."""
         assert limit >= 2
         if len(self) <= limit:
             return self
@@ -62,7 +62,7 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
 
     Args:
         labels: (N,), 1 male, 0 female; a male must occur.
-        scores: As for `roc_curve`.
+        scores: See `roc_curve`.
 
     Returns:
         From recall 1, all images taken for male, to (0, 1), at an infinite threshold.

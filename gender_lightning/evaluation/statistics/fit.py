@@ -1,4 +1,4 @@
-"""Whether a crowd's scores can be those of the labelled faces, mixed anew: what `prevalence` takes for granted."""
+"""Whether a crowd's scores can be those of the labelled faces in other shares, which `prevalence` takes for granted."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def goodness_of_fit(
     Args:
         crowd: At least one face.
         reference: Labelled faces.
-        people: As for `prevalence.estimate`.
-        draws: Of the bootstrap.
-        seed: Of the draws.
+        people: See `prevalence.estimate`.
+        draws: Number of draws of the bootstrap.
+        seed: Seed of the draws.
     """
     random = np.random.default_rng(seed)
     persons = len(crowd) if people is None else effective_persons(people)
@@ -50,7 +50,7 @@ def goodness_of_fit(
     observed = left(seen, women[2:], men[2:])
     mixture = np.clip(seen - observed, 0.0, None)
     drawn = random.multinomial(persons, mixture / mixture.sum(), size=draws) / persons
-    female, male = (it.resampled(random, draws)[:, 2:] for it in (reference.female, reference.male))
+    female, male = (scores.resampled(random, draws)[:, 2:] for scores in (reference.female, reference.male))
     by_chance = left(drawn, female, male)
     assert by_chance.shape == (draws, BINS)
     distance, distances = _mahalanobis(observed, by_chance)

@@ -1,4 +1,4 @@
-"""How sure a number is that is no proportion: a bootstrap that resamples persons instead of images."""
+"""How sure a number is that is not a proportion: a bootstrap that resamples persons instead of images."""
 
 from __future__ import annotations
 
@@ -67,11 +67,6 @@ class Bootstrap:
             for m in range(len(self.estimate))
         ]
 
-    def standard_errors(self) -> Floats:
-        """(M,), standard deviation over the resamples; nan where too few are defined."""
-        with np.errstate(invalid="ignore"):
-            return np.array([np.std(c[np.isfinite(c)], ddof=1) if _enough(c) else math.nan for c in self.resampled.T])
-
     def p_values(self) -> Floats:
         """(M,), two-sided, of the hypothesis that the metric (a difference) is 0.
 
@@ -101,7 +96,7 @@ class Resampling:
         Args:
             clusters: (N,), which images belong together, as from `clusters_of`.
             resamples: R.
-            seed: Of the groups and the draws.
+            seed: Seed of the groups and the draws.
         """
         self.groups, self.number = _groups(np.asarray(clusters), seed)
         self.resamples = resamples
@@ -137,7 +132,7 @@ class Resampling:
         return self.bootstrap_sums(self.sums(columns), metric)
 
     def bootstrap_sums(self, sums: Floats, metric: Metric) -> Bootstrap:
-        """As `bootstrap`, of columns that were summed over the groups already, (G, K)."""
+        """Do what `bootstrap` does, for columns that were summed over the groups already, (G, K)."""
         assert sums.ndim == 2 and len(sums) == self.number, sums.shape
         total = sums.sum(axis=0)
         single = sums.astype(np.float32)  # exact for counts below 2**24
@@ -175,7 +170,7 @@ def _bca(estimate: float, resampled: Floats, jackknife: Floats, level: float) ->
     z = np.array([-expanded, expanded])
     shares = special.ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))
     low, high = np.quantile(finite, shares)
-    return Interval(float(low), float(high)) if low < high else NOWHERE
+    return Interval(float(low), float(high)) if high - low > 1e-6 else NOWHERE  # rounding is not variation
 
 
 def _enough(column: Floats) -> bool:

@@ -51,12 +51,12 @@ class Tally:
 
     @classmethod
     def empty(cls) -> Tally:
-        """Of nobody."""
+        """The tally of an empty crowd."""
         return cls(np.zeros(BINS, dtype=np.int64), np.zeros(BINS), 0)
 
     @classmethod
     def of(cls, probabilities: ArrayLike, threshold: float) -> Tally:
-        """Of probabilities (N,) of class male; N may be 0."""
+        """Tally probabilities (N,) of the class male; N may be 0."""
         values = np.asarray(probabilities, dtype=np.float64).reshape(-1)
         bins = _bins(values)
         counts = np.bincount(bins, minlength=BINS).astype(np.int64)
@@ -90,7 +90,7 @@ class ClassScores:
 
     @classmethod
     def of(cls, probabilities: Floats, threshold: float, persons: NDArray[np.int64] | None) -> ClassScores:
-        """Of probabilities (N,), and the number of the person on each face where it is known."""
+        """Score probabilities (N,), with the number of the person on each face where it is known."""
         decided, bins = (probabilities >= threshold).astype(np.intp), _bins(probabilities)
         # Without persons, faces of one decision and bin are drawn as the same, with their mean probability.
         order, place = np.unique(2 * bins + decided if persons is None else persons, return_inverse=True)
@@ -137,7 +137,7 @@ class Reference:
     def of(
         cls, labels: ArrayLike, probabilities: ArrayLike, threshold: float, identities: ArrayLike | None = None
     ) -> Reference:
-        """From labels (N,), 1 male; probabilities (N,); and the identity (N,) of each face where it is known.
+        """Make a reference from labels (N,), 1 male; probabilities (N,); and the identities (N,) where they are known.
 
         Raises:
             UserError: A class is absent, or the classifier does not tell them apart.
@@ -145,7 +145,9 @@ class Reference:
         truth, values = np.asarray(labels).astype(np.bool_), np.asarray(probabilities, dtype=np.float64)
         persons = None if identities is None else np.asarray(identities).astype(np.int64)
         if truth.all() or not truth.any():
-            raise UserError("The labelled faces have one class only. Give predictions on faces of both: reference=...")
+            raise UserError(
+                "The labelled faces have one class only.", "Give predictions on faces of both: reference=..."
+            )
         female, male = (
             ClassScores.of(values[of], threshold, None if persons is None else persons[of]) for of in (~truth, truth)
         )
@@ -154,7 +156,8 @@ class Reference:
         if difference < _LEAST_DIFFERENCE:
             raise UserError(
                 f"The model says nearly the same of men and of women (a difference of {difference:.2f}), so their "
-                "share cannot be told from it. Give another checkpoint."
+                "share cannot be told from it.",
+                "Give another checkpoint.",
             )
         return reference
 
@@ -169,7 +172,7 @@ class Estimate:
 
     Attributes:
         faces: In the crowd.
-        share: Of men, in 0..1.
+        share: Share of men, in 0..1.
         low: End of the interval.
         high: Other end.
         naive: Share of faces decided male, uncorrected.
@@ -203,15 +206,15 @@ def estimate(
         method: Correct the mean probability, or the share of decisions.
         target: `population`: the interval is for those whom the crowd is a sample of, and the crowd is drawn again
             too. `crowd`: it is for these very faces, of which only what is said is random.
-        level: Of the interval.
-        draws: Of the bootstrap.
-        seed: Of the draws.
+        level: Coverage of the interval.
+        draws: Number of draws of the bootstrap.
+        seed: Seed of the draws.
     """
     assert len(crowd) > 0
     random = np.random.default_rng(seed)
     column = _COLUMN[method]
     share = corrected(crowd.mean(method), reference.female.mean(method), reference.male.mean(method))
-    female, male = (it.resampled(random, draws, level)[:, column] for it in (reference.female, reference.male))
+    female, male = (scores.resampled(random, draws, level)[:, column] for scores in (reference.female, reference.male))
     if target == "population":
         said = _redrawn(crowd, people, random, draws, method, level)
     else:
@@ -285,7 +288,7 @@ def _sayings(scores: ClassScores, method: Method, one_face: bool) -> tuple[Float
 
 
 def _expansion(units: int, level: float) -> float:
-    """By how much draws of so few units must be spread."""
+    """Factor by which draws of so few units must be spread."""
     if units < 2:
         return 1.0
     tail = (1 + level) / 2

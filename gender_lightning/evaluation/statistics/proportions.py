@@ -71,11 +71,11 @@ def clopper_pearson(hits: float, n: float, level: float = LEVEL) -> Interval:
 
 @dataclass(frozen=True)
 class DesignEffect:
-    """By how much the images of a person, being alike, inflate the variance of a proportion.
+    """The factor by which the images of a person, being alike, inflate the variance of a proportion.
 
     Attributes:
         value: Variance between persons (sandwich, with G / (G - 1)) over the binomial one (Kish 1965); at least 1.
-        degrees: Of freedom of that estimate (Satterthwaite 1946), from 1 to G - 1.
+        degrees: Degrees of freedom of that estimate (Satterthwaite 1946), from 1 to G - 1.
     """
 
     value: float
@@ -102,12 +102,6 @@ class DesignEffect:
         return cls(max(1.0, between / binomial), min(max(1.0, degrees), number - 1.0))
 
 
-def design_effect(correct: ArrayLike, clusters: ArrayLike) -> float:
-    """`DesignEffect.value`, and 1 where nothing varies; arguments as there."""
-    found = DesignEffect.of(correct, clusters)
-    return 1.0 if found is None else found.value
-
-
 def effective_size(
     correct: ArrayLike, clusters: ArrayLike, level: float = LEVEL, like: DesignEffect | None = None
 ) -> float:
@@ -116,7 +110,7 @@ def effective_size(
     Args:
         correct: (N,), as for `DesignEffect.of`; at least one image.
         clusters: (N,), as there.
-        level: Of the interval, whose Student factor is in the size.
+        level: Coverage of the interval, whose Student factor is in the size.
         like: A design effect known from more data of the same kind, for a part that is too small to show its own.
     """
     n, sizes = float(np.asarray(correct).size), _sizes(clusters)
@@ -161,15 +155,44 @@ def proportion(
     return clopper_pearson(float(values.mean()) * size, size, level)
 
 
+def per_person(correct: ArrayLike, clusters: ArrayLike, level: float = LEVEL) -> tuple[float, Interval]:
+    """Mean over persons of the share of their images that is right: every person counts once.
+
+    Args:
+        correct: (N,), 0 or 1, or the share of several models that are right.
+        clusters: (N,), as from `clusters_of`.
+        level: Coverage that is wanted.
+
+    Returns:
+        The mean, nan without images, and its interval: Clopper and Pearson's at the number of yes-no trials whose mean
+        would vary as the persons' shares do. Nowhere with fewer than `FEWEST_PERSONS` persons.
+    """
+    codes = np.asarray(clusters)
+    counts = np.bincount(codes) if len(codes) else np.zeros(0, dtype=np.int64)
+    shares = np.bincount(codes, np.asarray(correct, dtype=np.float64))[counts > 0] / counts[counts > 0]
+    number = len(shares)
+    value = float(shares.mean()) if number else math.nan
+    if number < FEWEST_PERSONS:
+        return value, NOWHERE
+    # a person's share varies at most as a single trial does, so that there are at least as many trials as persons
+    trials = float(number)
+    squares = (shares - value) ** 2
+    if squares.sum() > 1e-12:
+        degrees = min(max(1.0, 2 * float(squares.sum()) ** 2 / float((squares**2).sum()) - 1), number - 1.0)
+        variance = float(squares.sum()) / (number - 1) / number
+        trials = max(trials, value * (1 - value) / variance * _student(level, degrees))
+    return value, clopper_pearson(value * trials, trials, level)
+
+
 def combined(function: Callable[..., float], shares: Sequence[float], intervals: Sequence[Interval]) -> Interval:
     """Interval of a rising function of independent proportions (MOVER: Zou and Donner 2008).
 
     Args:
-        function: Of the proportions.
+        function: Function of the proportions.
         shares: The proportions.
-        intervals: Of each; where one is nowhere, so is the result.
+        intervals: Interval of each; where one is nowhere, so is the result.
     """
-    if any(math.isnan(it.low) for it in intervals):
+    if any(math.isnan(interval.low) for interval in intervals):
         return NOWHERE
     value = function(*shares)
     moved = [

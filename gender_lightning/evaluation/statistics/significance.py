@@ -37,7 +37,7 @@ class Difference:
     """First minus second, of one metric on the same images.
 
     Attributes:
-        estimate: Of the images as they are.
+        estimate: Difference on the images as they are.
         interval: From the bootstrap over clusters.
         p: Two-sided, of no difference, from the same bootstrap.
     """
@@ -70,11 +70,11 @@ def paired_differences(
     """Each metric of the first model minus that of the second, on the same resampled persons.
 
     Args:
-        resampling: Of the images that both models have decided.
-        first: (N, K) columns of the first model, such as `tallies.decision_columns`.
+        resampling: Draws of the images that both models have decided.
+        first: (N, K) columns of the first model, such as `totals.decision_columns`.
         second: (N, K), of the second.
-        metric: Takes totals (..., K) to metrics (..., M), such as `tallies.decision_metrics`.
-        level: Of the intervals.
+        metric: Takes totals (..., K) to metrics (..., M), such as `totals.decision_metrics`.
+        level: Coverage of the intervals.
     """
     columns = np.concatenate([np.asarray(first), np.asarray(second)], axis=1)
     width = columns.shape[1] // 2
@@ -90,7 +90,7 @@ def paired_differences(
 def holm(p_values: Sequence[float] | Floats) -> Floats:
     """P values adjusted for their number (Holm 1979), (M,): below 0.05 is significant at 5 % over all together.
 
-    A nan is no test: it stays nan and does not count.
+    A nan stands for a test that was not made: it stays nan and does not count.
     """
     values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(values.shape, np.nan)

@@ -117,7 +117,7 @@ def _read_weights(file: str) -> list[Any]:
         )
     import joblib
 
-    # not by joblib alone: from Python 3.13 on, the lz4 file that it opens and closes ends in a printed traceback
+    # not with joblib alone: from Python 3.13 on, the lz4 file that it opens and closes prints a traceback
     frame = importlib.import_module("lz4.frame")
     return list(joblib.load(io.BytesIO(frame.decompress(path.read_bytes()))))
 

@@ -1,4 +1,4 @@
-"""Early stopping whose patience is the configured one, also in a resumed training."""
+"""Early stopping that uses the configured patience in a resumed training as well."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytorch_lightning as pl
 class EarlyStopping(pl.callbacks.EarlyStopping):
     """Lightning's early stopping, except for what a resume restores.
 
-    Lightning restores the former patience, whatever is configured now, and a training that was stopped early would
-    stop again after each further epoch. The class keeps Lightning's name, under which checkpoints hold its state.
+    Lightning restores the former patience even if another one is configured now, and a training that was stopped early
+    would stop again after each further epoch. The class keeps Lightning's name, under which checkpoints hold its state.
 
     Args:
         monitor: A metric of the valid split.
-        extended: Whether a run that had ended gets more epochs; its patience then begins again.
+        extended: Whether a finished run gets more epochs; the count of epochs without improvement then starts at 0.
         options: `mode`, `patience`, `min_delta`, as Lightning has them.
     """
 
@@ -24,7 +24,7 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
         self._extended = extended
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score, and the epochs waited so far unless they had ended the training."""
+        """Restore the best score, and the epochs waited so far unless early stopping had ended the training."""
         configured = self.patience
         super().load_state_dict(state_dict)
         if self._extended and self.wait_count >= self.patience:
@@ -32,5 +32,5 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
         self.patience = configured
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Agree with the first process, which alone knows that the run had ended: one that stops stops all."""
+        """Take `extended` from the first process, which alone knows it; a rank that stops would stop all of them."""
         self.wait_count = trainer.strategy.broadcast(self.wait_count)

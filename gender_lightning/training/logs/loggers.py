@@ -116,7 +116,7 @@ def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> l
     run_id, opener = info.get(ID), None
     if is_first_process():
         run_id = run_id_of(info)
-        run.update(**{ID: run_id})  # first, so that a resume finds it whatever happens
+        run.update(**{ID: run_id})  # first, so that a resume finds it even if opening fails
         opener = partial(_open_wandb, config, run.path, run_id, resolved, place_of(config, resolved, info))
 
     def record(opened: WandbRun) -> None:

@@ -1,4 +1,4 @@
-"""TensorBoard for a run: one event file per training, without the points of other evaluations, and with HPARAMS."""
+"""TensorBoard for a run: one event file per training, with HPARAMS and without the points of other evaluations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class RunTensorBoard(pl.loggers.TensorBoardLogger):
-    """Writes the event file of a run until `finish`; Lightning's own starts another after each fit and test.
+    """A logger that writes one event file until `finish`; Lightning's starts another after each fit and test.
 
     A resumed training hides what was logged after the checkpoint that it started from.
 
@@ -61,13 +61,13 @@ class RunTensorBoard(pl.loggers.TensorBoardLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write what is waiting; `config.yaml` already holds what Lightning would put into `hparams.yaml`."""
+        """Flush the file; `config.yaml` already holds what Lightning would put into `hparams.yaml`."""
         if self._writer is not None:
             self._writer.flush()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is waiting: Lightning calls this after every fit and test, but `finish` ends the run."""
+        """Flush the file; Lightning calls this after every fit and test, but only `finish` ends the run."""
         self.save()
 
     @rank_zero_only
@@ -81,5 +81,5 @@ class RunTensorBoard(pl.loggers.TensorBoardLogger):
             if self._writer is not None:
                 self._writer.close()
         except OSError as error:
-            log.warning("TensorBoard's file in %s could not be finished: %s.", self.log_dir, error.strerror or error)
+            log.warning("TensorBoard's file in %s could not be completed: %s.", self.log_dir, error.strerror or error)
         self._writer = None

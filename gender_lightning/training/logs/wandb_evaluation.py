@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from gender_lightning.config import WandbLogger
+from gender_lightning.evaluation.fairness import fairness_table
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.evaluation.slices import slices_table
-from gender_lightning.evaluation.summary import Evaluation
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.wandb_place import entity_of, project_of
 from gender_lightning.training.logs.wandb_run import log_curves
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def log_evaluation(run: Run, evaluation: Evaluation, table: pd.DataFrame, output: Path) -> None:
-    """Add an evaluation to the W&B run of a training: summary, tables of slices and corruptions, curves, figures.
+    """Add an evaluation to the W&B run of a training: summary, tables of slices, gaps and corruptions, curves, figures.
 
     Names begin with `evaluation/<data>-<split>/`, so that the training's own `test/accuracy` is kept. Nothing is
     logged for a run without W&B, or while its training is still logging.
@@ -90,9 +91,12 @@ def _log_numbers(experiment: WandbRun, evaluation: Evaluation, prefix: str) -> N
     numbers = evaluation.flat()
     named = {f"{prefix}/{name.partition('/')[2]}": value for name, value in numbers.items() if value is not None}
     experiment.summary.update(named)
-    frame = slices_table(evaluation.slices)
-    rows: list[Any] = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-    experiment.log({f"{prefix}/slices": wandb.Table(columns=[*frame.columns], data=rows)})
+    frames = {"slices": slices_table(evaluation.slices)}
+    if evaluation.fairness is not None and evaluation.fairness.attributes:
+        frames["fairness"] = fairness_table(evaluation.fairness)
+    for name, frame in frames.items():
+        rows: list[Any] = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+        experiment.log({f"{prefix}/{name}": wandb.Table(columns=[*frame.columns], data=rows)})
 
 
 def _log_figures(experiment: WandbRun, output: Path, prefix: str) -> None:

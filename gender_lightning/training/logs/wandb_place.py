@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 
 def project_of(config: WandbLogger, info: Mapping[str, Any] | None = None) -> str:
-    """The project: where the run already is, else the configuration's, WANDB_PROJECT, or the package's name."""
+    """The project: the one that the run is already in, else the configured one, WANDB_PROJECT or the default."""
     recorded = (info or {}).get(RECORDED_PROJECT)
     return str(recorded or config.project or os.environ.get("WANDB_PROJECT") or PROJECT)
 
 
 def entity_of(config: WandbLogger, info: Mapping[str, Any] | None = None) -> str | None:
-    """The user or team: where the run already is, else the configuration's; None leaves it to W&B."""
+    """The user or team: the one that the run already belongs to, else the configured one; None: W&B's default."""
     return (info or {}).get(RECORDED_ENTITY) or config.entity
 
 
@@ -54,13 +54,13 @@ def place_of(config: WandbLogger, resolved: Mapping[str, Any], info: Mapping[str
 
 
 def run_id_of(info: Mapping[str, Any]) -> str:
-    """The id of a training's W&B run: the recorded one, else WANDB_RUN_ID outside of a sweep of ours, else a new one.
+    """The id of a training's W&B run: the recorded one, else WANDB_RUN_ID unless a sweep started it, else a new one.
 
     A W&B agent sets WANDB_RUN_ID and insists on it.
     """
     named = os.environ.get("WANDB_RUN_ID") if this_job() is None else None
     if named and not _USABLE_ID.fullmatch(named):
-        log.warning("WANDB_RUN_ID is not used: a run id may have letters, digits, - and _, 64 at most.")
+        log.warning("WANDB_RUN_ID is not used: a run id has at most 64 characters: letters, digits, - and _.")
         named = None
     if named and under_agent():
         return named

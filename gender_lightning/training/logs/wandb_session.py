@@ -55,7 +55,7 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
         directory: Path,
         on_open: Callable[[WandbRun], None] | None = None,
     ) -> None:
-        """Take the function that opens the run, such as `open_run`, or None; end the run with `finish`.
+        """Start a session with the function that opens the run, such as `open_run`, or None; `finish` ends it.
 
         `on_open` is called with the open run, in the thread that waits for it, since W&B may have chosen another id.
         """
@@ -87,7 +87,7 @@ class GuardedWandbLogger(pl.loggers.WandbLogger):
         try:
             self._run = opening.result(OPEN_SECONDS)
         except StillPending:
-            log.warning("W&B has not started within %d s. The training goes on without it.", OPEN_SECONDS)
+            log.warning("W&B has not started within %d s. The training continues without it.", OPEN_SECONDS)
         if self._run is not None and self._on_open is not None:
             self._id = self._run.id
             self._on_open(self._run)
@@ -254,14 +254,14 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and str(error.filename).startswith(tempfile.gettempdir()):
         return (
             f"{error.filename}: {error.strerror}; W&B keeps pictures and tables there until they are sent, so free "
-            "space, spare it from cleaning, or set TMPDIR to another folder"
+            "space, exclude the folder from cleaning, or set TMPDIR to another one"
         )
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
 def _check_temporary_folder() -> None:
-    """Raise an OSError where W&B could not write temporary files, since its start would never end."""
+    """Raise an OSError if W&B could not write temporary files, since its start would then never end."""
     folder = tempfile.gettempdir()
     try:
         with tempfile.TemporaryFile(dir=folder) as file:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.results import Evaluation
 
 Finished = tuple[Path, list[str]]
 Command = Callable[..., None]

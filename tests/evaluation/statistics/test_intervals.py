@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from gender_lightning.evaluation.metric_list import metrics_of
+from gender_lightning.evaluation.metrics import confusion_columns
 from gender_lightning.evaluation.statistics.intervals import Resampling, clusters_of
 from gender_lightning.evaluation.statistics.proportions import wilson
-from gender_lightning.evaluation.statistics.tallies import decision_tally
+from gender_lightning.evaluation.statistics.totals import decision_metrics
 
 DECISIONS = tuple(metric.name for metric in metrics_of("decision"))
 
@@ -43,16 +44,16 @@ def test_bootstrap_is_the_brute_force_one() -> None:
     correct, clusters = persons(1)
     labels = (clusters % 2).astype(int)
     decided = np.where(correct, labels, 1 - labels)
-    tally = decision_tally(labels, decided.astype(float))
-    boot = Resampling(clusters, resamples=4000, seed=3).bootstrap(tally.columns, tally.metric)
+    columns = confusion_columns(labels, decided)
+    boot = Resampling(clusters, resamples=4000, seed=3).bootstrap(columns, decision_metrics)
     generator = np.random.default_rng(4)
     members = [np.flatnonzero(clusters == c) for c in range(60)]
     brute = []
     for _ in range(1500):
         rows = np.concatenate([members[c] for c in generator.integers(0, 60, 60)])
-        brute.append(tally.metric(tally.columns[rows].sum(axis=0)))
+        brute.append(decision_metrics(columns[rows].sum(axis=0)))
     spread = np.std(np.array(brute), axis=0, ddof=1)
-    np.testing.assert_allclose(boot.standard_errors(), spread, rtol=0.08)
+    np.testing.assert_allclose(boot.resampled.std(axis=0, ddof=1), spread, rtol=0.08)
     np.testing.assert_allclose(np.mean(boot.resampled, axis=0), np.mean(brute, axis=0), atol=0.1 * spread.max())
     assert boot.estimate[DECISIONS.index("accuracy")] == pytest.approx(correct.mean())
 
@@ -74,7 +75,7 @@ def test_groups_of_many_clusters_vary_as_the_clusters() -> None:
     assert resampling.number == 2000
     boot = resampling.bootstrap(columns, ratio)
     expected = math.sqrt(correct.mean() * (1 - correct.mean()) / 20_000)
-    assert boot.standard_errors()[0] == pytest.approx(expected, rel=0.06)
+    assert boot.resampled.std(ddof=1) == pytest.approx(expected, rel=0.06)
 
 
 def test_the_same_draws_for_everything_and_for_every_seed_others() -> None:
@@ -86,9 +87,9 @@ def test_the_same_draws_for_everything_and_for_every_seed_others() -> None:
 
 
 def test_what_is_undefined_has_no_interval() -> None:
-    tally = decision_tally(np.zeros(20), np.zeros(20))
-    boot = Resampling(np.arange(20), resamples=100).bootstrap(tally.columns, tally.metric)
-    found = dict(zip(tally.names, boot.intervals(), strict=True))
+    columns = confusion_columns(np.zeros(20), np.zeros(20))
+    boot = Resampling(np.arange(20), resamples=100).bootstrap(columns, decision_metrics)
+    found = dict(zip(DECISIONS, boot.intervals(), strict=True))
     # that nothing varied does not make an accuracy of 1 certain
     assert all(math.isnan(end) for name in ("accuracy", "recall_male", "f1", "mcc") for end in found[name])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
@@ -14,7 +15,7 @@ from gender_lightning.evaluation.statistics.proportions import (
     DesignEffect,
     clopper_pearson,
     combined,
-    design_effect,
+    per_person,
     proportion,
     wilson,
 )
@@ -45,9 +46,10 @@ def test_wilson_of_nothing_is_nowhere() -> None:
 def test_design_effect_of_copies_is_their_number() -> None:
     correct = np.random.default_rng(1).random(400) < 0.8
     copies = np.repeat(correct, 5)
-    assert design_effect(copies, np.repeat(np.arange(400), 5)) == pytest.approx(5, rel=0.01)
-    assert design_effect(copies, np.arange(2000)) == pytest.approx(1, abs=0.01)
-    assert design_effect(np.ones(50), np.arange(50)) == 1 and DesignEffect.of(np.ones(50), np.arange(50)) is None
+    alike, alone = DesignEffect.of(copies, np.repeat(np.arange(400), 5)), DesignEffect.of(copies, np.arange(2000))
+    assert alike is not None and alike.value == pytest.approx(5, rel=0.01)
+    assert alone is not None and alone.value == pytest.approx(1, abs=0.01)
+    assert DesignEffect.of(np.ones(50), np.arange(50)) is None
 
 
 def test_all_right_is_as_sure_as_there_are_people() -> None:
@@ -76,6 +78,22 @@ def test_a_mean_of_two_recalls_is_newcombes() -> None:
     assert low == pytest.approx(0.925 - math.hypot(0.9 - ends[0].low, 0.95 - ends[1].low) / 2)
     assert high == pytest.approx(0.925 + math.hypot(ends[0].high - 0.9, ends[1].high - 0.95) / 2)
     assert math.isnan(combined(lambda a, b: a + b, [0.5, 0.5], [NOWHERE, ends[0]]).low)
+
+
+def test_per_person_is_a_group_by_and_of_single_images_the_plain_proportion() -> None:
+    correct, people = draw(3, 40, 0.9, 0.2)
+    value, interval = per_person(correct, people)
+    assert value == pytest.approx(pd.Series(correct).groupby(people).mean().mean()) and value in interval
+    alone = np.random.default_rng(4).random(60) < 0.9
+    assert per_person(alone, np.arange(60))[1] == pytest.approx(clopper_pearson(int(alone.sum()), 60), abs=1e-9)
+    assert per_person(np.ones(90), np.repeat(np.arange(9), 10)) == (1.0, NOWHERE)
+    assert math.isnan(per_person(np.zeros(0), np.zeros(0, dtype=np.int64))[0])
+
+
+@pytest.mark.parametrize(("people", "accuracy", "correlation"), [(30, 0.95, 0.1), (100, 0.9, 0.3)])
+def test_per_person_covers_the_truth(people: int, accuracy: float, correlation: float) -> None:
+    draws = (draw(seed, people, accuracy, correlation) for seed in range(300))
+    assert np.mean([accuracy in per_person(*drawn)[1] for drawn in draws]) > 0.93 - 0.03
 
 
 def coverage(people: int, accuracy: float, correlation: float, times: int) -> float:

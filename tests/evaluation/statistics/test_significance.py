@@ -9,6 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from gender_lightning.evaluation.metric_list import metrics_of
+from gender_lightning.evaluation.metrics import confusion_columns
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.significance import (
     fisher_exact,
@@ -17,7 +18,7 @@ from gender_lightning.evaluation.statistics.significance import (
     membership_tests,
     paired_differences,
 )
-from gender_lightning.evaluation.statistics.tallies import confusion_columns, decision_metrics
+from gender_lightning.evaluation.statistics.totals import decision_metrics
 
 DECISIONS = tuple(metric.name for metric in metrics_of("decision"))
 

@@ -9,6 +9,8 @@ import pytest
 from hydra import compose
 from omegaconf import DictConfig
 
+from gender_lightning.__main__ import check_overrides
+from gender_lightning.errors import UserError
 from gender_lightning.overrides import groups
 from gender_lightning.overrides.composing import hydra_at_conf
 from gender_lightning.sweeps.jobs import plain_overrides
@@ -40,3 +42,20 @@ def test_a_trial_is_the_training_of_its_search(typed: list[str]) -> None:
         assert "search" not in trial or trial.search is None
     if typed == ["search=vgg19"]:
         assert plan.fixed == ("model=vgg19",)
+
+
+@pytest.mark.parametrize("metrics", ["[val/accuracy,val/group_gap]", "[val/worst_group_accuracy]"])
+def test_metrics_of_groups_are_objectives_where_there_are_groups(metrics: str) -> None:
+    typed = ["search=resnet18", f"search.metrics={metrics}", "data.groups=[Bangs]"]
+    check_overrides("train", ["-m", *typed])
+    with hydra_at_conf():
+        plan = make_plan(
+            composed(typed), plain_overrides(typed), [], compose=composed, devices_of=lambda point: 1,
+            directory=Path("runs"),
+        )  # fmt: skip
+    ways = {"val/accuracy": "max", "val/group_gap": "min", "val/worst_group_accuracy": "max"}
+    assert plan.settings.objectives == {name: ways[name] for name in metrics.strip("[]").split(",")}
+    best = "callbacks.checkpoint.monitor=val/worst_group_accuracy"
+    assert (best in plan.always) == ("worst" in metrics), "best.ckpt is the epoch that the search goes by"
+    with pytest.raises(UserError, match=r"search.metrics needs groups"):
+        check_overrides("train", ["-m", *typed[:2]])

@@ -6,7 +6,6 @@ import errno
 import math
 import os
 import resource
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -264,7 +263,7 @@ def test_a_directory_that_vanishes_is_not_made_again(tmp_path: Path) -> None:
     class Remove(pl.Callback):
         def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
             if trainer.global_step == 7:
-                shutil.rmtree(tmp_path / "checkpoints")
+                (tmp_path / "checkpoints").rename(tmp_path / "unmounted")
 
     with pytest.raises(UserError, match="checkpoints is gone. Check whether it was removed"):
         fit(tmp_path, extra=[Remove()], rhythm=Rhythm(steps=8))

@@ -206,7 +206,7 @@ def test_a_temporary_folder_that_vanished_is_named(
     fit(run, loggers)
     finish_loggers(loggers, 0)
     (said,) = warnings(caplog)
-    assert f"{tmp_path / 'gone'}: No such file or directory" in said and "set TMPDIR to another folder" in said
+    assert f"{tmp_path / 'gone'}: No such file or directory" in said and "set TMPDIR to another one" in said
 
 
 def test_a_wandb_that_never_starts_is_given_up(

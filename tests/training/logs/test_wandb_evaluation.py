@@ -11,7 +11,7 @@ import pytest
 from wandb_helpers import isolate, make_run, records
 
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
-from gender_lightning.evaluation.summary import Evaluation
+from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.wandb_evaluation import log_evaluation
 
@@ -51,6 +51,7 @@ def test_numbers_and_slices_go_into_the_same_run(made: tuple[Evaluation, pd.Data
     text = str(records(run))
     assert "evaluation/celeba-test/accuracy" in text and "evaluation/celeba-test/slices" in text
     assert str(evaluation.metrics["accuracy"].value)[:8] in text
+    assert "evaluation/celeba-test/fairness" in text and "evaluation/celeba-test/recall_gap" in text
 
 
 @pytest.mark.parametrize("info", [{"wandb_id": None}, {"status": "running"}])

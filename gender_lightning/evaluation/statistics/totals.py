@@ -13,18 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gender_lightning.evaluation.metric_list import metrics_of
-from gender_lightning.evaluation.metrics import confusion_columns
 from gender_lightning.evaluation.statistics.proportions import Floats
 
 _BINS = 256  # of a histogram of scores
 
 
 @dataclass(frozen=True)
-class Tally:
+class MetricColumns:
     """Columns per image, and the metrics of their totals.
 
     Attributes:
-        names: Of the M metrics.
+        names: Names of the M metrics.
         columns: (N, K), numbers of any type.
         metric: Totals (..., K) to metrics (..., M).
     """
@@ -39,14 +38,7 @@ def decision_metrics(totals: Floats) -> Floats:
     return np.stack([metric.formula(totals) for metric in metrics_of("decision")], axis=-1)
 
 
-def decision_tally(labels: ArrayLike, probability: ArrayLike, threshold: float = 0.5) -> Tally:
-    """Metrics of the decision that an image is male from `threshold` on."""
-    decided = np.asarray(probability) >= threshold
-    names = tuple(metric.name for metric in metrics_of("decision"))
-    return Tally(names, confusion_columns(labels, decided), decision_metrics)
-
-
-def ranking_tally(labels: ArrayLike, scores: ArrayLike) -> Tally:
+def ranking_columns(labels: ArrayLike, scores: ArrayLike) -> MetricColumns:
     """The ranking metrics that have a form for histograms, from one of each class over runs of the sorted scores.
 
     AUROC needs to know only which males lie between which females, so runs of one class are put together; where
@@ -67,16 +59,22 @@ def ranking_tally(labels: ArrayLike, scores: ArrayLike) -> Tally:
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = exact - of_histograms(columns.sum(axis=0, dtype=np.float64))
     names = tuple(metric.name for metric, _ in ranking)
-    return Tally(names, columns, lambda totals: np.clip(of_histograms(totals) + shift, 0.0, 1.0))
+    return MetricColumns(names, columns, lambda totals: np.clip(of_histograms(totals) + shift, 0.0, 1.0))
 
 
-def loss_tally(labels: ArrayLike, logits: ArrayLike, temperature: float = 1.0) -> Tally:
-    """The losses after the temperature, means over images, each the less the better."""
-    male, values = np.asarray(labels).astype(np.bool_), np.asarray(logits, dtype=np.float64) / temperature
-    losses = metrics_of("loss")
-    columns = [*(metric.formula(male, values) for metric in losses), np.ones(len(male))]
-    names = tuple(metric.name for metric in losses)
-    return Tally(names, np.stack(columns, axis=1), lambda totals: totals[..., :-1] / totals[..., -1:])
+def loss_columns(labels: ArrayLike, *logits: ArrayLike) -> MetricColumns:
+    """The losses, means over images, each the less the better.
+
+    Args:
+        labels: (N,), 1 male, 0 female.
+        logits: (N,) each; of several, such as before and after the temperature, the metrics of the first come first,
+            and those of the others by the same names.
+    """
+    male, losses = np.asarray(labels).astype(np.bool_), metrics_of("loss")
+    columns = [metric.formula(male, np.asarray(one, dtype=np.float64)) for one in logits for metric in losses]
+    columns.append(np.ones(len(male)))
+    names = tuple(metric.name for metric in losses) * len(logits)
+    return MetricColumns(names, np.stack(columns, axis=1), lambda totals: totals[..., :-1] / totals[..., -1:])
 
 
 def _runs(male: NDArray[np.bool_], scores: Floats) -> tuple[NDArray[np.intp], int]:

@@ -9,13 +9,13 @@ from sklearn import metrics as oracle
 from torchmetrics.functional import classification as torchmetrics
 
 from gender_lightning.evaluation.metric_list import metrics_of
-from gender_lightning.evaluation.metrics import probabilities
+from gender_lightning.evaluation.metrics import confusion_columns, probabilities
 from gender_lightning.evaluation.statistics.intervals import Resampling
-from gender_lightning.evaluation.statistics.tallies import (
-    Tally,
-    decision_tally,
-    loss_tally,
-    ranking_tally,
+from gender_lightning.evaluation.statistics.totals import (
+    MetricColumns,
+    decision_metrics,
+    loss_columns,
+    ranking_columns,
 )
 
 DECISIONS = tuple(metric.name for metric in metrics_of("decision"))
@@ -27,8 +27,8 @@ def draw(n: int, seed: int, digits: int = 2) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.round(generator.normal(labels * 3 - 1.4, 1.3), digits)
 
 
-def values(tally: Tally) -> dict[str, float]:
-    return dict(zip(tally.names, tally.metric(tally.columns.sum(axis=0, dtype=np.float64)), strict=True))
+def values(found: MetricColumns) -> dict[str, float]:
+    return dict(zip(found.names, found.metric(found.columns.sum(axis=0, dtype=np.float64)), strict=True))
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.31])
@@ -36,8 +36,8 @@ def test_decisions(threshold: float) -> None:
     labels, logits = draw(700, 1)
     probability = probabilities(logits)
     said = probability >= threshold
-    got = values(decision_tally(labels, probability, threshold))
-    assert tuple(got) == DECISIONS
+    totals = confusion_columns(labels, said).sum(axis=0)
+    got = dict(zip(DECISIONS, decision_metrics(totals).tolist(), strict=True))
     expected = {
         "accuracy": oracle.accuracy_score(labels, said),
         "balanced_accuracy": oracle.balanced_accuracy_score(labels, said),
@@ -58,7 +58,7 @@ def test_decisions(threshold: float) -> None:
 @pytest.mark.parametrize(("n", "digits"), [(60, 1), (700, 6), (6000, 6)])  # the last has more runs than bins
 def test_ranking(n: int, digits: int) -> None:
     labels, logits = draw(n, 2, digits)
-    got = values(ranking_tally(labels, logits))
+    got = values(ranking_columns(labels, logits))
     assert got["auroc"] == pytest.approx(oracle.roc_auc_score(labels, logits))
     assert got["average_precision"] == pytest.approx(oracle.average_precision_score(labels, logits))
 
@@ -66,9 +66,9 @@ def test_ranking(n: int, digits: int) -> None:
 @pytest.mark.parametrize("n", [300, 6000])
 def test_ranking_of_resamples(n: int) -> None:
     labels, logits = draw(n, 3, 6)
-    tally = ranking_tally(labels, logits)
+    found = ranking_columns(labels, logits)
     resampling = Resampling(np.arange(n) // 5, resamples=40, seed=1)
-    got = resampling.bootstrap(tally.columns, tally.metric).resampled
+    got = resampling.bootstrap(found.columns, found.metric).resampled
     tolerance = 0.25 * got.std(axis=0)  # of what the resamples vary by
     for row, weights in zip(got, resampling.weights, strict=True):
         images = weights[resampling.groups]
@@ -79,16 +79,16 @@ def test_ranking_of_resamples(n: int) -> None:
 
 def test_losses() -> None:
     labels, logits = draw(500, 4)
-    got = values(loss_tally(labels, logits, temperature=1.7))
-    calibrated = probabilities(logits, 1.7)
-    assert got["loss"] == pytest.approx(oracle.log_loss(labels, calibrated))
-    assert values(loss_tally(labels, logits))["loss"] == pytest.approx(oracle.log_loss(labels, probabilities(logits)))
-    assert got["brier"] == pytest.approx(oracle.brier_score_loss(labels, calibrated))
+    found = loss_columns(labels, logits / 1.7, logits)
+    got = found.metric(found.columns.sum(axis=0))
+    both = [probabilities(logits, 1.7), probabilities(logits)]
+    assert found.names == ("loss", "brier") * 2
+    scores = [metric(labels, one) for one in both for metric in (oracle.log_loss, oracle.brier_score_loss)]
+    assert got == pytest.approx(scores)
 
 
 def test_totals_of_any_shape() -> None:
-    tally = decision_tally([0, 1, 1, 0], [0.1, 0.9, 0.2, 0.3])
     totals = np.random.default_rng(1).integers(1, 9, (3, 5, 4)).astype(float)
-    together = tally.metric(totals)
+    together = decision_metrics(totals)
     assert together.shape == (3, 5, len(DECISIONS))
-    np.testing.assert_allclose(together[2, 4], tally.metric(totals[2, 4]))
+    np.testing.assert_allclose(together[2, 4], decision_metrics(totals[2, 4]))

@@ -9,6 +9,7 @@ from typing import Any
 
 from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.comparison.costs import Cost
+from gender_lightning.comparison.fairness import RowFairness
 from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.rows import Row
 from gender_lightning.comparison.scores import Score
@@ -32,14 +33,15 @@ class Summary:
 
     Attributes:
         row: Recipe and runs.
-        scores: Of `scores.SCORES`.
-        corruption_error: Mean over corruptions, of the runs that `evaluate` has measured; None where it has not.
+        scores: By metric, see `scores.scores_of`.
+        corruption_error: Mean over corruptions, for the runs that `evaluate` has measured; None where it has not.
         slices: In a fixed order, the same for every row.
         worst: The slice with the lowest accuracy among those that are not small.
         cost: None where a run has no best.ckpt.
-        training_seconds: Of each run, as run.json says.
-        training_rates: Images/s of each run, as run.json says; those that were recorded.
+        training_seconds: Seconds of each run, as run.json says.
+        training_rates: Images/s of those runs whose run.json says it.
         inference: Images/s measured on this machine; None where it was not.
+        fairness: Gaps and the worst group; None in a comparison that was made by hand.
     """
 
     row: Row
@@ -51,24 +53,25 @@ class Summary:
     training_seconds: tuple[float, ...] = ()
     training_rates: tuple[float, ...] = ()
     inference: Rate | None = None
+    fairness: RowFairness | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole of it.
+    """Everything that a comparison found.
 
     Attributes:
         data: Name of the data set.
-        split: That was compared on.
-        images: Compared on.
-        people: Among them; None where they are not known.
-        males: Images of them.
+        split: Part of the data.
+        images: Number of images.
+        people: Number of people on them; None where they are not known.
+        males: Number of images of males.
         summaries: One per row.
         pairs: All pairs of rows, by place.
         verdict: In words.
         notes: What a reader must know: what was left out, what the figures do not say.
-        machine: That inference was measured on (`provenance.hardware`), with precision and batch size.
-        provenance: Versions, command, source of the comparison itself.
+        machine: Hardware that inference was measured on (`provenance.hardware`), with precision and batch size.
+        provenance: Versions, command and source of the comparison itself.
     """
 
     data: str
@@ -85,12 +88,12 @@ class Comparison:
 
     @property
     def rows(self) -> list[Row]:
-        """Of the summaries."""
-        return [it.row for it in self.summaries]
+        """Rows of the summaries."""
+        return [summary.row for summary in self.summaries]
 
     def by_accuracy(self) -> list[Summary]:
         """The most accurate first."""
-        return sorted(self.summaries, key=lambda it: -it.scores["accuracy"].mean)
+        return sorted(self.summaries, key=lambda summary: -summary.scores["accuracy"].mean)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -104,8 +107,8 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "images": comparison.images,
         "people": comparison.people,
         "males": comparison.males,
-        "rows": [_row(it) for it in comparison.summaries],
-        "pairs": [_pair(comparison, it) for it in comparison.pairs],
+        "rows": [_row(summary) for summary in comparison.summaries],
+        "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
         "inference_machine": comparison.machine,
         **comparison.provenance,
     }
@@ -113,22 +116,23 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return cleaned
 
 
-def _row(it: Summary) -> dict[str, Any]:
+def _row(summary: Summary) -> dict[str, Any]:
     return {
-        "label": it.row.label,
-        "backbone": it.row.runs[0].backbone,
-        "n": it.row.n,
-        "runs": [{"path": str(run.run.path), "seed": run.seed} for run in it.row.runs],
-        **{name: _score(score) for name, score in it.scores.items()},
-        "mean_corruption_error": None if it.corruption_error is None else _score(it.corruption_error),
-        "worst_slice": None if it.worst is None else vars(it.worst),
-        "slices": [vars(slice_) for slice_ in it.slices],
-        "cost": None if it.cost is None else vars(it.cost),
-        "training_minutes": [seconds / 60 for seconds in it.training_seconds],
-        "training_images_per_second": list(it.training_rates),
-        "training_hardware": it.row.runs[0].info.get("hardware"),
-        "inference_images_per_second": None if it.inference is None else it.inference.median,
-        "inference_samples": [] if it.inference is None else list(it.inference.samples),
+        "label": summary.row.label,
+        "backbone": summary.row.runs[0].backbone,
+        "n": summary.row.n,
+        "runs": [{"path": str(run.run.path), "seed": run.seed} for run in summary.row.runs],
+        **{name: _score(score) for name, score in summary.scores.items()},
+        "mean_corruption_error": None if summary.corruption_error is None else _score(summary.corruption_error),
+        "worst_slice": None if summary.worst is None else vars(summary.worst),
+        "slices": [vars(slice_) for slice_ in summary.slices],
+        "fairness": None if summary.fairness is None else summary.fairness.to_json(),
+        "cost": None if summary.cost is None else vars(summary.cost),
+        "training_minutes": [seconds / 60 for seconds in summary.training_seconds],
+        "training_images_per_second": list(summary.training_rates),
+        "training_hardware": summary.row.runs[0].info.get("hardware"),
+        "inference_images_per_second": None if summary.inference is None else summary.inference.median,
+        "inference_samples": [] if summary.inference is None else list(summary.inference.samples),
     }
 
 
@@ -136,22 +140,22 @@ def _score(score: Score) -> dict[str, Any]:
     return {"mean": score.mean, "sd": score.sd, "interval": list(score.interval), "values": list(score.values)}
 
 
-def _pair(comparison: Comparison, it: Pair) -> dict[str, Any]:
+def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
     rows = comparison.rows
     return {
-        "first": rows[it.first].label,
-        "second": rows[it.second].label,
-        "said": sentence(rows, it, len(comparison.pairs), comparison.images),
-        "difference": it.difference,
-        "interval": list(it.interval),
-        "differs": it.differs,
-        "p_holm": it.p_holm,
-        "p": it.p,
-        "p_people": it.p_people,
-        "p_mcnemar": it.p_mcnemar,
-        "seeds_are_in_p": it.over_seeds,
-        "decided_by": it.decided_by,
-        "mcnemar": [{"first": one.first, "second": one.second, **vars(one.test)} for one in it.mcnemar],
+        "first": rows[pair.first].label,
+        "second": rows[pair.second].label,
+        "said": sentence(rows, pair, len(comparison.pairs), comparison.images),
+        "difference": pair.difference,
+        "interval": list(pair.interval),
+        "differs": pair.differs,
+        "p_holm": pair.p_holm,
+        "p": pair.p,
+        "p_people": pair.p_people,
+        "p_mcnemar": pair.p_mcnemar,
+        "seeds_are_in_p": pair.over_seeds,
+        "decided_by": pair.decided_by,
+        "mcnemar": [{"first": one.first, "second": one.second, **vars(one.test)} for one in pair.mcnemar],
     }
 
 

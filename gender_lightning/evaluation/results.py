@@ -10,36 +10,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.fairness import Fairness
+from gender_lightning.evaluation.group_words import in_words, rest_in_words
+from gender_lightning.evaluation.measure import Measure, Number
 
-# JSON has no nan: it is written as null
-Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 Group = Literal["lighting", "expression", "pose", "likeness", "other"]
 GROUPS: tuple[Group, ...] = ("lighting", "expression", "pose", "likeness", "other")
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number and how sure it is; nan where it is not defined.
-
-    Attributes:
-        value: Of the images as they are.
-        low: Of the interval over persons (over images where identities are unknown); nan with fewer than ten of them.
-        high: The other end.
-        wilson_low: Of Wilson's interval, which takes images as independent; nan for what is no proportion.
-        wilson_high: The other end.
-    """
-
-    value: Number
-    low: Number
-    high: Number
-    wilson_low: Number = math.nan
-    wilson_high: Number = math.nan
 
 
 @dataclass(frozen=True)
@@ -47,11 +29,11 @@ class Bin:
     """One bar of a reliability diagram.
 
     Attributes:
-        images: Number, about the same in every bin.
+        images: Number of images, about the same in every bin.
         predicted: Mean probability of male.
         observed: Share of males.
-        low: Of `observed`, Wilson's interval.
-        high: The other end.
+        low: Lower end of Wilson's interval of `observed`.
+        high: Upper end.
     """
 
     images: int
@@ -66,8 +48,8 @@ class Calibration:
     """Whether probabilities mean what they say; "uncalibrated" is without the temperature.
 
     Attributes:
-        temperature: Of the checkpoint, fitted on valid.
-        threshold: Of the checkpoint, chosen on valid.
+        temperature: The checkpoint's, fitted on valid.
+        threshold: The checkpoint's, chosen on valid.
         ece: Expected calibration error over `bins`, in [0, 1].
         ece_uncalibrated: The same without the temperature.
         ece_by_chance: Mean ECE of a perfectly calibrated model on such persons: an `ece` of about this size
@@ -77,7 +59,7 @@ class Calibration:
         brier_uncalibrated: The same without the temperature.
         loss: Mean log-loss, nats.
         loss_uncalibrated: The same without the temperature.
-        bins: Of equal mass, by rising probability.
+        bins: Bins of equal mass, by rising probability.
         bins_uncalibrated: The same without the temperature.
     """
 
@@ -96,15 +78,15 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Reached:
+class AttainableCoverage:
     """The most images that can be decided at an accuracy, found on the split itself: what would be possible.
 
     Attributes:
-        accuracy: Wanted.
+        accuracy: The accuracy that is wanted.
         min_confidence: Decide from here on; nan where no confidence reaches the accuracy.
         coverage: Share of the images that are decided.
-        coverage_male: Of the males.
-        coverage_female: Of the females.
+        coverage_male: Share of the males.
+        coverage_female: Share of the females.
     """
 
     accuracy: float
@@ -115,19 +97,19 @@ class Reached:
 
 
 @dataclass(frozen=True)
-class Guaranteed:
+class ChosenAbstention:
     """A confidence that was chosen on valid with a guarantee, and what it does on this split.
 
     Attributes:
-        target_accuracy: Wanted of what is decided.
+        target_accuracy: The accuracy that is wanted of what is decided.
         error_rate: Chance that the guarantee fails, over the persons of valid.
         min_confidence: Decide from here on; nan where valid gives no guarantee.
-        valid_images: It was chosen on so many.
+        valid_images: Number of images that it was chosen on.
         valid_coverage: Share of those that are decided.
-        coverage: Of this split; nan, as the following, where there is no guarantee.
-        coverage_male: Of its males.
-        coverage_female: Of its females.
-        accuracy: Measured on what is decided of this split.
+        coverage: Share of this split that is decided; nan, as the following, where there is no guarantee.
+        coverage_male: Share of its males.
+        coverage_female: Share of its females.
+        accuracy: Accuracy on what is decided of this split.
         holds: Whether the guarantee is about images like these: those of valid's own data, which it was not chosen on.
     """
 
@@ -142,6 +124,11 @@ class Guaranteed:
     accuracy: Measure
     holds: bool = True
 
+    @property
+    def exists(self) -> bool:
+        """Whether valid gives a confidence at all."""
+        return not math.isnan(self.min_confidence)
+
 
 @dataclass(frozen=True)
 class Selective:
@@ -149,12 +136,12 @@ class Selective:
 
     Attributes:
         aurc: Area under risk over coverage, the less the better.
-        aurc_of_oracle: Of the same decisions in the best order.
-        coverage: (P,) of the risk-coverage curve, at most a few hundred points.
-        risk: (P,).
-        min_confidence: (P,).
-        reached: At 99 and at 99.5 % accuracy.
-        guaranteed: At several accuracies; empty where there are no predictions on valid to choose on.
+        aurc_of_oracle: The same area for these decisions in the best order.
+        coverage: (P,) coverages of the risk-coverage curve, at most a few hundred points.
+        risk: (P,) error rates.
+        min_confidence: (P,) confidences.
+        reached: What would be possible at 99 and at 99.5 % accuracy.
+        guaranteed: What was chosen on valid for several accuracies; empty without predictions on valid.
     """
 
     aurc: Number
@@ -162,8 +149,13 @@ class Selective:
     coverage: list[float]
     risk: list[float]
     min_confidence: list[float]
-    reached: list[Reached]
-    guaranteed: list[Guaranteed]
+    reached: list[AttainableCoverage]
+    guaranteed: list[ChosenAbstention]
+
+    @property
+    def best_chosen(self) -> ChosenAbstention | None:
+        """The highest accuracy for which valid gives a confidence."""
+        return next((chosen for chosen in reversed(self.guaranteed) if chosen.exists), None)
 
 
 @dataclass(frozen=True)
@@ -172,20 +164,21 @@ class Slice:
 
     Attributes:
         name: As in `Eyeglasses=1`, `dark`, `male Wearing_Lipstick=1`.
-        group: Heading.
+        group: The heading that it stands under.
         rule: What belongs to it, in words or as a comparison with its number.
         rest: What it is compared with: `other images`, `other males` or `other females`.
-        images: Number.
+        images: Number of images.
         persons: Number of identities; of images where they are unknown.
-        males: Images of males among them.
-        small: Too few images or persons to judge.
+        males: Number of images of males.
+        small: Whether it has too few images or persons to judge.
         accuracy: With its interval over persons as low and high (`statistics.proportions`).
         recall_male: The same of its males.
         recall_female: The same of its females.
-        rest_accuracy: Of the rest.
+        rest_accuracy: Accuracy of the rest.
         difference: `accuracy` minus `rest_accuracy`, with an interval over persons.
-        p: Of no difference; nan where there are too few persons for a test.
-        p_holm: Adjusted for all tests of the table.
+        p: P of no difference; nan where there are too few persons for a test.
+        p_holm: The same, adjusted for all tests of the table.
+        rest_small: Whether the rest has too few images or persons to be compared with.
     """
 
     name: str
@@ -203,6 +196,17 @@ class Slice:
     difference: Measure
     p: Number
     p_holm: Number
+    rest_small: bool = False
+
+    @property
+    def words(self) -> str:
+        """The name in English: "women without heavy make-up"."""
+        return in_words(self.name)
+
+    @property
+    def rest_words(self) -> str:
+        """`rest` in English: "other women"."""
+        return rest_in_words(self.rest)
 
 
 @dataclass(frozen=True)
@@ -210,12 +214,29 @@ class Worst:
     """The slice with the lowest accuracy of those that are not small.
 
     Attributes:
-        name: Of the slice.
+        name: The slice's name.
         significant: Whether it is worse than its rest beyond chance (Holm, 5 %). Slices that are come first.
     """
 
     name: str
     significant: bool
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What is known of the data that the model learned from.
+
+    Attributes:
+        images: Number of training images.
+        males: Number of those of males.
+        persons: Number of identities; None where they are unknown.
+        fingerprint: SHA-256 of all splits' image names, labels and splits, in hexadecimal.
+    """
+
+    images: int
+    males: int
+    persons: int | None
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -228,24 +249,26 @@ class Evaluation:
         data: `celeba`, `folder` or `synthetic`.
         split: `train`, `valid` or `test`.
         trained_on: Whether the model learned from these images: then nothing here says how good it is.
-        images: Number.
-        males: Of them.
+        images: Number of images.
+        males: Number of those of males.
         persons: Number of identities; None where they are unknown, so that images were resampled.
         level: Coverage of the intervals, 0.95.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Number of resamples of the bootstrap.
+        seed: Seed of the bootstrap.
         model: `backbone`, `image_size`, `parameters`, `test_time_flip`, `threshold_rule`.
         metrics: Decided at 0.5: accuracy, balanced_accuracy, recall_male, recall_female, precision_male,
             precision_female, f1 (of male), mcc; and auroc, average_precision.
         metrics_at_threshold: The first eight, decided at the threshold chosen on valid.
-        calibration: See there.
-        selective: See there.
-        slices: By group, then by name; both values of an attribute.
+        calibration: Whether probabilities mean what they say.
+        selective: What abstaining gives.
+        slices: Subgroups by heading, then by name; both values of an attribute.
         worst_slice: None where all slices are small.
-        suspects: Number of labels that are probably wrong.
+        suspects: Number of labels that the model confidently contradicts.
         remarks: Sentences a reader must know, such as that identities were not known.
         further: Numbers of other parts of an evaluation, such as `mean_corruption_error`; they go into
             `metrics.json` too.
+        fairness: Gaps between groups; None in evaluations of earlier versions.
+        training_data: What the model learned from; None where it is not known.
     """
 
     checkpoint: str
@@ -269,16 +292,18 @@ class Evaluation:
     suspects: int
     remarks: list[str] = field(default_factory=list)
     further: dict[str, float] = field(default_factory=dict)
+    fairness: Fairness | None = None
+    training_data: TrainingData | None = None
     format: int = FORMAT
 
     @property
     def prefix(self) -> str:
-        """Of the names in `metrics.json`: `val`, `test` or `train`."""
+        """First part of the names in `metrics.json`: `val`, `test` or `train`."""
         return "val" if self.split == "valid" else self.split
 
     def slice(self, name: str) -> Slice:
         """The slice of this name."""
-        return next(it for it in self.slices if it.name == name)
+        return next(found for found in self.slices if found.name == name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON takes them: what is not a number is None."""
@@ -287,7 +312,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Evaluation:
-        """What `to_dict` gave.
+        """Read what `to_dict` gave.
 
         Raises:
             UserError: It is something else, or of another version.
@@ -298,15 +323,15 @@ class Evaluation:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise UserError(
-                f"This is no evaluation that reads here ({place}: {first['msg']}). "
-                "Make it anew with gender-lightning evaluate."
+                f"This is not an evaluation that this version can read ({place}: {first['msg']}).",
+                "Run gender-lightning evaluate again to write a new one.",
             ) from error
 
     def flat(self) -> dict[str, float | None]:
         """One number per name, for `metrics.json` and dashboards; None where it is not defined.
 
         `test/accuracy` with the ends of its interval, `test/accuracy_low` and `test/accuracy_high`;
-        `test/accuracy_at_threshold`; calibration and selective prediction; `further`.
+        `test/accuracy_at_threshold`; calibration, selective prediction and fairness; `further`.
         """
         numbers: dict[str, float] = {}
         for name, measure in (self.metrics | _losses(self.calibration)).items():
@@ -314,9 +339,10 @@ class Evaluation:
         numbers |= {f"{name}_at_threshold": measure.value for name, measure in self.metrics_at_threshold.items()}
         numbers |= {"threshold": self.calibration.threshold, "temperature": self.calibration.temperature}
         numbers |= {"ece_by_chance": self.calibration.ece_by_chance, "aurc": self.selective.aurc}
-        numbers |= {f"coverage_at_accuracy_{it.accuracy:g}": it.coverage for it in self.selective.reached}
+        numbers |= {f"coverage_at_accuracy_{point.accuracy:g}": point.coverage for point in self.selective.reached}
         worst = self.slice(self.worst_slice.name).accuracy.value if self.worst_slice else math.nan
         numbers |= {"worst_slice_accuracy": worst, "suspects": self.suspects, "images": self.images}
+        numbers |= {} if self.fairness is None else _fairness_numbers(self.fairness)
         numbers |= self.further
         return {f"{self.prefix}/{name}": None if math.isnan(value) else value for name, value in numbers.items()}
 
@@ -324,6 +350,17 @@ class Evaluation:
 def _losses(calibration: Calibration) -> dict[str, Measure]:
     names = ("loss", "loss_uncalibrated", "brier", "brier_uncalibrated", "ece", "ece_uncalibrated")
     return {name: getattr(calibration, name) for name in names}
+
+
+def _fairness_numbers(fairness: Fairness) -> dict[str, float]:
+    gap, largest, worst = fairness.recall_gap, fairness.largest, fairness.worst_group
+    numbers = {"recall_gap": gap.value, "recall_gap_low": gap.low, "recall_gap_high": gap.high}
+    numbers |= {f"{name}_per_person": measure.value for name, measure in fairness.per_person.items()}
+    numbers["equalized_odds_difference"] = largest.equalized_odds.value if largest else math.nan
+    numbers["worst_attribute_group_accuracy"] = worst.accuracy.value if worst else math.nan
+    judged = [group.accuracy.value for group in fairness.groups if group.judged]
+    numbers["worst_intersection_accuracy"] = min(judged, default=math.nan)
+    return numbers
 
 
 @cache

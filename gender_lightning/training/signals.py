@@ -27,7 +27,7 @@ class Targets(NamedTuple):
     attributes: Tensor | None = None
 
 
-class Annotated:
+class Signals:
     """Groups and auxiliary attributes of all training images; a batch looks up its own by index.
 
     Args:

@@ -1,0 +1,147 @@
+"""Fairness in sentences, for the page, the model card and the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from gender_lightning.evaluation.fairness import FEWEST_IMAGES, SIGNIFICANT, AttributeGap, Fairness, Gap
+from gender_lightning.evaluation.group_words import attribute_in_words, in_words
+from gender_lightning.evaluation.measure import UNKNOWN, Measure
+from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
+
+
+def fairness_sentences(fairness: Fairness, *, identified: bool = True) -> list[str]:
+    """Answer "is it fair?", most important first.
+
+    Args:
+        fairness: What was measured.
+        identified: Whether the persons are known.
+    """
+    found = [gap_sentence(fairness), _attributes(fairness), _worst(fairness)]
+    found += [_per_person(fairness)] if identified else []
+    return [sentence for sentence in found if sentence]
+
+
+def gap_sentence(fairness: Fairness) -> str:
+    """Which class is recognised less often, by how much, and what could not have been seen."""
+    gap = fairness.recall_gap
+    if math.isnan(gap.value):
+        return "There are images of one class only, so that the two cannot be compared."
+    if math.isnan(gap.low):
+        return (
+            f"Recall of men and of women differs by {_points(abs(gap.value))} points on these images; fewer than "
+            f"{FEWEST_PERSONS} persons of a class are too few to say more."
+        )
+    if gap.shown:
+        who = "Men are" if gap.value < 0 else "Women are"
+        return f"{who} recognised less often, by {_span(gap, sign=-1 if gap.value < 0 else 1)} points."
+    return (
+        "It is not shown that men and women are recognised unequally often: recall of men minus that of women is "
+        f"{_span(gap)} points. A gap below {_points(gap.detectable)} points could easily have stayed unseen here."
+    )
+
+
+def skin_tone(fairness: Fairness) -> str:
+    """What the data can and cannot say about skin tone."""
+    gap = next((found for found in fairness.attributes if found.attribute == "Pale_Skin"), None)
+    if gap is None or fairness.pale_skin is None:
+        return (
+            "Skin tone: the data have no attribute of it, so that nothing is known here about how the model treats "
+            "people of different skin tones. It takes faces labelled for it to find out."
+        )
+    told = [
+        f"{who} {_span(found)} points"
+        for who, found in (("men", gap.male), ("women", gap.female))
+        if not math.isnan(found.low)
+    ]
+    measured = f" Recall with minus recall without it: {', '.join(told)}." if told else " They are too few to judge."
+    return (
+        f"Skin tone: CelebA has one attribute of it, Pale_Skin, and {count(fairness.pale_skin, 'image')} here have it."
+        f"{measured} Those without it are of every other tone in any light, as annotators saw them: a gap would be a "
+        "sign of trouble, but no gap is no proof of equal treatment. Faces labelled by a scale of skin tone (Monk, "
+        "Fitzpatrick) are needed for that."
+    )
+
+
+def gap_text(gap: Gap) -> str:
+    """`-3.1 (-6.0 to -0.4)` in points; a dash where there is nothing."""
+    return UNKNOWN if math.isnan(gap.value) else _span(gap)
+
+
+def shown_gaps(fairness: Fairness) -> list[AttributeGap]:
+    """The attributes with an interval in one class at least, the largest gap first."""
+    return [gap for gap in fairness.attributes if not math.isnan(gap.size)]
+
+
+def detectable(gap: AttributeGap) -> float:
+    """The larger of what could have been shown in each class that has an interval; nan where neither has."""
+    known = [found.detectable for found in (gap.male, gap.female) if not math.isnan(found.low)]
+    return max(known, default=math.nan)
+
+
+def is_sure(gap: Gap) -> bool:
+    """Whether a gap is more than chance, counting all gaps that were tested."""
+    return gap.p_holm < SIGNIFICANT
+
+
+def count(number: int, noun: str) -> str:
+    """`1 label`, `1,204 labels`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _attributes(fairness: Fairness) -> str:
+    known = [
+        (gap.attribute, who, found)
+        for gap in fairness.attributes
+        for who, found in (("men", gap.male), ("women", gap.female))
+        if not math.isnan(found.low)
+    ]
+    if not known:
+        return ""
+    attribute, who, largest = max(known, key=lambda triple: abs(triple[2].value))
+    sure = sum(is_sure(found) for *_, found in known)
+    if largest.value == 0:
+        return f"None of {count(len(known), 'gap')} by attribute within men or within women is different from 0."
+    chance = "" if is_sure(largest) else ", which may be chance"
+    side, sign = ("more", 1) if largest.value > 0 else ("less", -1)
+    return (
+        f"Of {count(len(known), 'gap')} by attribute within men or within women, {sure or 'none'} "
+        f"{'is' if sure < 2 else 'are'} beyond chance. The largest: {who} {attribute_in_words(attribute)} are "
+        f"recognised {side} often than other {who}, by {_span(largest, sign=sign)} points{chance}."
+    )
+
+
+def _worst(fairness: Fairness) -> str:
+    worst = fairness.worst_group
+    if worst is None:
+        return ""
+    return (
+        f"The worst group of label and one attribute: {in_words(worst.name)}, {_percent(worst.accuracy)} of "
+        f"{count(worst.images, 'image')} of {count(worst.persons, 'person')} right (groups under {FEWEST_IMAGES} "
+        f"images or {FEWEST_PERSONS} persons are not judged)."
+    )
+
+
+def _per_person(fairness: Fairness) -> str:
+    found = fairness.per_person
+    if any(math.isnan(measure.value) for measure in found.values()):
+        return ""
+    shares = (f"{who} {_percent(found[f'recall_{name}'])}" for name, who in (("male", "men"), ("female", "women")))
+    return f"If every person counts once, however many images there are of them: {', '.join(shares)}."
+
+
+def _span(gap: Gap, *, sign: int = 0) -> str:
+    """A gap in points with its interval; with a sign, the gap times it."""
+    value, ends = (sign or 1) * gap.value, sorted((sign or 1) * end for end in (gap.low, gap.high))
+    text = _points(value, signed=not sign)
+    return text if math.isnan(gap.low) else f"{text} ({_points(ends[0])} to {_points(ends[1])})"
+
+
+def _points(share: float, *, signed: bool = False) -> str:
+    text = f"{100 * share:+.1f}" if signed else f"{100 * share:.1f}"
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def _percent(measure: Measure) -> str:
+    value = f"{100 * measure.value:.1f}\u202f%"
+    return f"{value} ({measure.ends(1, 100)})" if measure.ends() else value
