@@ -351,7 +351,7 @@ class GenderClassifier(pl.LightningModule):
         self.metrics[split] = classification_metrics(table.labels, table.logits) | self.group_metrics(split)
         values = {f"{prefix}/{name}": float(value) for name, value in self.metrics[split].items()}
         # the validation of the best weights after the fit would add a false last point to the curve
-        logger = self.trainer.state.fn != "validate"
+        logger = False if self.trainer.state.fn == "validate" else None
         # every rank has all rows, so the mean changes nothing
         self.log_dict(values, sync_dist=self._distributed, logger=logger)
 
