@@ -190,6 +190,9 @@ def test_the_files_are_those_of_the_page(house: Path) -> None:
 # What needs what a test has not, runs for hours, or is run by other tests.
 ELSEWHERE = {
     "camera": "a camera",
+    "data audit": "trainings: tests/audit",
+    "data review": "a browser: tests/audit",
+    "groups=[Young": "drawn faces in which both are common: tests/evaluation",
     "postgresql": "a database: tests/sweeps",
     "engine=ray": "a cluster: tests/inference",
     "face_model=yunet": "the network",
