@@ -22,10 +22,12 @@ def write_pages(docs: Path) -> None:
     """Write every page below `docs/reference/generated/`, and remove what an earlier version left there."""
     folder = docs / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    (folder / "commands").mkdir(parents=True)
     recipes = experiments()
     for verb, command in COMMANDS.items():
-        (folder / f"{verb}.md").write_text("\n".join(command_page(command, recipes if verb == "train" else {})))
+        (folder / "commands" / f"{verb}.md").write_text(
+            "\n".join(command_page(command, recipes if verb == "train" else {}))
+        )
     (folder / "groups.md").write_text("\n".join(groups_page()))
     (folder / "changelog.md").write_text((docs.parent / "CHANGELOG.md").read_text())
 
@@ -60,7 +62,7 @@ def command_page(command: Command, recipes: Mapping[str, Mapping[str, Any]]) -> 
     if menu:
         yield from ("## Groups", "", "| group | choices |", "|---|---|")
         for group, choices in menu.items():
-            links = (f"[`{name}`](groups.md#{heading_anchor(group, name)})" for name in choices)
+            links = (f"[`{name}`](../groups.md#{heading_anchor(group, name)})" for name in choices)
             yield f"| `{group}` | {' '.join(links)} |"
         yield ""
     yield from ("## Fields", "", "A field is given as `field=value`; what is shown here are the defaults.", "")

@@ -43,6 +43,7 @@ class JobInfo:
     kind: str = "job"  # or trial
     cores: list[int] = field(default_factory=list)  # of its slot; empty: all
     trial: TrialLink | None = None
+    varied: list[str] = field(default_factory=list)  # overrides in which the jobs of the sweep differ
 
     def to_json(self) -> str:
         """Serialise it for the environment of the job's process."""

@@ -67,7 +67,7 @@ def test_every_data_set_is_valid_for_the_other_commands(choice: str) -> None:
 
 def test_no_file_is_forgotten() -> None:
     files = {str(file.relative_to(conf_dir()).with_suffix("")) for file in conf_dir().rglob("*.yaml")}
-    parts = {"_terminal", "data/_base", "model/_base"}
+    parts = {"_terminal", "data/_base", "loss/_base", "model/_base"}
     assert files == {choice.replace("=", "/") for choice in CHOICES} | set(COMMANDS) | parts
     modules = {file.stem for file in (Path(gender_lightning.__file__).parent / "commands").glob("*.py")}
     assert set(COMMANDS) <= modules

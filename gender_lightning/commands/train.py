@@ -30,6 +30,7 @@ from gender_lightning.training.callbacks.early_stopping import EarlyStopping
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
 from gender_lightning.training.callbacks.first_step import FirstStep
+from gender_lightning.training.callbacks.learning_rate import LearningRate
 from gender_lightning.training.callbacks.progress import ProgressBar
 from gender_lightning.training.callbacks.throughput import Throughput
 from gender_lightning.training.classifier import GenderClassifier
@@ -93,7 +94,7 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     finite = FiniteLoss()
     callbacks += [FirstStep(run), finite]
     if loggers:
-        callbacks += [pl.callbacks.LearningRateMonitor(logging_interval="step"), WandbReport()]
+        callbacks += [LearningRate(config.trainer.log_every_n_steps), WandbReport()]
     if settings.early_stopping.patience is not None and not has_valid:
         log.warning("There is no valid split, so callbacks.early_stopping has nothing to monitor.")
     elif settings.early_stopping.patience is not None:

@@ -6,11 +6,7 @@ from gender_lightning.config.commands import (
     BenchmarkConfig,
     CompareConfig,
     DataCommandConfig,
-    DemoConfig,
     EvaluateConfig,
-    ExportConfig,
-    PopulationConfig,
-    PredictConfig,
     Speed,
     TrainConfig,
 )
@@ -33,6 +29,7 @@ from gender_lightning.config.sections import (
     TrainerConfig,
     WandbLogger,
 )
+from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig
 from gender_lightning.config.validation import parse_config
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""One root per command: the schema of what `conf/<command>.yaml` composes."""
+"""The schemas of what `conf/<command>.yaml` composes: training, its data, and the judgement of runs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Positive, Section, matching, refuse
+from gender_lightning.config.base import Auto, Count, Positive, Section, matching, refuse
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
-from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
+from gender_lightning.config.faces import FaceModel, Faces, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.group_fields import group_problems
+from gender_lightning.config.root import (
+    ACCELERATOR,
+    CHECKPOINT,
+    Accelerator,
+    NonEmpty,
+    Root,
+    Split,
+)
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -22,28 +30,6 @@ from gender_lightning.config.sections import (
     SchedulerConfig,
     TrainerConfig,
 )
-
-NonEmpty = Annotated[str, Field(min_length=1)]
-Split = Literal["train", "valid", "test"]
-Accelerator = Literal["auto", "cpu", "gpu", "mps"]
-# Descriptions of fields that several commands have.
-CHECKPOINT = "run directory or .ckpt file"
-ACCELERATOR = "device to compute on"
-INPUT = (
-    "file, folder (with its subfolders), 'glob', list (.txt, .csv), video, camera (or camera:1), or - for names on "
-    "standard input; [a.jpg,b.jpg] for several"
-)
-FRAME_STEP = "use every N-th frame of a video"
-WORKERS = "processes that open pictures and find faces; 0: in this process"
-
-
-class Root(Section):
-    """The fields of every command."""
-
-    packages: list[str] = Field(
-        default=[],
-        description="your own importable packages: their classes by _target_, their networks by timm/<name>",
-    )
 
 
 class TrainConfig(Root):
@@ -184,7 +170,7 @@ class DataCommandConfig(Root):
     @model_validator(mode="after")
     def _one_judge(self) -> DataCommandConfig:
         if self.checkpoint is not None and self.folds is not None:
-            raise ValueError("checkpoint and folds exclude each other: give one of them")
+            refuse([("checkpoint and folds exclude each other", "Give one of them.")])
         return self
 
 
@@ -269,178 +255,3 @@ class CompareConfig(Root):
     )
     accelerator: Accelerator = Field(description=f"{ACCELERATOR}, for the measurement of speed")
     speed: Speed
-
-
-class RayConfig(Section):
-    """The cluster that `engine=ray` uses."""
-
-    address: str | None = Field(description="address of a Ray cluster; null starts one on this machine")
-    workers: Auto | Count = Field(
-        description="workers, each with its own copy of the model; auto: one per GPU, or one per core"
-    )
-
-
-class PredictConfig(Root):
-    """The pictures to predict, by which checkpoint, and where the rows go."""
-
-    checkpoint: NonEmpty = Field(description=CHECKPOINT)
-    input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
-    output: NonEmpty = Field(
-        description=".csv, .parquet or .jsonl: one row per face, or one row that says why there is none"
-    )
-    resume: bool = Field(description="continue this output: pictures that have their rows already are skipped")
-    annotate: bool = Field(description="write copies with boxes and labels to <output>_annotated/, also of videos")
-    faces: FacesField
-    face_model: FaceModel
-    min_face: MinFace
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; 0: never; null: by target_accuracy"
-    )
-    target_accuracy: Fraction | None = Field(
-        description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
-        "null: 0.99 if valid can guarantee it"
-    )
-    rotate: Rotate = False
-    frame_step: Count = Field(description=FRAME_STEP)
-    batch_size: Auto | Count = Field(description="faces per batch of the network")
-    workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
-    accelerator: Accelerator = Field(description=ACCELERATOR)
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
-        description="arithmetic of the network; auto: the run's own"
-    )
-    engine: Literal["local", "ray"] = Field(description="local: this machine; ray: Ray Data on one or more machines")
-    ray: RayConfig
-
-    @model_validator(mode="after")
-    def _together(self) -> PredictConfig:
-        problems = idle_face_fields(self)
-        if self.min_confidence is not None and self.target_accuracy is not None:
-            problems.append(("min_confidence and target_accuracy exclude each other", "Give one of them."))
-        if self.engine == "ray" and self.annotate:
-            problems.append(("annotate=true needs engine=local", "Draw the pictures on one machine, or leave it out."))
-        refuse(problems)
-        return self
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The inputs as a tuple, also if there is only one."""
-        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
-
-
-class PopulationConfig(Root):
-    """The pictures to count, by which checkpoint, and what to report."""
-
-    checkpoint: NonEmpty = Field(description=CHECKPOINT)
-    input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
-    output: str | None = Field(description="counts.csv or counts.json; null: only the table on the terminal")
-    by: Literal["none", "folder", "time"] = Field(
-        description="one count in all, per folder of the pictures, or per window of a video's time"
-    )
-    window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
-    persons: Literal["none", "folder"] = Field(
-        description="folder: each folder holds the pictures of one person; none: each face counts as one person"
-    )
-    minimum: Annotated[int, Field(ge=10)] = Field(
-        description="a group with fewer faces (or persons, if they are known) is not reported"
-    )
-    method: Literal["probabilities", "decisions"] = Field(
-        description="what is corrected: the mean probability, or the share of decisions at the threshold"
-    )
-    interval_for: Literal["crowd", "population"] = Field(
-        description="crowd: exactly these faces; population: the people of whom they are a sample"
-    )
-    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(description="confidence level of the interval")
-    reference: str | None = Field(
-        description="predictions.parquet of labelled faces that resemble the crowd's, from evaluate; null: the run's "
-        "valid split"
-    )
-    draws: Annotated[int, Field(ge=200)] = Field(description="resamples of the bootstrap behind the interval")
-    seed: Annotated[int, Field(ge=0)] = Field(description="seed of the bootstrap")
-    faces: FacesField
-    face_model: FaceModel
-    min_face: MinFace
-    rotate: Rotate = False
-    frame_step: Count = Field(description=FRAME_STEP)
-    batch_size: Count = Field(description="faces per batch of the network")
-    workers: Auto | Annotated[int, Field(ge=0)] = Field(description=WORKERS)
-    accelerator: Accelerator = Field(description=ACCELERATOR)
-
-    @model_validator(mode="after")
-    def _together(self) -> PopulationConfig:
-        problems = idle_face_fields(self)
-        if self.output is not None and not self.output.endswith((".csv", ".json")):
-            problems.append((f"output={self.output} names no known format", "Give a name that ends in .csv or .json."))
-        refuse(problems)
-        return self
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The inputs as a tuple, also if there is only one."""
-        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
-
-
-class ExportConfig(Root):
-    """The file to write, and the faces on which it is checked."""
-
-    checkpoint: str = Field(description=CHECKPOINT)
-    output: str | None = Field(
-        description="file to write; null: <run directory>/exports/<backbone>.onnx, -int8.onnx or .pt2"
-    )
-    format: Literal["onnx", "torch_export"] = Field(
-        description="onnx for onnxruntime and others, torch_export for PyTorch's .pt2"
-    )
-    quantize: Literal["none", "int8"] = Field(
-        description="int8: 8-bit weights and activations, ONNX only; the loss of accuracy is measured and printed"
-    )
-    data: DataConfig
-    split: Split = Field(description="part of the data on which the file is checked")
-    faces: Faces | None = Field(default=None, description="how faces are found in these pictures, as in evaluate")
-    face_model: FaceModel = None
-    min_face: MinFace = None
-    rotate: Rotate = False
-    images: Count = Field(description="pictures on which the file must agree with the checkpoint to 1e-4")
-    batch_sizes: Annotated[list[Count], Field(min_length=1)] = Field(description="batch sizes of that check")
-    calibration_images: Count = Field(description="images of train from which the 8-bit ranges come")
-    seconds: NonNegative = Field(description="duration of one measurement of speed, s; 0 leaves it out")
-
-    @model_validator(mode="after")
-    def _together(self) -> ExportConfig:
-        problems = idle_face_fields(self)
-        if self.quantize == "int8" and self.format != "onnx":
-            problems.append(("quantize=int8 makes an ONNX file", "Leave out format=torch_export."))
-        refuse(problems)
-        return self
-
-
-class DemoConfig(Root):
-    """The checkpoint to show, and where."""
-
-    checkpoint: str = Field(min_length=1, description=CHECKPOINT)
-    port: Annotated[int, Field(ge=1024, le=65535)] | None = Field(
-        description="port of the page; null: the first free one, starting at 7860"
-    )
-    browser: bool = Field(description="open the page in the browser")
-    faces: FacesField
-    face_model: FaceModel
-    min_face: MinFace
-    rotate: Rotate = False
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; null: by target_accuracy"
-    )
-    target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        description="share of labels that must be right on the run's valid split; the others are `uncertain`; null: as "
-        "in predict"
-    )
-    max_megabytes: Annotated[int, Field(ge=1, le=1000)] = Field(description="largest file that can be uploaded, MB")
-    max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
-        description="longest time for a batch of pictures, s; one of up to 32 visitors is served at a time"
-    )
-    device: str = Field(description="device of the network: auto, cpu, cuda or mps")
-
-    @model_validator(mode="after")
-    def _together(self) -> DemoConfig:
-        problems = idle_face_fields(self)
-        if self.min_confidence is not None and self.target_accuracy is not None:
-            problems.append(("min_confidence and target_accuracy exclude each other", "Give one of them."))
-        refuse(problems)
-        return self

@@ -278,6 +278,11 @@ class WandbLogger(Section):
     )
     group: str | None = Field(description="group of runs in W&B; null: WANDB_RUN_GROUP, or the sweep, if there is one")
     tags: list[str] = Field(description="tags of the run")
+    run_name: str | None = Field(
+        default=None,
+        description="name of the run in W&B; null: WANDB_NAME, or backbone, data and directory, in a sweep what varies",
+    )
+    notes: str | None = Field(default=None, description="remarks on the run in W&B; null: WANDB_NOTES")
     log_model: bool = Field(description="keep the best checkpoint as an artifact")
 
 

@@ -47,8 +47,10 @@ def run_grid(
     """
     allocate(directory)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    shared = set.intersection(*(set(point) for point in points))
     for number, point in enumerate(points):
-        waiting.put(Job(number, point, directory / str(number), devices=max(1, devices[number])))
+        varied = tuple(text for text in point if text not in shared)
+        waiting.put(Job(number, point, directory / str(number), devices=max(1, devices[number]), varied=varied))
     results: list[JobResult] = []
     board = Board(f"{len(points)} jobs", total=len(points), workers=len(slots))
 

@@ -35,6 +35,7 @@ class Job:
     devices: int = 1
     resume: bool = False  # continue from last.ckpt
     trial: TrialLink | None = None
+    varied: tuple[str, ...] = ()  # the overrides in which the jobs of the sweep differ
 
     @property
     def command(self) -> list[str]:
@@ -53,6 +54,7 @@ class Job:
             kind="trial" if self.trial else "job",
             cores=list(slot.cores),
             trial=self.trial,
+            varied=list(self.varied),
         )
 
 

@@ -48,12 +48,12 @@ def test_a_recipe_that_train_refuses_is_refused_at_once() -> None:
 
 @pytest.mark.slow
 def test_every_image_is_judged_by_a_model_that_has_not_seen_the_person(tmp_path: Path) -> None:
-    typed = ["data=synthetic", f"data.root={tmp_path / 'faces'}", "data.sizes={train:60,valid:20,test:20}", "folds=2",
+    typed = ["data=synthetic", f"data.root={tmp_path / 'faces'}", "data.sizes={train:100,valid:80,test:20}", "folds=2",
              f"output={tmp_path / 'out'}", "accelerator=cpu", TINY, "images=false"]  # fmt: skip
     config = parse_config(DataCommandConfig, compose("data", typed))
     data("audit", config)
     found = json.loads((tmp_path / "out" / "audit.json").read_text())
-    assert found["findings"]["suspects"]["of"] == 100
+    assert found["findings"]["suspects"]["of"] == 200
     everybody = read_celeba(tmp_path / "faces").image_ids.tolist()
     listed = []
     for number in range(2):

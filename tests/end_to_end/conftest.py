@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,10 @@ def celeba_of(faces: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """`gender-lightning ...` in this process, which stays as it was: logging, warnings, environment."""
+    """`gender-lightning ...` in this process, which stays as it was: logging, warnings, environment.
+
+    An unexpected exception ends it as it ends a process: with its traceback on standard error, and exit code 1.
+    """
     cache = str(tmp_path_factory.mktemp("cache"))
 
     def run(*arguments: str) -> None:
@@ -52,6 +56,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
             patch.setattr(sys, "argv", ["gender-lightning", *arguments])
             try:
                 main()
+            except Exception as error:
+                traceback.print_exc()
+                raise SystemExit(1) from error
             finally:
                 for name in LEFT_BEHIND:
                     os.environ.pop(name, None)

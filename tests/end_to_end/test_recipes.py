@@ -57,7 +57,7 @@ def test_the_decks_study_has_no_valid_split(recipe: Train) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("data.sizes={train: 20, valid: 0, test: 8}", "scheduler=plateau"), "scheduler=plateau watches"),
+        (("data.sizes={train: 20, valid: 0, test: 8}", "scheduler=plateau"), "scheduler=plateau monitors"),
         (("data.sizes={train: 20, valid: 8, test: 0}",), "test=false"),
         (("data.sizes={train: 20, valid: 8, test: 8}", "callbacks.checkpoint.monitor=val/acuracy"), "'val/accuracy'"),
         (("data.sizes={train: 20, valid: 8, test: 8}", "+optimizer.momentun=0.9"), "momentun"),

@@ -190,6 +190,9 @@ def test_the_files_are_those_of_the_page(house: Path) -> None:
 # What needs what a test has not, runs for hours, or is run by other tests.
 ELSEWHERE = {
     "camera": "a camera",
+    "data audit": "trainings: tests/audit",
+    "data review": "a browser: tests/audit",
+    "groups=[Young": "drawn faces in which both are common: tests/evaluation",
     "postgresql": "a database: tests/sweeps",
     "engine=ray": "a cluster: tests/inference",
     "face_model=yunet": "the network",
@@ -330,7 +333,7 @@ def test_pages_fit_a_telephone_and_search_works_from_the_disk(site: Path) -> Non
         "start/quarter_hour",
         "howto/index",
         "reference/files",
-        "reference/generated/train",
+        "reference/generated/commands/train",
         "gallery/index",
     ]
     with sync_api.sync_playwright() as playwright:
@@ -343,6 +346,6 @@ def test_pages_fit_a_telephone_and_search_works_from_the_disk(site: Path) -> Non
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
         page.goto(f"{(site / 'search.html').as_uri()}?q=label_smoothing")
         page.wait_for_selector("ul.search li a")
-        assert "generated/train.html" in page.locator("ul.search").inner_html()
+        assert "generated/commands/train.html" in page.locator("ul.search").inner_html()
         browser.close()
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)

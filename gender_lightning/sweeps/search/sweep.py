@@ -183,9 +183,10 @@ class _Search:
             metrics=dict(settings.objectives),
             pruner=settings.pruner if len(settings.objectives) == 1 else None,
         )
-        overrides = (*self.plan.always, *self.plan.space.overrides(point), "test=false")
+        varied = self.plan.space.overrides(point)
+        overrides = (*self.plan.always, *varied, "test=false")
         devices = max(1, self.plan.devices)
-        return Job(number, overrides, directory, devices=devices, resume=again, trial=link)
+        return Job(number, overrides, directory, devices=devices, resume=again, trial=link, varied=varied)
 
     def _earlier(self, job: Job) -> JobResult | None:
         """The result of a run that had ended already, if only the study's record of it was lost."""

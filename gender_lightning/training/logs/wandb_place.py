@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from string import ascii_lowercase, digits
 from typing import Any
 
@@ -18,6 +19,7 @@ from gender_lightning.job import this_job
 
 PROJECT = "gender_lightning"
 ID, RECORDED_PROJECT, RECORDED_ENTITY = "wandb_id", "wandb_project", "wandb_entity"  # fields of run.json
+_LONGEST_NAME = 128  # characters, of those that W&B shows
 _USABLE_ID = re.compile(r"[\w-]{1,64}")  # see `Run.info`
 log = logging.getLogger(__name__)
 
@@ -41,16 +43,32 @@ def place_of(config: WandbLogger, resolved: Mapping[str, Any], info: Mapping[str
         resolved: The whole configuration.
         info: The content of `run.json`.
     """
-    job, name = this_job(), os.environ.get("WANDB_NAME")
+    job, name = this_job(), config.run_name or os.environ.get("WANDB_NAME")
     place: dict[str, Any] = {"tags": config.tags or None}
+    if config.notes is not None:
+        place["notes"] = config.notes
     if job is None:
-        place |= {"name": name or resolved.get("name"), "group": config.group}
+        place |= {"name": name or default_name(resolved), "group": config.group, "job_type": "train"}
     else:
         group = config.group or os.environ.get("WANDB_RUN_GROUP") or job.sweep
-        place |= {"name": f"{name or job.sweep} {job.number}", "group": group, "job_type": job.kind}
+        name = " ".join([name or job.sweep, str(job.number), *job.varied])[:_LONGEST_NAME]
+        place |= {"name": name, "group": group, "job_type": job.kind}
     if under_agent():
         return place  # the agent chose the project
     return {"project": project_of(config, info), "entity": entity_of(config, info), **place}
+
+
+def default_name(resolved: Mapping[str, Any]) -> str:
+    """The name of a run on a dashboard: its own name unless that is `train`, backbone, data and directory.
+
+    Example:
+        >>> default_name({"name": "train", "model": {"name": "resnet18"}, "run_dir": "runs/train/2026-01-31_12-00-00"})
+        'resnet18 2026-01-31_12-00-00'
+    """
+    own, directory = resolved.get("name"), Path(str(resolved.get("run_dir", ""))).name
+    chosen = [resolved.get(section, {}).get("name") for section in ("model", "data")]
+    parts = [None if own == "train" else own, *chosen, directory]
+    return " ".join(str(part) for part in parts if part)[:_LONGEST_NAME]
 
 
 def run_id_of(info: Mapping[str, Any]) -> str:

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import DummyLogger
 
+from gender_lightning.evaluation.metrics import training_metrics
+
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
 
@@ -297,9 +299,17 @@ def _init(
         settings=settings,
         **arguments,
     )
+    _define_charts(run)
+    return run
+
+
+def _define_charts(run: WandbRun) -> None:
+    """Draw what is measured once an epoch over epochs, and everything else over optimizer steps."""
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    return run
+    run.define_metric("epoch", hidden=True)
+    for name in ("train/loss", "images_per_second", *(f"val/{metric}" for metric in training_metrics())):
+        run.define_metric(name, step_metric="epoch", step_sync=True)
 
 
 def _forget() -> None:

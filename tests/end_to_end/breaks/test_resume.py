@@ -170,7 +170,7 @@ def test_a_finished_run_is_refused_unless_it_gets_more_epochs(
     before = (run / "run.json").read_bytes()
     with pytest.raises(SystemExit) as stop:
         command("train", f"resume={run}")
-    assert stop.value.code == 2 and "done already" in capsys.readouterr().err
+    assert stop.value.code == 2 and "finished already" in capsys.readouterr().err
     assert (run / "run.json").read_bytes() == before
     assert not any("test" in name for name in metrics(run)), "test=false leaves the test split alone"
     with pytest.raises(SystemExit):

@@ -9,10 +9,10 @@ import pytest
 from hydra import compose
 from omegaconf import DictConfig
 
-from gender_lightning.__main__ import check_overrides
 from gender_lightning.errors import UserError
 from gender_lightning.overrides import groups
 from gender_lightning.overrides.composing import hydra_at_conf
+from gender_lightning.running import check_overrides
 from gender_lightning.sweeps.jobs import plain_overrides
 from gender_lightning.sweeps.search.plan import make_plan
 

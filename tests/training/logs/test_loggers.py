@@ -59,7 +59,12 @@ def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCapt
     read = records(run)
     opened = next(record["run"] for record in read if record["type"] == "run")
     assert (opened["run_id"], opened["project"], opened["run_group"]) == (run_id, "p", "g")
-    assert (opened["tags"], opened["display_name"]) == (["a", "b"], "tiny")
+    assert (opened["tags"], opened["display_name"]) == (["a", "b"], "tiny resnet18")
+    assert opened["job_type"] == "train"
+    axes = {
+        it["name"]: it.get("step_metric") for it in (r["metric"] for r in read if r["type"] == "metric") if "name" in it
+    }
+    assert axes["val/accuracy"] == axes["val/loss"] == axes["train/loss"] == "epoch"
     assert config(read)["model.name"] == "resnet18"
     assert config(read)["seed"] == 1
     columns = history(read)
@@ -196,6 +201,24 @@ def test_jobs_of_our_own_sweep_do_not_share_a_wandb_run(tmp_path: Path, monkeypa
     monkeypatch.setenv("WANDB_NAME", "mine")
     assert run_id_of({}) != "shared" and not under_agent()
     assert place_of(wandb_config(group=None), {"name": "n"}, {})["name"] == "mine 7"
+    job = JobInfo(sweep="s", number=7, directory=str(tmp_path), varied=["model=vgg19", "seed=2"])
+    monkeypatch.setenv(JOB_VARIABLE, job.to_json())
+    monkeypatch.delenv("WANDB_NAME")
+    assert place_of(wandb_config(group=None), {"name": "n"}, {})["name"] == "s 7 model=vgg19 seed=2"
+
+
+def test_a_run_has_a_name_that_a_dashboard_can_be_read_by() -> None:
+    resolved = {
+        "name": "train",
+        "model": {"name": "timm/test_resnet"},
+        "data": {"name": "celeba"},
+        "run_dir": "/runs/train/2026-01-31_12-00-00",
+    }
+    said = place_of(wandb_config(), resolved, {})
+    assert said["name"] == "timm/test_resnet celeba 2026-01-31_12-00-00" and "notes" not in said
+    mine = place_of(wandb_config(run_name="my first", notes="with hats"), resolved, {})
+    assert (mine["name"], mine["notes"]) == ("my first", "with hats")
+    assert place_of(wandb_config(), {**resolved, "name": "x" * 500}, {})["name"] == "x" * 128
 
 
 def test_a_temporary_folder_that_vanished_is_named(
