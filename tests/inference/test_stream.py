@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -313,11 +313,11 @@ def test_the_stream_says_what_the_predictor_says(
 class Fatal(Cropper):
     """Ends its process at the third picture, as the kernel does where memory is short."""
 
-    def crops(self, picture: np.ndarray) -> list[Crop]:
-        self.seen = getattr(self, "seen", 0) + 1
-        if self.seen == 3:
+    def crops_of(self, pictures: Sequence[np.ndarray]) -> list[list[Crop]]:
+        self.seen = getattr(self, "seen", 0) + len(pictures)
+        if self.seen >= 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().crops(picture)
+        return super().crops_of(pictures)
 
 
 def test_a_process_that_is_killed_ends_the_job(small_checkpoint: Path, pictures: Path) -> None:

@@ -114,7 +114,7 @@ class FaceCrops(Dataset[FaceBatch]):
             return kept, str(error) or "not enough memory"
         height, width = opened.pixels.shape[:2]
         if min(height, width) < _LEAST_SIDE:
-            return kept, f"it has {width} x {height} pixels only"
+            return kept, f"it has only {width} x {height} pixels"
         return kept, opened
 
 
