@@ -224,13 +224,7 @@ LESS = {
     "population": ["minimum=10", "workers=0"],
     "predict": ["workers=0"],
     "export": ["seconds=0", "images=4", "calibration_images=8"],
-    "benchmark": [
-        "data.sizes={train:32,valid:16,test:16}",
-        "data.batch_size=8",
-        "stages=[decode,loader]",
-        "repeats=1",
-        "seconds=0.1",
-    ],
+    "benchmark": [DRAWN, "data.batch_size=8", "stages=[decode,loader]", "repeats=1", "seconds=0.1"],
 }
 
 
@@ -241,11 +235,11 @@ def less(words: list[str], number: int) -> list[str]:
         return ["trainer.max_epochs=5"]  # the run that is there is finished
     if verb == "train" and not any(word.startswith("resume=") for word in words):
         given = {word.partition("=")[0] for word in words} | {word.partition(".")[0] for word in words}
-        if "DeviceStatsMonitor" in " ".join(words):
-            given.add("logger")  # it wants a logger of Lightning's, which our CSV file is not
-        drawn = [] if {"data", "data.sizes"} & {word.partition("=")[0] for word in words} else [DRAWN]
+        drawn = [] if {"data", "data.sizes", "experiment"} & {word.partition("=")[0] for word in words} else [DRAWN]
         small = [] if "model" in given else ["model=timm", "model.name=timm/test_resnet"]
         short = [word.replace("DIR", f"trained/{number}") for word in ONE_BATCH]
+        if "DeviceStatsMonitor" in " ".join(words):  # wants a logger of Lightning's, which a single batch has not
+            short[0], short[3] = "trainer.max_epochs=1", "logger=tensorboard"
         return [*small, *drawn, *(word for word in short if word.partition("=")[0] not in given)]
     outputs = {"predict": "csv", "export": "onnx"}
     if verb in outputs and not any(word.startswith(("output=", "format=", "resume=")) for word in words):
