@@ -44,11 +44,13 @@ def train_in_processes(texts: Sequence[str]) -> Run:
         UserError: An override is wrong, or the training stopped with an error that the user can fix.
         RuntimeError: The training crashed.
     """
+    from gender_lightning.overrides.of_run import hydra_value
+
     values = _composed(texts)
     resumed = values["resume"]
     place = Path(str(resumed or values["run_dir"])).expanduser().absolute()
     given = resumed or any(text.startswith("run_dir=") for text in texts)
-    more = [] if given else [f"run_dir={_hydra_text(place)}"]
+    more = [] if given else [f"run_dir={hydra_value(str(place))}"]
     command = [sys.executable, "-m", "gender_lightning", "train", *texts, *more]
     with subprocess.Popen(
         command, env=job_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -88,9 +90,3 @@ def _composed(texts: Sequence[str]) -> dict[str, Any]:
         run = Run.of(Path(str(values["resume"])).expanduser())
         values["trainer"] = values["trainer"] if run is None else run.config()["trainer"]
     return values
-
-
-def _hydra_text(path: Path) -> str:
-    from gender_lightning.overrides.of_run import hydra_value
-
-    return hydra_value(str(path))

@@ -35,17 +35,30 @@ def demo(config: DemoConfig) -> None:
     """
     with upload_folder(_BATCHES * config.max_seconds + 60) as cache:
         page, settings = _page(config, cache)
-        try:
-            _, address, _ = page.launch(**settings)
-        except OSError as error:
-            raise UserError(
-                f"port={config.port} is taken.", "Choose another port, or leave port out.", field="port"
-            ) from error
-        console.print(f"{address} shows {config.checkpoint}; Ctrl-C ends it.", markup=False)
-        try:
-            page.block_thread()
-        finally:
-            page.close(verbose=False)
+        serve(page, settings, config.port, f"shows {config.checkpoint}")
+
+
+def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> None:
+    """Show a Gradio page until Ctrl-C.
+
+    Args:
+        page: The `gradio.Blocks`.
+        settings: The arguments of its `launch`.
+        port: The port that the user gave, if any.
+        told: What the page does; follows its address on the console.
+
+    Raises:
+        UserError: The port is taken.
+    """
+    try:
+        _, address, _ = page.launch(**settings)
+    except OSError as error:
+        raise UserError(f"port={port} is taken.", "Choose another port, or leave port out.", field="port") from error
+    console.print(f"{address} {told}; Ctrl-C ends it.", markup=False)
+    try:
+        page.block_thread()
+    finally:
+        page.close(verbose=False)
 
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,15 +52,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Setting:
-    """What an evaluation works with.
+    """The parts of an evaluation.
 
     Attributes:
-        config: The command's.
-        run: That the checkpoint lies in; None for a file elsewhere.
-        output: Where results go.
-        network: In evaluation mode.
-        data: Framed as the network wants it, read.
+        config: The configuration of the command.
+        run: The run that the checkpoint belongs to; None for a file elsewhere.
+        output: The folder for the results.
+        network: The network, in evaluation mode.
+        data: The data, read and framed for the network.
         hardware: Device and precision.
+        corrections: Verdicts of a review by image id; empty without `data.corrections`.
     """
 
     config: EvaluateConfig
@@ -69,6 +70,7 @@ class Setting:
     network: Network
     data: FaceDataModule
     hardware: Hardware
+    corrections: Mapping[bytes, Correction]
 
 
 def main(values: dict[str, Any]) -> Evaluation:
@@ -108,7 +110,9 @@ def prepare(config: EvaluateConfig) -> Setting:
     network = load_network(checkpoint)
     run = Run.of(checkpoint)
     output = _output(config, run)
-    _corrections(config.data)
+    corrections = (
+        {} if config.data.corrections is None else read_corrections(Path(config.data.corrections).expanduser())
+    )
     hardware = _hardware(config, run)
     finder = finder_of(network.spec, search_of(config, run))
     # makes_cache: the run may be of somebody else, so that what it says is not written to
@@ -123,7 +127,7 @@ def prepare(config: EvaluateConfig) -> Setting:
     data.setup(only=config.split)
     # here, not under inference mode: weights that are converted there have no gradients, which heat maps need
     network = network.to(hardware.device_type).to(memory_format=hardware.memory_format)
-    return Setting(config, run, output, network, data, hardware)
+    return Setting(config, run, output, network, data, hardware, corrections)
 
 
 def predict(setting: Setting, advance: Callable[[int], None]) -> pd.DataFrame:
@@ -171,19 +175,15 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
     trained_with = [name for name in _trained(run).get("groups") or () if name in table.columns]
     groups = config.groups or trained_with[:MOST_ATTRIBUTES] or None
     evaluation = evaluate_table(subject, table, on_valid, groups=groups, resamples=config.resamples, seed=config.seed)
-    numbers, sentence = without_doubtful(table, _called_wrong(config.data, table))
+    numbers, sentence = without_doubtful(table, _called_wrong(setting.corrections, table))
     remarks = [sentence, *evaluation.remarks] if sentence else evaluation.remarks
     return replace(evaluation, further=evaluation.further | numbers, remarks=remarks)
 
 
-def _called_wrong(data: DataConfig, table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which labels of the table a reviewer has called wrong; none without `data.corrections`."""
+def _called_wrong(corrections: Mapping[bytes, Correction], table: pd.DataFrame) -> NDArray[np.bool_]:
+    """The rows of the table whose label a reviewer has called wrong, bool (N,)."""
     ids = np.array([image_id.encode() for image_id in table["image_id"]], dtype=np.bytes_)
-    return called_wrong(ids, table["label"].to_numpy(np.int8), _corrections(data))
-
-
-def _corrections(data: DataConfig) -> dict[bytes, Correction]:
-    return {} if data.corrections is None else read_corrections(Path(data.corrections).expanduser())
+    return called_wrong(ids, table["label"].to_numpy(np.int8), corrections)
 
 
 def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None:
@@ -247,12 +247,12 @@ def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
 
 
 def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) -> Search:
-    """How faces are looked for in a data set where it is not said whether they are; as of `search_of`.
+    """How to look for faces in a data set if the command does not set `faces`; see `search_of`.
 
     Args:
         data: The data set.
-        run: The run of the checkpoint, where there is one.
-        typed: What is said of the detector; None: nothing.
+        run: The run of the checkpoint, if it has one.
+        typed: The settings of the detector that the command gives; None for none.
     """
     typed = typed or Search()
     if run is not None and is_own_data(data, run):
@@ -289,9 +289,9 @@ def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
 
 
 def _framed_as(data: DataConfig, spec: ModelSpec, split: str) -> DataConfig:
-    """The data section with the framing that the weights learned with; of what is evaluated nothing is changed.
+    """The data section with the framing of the training, and without changes to the images that are evaluated.
 
-    What training left out of its own splits, or corrected there, stays in the record of an evaluation on test.
+    An evaluation on test keeps `exclude` and `corrections`, which never change that split, on record.
     """
     framing = asdict(spec.framing)
     return data.model_copy(update=framing if split == "test" else framing | {"exclude": None, "corrections": None})

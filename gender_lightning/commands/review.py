@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gender_lightning.audit.reading import Material, open_material
 from gender_lightning.audit.review import queue, read_answers, read_audit, summary
 from gender_lightning.commands.audit import RECORD
-from gender_lightning.commands.demo import import_gradio, launch_settings
+from gender_lightning.commands.demo import import_gradio, launch_settings, serve
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
@@ -70,17 +70,8 @@ def _serve(config: DataCommandConfig, state: Any, material: Material) -> None:
 
     page = build(state, read)
     settings = launch_settings(config.port, browser=config.browser)
-    try:
-        _, address, _ = page.launch(**settings, theme=theme(), css=style([]) + CSS, head=SCRIPT)
-    except OSError as error:
-        raise UserError(
-            f"port={config.port}: it is taken.", "Choose another, or leave port out.", field="port"
-        ) from error
-    console.print(f"{address} asks about {len(state.items):,} images; Ctrl-C ends it.", markup=False)
-    try:
-        page.block_thread()
-    finally:
-        page.close(verbose=False)
+    settings |= {"theme": theme(), "css": style([]) + CSS, "head": SCRIPT}
+    serve(page, settings, config.port, f"asks about {len(state.items):,} images")
 
 
 def _data(config: DataCommandConfig, section: dict[str, Any]) -> Any:

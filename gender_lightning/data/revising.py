@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -120,7 +120,7 @@ def read_corrections(path: Path) -> dict[bytes, Correction]:
 
 
 def called_wrong(
-    ids: NDArray[np.bytes_], labels: NDArray[np.int8], corrections: dict[bytes, Correction]
+    ids: NDArray[np.bytes_], labels: NDArray[np.int8], corrections: Mapping[bytes, Correction]
 ) -> NDArray[np.bool_]:
     """Shape (N,): whether a person has called this very label wrong; a label that has changed since counts no more."""
     verdicts = (corrections.get(image_id) for image_id in ids.tolist())

@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
-_MOST_PIXELS = 8_000_000  # 24 MB as RGB; a larger picture is alone
+MOST_PIXELS = 8_000_000  # 24 MB as RGB
 
 
-def bunches(pictures: Iterable[T], pixels: Callable[[T], int]) -> Iterator[list[T]]:
-    """Pictures in their order, so many at a time that a bunch has at most 8 megapixels, or is a single picture."""
+def bunches(pictures: Iterable[T], pixels: Callable[[T], int], most: int = MOST_PIXELS) -> Iterator[list[T]]:
+    """Yield the pictures in their order, several at a time.
+
+    Args:
+        pictures: The pictures, or anything that stands for them.
+        pixels: The number of pixels of one of them.
+        most: Largest number of pixels of a bunch; a picture that has more is alone.
+    """
     bunch: list[T] = []
     total = 0
     for picture in pictures:
         own = pixels(picture)
-        if bunch and total + own > _MOST_PIXELS:
+        if bunch and total + own > most:
             yield bunch
             bunch, total = [], 0
         bunch.append(picture)

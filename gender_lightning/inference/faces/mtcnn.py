@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.faces.face import Box, Face, largest_first
 from gender_lightning.inference.faces.mtcnn_nets import load_networks
 from gender_lightning.inference.faces.pyramid import Pyramid
@@ -137,17 +138,8 @@ class Mtcnn:
 
 def _batches(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[int]]:
     """Places of pictures that are searched together: those of one size beside each other."""
-    some: list[int] = []
-    pixels = 0
-    for place in sorted(range(len(pictures)), key=lambda place: pictures[place].shape):
-        own = pictures[place].shape[0] * pictures[place].shape[1]
-        if some and pixels + own > _MOST_PIXELS:
-            yield some
-            some, pixels = [], 0
-        some.append(place)
-        pixels += own
-    if some:
-        yield some
+    places = sorted(range(len(pictures)), key=lambda place: pictures[place].shape)
+    return bunches(places, lambda place: pictures[place].shape[0] * pictures[place].shape[1], _MOST_PIXELS)
 
 
 def _by_size(pictures: Sequence[NDArray[np.uint8]], places: list[int]) -> list[list[int]]:
