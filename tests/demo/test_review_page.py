@@ -95,10 +95,11 @@ def test_keys_answer_and_nothing_is_asked_outside(address: str, tmp_path: Path) 
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
         page.wait_for_selector("#image img", timeout=60_000)
+        name = "document.querySelector('#image .gl-note')?.innerText"  # beside it Gradio writes how long it waits
         for key in "rwcu":
-            before = page.inner_text("#image")
+            before = page.evaluate(name)
             page.keyboard.press(key)
-            page.wait_for_function("t => document.querySelector('#image').innerText !== t", arg=before, timeout=60_000)
+            page.wait_for_function(f"before => {name} !== before", arg=before, timeout=60_000)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         browser.close()
     answers = read_answers(tmp_path / "out" / "corrections.csv")
