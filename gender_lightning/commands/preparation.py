@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,7 +29,9 @@ from gender_lightning.inference.faces.located import Located
 from gender_lightning.inference.faces.training_faces import SAMPLE, measure_placement
 from gender_lightning.models.pooling import make_repeatable
 from gender_lightning.models.probe import check_network
+from gender_lightning.models.remote import is_remote, pinned
 from gender_lightning.overrides.of_run import check_drawn
+from gender_lightning.overrides.paths import absolute
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.runs import Run, is_first_process, joined_run, to_yaml, write_text
 from gender_lightning.training.batch_scaling import follow_batch
@@ -284,26 +285,24 @@ def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, kn
 
 
 def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
-    """The configuration with absolute paths, so that a resume may start from another directory.
+    """The configuration with absolute paths and fixed revisions, so that a resume elsewhere and later finds the same.
 
     Args:
         config: The configuration, parsed from `values`.
         values: The content of config.yaml.
     """
-    data: dict[str, Any] = {"root": _absolute(config.data.root)}
+    data: dict[str, Any] = {"root": absolute(config.data.root)}
     for name in ("cache", "exclude", "corrections", "attributes"):
         if (path := getattr(config.data, name)) is not None:
-            data[name] = _absolute(path)
+            data[name] = absolute(path)
     pretrained = config.model.pretrained
-    model: dict[str, Any] = {"pretrained": _absolute(pretrained) if isinstance(pretrained, str) else pretrained}
+    if isinstance(pretrained, str):
+        pretrained = pinned(pretrained) if is_remote(pretrained) else absolute(pretrained)
+    model: dict[str, Any] = {"pretrained": pretrained}
     config = config.model_copy(
         update={"data": config.data.model_copy(update=data), "model": config.model.model_copy(update=model)}
     )
     return config, {**values, "data": {**values["data"], **data}, "model": {**values["model"], **model}}
-
-
-def _absolute(path: str) -> str:
-    return str(Path(os.path.expanduser(path)).absolute())
 
 
 def _refuse_other_places(config: TrainConfig, run: Run) -> None:

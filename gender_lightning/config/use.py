@@ -135,10 +135,11 @@ class ExportConfig(Root):
 
     checkpoint: str = Field(description=CHECKPOINT)
     output: str | None = Field(
-        description="file to write; null: <run directory>/exports/<backbone>.onnx, -int8.onnx or .pt2"
+        description="file to write; null: <run directory>/exports/<backbone>.onnx, -int8.onnx, .pt2 or .safetensors"
     )
-    format: Literal["onnx", "torch_export"] = Field(
-        description="onnx for onnxruntime and others, torch_export for PyTorch's .pt2"
+    format: Literal["onnx", "torch_export", "safetensors"] = Field(
+        description="onnx for onnxruntime and others, torch_export for PyTorch's .pt2, safetensors for a checkpoint of "
+        "this program that holds no pickle"
     )
     quantize: Literal["none", "int8"] = Field(
         description="int8: 8-bit weights and activations, ONNX only; the loss of accuracy is measured and printed"
@@ -158,7 +159,7 @@ class ExportConfig(Root):
     def _together(self) -> ExportConfig:
         problems = idle_face_fields(self)
         if self.quantize == "int8" and self.format != "onnx":
-            problems.append(("quantize=int8 makes an ONNX file", "Leave out format=torch_export."))
+            problems.append(("quantize=int8 makes an ONNX file", f"Leave out format={self.format}."))
         refuse(problems)
         return self
 
