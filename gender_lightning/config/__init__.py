@@ -29,7 +29,7 @@ from gender_lightning.config.sections import (
     TrainerConfig,
     WandbLogger,
 )
-from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig
+from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig, PushConfig
 from gender_lightning.config.validation import parse_config
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "OptimizerConfig",
     "PopulationConfig",
     "PredictConfig",
+    "PushConfig",
     "SchedulerConfig",
     "SearchConfig",
     "Sizes",

@@ -108,7 +108,7 @@ _KINDS = (
         "should be treated as subject to the same restrictions. The people in it did not consent; they are famous, "
         "mostly young and mostly light-skinned, and were photographed at their best.",
         label="`Male`",
-        forbids="CelebA permits non-commercial research only, which weights trained on it should be treated as bound by",
+        forbids="CelebA may be used for non-commercial research only, and so should weights that have learned from it",
         same_everywhere=True,
         placement=CELEBA,
         labels=lambda config: _split(read_celeba(root_of(config)), config),

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gender_lightning.durable import publish, temporary_name, writing
+from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.models.remote import fetch, is_remote
 from gender_lightning.plain_files import parse_json, read_json
@@ -96,20 +96,17 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor], description: Mapp
     Raises:
         UserError: There is no space, no permission or no such directory.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # copies: the format has no place for tensors that share memory
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    temporary = temporary_name(path)
     try:
-        save_file(copies, temporary, {"format": "pt", KEY: json.dumps(description)})
-        publish(temporary, path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{path} could not be written: {reason}.", "Free space or choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with writing(path, "wb") as file:
+            file.write(save(copies, {"format": "pt", KEY: json.dumps(description)}))
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written: {error.strerror}.", "Free space or choose another place."
+        ) from error
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:

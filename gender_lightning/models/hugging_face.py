@@ -16,7 +16,7 @@ from gender_lightning.models.weights import hub_offline_if_unreachable
 _NAME = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w-][\w.-]*))?(?:/(?P<file>.+))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[\w-]{1,128}", re.ASCII)  # becomes the name of a file in the cache
-_LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
+LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,20 @@ def explaining(name: HubName) -> Iterator[None]:
     """
     from huggingface_hub import errors
 
-    # the errors of httpx have no base in common with Python's; the hub's own error for answers is one of both
+    # the errors of its transport (httpx, formerly requests) have a base that its own errors name
     transport = tuple(base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
     try:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, *transport) as error:
-        raise _explained(error, name) from error
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        *transport,
+    ) as error:  # a broken upload is a RuntimeError about its cause
+        cause = error.__cause__ if isinstance(error, RuntimeError) else None
+        raise _explained(cause if isinstance(cause, Exception) else error, name) from error
 
 
 def _explained(error: Exception, name: HubName) -> UserError:
@@ -118,7 +124,11 @@ def _explained(error: Exception, name: HubName) -> UserError:
 
     where, repo = constants.ENDPOINT, f"hf://{name.repo}"
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return UserError(
+            f"{where} cannot be reached, or HF_HUB_OFFLINE is set.", "Connect to the network and unset HF_HUB_OFFLINE."
+        )
+    if isinstance(error, errors.LocalEntryNotFoundError):
         return UserError(
             f"{name} is not in the cache ({constants.HF_HUB_CACHE}), and {where} cannot be reached.",
             "Connect to the network once (and unset HF_HUB_OFFLINE), or name a file of this machine.",
@@ -126,12 +136,12 @@ def _explained(error: Exception, name: HubName) -> UserError:
     if isinstance(error, errors.GatedRepoError):
         return UserError(
             f"{repo} is open only to those who have accepted its conditions.",
-            f"Accept them on {where}/{name.repo}. {_LOG_IN}",
+            f"Accept them on {where}/{name.repo}. {LOG_IN}",
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return UserError(
             f"There is no repository {name.repo} at {where}, or it is private and you may not see it.",
-            f"Check the name. {_LOG_IN}",
+            f"Check the name. {LOG_IN}",
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return UserError(f"{repo} has no revision {name.revision}.", "Name a branch, a tag or a commit that it has.")
@@ -143,7 +153,7 @@ def _explained(error: Exception, name: HubName) -> UserError:
     if isinstance(error, errors.HFValidationError):
         return UserError(f"{name.repo} is not a name that the hub allows.", "Write hf://user/name.")
     if status == 401:
-        return UserError(f"{where} does not accept your token.", _LOG_IN)
+        return UserError(f"{where} does not accept your token.", LOG_IN)
     if status == 403:
         return UserError(
             f"Your token does not permit this in {repo}.", "Use a token with the permission: `hf auth login`."
@@ -158,4 +168,6 @@ def _reason(error: Exception, status: int | None) -> str:
     if status is not None:
         said = getattr(error, "server_message", None)
         return f"status {status}" + (f": {printable(str(said))[:200]}" if said else "")
+    if isinstance(error, ValueError):
+        return printable(" ".join(str(error).split()))[:200]
     return getattr(error, "strerror", None) or type(error).__name__
