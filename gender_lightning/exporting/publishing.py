@@ -74,7 +74,7 @@ def upload(folder: Path, repo: str, *, private: bool) -> Upload:
         raise UserError("Nobody is logged in to the Hugging Face hub.", LOG_IN)
     name = HubName(repo)
     api = HfApi(library_name="gender-lightning", library_version=package_version())
-    with explaining(name), hub_offline_if_unreachable():
+    with explaining(name, "Nothing was uploaded. Try again later."), hub_offline_if_unreachable():
         try:
             there = api.repo_info(repo)
         except errors.RepositoryNotFoundError:

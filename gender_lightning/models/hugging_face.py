@@ -18,6 +18,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[\w-]{1,128}", re.ASCII)  # becomes the name of a file in the cache
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 
+_RETRY = "Try again later; HF_HUB_OFFLINE=1 uses what is in the cache."
+
 
 @dataclass(frozen=True)
 class HubName:
@@ -95,31 +97,28 @@ def _download(name: HubName, file: str) -> Path:
 
 
 @contextmanager
-def explaining(name: HubName) -> Iterator[None]:
+def explaining(name: HubName, retry: str = _RETRY) -> Iterator[None]:
     """Turn what the hub's client raises into one sentence, which holds neither a token nor an address with a signature.
 
     Args:
         name: The repository or file that the client was asked for.
+        retry: What to do if the hub fails or cannot be reached half-way.
     """
     from huggingface_hub import errors
 
     # the errors of its transport (httpx, formerly requests) have a base that its own errors name
-    transport = tuple(base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+    transport = [base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"]
+    failures: tuple[type[BaseException], ...] = (OSError, ValueError, RuntimeError, *transport)
     try:
         yield
     except UserError:
         raise
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        *transport,
-    ) as error:  # a broken upload is a RuntimeError about its cause
-        cause = error.__cause__ if isinstance(error, RuntimeError) else None
-        raise _explained(cause if isinstance(cause, Exception) else error, name) from error
+    except failures as error:
+        cause = error.__cause__ if isinstance(error, RuntimeError) else None  # a broken upload is one about its cause
+        raise _explained(cause or error, name, retry) from error
 
 
-def _explained(error: Exception, name: HubName) -> UserError:
+def _explained(error: BaseException, name: HubName, retry: str) -> UserError:
     from huggingface_hub import constants, errors
 
     where, repo = constants.ENDPOINT, f"hf://{name.repo}"
@@ -158,12 +157,10 @@ def _explained(error: Exception, name: HubName) -> UserError:
         return UserError(
             f"Your token does not permit this in {repo}.", "Use a token with the permission: `hf auth login`."
         )
-    return UserError(
-        f"{where} failed ({_reason(error, status)}).", "Try again later; HF_HUB_OFFLINE=1 uses what is in the cache."
-    )
+    return UserError(f"{where} failed ({_reason(error, status)}).", retry)
 
 
-def _reason(error: Exception, status: int | None) -> str:
+def _reason(error: BaseException, status: int | None) -> str:
     """A few words: never the client's own text, in which signed addresses stand."""
     if status is not None:
         said = getattr(error, "server_message", None)

@@ -94,9 +94,7 @@ def fetch_artifact(text: str) -> Fetched:
             raise UserError(
                 f"{name} could not be fetched ({describe(error)}).", "Check the name, your permission and the network."
             ) from error
-        log.warning(
-            "W&B cannot be asked what %s is now (%s): %s from the cache is used.", name, describe(error), *kept[1:]
-        )
+        log.warning("W&B does not say what %s is now (%s): %s is used.", name, describe(error), kept.pinned)
         return kept
 
 
