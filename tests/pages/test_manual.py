@@ -197,6 +197,8 @@ ELSEWHERE = {
     "engine=ray": "a cluster: tests/inference",
     "face_model=yunet": "the network",
     "download=true": "the network",
+    "hf://": "the network: tests/commands/test_push.py",
+    "wandb://": "the network: tests/models/test_published.py",
     "accelerator=gpu": "a GPU",
     "num_nodes=2": "several machines",
     "trainer.devices=2": "several processes: tests/end_to_end/test_two_processes.py",
