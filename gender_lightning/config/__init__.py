@@ -29,6 +29,7 @@ from gender_lightning.config.sections import (
     TrainerConfig,
     WandbLogger,
 )
+from gender_lightning.config.serving import ServeConfig
 from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig
 from gender_lightning.config.validation import parse_config
 
@@ -58,6 +59,7 @@ __all__ = [
     "PredictConfig",
     "SchedulerConfig",
     "SearchConfig",
+    "ServeConfig",
     "Sizes",
     "Speed",
     "SyntheticData",
