@@ -29,6 +29,7 @@ from gender_lightning.config.sections import (
     TrainerConfig,
     WandbLogger,
 )
+from gender_lightning.config.serving import ServeConfig
 from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig, PushConfig
 from gender_lightning.config.validation import parse_config
 
@@ -59,6 +60,7 @@ __all__ = [
     "PushConfig",
     "SchedulerConfig",
     "SearchConfig",
+    "ServeConfig",
     "Sizes",
     "Speed",
     "SyntheticData",
