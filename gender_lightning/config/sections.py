@@ -16,6 +16,7 @@ from gender_lightning.config.base import (
     Positive,
     Section,
     matching,
+    refuse,
 )
 from gender_lightning.config.data import LABEL
 
@@ -52,6 +53,31 @@ class ColorJitter(Section):
     hue: Annotated[float, Field(ge=0, le=0.5)] = Field(description="largest shift of hue, turns of the colour circle")
 
 
+class GaussianBlur(Section):
+    """A blur as torchvision's GaussianBlur, for a share of the images."""
+
+    probability: Fraction = Field(default=0.0, description="probability of a Gaussian blur")
+    sigma: list[NonNegative] = Field(
+        default=[0.1, 2.0], min_length=2, max_length=2, description="[smallest, largest] standard deviation, px"
+    )
+
+
+class Downscale(Section):
+    """A loss of resolution as Albumentations' Downscale: shrunk and enlarged again, for a share of the images."""
+
+    probability: Fraction = Field(default=0.0, description="probability that an image is shrunk and enlarged again")
+    smallest: Annotated[int, Field(ge=2)] = Field(default=24, description="smallest side of a shrunk image, px")
+
+
+class Jpeg(Section):
+    """The loss of a JPEG file as torchvision's v2.JPEG, for a share of the images."""
+
+    probability: Fraction = Field(default=0.0, description="probability of the losses of a JPEG file")
+    quality: list[Annotated[int, Field(ge=1, le=100)]] = Field(
+        default=[30, 95], min_length=2, max_length=2, description="[lowest, highest] quality of the file"
+    )
+
+
 class Progressive(Section):
     """Train at a smaller size until a share of the training is over."""
 
@@ -68,9 +94,18 @@ class AugmentationConfig(Section):
     random_erasing: Fraction = Field(description="probability that a rectangle is erased")
     random_scale: list[Positive] = Field(min_length=2, max_length=2, description="[smallest, largest] factor of size")
     random_translation: Fraction = Field(description="largest shift, as a share of the side")
+    random_aspect_ratio: list[Positive] = Field(
+        default=[1.0, 1.0], min_length=2, max_length=2, description="[smallest, largest] factor of width over height"
+    )
+    random_grayscale: Fraction = Field(default=0.0, description="probability that an image loses its colours")
+    gaussian_blur: GaussianBlur = Field(default_factory=GaussianBlur)
+    downscale: Downscale = Field(default_factory=Downscale)
+    jpeg: Jpeg = Field(default_factory=Jpeg)
     mixup: NonNegative = Field(description="MixUp's alpha of the Beta distribution; 0 is off")
     cutmix: NonNegative = Field(description="CutMix's alpha of the Beta distribution; 0 is off")
-    fill: Literal["reflection", "border", "zeros"] = Field(description="what fills the area outside the picture")
+    fill: Literal["reflection", "border", "zeros", "mixed"] = Field(
+        description="what fills the area outside the picture; mixed: one of these or an even grey, for each image"
+    )
     progressive: list[Progressive] = Field(
         description="smaller inputs early: [{until: 0.5, image_size: 64}] for the first half"
     )
@@ -80,9 +115,16 @@ class AugmentationConfig(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationConfig:
-        if self.random_scale[0] > self.random_scale[1]:
-            problem = f"random_scale={self.random_scale} is not [smallest, largest]"
-            raise Contradictions([(problem, "Put the smaller factor first.")])
+        ranges = {
+            "random_scale": self.random_scale,
+            "random_aspect_ratio": self.random_aspect_ratio,
+            "gaussian_blur.sigma": self.gaussian_blur.sigma,
+            "jpeg.quality": self.jpeg.quality,
+        }
+        wrong = [name for name, (low, high) in ranges.items() if low > high]
+        refuse(
+            [(f"{name}={ranges[name]} is not [smallest, largest]", "Put the smaller number first.") for name in wrong]
+        )
         ends = [stage.until for stage in self.progressive]
         if ends != sorted(set(ends)):
             problem = "the progressive stages are not in the order of `until`"
