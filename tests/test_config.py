@@ -104,6 +104,8 @@ def test_a_recipe_wins_over_the_menu_and_the_command_line_over_the_recipe() -> N
             [1.2, 0.8],
             "random_scale=[1.2, 0.8] is not [smallest, largest]. Put the smaller number first.",
         ),
+        ("augmentation.jpeg.quality", [90, 30], "augmentation: jpeg.quality=[90, 30] is not [smallest, largest]."),
+        ("augmentation.jpeg.quality", [0, 30], "augmentation.jpeg.quality[0]=0: it should be greater than or equal"),
         ("augmentation.random_scale", [1.0], "augmentation.random_scale=[1.0]: it should have at least 2 items"),
         ("augmentation.color_jitter.hue", 0.6, "augmentation.color_jitter.hue=0.6: it should be less than or equal to"),
         ("trainer.device", 2, "trainer.device: there is no such field. Did you mean 'devices'?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gender_lightning.config.augmentation import AugmentationConfig, ColorJitter
 from gender_lightning.config.commands import (
     BenchmarkConfig,
     CompareConfig,
@@ -13,10 +14,8 @@ from gender_lightning.config.commands import (
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
-    AugmentationConfig,
     Bce,
     CallbacksConfig,
-    ColorJitter,
     CsvLogger,
     Focal,
     GroupDro,
