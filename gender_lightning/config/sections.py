@@ -60,6 +60,11 @@ class Auxiliary(Section):
         return self
 
 
+def _listed(value: Any) -> Any:
+    """A list of one, for a single text."""
+    return [value] if isinstance(value, str) else value
+
+
 class _Loss(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="share by which targets are moved towards one half"
@@ -107,12 +112,25 @@ class GroupDro(_Loss):
         return self
 
 
+class Distill(_Loss):
+    """Distillation (Hinton et al. 2015; Beyer et al. 2022): the mean answer of trained runs is the target."""
+
+    name: Literal["distill"] = Field(description="kind of loss")
+    teacher: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_listed)] = Field(
+        min_length=1, description="run directories or checkpoints whose mean logit is learned: [runs/A, runs/B]"
+    )
+    weight: Fraction = Field(description="share of the teachers' answers in the loss; the labels have the rest")
+    temperature: Positive = Field(description="what both logits are divided by; the higher, the more doubt is learned")
+
+
 def _named(section: Any) -> Any:
     """Name the loss of older runs, which were made when there was only one."""
     return {"name": "bce", **section} if isinstance(section, Mapping) else section
 
 
-LossConfig = Annotated[Annotated[Bce | Focal | GroupDro, Field(discriminator="name")], BeforeValidator(_named)]
+LossConfig = Annotated[
+    Annotated[Bce | Focal | GroupDro | Distill, Field(discriminator="name")], BeforeValidator(_named)
+]
 
 
 class OptimizerConfig(Section):
