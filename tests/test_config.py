@@ -18,7 +18,8 @@ from gender_lightning.overrides import compose, groups
 from gender_lightning.verbs import COMMANDS
 
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
-WITHIN = {"search/": ["search=default"]}  # groups that there are only beside a choice of another
+# groups that there are only beside a choice of another, and choices that need a field
+WITHIN = {"search/": ["search=default"], "loss=distill": ["loss.teacher=[runs/A]"]}
 
 
 @pytest.fixture(scope="module")

@@ -117,10 +117,16 @@ class Distill(_Loss):
 
     name: Literal["distill"] = Field(description="kind of loss")
     teacher: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_listed)] = Field(
-        min_length=1, description="run directories or checkpoints whose mean logit is learned: [runs/A, runs/B]"
+        description="run directories or checkpoints whose mean logit is learned: [runs/A, runs/B]"
     )
     weight: Fraction = Field(description="share of the teachers' answers in the loss; the labels have the rest")
     temperature: Positive = Field(description="what both logits are divided by; the higher, the more doubt is learned")
+
+    @model_validator(mode="after")
+    def _taught(self) -> Distill:
+        if not self.teacher:
+            raise Contradictions([("loss=distill has no teacher", "Name trained runs: loss.teacher=[runs/A,runs/B].")])
+        return self
 
 
 def _named(section: Any) -> Any:

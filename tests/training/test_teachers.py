@@ -107,6 +107,21 @@ def test_teachers_stay_as_they_are_and_outside_of_the_student(tmp_path: Path, pr
     assert saved.keys() == plain.state_dict().keys()
 
 
+def test_a_compiled_student_has_teachers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compile(self, backend="eager", **options))
+    torch.compiler.reset()
+    losses = []
+    for compiled in (False, True):
+        model = distilling(Teachers([teacher(1, 48)]))
+        model.compile_net = compiled
+        fitted = trainer(tmp_path, limit_val_batches=0)
+        fitted.fit(model, loader(8))
+        losses.append(float(fitted.callback_metrics["train/loss"]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.compiler.reset()
+
+
 def test_a_step_learns_from_the_augmented_batch(tmp_path: Path) -> None:
     seen: list[Tensor] = []
     network = teacher(1)
