@@ -158,6 +158,20 @@ _COMMANDS = (
         ),
     ),
     Command(
+        "serve",
+        "answers other programs over HTTP: labels for the pictures that they send",
+        (
+            (f"serve checkpoint={RUN}", "for this computer alone"),
+            (f"serve checkpoint={RUN} host=0.0.0.0 token_file=token.txt", "for others, who must know the token"),
+        ),
+        "ServeConfig",
+        notes=(
+            "POST /predict takes pictures as a multipart form or as JSON; GET /health, /metrics (Prometheus) and "
+            "/openapi.json tell about the service. Pictures stay in memory, and are neither kept nor logged.",
+            "Ctrl-C or SIGTERM ends it: requests that have arrived are answered first.",
+        ),
+    ),
+    Command(
         "compare",
         "which of several runs is better, by how much, and whether that is more than chance",
         (

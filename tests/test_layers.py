@@ -19,7 +19,7 @@ ROOMS = (
     "building", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
     "evaluation", "training", "diagnostics", "inference", "audit", "exporting",
-    "overrides", "benchmarks", "comparison", "reports", "demo", "sweeps",
+    "overrides", "benchmarks", "comparison", "reports", "demo", "serving", "sweeps",
     "commands", "running", "distributed", "api", "__init__", "__main__",
 )  # fmt: skip
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}

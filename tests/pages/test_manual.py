@@ -203,6 +203,7 @@ ELSEWHERE = {
     "num_nodes=2": "several machines",
     "trainer.devices=2": "several processes: tests/end_to_end/test_two_processes.py",
     "demo ": "a browser: tests/demo",
+    "serve ": "clients: tests/serving",
     "-m ": "hours: tests/end_to_end/test_sweep.py and test_search.py",
     "pretrained=true": "the network",
     "experiment=celeba ": "the network",
