@@ -82,11 +82,11 @@ class AugmentationConfig(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationConfig:
-        ranges = {
+        ranges: dict[str, list[float]] = {
             "random_scale": self.random_scale,
             "random_aspect_ratio": self.random_aspect_ratio,
             "gaussian_blur.sigma": self.gaussian_blur.sigma,
-            "jpeg.quality": self.jpeg.quality,
+            "jpeg.quality": [*self.jpeg.quality],
         }
         wrong = [name for name, (low, high) in ranges.items() if low > high]
         refuse(

@@ -39,7 +39,7 @@ class Teachers:
         for network in self.networks:
             network.to(device)
             if channels_last:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                network.to(memory_format=torch.channels_last)
 
     def __call__(self, images: Tensor, normalize: Normalize) -> Tensor:
         """The mean of the teachers' calibrated logits (logit / temperature), without the average over the mirror image.
