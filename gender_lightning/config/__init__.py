@@ -29,7 +29,8 @@ from gender_lightning.config.sections import (
     TrainerConfig,
     WandbLogger,
 )
-from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig
+from gender_lightning.config.serving import ServeConfig
+from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig, PushConfig
 from gender_lightning.config.validation import parse_config
 
 __all__ = [
@@ -57,8 +58,10 @@ __all__ = [
     "OptimizerConfig",
     "PopulationConfig",
     "PredictConfig",
+    "PushConfig",
     "SchedulerConfig",
     "SearchConfig",
+    "ServeConfig",
     "Sizes",
     "Speed",
     "SyntheticData",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -82,11 +83,11 @@ class AugmentationConfig(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationConfig:
-        ranges: dict[str, list[float]] = {
+        ranges: dict[str, Sequence[float]] = {
             "random_scale": self.random_scale,
             "random_aspect_ratio": self.random_aspect_ratio,
             "gaussian_blur.sigma": self.gaussian_blur.sigma,
-            "jpeg.quality": [*self.jpeg.quality],
+            "jpeg.quality": self.jpeg.quality,
         }
         wrong = [name for name, (low, high) in ranges.items() if low > high]
         refuse(

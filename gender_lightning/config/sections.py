@@ -27,7 +27,8 @@ class ModelConfig(Section):
 
     name: str = Field(min_length=1, description="backbone: resnet50, vgg19, vit_b_16 ... or timm/<name>")
     pretrained: bool | str = Field(
-        description="true: the library's weights; or the path of a run, checkpoint or state dict; false: from scratch"
+        description="true: the library's weights; a run, checkpoint or state dict, by its path or as hf://... or "
+        "wandb://...; false: from scratch"
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="dropout before the head")
     freeze: Literal["none", "backbone"] | Count = Field(

@@ -80,8 +80,7 @@ class Quality(nn.Module):
         q = quality.clamp(1, 100)
         percent = torch.where(q < 50, torch.floor(5000 / q), 200 - 2 * q)
         steps = torch.floor((self.tables * percent[:, None, None, None] + 50) / 100).clamp_(1, 255)
-        count, channels, height, width = frequencies.shape
-        blocks = frequencies.view(count, channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+        blocks = frequencies.view(*frequencies.shape[:2], frequencies.shape[2] // BLOCK, BLOCK, -1, BLOCK)
         tiled = steps[:, :, None, :, None]
         rounded = (blocks / tiled).round_().mul_(tiled)
         on = (quality > 0).to(blocks.dtype)[:, None, None, None, None, None]

@@ -153,6 +153,7 @@ def test_a_student_believes_its_teacher_by_the_weight(tmp_path: Path, weight: fl
 
 
 def saved(path: Path, network: Network) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_weights(path, network.net.state_dict(), network.spec)
     return path
 
