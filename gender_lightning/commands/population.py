@@ -22,7 +22,7 @@ from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.hardware import available_cores, resolve_hardware
 from gender_lightning.inference.faces.crops import Search
-from gender_lightning.inference.population import Crowd, GroupCount, count
+from gender_lightning.inference.population import ALL, Crowd, GroupCount, count
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import ModelSpec, load_network
@@ -60,10 +60,18 @@ def population(config: PopulationConfig) -> list[GroupCount]:
     console.print(summary, markup=False)
     if left_out := source.left_out_text():
         console.print(left_out, markup=False)
-    if crowd.frames:
+    if crowd.frames and config.persons != "track":
         console.print(
             f"{crowd.frames:,} of the pictures are frames of videos. They count detections, not persons: someone who "
-            "appears in twenty frames is counted twenty times, and the interval is too narrow."
+            "appears in twenty frames is counted twenty times, and the interval is too narrow. persons=track follows "
+            "the faces from frame to frame.",
+            markup=False,
+        )
+    if config.persons == "track":
+        console.print(
+            f"{crowd.size(ALL) if crowd.groups else 0:,} tracks count as persons. Someone who leaves the picture and "
+            "comes back, and everyone after a cut, is counted again.",
+            markup=False,
         )
     lines = count(
         crowd,

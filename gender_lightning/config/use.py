@@ -88,8 +88,9 @@ class PopulationConfig(Root):
         description="one count in all, per folder of the pictures, or per window of a video's time"
     )
     window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
-    persons: Literal["none", "folder"] = Field(
-        description="folder: each folder holds the pictures of one person; none: each face counts as one person"
+    persons: Literal["none", "folder", "track"] = Field(
+        description="folder: each folder holds the pictures of one person; track: faces that overlap from frame to "
+        "frame of a video are one person; none: each face counts as one person"
     )
     minimum: Annotated[int, Field(ge=10)] = Field(
         description="a group with fewer faces (or persons, if they are known) is not reported"
