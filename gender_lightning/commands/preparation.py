@@ -36,10 +36,10 @@ from gender_lightning.runs import Run, is_first_process, joined_run, to_yaml, wr
 from gender_lightning.training.batch_scaling import follow_batch
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
-from gender_lightning.training.known import Known, known_of
 from gender_lightning.training.logs.metrics_csv import read_rows
 from gender_lightning.training.ranks import wait_for_first_process
 from gender_lightning.training.trainer import hardware_of, planned_steps
+from gender_lightning.training.training_groups import TrainingGroups, training_groups_of
 
 _PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: a place where it writes
 log = logging.getLogger(__name__)
@@ -133,9 +133,9 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     if is_first_process():
         data.prepare_data()
     data.setup()
-    known = known_of(data, config.loss)
-    _check_fit(config, data, hardware, known)
-    if known.shares is not None and is_first_process():
+    groups = training_groups_of(data, config.loss)
+    _check_fit(config, data, hardware, groups)
+    if groups.shares is not None and is_first_process():
         log.info(data.groups.describe(config.data.group_minimum))
     # once more, now that the length of the training is known, which decides whether compilation pays
     steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
@@ -158,7 +158,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         class_counts=data.class_counts("train"),
         fetch_weights=checkpoint is None,  # the checkpoint holds them
         transforms=transforms,
-        known=known,
+        groups=groups,
     )
     if config.trainer.deterministic and hardware.device_type == "cuda":
         make_repeatable(model.net)
@@ -247,7 +247,7 @@ def _check_limits(config: TrainConfig, data: FaceDataModule, ranks: int) -> Iter
             )
 
 
-def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, known: Known) -> None:
+def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, groups: TrainingGroups) -> None:
     """Refuse a training that would end in an error, or without results, once it is over.
 
     Raises:
@@ -273,7 +273,7 @@ def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, kn
                     field="scheduler",
                 )
             )
-    names = [f"val/{name}" for name in (*training_metrics(), *known.group_metrics("valid"))]
+    names = [f"val/{name}" for name in (*training_metrics(), *groups.group_metrics("valid"))]
     for field, name in watched.items():
         if name not in names:
             problems.append(UserError(f"{field}={name} is not a metric.", suggestion(name, names), field=field))

@@ -84,11 +84,13 @@ def _check_form(path: Path) -> None:
 def write_torch_file(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` so that ``path`` always holds either the old or the new file, completely.
 
+    The directory must exist. It is not created here: a training writes in a thread, and must not fill the place
+    beneath the mount point of a disk that was unmounted a moment ago.
+
     Raises:
-        UserError: There is no space, no permission or no such device.
+        UserError: There is no such directory, no space, no permission or no such device.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path, "wb") as file:
             torch.save(content, file)
     except (OSError, RuntimeError) as error:

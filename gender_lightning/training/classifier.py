@@ -36,13 +36,13 @@ from gender_lightning.models.heads import backbone_parameters, frozen_at, set_fr
 from gender_lightning.models.rows import Rows, Table, assert_complete
 from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.epoch_loss import EpochLoss
-from gender_lightning.training.known import Known
 from gender_lightning.training.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer, restride
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
 from gender_lightning.training.signals import Targets
+from gender_lightning.training.training_groups import TrainingGroups
 from gender_lightning.transforms import (
     Augment,
     mix,
@@ -77,7 +77,7 @@ class GenderClassifier(pl.LightningModule):
         class_counts: tuple[int, int] | None = None,
         fetch_weights: bool = True,
         transforms: Sequence[nn.Module] = (),
-        known: Known | None = None,
+        groups: TrainingGroups | None = None,
     ) -> None:
         """Build the network.
 
@@ -91,7 +91,7 @@ class GenderClassifier(pl.LightningModule):
             seed: Augmentation, mixing and dropout are functions of the seed, the step and the image.
             class_counts: Number of training images of (female, male), for balanced class weights.
             transforms: Further transforms of training batches, see `Augment`.
-            known: Groups and auxiliary attributes of the images, if the training uses any.
+            groups: Groups and auxiliary attributes of the images, if the training uses any.
             fetch_weights: Whether to load ``model.pretrained``; False if a resume will overwrite the weights anyway.
 
         Raises:
@@ -118,11 +118,11 @@ class GenderClassifier(pl.LightningModule):
                 field="augmentation.progressive",
             )
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
-        self.known = known or Known()
-        self.criterion = Criterion(loss, class_counts, self.known.shares, self.known.class_shares)
-        self.signals = self.known.signals(loss)
+        self.groups = groups or TrainingGroups()
+        self.criterion = Criterion(loss, class_counts, self.groups.shares, self.groups.class_shares)
+        self.signals = self.groups.signals(loss)
         self.auxiliary_weight = loss.auxiliary.weight
-        number = 0 if self.known.attributes is None else self.known.attributes.shape[1]
+        number = 0 if self.groups.attributes is None else self.groups.attributes.shape[1]
         self.attribute_heads = AttributeHeads(self.net, number) if number else None
         self.epoch_loss = EpochLoss()
         self.table: dict[str, Table] = {}
@@ -275,8 +275,8 @@ class GenderClassifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the weights of group DRO, by group."""
-        if self.criterion.dro is not None and self.known.shares is not None:
-            names = [f"train/weight_{key_of(name)}" for name in self.known.shares.names]
+        if self.criterion.dro is not None and self.groups.shares is not None:
+            names = [f"train/weight_{key_of(name)}" for name in self.groups.shares.names]
             self.log_dict(dict(zip(names, self.criterion.dro.weights, strict=True)))
 
     def _total_steps(self) -> float:
@@ -357,17 +357,17 @@ class GenderClassifier(pl.LightningModule):
 
     def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
         """Accuracy of each group on the last table of a split, and its size if `sizes`; empty without groups."""
-        table, groups = self.table[split], self.known.groups_of.get(split)
-        if groups is None or self.known.shares is None:
+        table, of_images = self.table[split], self.groups.groups_of.get(split)
+        if of_images is None or self.groups.shares is None:
             return {}
-        of_rows, names = groups[table.indices], self.known.shares.names
+        of_rows, names = of_images[table.indices], self.groups.shares.names
         found = group_metrics(table.labels, table.logits, of_rows, names)
         return found | group_sizes(of_rows, names) if sizes else found
 
     def groups_line(self) -> str:
         """Describe the accuracy and size of each group of valid; empty without groups."""
         found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
-        return described(found, self.known.shares.names) if found and self.known.shares else ""
+        return described(found, self.groups.shares.names) if found and self.groups.shares else ""
 
     def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
         """The table of the rows since the start of the epoch, which is complete unless the batches are limited."""
