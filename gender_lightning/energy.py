@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 class Counter(Protocol):
     """A counter of energy that only rises, except when it overflows."""
 
-    kind: str  # "cpu" or "gpu"
+    @property
+    def kind(self) -> str:
+        """`cpu` or `gpu`."""
 
     def joules(self) -> float:
         """The counter's reading. Raises OSError if it cannot be read."""

@@ -6,15 +6,17 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from gender_lightning import building
 from gender_lightning.commands.preparation import Parts, new_run, resume_run
+from gender_lightning.commands.remembering import remember_valid
 from gender_lightning.commands.reporting import print_result, set_up_logging
 from gender_lightning.config import TrainConfig
 from gender_lightning.console import record
@@ -26,7 +28,7 @@ from gender_lightning.evaluation.thresholds import choose_threshold
 from gender_lightning.hardware import Hardware
 from gender_lightning.interruption import ASKED
 from gender_lightning.job import this_job
-from gender_lightning.models.checkpoint import read_checkpoint, update_spec
+from gender_lightning.models.checkpoint import Network, read_checkpoint, update_spec
 from gender_lightning.runs import Pruned, Run, is_first_process
 from gender_lightning.sweeps.search.pruning import ReportToSearch
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
@@ -83,7 +85,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
             if any(isinstance(callback, ReportToSearch) and callback.pruned for callback in callbacks):
                 raise Pruned
             run.update(images_per_second=_images_per_second(run.path / "metrics.csv"))
-            metrics = finish(config, run, trainer, model, data)
+            metrics = finish(config, run, trainer, model, data, parts.hardware)
             report_run(loggers, run, log_model=config.logger.name == "wandb" and config.logger.log_model)
     return metrics
 
@@ -156,7 +158,12 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
 
 
 def finish(
-    config: TrainConfig, run: Run, trainer: pl.Trainer, model: GenderClassifier, data: FaceDataModule
+    config: TrainConfig,
+    run: Run,
+    trainer: pl.Trainer,
+    model: GenderClassifier,
+    data: FaceDataModule,
+    hardware: Hardware,
 ) -> Metrics:
     """Load the best weights, calibrate them on valid, and test them once.
 
@@ -175,11 +182,14 @@ def finish(
         temperature = fit_temperature(table.logits, table.labels)
         if is_first_process():
             rows = data.index("valid").select(table.indices)
-            chosen = choose_threshold(
-                predictions_table(rows, "valid", table.logits, temperature), temperature, config.threshold
-            )
+            frame = predictions_table(rows, "valid", table.logits, temperature)
+            chosen = choose_threshold(frame, temperature, config.threshold)
             log.info(chosen.said)
-            update_spec(run.best, temperature=temperature, threshold=chosen.value, threshold_rule=chosen.rule)
+            network = Network(model.net, replace(model.spec, temperature=temperature))
+            valid = remember_valid(
+                network, data.dataset("valid"), np.asarray(table.indices), frame, hardware, chosen.value
+            )
+            update_spec(run.best, valid, temperature=temperature, threshold=chosen.value, threshold_rule=chosen.rule)
         metrics |= save_split(run, data, model, "valid", temperature)
     if config.test:
         trainer.test(model, data.loader("test"), verbose=False)

@@ -44,8 +44,9 @@ class PredictConfig(Root):
     faces: FacesField
     face_model: FaceModel
     min_face: MinFace
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; 0: never; null: by target_accuracy"
+    min_confidence: Auto | Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; 0: never; auto: the knee of the "
+        "risk-coverage curve on valid; null: by target_accuracy"
     )
     target_accuracy: Fraction | None = Field(
         description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
@@ -176,8 +177,9 @@ class DemoConfig(Root):
     face_model: FaceModel
     min_face: MinFace
     rotate: Rotate = False
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; null: by target_accuracy"
+    min_confidence: Auto | Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; auto: the knee of the risk-coverage curve "
+        "on valid; null: by target_accuracy"
     )
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         description="share of labels that must be right on the run's valid split; the others are `uncertain`; null: as "

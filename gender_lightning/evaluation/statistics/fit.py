@@ -33,8 +33,8 @@ def goodness_of_fit(
     other people), so that the correction may not hold. Two tests by parametric bootstrap share the chance of a false
     alarm (Bonferroni, weighted): a matched filter for a shift of all logits, the linear statistic with the most power
     for what other pictures do first, given how these histograms vary by chance; and Mahalanobis's distance between the
-    means of logit, of its size and of the doubt, which sees any difference. The labelled faces are drawn again too, person by person:
-    the fewer they are, the less can be seen.
+    means of logit, of its size and of the doubt, which sees any difference. The labelled faces are drawn again too,
+    person by person: the fewer they are, the less can be seen.
 
     Args:
         crowd: At least one face.
@@ -71,7 +71,7 @@ def goodness_of_fit(
 def _shifted(histogram: Floats, bins: int) -> Floats:
     """The histogram (BINS,) with all logits larger by so many bins; what would leave it stays at its end."""
     moved = np.clip(np.arange(BINS) + bins, 0, BINS - 1)
-    shifted: Floats = np.bincount(moved, histogram, minlength=BINS)
+    shifted: Floats = np.bincount(moved, histogram, minlength=BINS).astype(np.float64)
     return shifted
 
 

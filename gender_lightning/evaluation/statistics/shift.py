@@ -1,4 +1,4 @@
-"""Whether faces are of the kind that a model was tried on: a two-sample test of means, over persons, whatever the share of men.
+"""Whether faces are of the kind that a model was tried on: a two-sample test over persons, whatever the share of men.
 
 Of each class the labelled faces give the mean of what is described of a face, and its covariance between faces and
 between persons. A crowd of unknown labels is a mixture of both classes; what is left of its mean after the nearest
