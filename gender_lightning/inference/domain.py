@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gender_lightning.errors import UserError
 from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.selective import choose_abstention, confidence
 from gender_lightning.evaluation.statistics.proportions import Floats
@@ -147,7 +148,6 @@ class Domain:
             "faces": torch.from_numpy(moments.faces),
             "persons": torch.from_numpy(moments.persons),
             "number": torch.from_numpy(moments.number),
-            "repeats": moments.repeats,
             "confidences": torch.from_numpy(self.confidences),
             "knee": [knee.min_confidence, knee.coverage, knee.risk, knee.risk_of_all],
             "curve": torch.from_numpy(knee.curve),
@@ -162,7 +162,7 @@ class Domain:
                 name: content[name].double().numpy()
                 for name in ("centre", "axes", "means", "faces", "persons", "number", "confidences", "curve")
             }
-            numbers = [float(content[name]) for name in ("temperature", "threshold", "repeats")]
+            numbers = [float(content[name]) for name in ("temperature", "threshold")]
             knee = [float(value) for value in content["knee"]]
             cuts = {float(target): (float(least), float(share)) for target, least, share in content["cuts"]}
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
@@ -175,13 +175,11 @@ class Domain:
         }  # fmt: skip
         wrong = any(arrays[name].shape != shape for name, shape in shapes.items())
         finite = all(np.isfinite(array).all() for array in arrays.values()) and all(map(math.isfinite, numbers))
-        if wrong or not finite or len(knee) != 4 or min(numbers[0], numbers[2], float(arrays["number"].min())) <= 0:
+        if wrong or not finite or len(knee) != 4 or min(numbers[0], float(arrays["number"].min())) <= 0:
             return None
-        moments = ClassMoments(
-            arrays["means"], arrays["faces"], arrays["persons"], arrays["number"].astype(np.int64), numbers[2]
-        )
+        moments = ClassMoments(arrays["means"], arrays["faces"], arrays["persons"], arrays["number"].astype(np.int64))
         found = Knee(knee[0], knee[1], knee[2], knee[3], arrays["curve"])
-        temperature, threshold = numbers[:2]
+        temperature, threshold = numbers
         return cls(
             temperature, threshold, arrays["centre"], arrays["axes"], moments, arrays["confidences"], found, cuts
         )
@@ -272,7 +270,10 @@ class Difference:
 
 def domain_of(checkpoint: Path) -> Domain | None:
     """What a checkpoint, or the best one of a run directory, remembers of valid; None if it remembers nothing."""
-    return Domain.from_dict(read_valid(checkpoint))
+    try:
+        return Domain.from_dict(read_valid(checkpoint))
+    except UserError:  # told where the weights are read
+        return None
 
 
 def probabilities_of(network: Network, images: Tensor, domain: Domain | None) -> tuple[list[float], Floats | None]:

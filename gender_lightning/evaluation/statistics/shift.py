@@ -18,6 +18,7 @@ from scipy import special
 from gender_lightning.evaluation.statistics.proportions import Floats
 
 FEWEST_PERSONS = 10  # of a class, to know how persons differ
+_OF_STRANGERS = 8.0  # faces of one person, where persons are unknown
 _STEPS = 4  # towards the nearest mixture, whose metric depends on the share
 
 
@@ -30,14 +31,12 @@ class ClassMoments:
         faces: float64 (2, D, D): covariance of a face of a person drawn at random.
         persons: float64 (2, D, D): covariance of the means of persons.
         number: int64 (2,): persons.
-        repeats: Faces per person, as many as faces of strangers are taken to have.
     """
 
     means: Floats
     faces: Floats
     persons: Floats
     number: NDArray[np.int64]
-    repeats: float
 
     @classmethod
     def of(cls, described: Floats, male: NDArray[np.bool_], clusters: NDArray[np.int64]) -> ClassMoments | None:
@@ -61,14 +60,12 @@ class ClassMoments:
             faces.append((rest * weight[:, None]).T @ rest * len(count) / (len(count) - 1))
             persons.append(np.cov(of_person.T).reshape(len(mean), len(mean)))
             number.append(len(count))
-        of_all = np.bincount(np.unique(clusters, return_inverse=True)[1])
-        repeats = float((of_all**2).sum() / of_all.sum())
-        return cls(np.array(means), np.array(faces), np.array(persons), np.array(number, dtype=np.int64), repeats)
+        return cls(np.array(means), np.array(faces), np.array(persons), np.array(number, dtype=np.int64))
 
     def of_columns(self, columns: slice) -> ClassMoments:
         """The moments of some of the numbers alone."""
         faces, persons = self.faces[:, columns, columns], self.persons[:, columns, columns]
-        return ClassMoments(self.means[:, columns], faces, persons, self.number, self.repeats)
+        return ClassMoments(self.means[:, columns], faces, persons, self.number)
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,10 @@ def shift_of(mean: Floats, faces: float, labelled: ClassMoments, persons: float 
         faces: Number of faces, at least 1.
         labelled: See `ClassMoments`.
         persons: Number of persons of equal weight that the faces are worth (Kish 1965), where they are known. If None,
-            as many faces are taken to be of one person as among the labelled: no stranger's folder is then called
-            different for showing few people often.
+            eight faces are taken to be of one person: a folder that shows few people often is then hardly ever called
+            different for that.
     """
-    worth = max(1.0, faces / labelled.repeats if persons is None else persons)
+    worth = max(1.0, faces / _OF_STRANGERS if persons is None else persons)
     singles = persons is not None and faces <= persons * (1 + 1e-9)
     spread = labelled.faces if singles else labelled.persons
     between, share = labelled.means[1] - labelled.means[0], 0.5
@@ -109,7 +106,8 @@ def shift_of(mean: Floats, faces: float, labelled: ClassMoments, persons: float 
         share = float(np.clip(between @ inverse @ (mean - labelled.means[0]) / along, 0.0, 1.0)) if along > 0 else share
     left = mean - labelled.means[0] - share * between
     squared = float(left @ inverse @ left)
-    dimensions, degrees = max(1, len(left) - 1), int(labelled.number.sum()) - 2
+    # of a mixture's covariance (Satterthwaite): a crowd of women is measured by the labelled women alone
+    dimensions, degrees = max(1, len(left) - 1), 1 / float((weights**2 / (labelled.number - 1)).sum())
     rest = degrees - dimensions + 1
     p = float(special.fdtrc(dimensions, rest, squared * rest / (degrees * dimensions))) if rest > 0 else math.nan
     within = np.linalg.pinv(np.tensordot(weights, labelled.faces, 1), hermitian=True)
