@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation import calibration, selective
+from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.decisions import decision_intervals
 from gender_lightning.evaluation.fairness import Decisions, Fairness, measure_fairness
-from gender_lightning.evaluation.knee import ChosenKnee, Knee, find_knee
+from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.evaluation.metrics import confusion_columns, probabilities

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gender_lightning.evaluation.measure import Measure, Number
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.selective import confidence
 from gender_lightning.evaluation.statistics.proportions import Floats
@@ -32,31 +31,6 @@ class Knee:
     risk: float
     risk_of_all: float
     curve: Floats
-
-
-@dataclass(frozen=True)
-class ChosenKnee:
-    """The knee that was found on valid, and what it does on the split that is evaluated.
-
-    Attributes:
-        min_confidence: Decide from here on.
-        valid_coverage: Share of valid that is decided, every person counting once.
-        valid_risk: Share of wrong decisions among those.
-        valid_risk_of_all: Share of wrong decisions if nothing is left out.
-        curve_coverage: (P,), coverage of the curve of valid.
-        curve_risk: (P,), its risk.
-        coverage: Share of this split that is decided.
-        accuracy: Accuracy on what is decided of this split.
-    """
-
-    min_confidence: float
-    valid_coverage: float
-    valid_risk: float
-    valid_risk_of_all: float
-    curve_coverage: list[float]
-    curve_risk: list[float]
-    coverage: Number
-    accuracy: Measure
 
 
 def find_knee(

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.fairness import Fairness
 from gender_lightning.evaluation.group_words import in_words, rest_in_words
-from gender_lightning.evaluation.knee import ChosenKnee
 from gender_lightning.evaluation.measure import Measure, Number
 
 Group = Literal["lighting", "expression", "pose", "likeness", "other"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gender_lightning.evaluation.knee import ChosenKnee
+from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.results import Bin, Calibration, Selective
 from gender_lightning.evaluation.statistics.curves import Curve, confusion_matrix, precision_recall_curve, roc_curve
 from gender_lightning.evaluation.statistics.proportions import proportion
