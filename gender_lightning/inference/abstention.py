@@ -123,7 +123,7 @@ def is_far_below(decided: int, faces: int, on_valid: OnValid | None) -> bool:
 
 
 def coverage_text(decided: int, faces: int, on_valid: OnValid | None) -> str:
-    """A sentence on how many faces got a label, beside the run's valid split; another one where that is far more.
+    """A sentence on how many faces got a label, beside the run's valid split.
 
     Args:
         decided: Number of faces that have a label.
@@ -135,8 +135,6 @@ def coverage_text(decided: int, faces: int, on_valid: OnValid | None) -> str:
         return f"{text}, the others are uncertain."
     text += f"; of the run's valid split it was {on_valid.coverage:.0%}"
     text += "." if math.isnan(on_valid.accuracy) else f", of which {on_valid.accuracy:.1%} were right."
-    if is_far_below(decided, faces, on_valid):
-        text += " These pictures differ from those of the training: more of the labels may be wrong than there."
     return text
 
 
@@ -144,7 +142,11 @@ def closing_text(seen: Seen, least: float, on_valid: OnValid | None, domain: Dom
     """All there is to say about the faces so far: how many are decided, and whether they are of valid's kind."""
     told = [coverage_text(seen.decided, seen.faces, on_valid)] if least and seen.faces else []
     difference = domain.compare(seen) if domain else None
-    return " ".join([*told, *([difference.text] if difference and difference.alarm else [])])
+    if difference is not None and difference.alarm:
+        told.append(difference.text)
+    elif told and is_far_below(seen.decided, seen.faces, on_valid):
+        told.append("These pictures differ from those of the training: more of the labels may be wrong than there.")
+    return " ".join(told)
 
 
 def _predictions_of(checkpoint: Path) -> Path | None:

@@ -13,7 +13,8 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.knee import find_knee
 from gender_lightning.evaluation.selective import choose_abstention
-from gender_lightning.inference.abstention import OnValid, coverage_text, least_confidence, on_valid
+from gender_lightning.inference.abstention import OnValid, closing_text, coverage_text, is_far_below, least_confidence, on_valid
+from gender_lightning.inference.domain import Seen
 from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
@@ -91,8 +92,12 @@ def test_what_is_decided_is_told_beside_valid(tmp_path: Path) -> None:
     assert coverage_text(54, 100, OnValid(0.6, 0.991)) == (
         "54% of the faces are decided; of the run's valid split it was 60%, of which 99.1% were right."
     )
-    assert "differ from those of the training" in coverage_text(54, 100, OnValid(0.9, float("nan")))
-    assert "differ" not in coverage_text(2, 4, OnValid(0.8, 0.9))  # so few tell nothing
+    assert coverage_text(54, 100, OnValid(0.9, float("nan"))).endswith("of the run's valid split it was 90%.")
+    assert is_far_below(54, 100, OnValid(0.9, 0.99)) and not is_far_below(54, 100, OnValid(0.6, 0.99))
+    assert not is_far_below(2, 4, OnValid(0.8, 0.9))  # so few tell nothing
+    seen = Seen()
+    seen.take(54, 100)
+    assert "differ from those of the training" in closing_text(seen, 0.9, OnValid(0.9, 0.99), None)
 
 
 def test_the_knee_is_that_of_valid(run: Path) -> None:
