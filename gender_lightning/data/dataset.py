@@ -108,7 +108,7 @@ def keep_batch(batch: Any) -> Any:
     In a worker its tensors are moved to shared memory here, where an error can still be caught. The thread that
     would otherwise move them prints a traceback and drops the batch, and the parent waits for it forever.
     """
-    if get_worker_info() is None:
+    if get_worker_info() is None or isinstance(batch, list):  # a search for faces returns a list without tensors
         return batch
     return type(batch)(*(_shared(part) if isinstance(part, Tensor) else part for part in batch))
 
