@@ -11,6 +11,7 @@ from gender_lightning.config.commands import (
     TrainConfig,
 )
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
+from gender_lightning.config.refit import RefitConfig
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
     AugmentationConfig,
@@ -56,6 +57,7 @@ __all__ = [
     "OptimizerConfig",
     "PopulationConfig",
     "PredictConfig",
+    "RefitConfig",
     "SchedulerConfig",
     "SearchConfig",
     "Sizes",
