@@ -262,10 +262,11 @@ def _joined(parts: list[Index]) -> Index:
     if len(parts) == 1:
         return first
     columns = ("image_ids", "labels", "partition", "attributes", "identities", "landmarks")
-    values = {name: [getattr(part, name) for part in parts] for name in columns}
-    return replace(
-        first, **{name: None if found[0] is None else np.concatenate(found) for name, found in values.items()}
-    )
+    values: dict[str, Any] = {}
+    for name in columns:
+        found = [getattr(part, name) for part in parts]
+        values[name] = None if found[0] is None else np.concatenate(found)
+    return replace(first, **values)
 
 
 def _part(splits: tuple[str, ...], index: Index) -> Part:

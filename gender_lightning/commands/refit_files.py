@@ -75,7 +75,7 @@ def write_refit(
             state = state if outcome.change is None else changed_state(network.net, layer, outcome.change)
         save_weights(run.best, state, spec)
         logits = outcome.new if new else outcome.old
-        tables, metrics = {}, {}
+        tables, metrics = {}, dict[str, float]()
         for split, index, scores in zip(("valid", "test"), parts, logits, strict=True):
             tables[split] = predictions_table(index, split, scores, spec.temperature)
             write_predictions(tables[split], run.predictions / f"{split}.parquet")

@@ -138,39 +138,26 @@ def changed_state(net: nn.Module, layer: LastLayer, change: Change) -> dict[str,
         change: With a `bias` of 0 where the layer has none.
     """
     state = dict(net.state_dict())
-    for path in (*layer.paths, *layer.others):
-        for name in ("weight", "bias"):
-            if (key := f"{path}.{name}") in state:
-                state[key] = (state[key].double() * change.scale).to(state[key].dtype)
+    added: dict[str, Floats] = {}
     start = 0
     for path, width, factor in zip(layer.paths, layer.widths, layer.factors, strict=True):
-        part = torch.from_numpy(change.weight[start : start + width] / factor).to(state[f"{path}.weight"].device)
-        state[f"{path}.weight"] = _sum(net.state_dict()[f"{path}.weight"], change.scale, part[None])
+        added[f"{path}.weight"] = change.weight[None, start : start + width] / factor
         start += width
-    first = f"{layer.paths[0]}.bias"
-    if first in state:
-        moved = torch.tensor([change.bias / layer.factors[0]], dtype=torch.float64, device=state[first].device)
-        state[first] = _sum(net.state_dict()[first], change.scale, moved)
-    else:
-        assert change.bias == 0, "the layer has no constant term"
+    added[f"{layer.paths[0]}.bias"] = np.array([change.bias / layer.factors[0]])
+    for key in (f"{path}.{name}" for path in (*layer.paths, *layer.others) for name in ("weight", "bias")):
+        if key in state:
+            exact = state[key].double().cpu() * change.scale + torch.from_numpy(added.get(key, np.zeros(1)))
+            state[key] = exact.to(state[key])  # rounded once
+    assert change.bias == 0 or f"{layer.paths[0]}.bias" in state, "the layer has no constant term"
     return state
-
-
-def _sum(old: Tensor, scale: float, added: Tensor) -> Tensor:
-    """Computed in float64: rounded once."""
-    return (old.double() * scale + added).to(old.dtype)
 
 
 def linear_part(net: nn.Module, layer: LastLayer) -> tuple[Floats, float]:
     """Weights float64 (C,) and constant with which the features alone make the logit."""
     heads = [_head(net, path) for path in layer.paths]
-    scaled = [
-        factor * head.weight.detach().double().cpu().numpy()[0]
-        for head, factor in zip(heads, layer.factors, strict=True)
-    ]
-    biases = [
-        factor * float(head.bias) for head, factor in zip(heads, layer.factors, strict=True) if head.bias is not None
-    ]
+    pairs = list(zip(heads, layer.factors, strict=True))
+    scaled = [factor * head.weight.detach().double().cpu().numpy()[0] for head, factor in pairs]
+    biases = [factor * float(head.bias.detach()) for head, factor in pairs if head.bias is not None]
     return np.concatenate(scaled), float(sum(biases))
 
 
@@ -216,7 +203,8 @@ def _with(weights: Mapping[str, tuple[Tensor, Tensor | None]], net: nn.Module) -
 
 def _put(head: LogitHead, weight: Tensor, bias: Tensor | None) -> None:
     head.weight = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight.detach())
-    head.bias = bias if bias is None or isinstance(bias, nn.Parameter) else nn.Parameter(bias.detach())
+    if bias is not None:
+        head.bias = bias if isinstance(bias, nn.Parameter) else nn.Parameter(bias.detach())
 
 
 def _head(net: nn.Module, path: str) -> LogitHead:

@@ -82,7 +82,8 @@ def _from_nothing(
         **(further if penalty == "l1" else {}),
     )
     model.fit(values, material.labels, sample_weight=weights)
-    return model.coef_[0], float(model.intercept_[0]) if material.has_bias else 0.0
+    coefficients: Floats = model.coef_[0]
+    return coefficients, float(model.intercept_[0]) if material.has_bias else 0.0
 
 
 def _beside_the_old(

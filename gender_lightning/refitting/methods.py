@@ -29,10 +29,11 @@ from gender_lightning.refitting.fits import (
 )
 
 Name = Literal["dfr", "afr", "class_scaling", "thresholds"]
+# inverses of the penalty; of l2 and old shared by all features, so that they mean the same for any number of them
 _STRENGTHS: dict[Penalty, tuple[float, ...]] = {
     "l1": (0.3, 0.1, 0.03),
-    "l2": (1e-2, 1e-3, 1e-4),
-    "old": (1e-2, 1e-3, 1e-4),
+    "l2": (5.0, 0.5, 0.05),
+    "old": (5.0, 0.5, 0.05),
 }
 _GAMMAS = (1.0, 2.0, 4.0)
 _STEPS = (0.25, 0.5, 1.0)
@@ -46,7 +47,7 @@ class Candidate:
 
     Attributes:
         penalty: See `fits.logistic`; None where the method has none.
-        strength: Inverse of the penalty.
+        strength: Inverse of the penalty; except for `l1`, divided by the number of features.
         gamma: Of `afr`.
         power: Of `class_scaling`: how far groups are balanced, from 0 to 1.
         step: How far to go from the old head to what was fitted: 1 is all the way.
@@ -117,16 +118,21 @@ class Method:
         return [(replace(candidate, step=step), change.step(step, setting.cut)) for step in self.steps]
 
 
-def _dfr(material: Material, candidate: Candidate, generator: np.random.Generator, setting: Setting) -> Change:
+def _fitted(material: Material, candidate: Candidate, weights: Floats | None = None) -> Change:
     assert candidate.penalty is not None and candidate.strength is not None
+    shared = 1 if candidate.penalty == "l1" else material.features.shape[1]
+    return logistic(material, candidate.penalty, candidate.strength / shared, weights)
+
+
+def _dfr(material: Material, candidate: Candidate, generator: np.random.Generator, setting: Setting) -> Change:
     sample = material.select(balanced_rows(material.groups, generator))
-    return logistic(sample, candidate.penalty, candidate.strength)
+    return _fitted(sample, candidate)
 
 
 def _afr(material: Material, candidate: Candidate, generator: np.random.Generator, setting: Setting) -> Change:
-    assert candidate.gamma is not None and candidate.strength is not None
+    assert candidate.gamma is not None
     weights = afr_weights(material.old - setting.cut, material.labels, candidate.gamma)
-    return logistic(material, "old", candidate.strength, weights)
+    return _fitted(material, candidate, weights)
 
 
 def _class_scaling(
@@ -167,7 +173,7 @@ def _grid() -> tuple[Candidate, ...]:
 
 
 def _afr_grid() -> tuple[Candidate, ...]:
-    pairs = itertools.product(_GAMMAS, _STRENGTHS["old"][1:])
+    pairs = itertools.product(_GAMMAS, _STRENGTHS["old"])
     return tuple(Candidate("old", strength, gamma) for gamma, strength in pairs)
 
 
