@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from gender_lightning.config import RefitConfig
@@ -24,7 +23,7 @@ from gender_lightning.models.last_layer import LastLayer, changed_state
 from gender_lightning.refitting.outcome import Outcome
 from gender_lightning.refitting.result import Refit
 from gender_lightning.reports.model_card import model_card
-from gender_lightning.reports.refit_page import TITLES, refit_page
+from gender_lightning.reports.refit_page import refit_page, shown_p, title_of
 from gender_lightning.runs import Run, write_text
 
 PAGE, RECORD, CARD = "refit.html", "refit.json", "model_card.md"
@@ -86,7 +85,7 @@ def write_refit(
             tables["test"], tables["valid"], groups=list(groups.attributes[:MOST_ATTRIBUTES]) or None,
             resamples=config.resamples, seed=config.seed,
         )  # fmt: skip
-        write_text(run.path / CARD, model_card(evaluation, run.info(), run.config()))
+        write_text(run.path / CARD, model_card(evaluation, run.info() | {"status": "done"}, run.config()))
         write_text(run.path / RECORD, json.dumps(result.to_dict(), indent=2) + "\n")
         write_text(run.path / PAGE, refit_page(result, run.info()))
     return result
@@ -95,15 +94,15 @@ def write_refit(
 def print_refit(result: Refit) -> None:
     """A table of before and after, and what it means."""
     table = Table(title=f"{result.data} test: {result.report.images:,} images", title_justify="left")
-    for name in ("", "before", "after", "difference, points", "95 % interval", "p"):
+    for name in ("", "before", "after", "points", "95 %", "p"):
         table.add_column(name, justify="left" if not name else "right")
     for row in result.report.rows:
         table.add_row(
-            f"{TITLES.get(row.name, row.name)} (n = {row.images:,})",
+            f"{title_of(row)} (n = {row.images:,})",
             *(f"{100 * one.value:.2f} %" for one in (row.before, row.after)),
             f"{100 * row.difference.value:+.2f}",
             row.difference.times(100).ends(1),
-            "" if np.isnan(row.p) else f"{row.p:.3f}",
+            shown_p(row.p),
         )
     console.print(table)
     for sentence in (*result.verdict(), *result.remarks):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.proportions import (
+    FEWEST_PERSONS,
     NOWHERE,
     DesignEffect,
     Floats,
@@ -39,7 +40,7 @@ class Row:
         before: With the old head.
         after: With the new one.
         difference: After minus before, with its interval.
-        p: Two-sided, of no difference, over persons.
+        p: Two-sided, of no difference, over persons; nan with fewer than ten of them.
     """
 
     name: str
@@ -127,7 +128,7 @@ def judge(
             first,
             second,
             Measure(difference.estimate, *difference.interval),
-            difference.p,
+            difference.p if persons_in(persons[rows]) >= FEWEST_PERSONS else math.nan,
         )
         for title, rows, first, second, difference in zip(titles, members, *measures, found, strict=True)
     )
@@ -169,8 +170,3 @@ def _measures(
 def _interval(right: Bools, persons: NDArray[np.int64], like: DesignEffect | None) -> Interval:
     codes = np.unique(persons, return_inverse=True)[1]
     return proportion(right, codes, like=like) if len(right) else NOWHERE
-
-
-def signed(value: float) -> str:
-    """A difference in percentage points, with its sign."""
-    return "no" if math.isnan(value) else f"{100 * value:+.1f}"

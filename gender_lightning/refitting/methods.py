@@ -83,7 +83,7 @@ class Method:
 
     Attributes:
         name: As in `method=`.
-        words: What it does, after "by".
+        words: What it does, as a noun phrase.
         candidates: What is fitted, to choose among.
         steps: Ways from the old head to what was fitted, to choose among; none: all the way.
         fits: Fits of the final head that are averaged.
@@ -192,7 +192,7 @@ METHODS: dict[Name, Method] = {
             1,
             _class_scaling,
         ),
-        Method("thresholds", "another threshold for the old head", (Candidate(),), (), 1, _thresholds),
+        Method("thresholds", "the old head with the decision elsewhere", (Candidate(),), (), 1, _thresholds),
     )
 }
 

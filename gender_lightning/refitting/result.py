@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gender_lightning.data.groups import Groups
+from gender_lightning.evaluation.group_words import group_in_words
 from gender_lightning.refitting.choosing import Aim
 from gender_lightning.refitting.judging import Judged, Row
 
@@ -44,7 +45,7 @@ class Refit:
         data: Kind of the data.
         own_data: Whether the model was trained on (another part of) these data.
         method: As in `method=`.
-        words: What the method does, after "by".
+        words: What the method does, as a noun phrase.
         chosen: The setting that was chosen within the fitting data.
         aim: What was to be raised: `worst_group` or `balanced_accuracy`.
         most_lost: Largest fall of accuracy that might be the price.
@@ -98,9 +99,11 @@ class Refit:
 
     def verdict(self) -> tuple[str, ...]:
         """What was gained, and which head the new checkpoint has, in sentences."""
-        return (_told("On the fitting data, each person judged by fits without them,", self.fit, self.aim),
-                self._decision(),
-                _told("On the images of the report, which no choice has seen,", self.report, self.aim))  # fmt: skip
+        return (
+            self._decision(),
+            _told("On the fitting data, each person judged by fits without them,", self.fit, self.aim),
+            _told("On the images of the report, which no choice has seen,", self.report, self.aim),
+        )
 
     def _decision(self) -> str:
         if self.gained:
@@ -134,8 +137,8 @@ def sizes_of(groups: Groups) -> dict[str, int]:
 def _told(where: str, judged: Judged, aim: str) -> str:
     row, accuracy = judged.row(aim), judged.row("accuracy")
     if aim == "worst_group":
-        first, second = judged.worst
-        what = f"the worst group ({first if first == second else f'{first}, then {second}'})"
+        first, second = (group_in_words(name) for name in judged.worst)
+        what = f"the worst group ({first if first == second else f'first {first}, then {second}'})"
     else:
         what = "balanced accuracy"
     return f"{where} {what} goes from {_change(row)}; accuracy from {_change(accuracy)}."

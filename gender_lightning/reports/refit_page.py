@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gender_lightning.data.kinds import words_of
+from gender_lightning.evaluation.group_words import group_in_words
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.refitting.judging import Judged, Row
 from gender_lightning.refitting.result import Part, Refit
@@ -46,7 +47,7 @@ def refit_page(result: Refit, info: Mapping[str, Any]) -> str:
         "refit.html.j2",
         {
             "title": f"Refit of {result.source}",
-            "lead": f"{result.backbone}, {result.features:,} features. {_METHODS[result.method]}: {result.words}. "
+            "lead": f"{result.backbone}, {result.features:,} features. {_METHODS[result.method]}, {result.words}. "
             f"The checkpoint has {kept}.",
             "verdict": result.verdict(),
             "remarks": result.remarks,
@@ -66,6 +67,11 @@ def refit_page(result: Refit, info: Mapping[str, Any]) -> str:
     )
 
 
+def title_of(row: Row) -> str:
+    """A row's name in English."""
+    return TITLES.get(row.name) or group_in_words(row.name)
+
+
 @styled
 def differences(judged: Judged) -> Figure:
     """Plot after minus before, in percentage points with intervals over persons."""
@@ -77,18 +83,19 @@ def differences(judged: Judged) -> Figure:
         if not math.isnan(low):
             axes.plot([low, high], [place, place], color=color, linewidth=1.6 if row.surely else 1.1)
         axes.plot(value, place, "D" if row.surely else "o", color=color, markersize=5 if row.surely else 4)
-    axes.set_yticks(range(len(judged.rows)), [TITLES.get(row.name, row.name) for row in judged.rows], fontsize=7.5)
+    axes.set_yticks(range(len(judged.rows)), [title_of(row) for row in judged.rows], fontsize=7.5)
     axes.set_ylim(len(judged.rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("after minus before, points")
     axes.plot([], [], "D", color=COLORS["green"], label="better beyond chance")
+    axes.plot([], [], "D", color=COLORS["orange"], label="worse beyond chance")
     axes.plot([], [], "o", color=COLORS["grey"], label="may be chance")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=7.5)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=7)
     return figure
 
 
 def _alt(judged: Judged) -> str:
-    told = [f"{TITLES.get(row.name, row.name)} {100 * row.difference.value:+.1f} points" for row in judged.rows]
+    told = [f"{title_of(row)} {100 * row.difference.value:+.1f} points" for row in judged.rows]
     return "After minus before: " + ", ".join(told)
 
 
@@ -108,14 +115,19 @@ def _rows(judged: Judged) -> list[Any]:
 def _cells(row: Row) -> list[dict[str, Any]]:
     difference = row.difference.times(100)
     return [
-        {"show": TITLES.get(row.name, row.name), "text": True},
+        {"show": title_of(row), "text": True},
         {"show": f"{row.images:,}", "value": row.images},
         {"show": f"{row.persons:,}", "value": row.persons},
         _measured(row.before),
         _measured(row.after),
         _with_ends(f"{difference.value:+.2f}", difference.ends(1), difference.value),
-        {"show": "\N{EN DASH}" if math.isnan(row.p) else f"{row.p:.3f}", "value": row.p},
+        {"show": shown_p(row.p), "value": row.p},
     ]
+
+
+def shown_p(p: float) -> str:
+    """A p value; a dash where nothing was tested."""
+    return "\N{EN DASH}" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "below 0.001"
 
 
 def _measured(measure: Measure) -> dict[str, Any]:
@@ -149,7 +161,7 @@ def _said(part: Part, data: str) -> str:
 def _settings(result: Refit) -> list[list[Any]]:
     chosen = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
                        for name, value in result.chosen.items()) or "nothing to choose"  # fmt: skip
-    groups = ", ".join(f"{name} {count:,}" for name, count in result.groups.items())
+    groups = ", ".join(f"{group_in_words(name)} {count:,}" for name, count in result.groups.items())
     lines = [
         ("chosen within the fitting data", chosen),
         ("groups, fitting images", groups),
