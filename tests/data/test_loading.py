@@ -121,16 +121,6 @@ def test_a_batch_for_which_shared_memory_is_full_goes_through_the_pipe(monkeypat
     batches[1].images.add_(1)  # as writable as any
 
 
-class Lists(Dataset[list[int]]):
-    def __getitems__(self, rows: list[int]) -> list[int]:
-        return rows
-
-
-def test_a_worker_may_return_a_list_as_the_search_for_faces_does() -> None:
-    loader = DataLoader(Lists(), batch_sampler=[[1, 2], [5]], num_workers=1, collate_fn=keep_batch, timeout=60)
-    assert list(loader) == [[1, 2], [5]]
-
-
 def test_workers_that_were_asked_for_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     assert chosen(memory=64 * MB, batch_bytes=9 * MB, workers=8).workers == 8
     assert "through a pipe" in caplog.text and "--shm-size" in caplog.text
