@@ -23,6 +23,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import fit_temperature
 from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.hardware import Hardware
+from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.models.checkpoint import Network, load_network
 from gender_lightning.models.last_layer import LastLayer
@@ -55,7 +56,8 @@ class Setting:
         run: The run that the checkpoint belongs to; None for a file elsewhere.
         network: The network, in evaluation mode, on its device.
         hardware: Device and precision.
-        finder: Finds the faces; None: pictures are used as they are.
+        search: How faces are looked for.
+        finder: Finds them; None: pictures are used as they are.
         data: Each split, read.
         fit: The images to fit on.
         report: The images of the report.
@@ -68,6 +70,7 @@ class Setting:
     run: Run | None
     network: Network
     hardware: Hardware
+    search: Search
     finder: Located | None
     data: Mapping[str, FaceDataModule]
     fit: Index
@@ -100,7 +103,9 @@ def refit(config: RefitConfig) -> Refit:
     seconds["fits"] = time.monotonic() - started - seconds["features"]
     result = measure(setting, layer, outcome, seconds)
     parts = (setting.fit, setting.report)
-    result = write_refit(config, setting.run, setting.network, layer, parts, setting.groups, outcome, result)
+    result = write_refit(
+        config, setting.run, setting.search, setting.network, layer, parts, setting.groups, outcome, result
+    )
     print_refit(result)
     return result
 
@@ -115,7 +120,8 @@ def prepare(config: RefitConfig) -> Setting:
     if own_data and run is not None:
         _refuse_other_split(config, run)
     hardware = hardware_as_trained(config, run)
-    finder = finder_of(network.spec, search_of(config, run))
+    search = search_of(config, run)
+    finder = finder_of(network.spec, search)
     refuse_to_draw(config, run)
     data = {}
     for split in ("valid", "test") if own_data else ("train", "valid", "test"):
@@ -136,7 +142,7 @@ def prepare(config: RefitConfig) -> Setting:
     aim = Aim(groups=len(groups.names) > 2, most_lost=config.max_loss)
     network = network.to(hardware.device_type).to(memory_format=hardware.memory_format)
     report = data["test"].index("test")
-    setting = Setting(config, run, network, hardware, finder, data, fitted, report, groups, aim, own_data)
+    setting = Setting(config, run, network, hardware, search, finder, data, fitted, report, groups, aim, own_data)
     empty = Features(np.zeros((len(fitted), 0), np.float32), np.zeros(len(fitted), np.float32))
     check_persons(_material(setting, fitted, empty), "The fitting data")
     return setting

@@ -18,6 +18,7 @@ from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES
 from gender_lightning.evaluation.group_metrics import group_metrics, group_sizes
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
+from gender_lightning.inference.faces.crops import Search
 from gender_lightning.models.checkpoint import Network, package_version, save_weights
 from gender_lightning.models.last_layer import LastLayer, changed_state
 from gender_lightning.refitting.outcome import Outcome
@@ -32,6 +33,7 @@ PAGE, RECORD, CARD = "refit.html", "refit.json", "model_card.md"
 def write_refit(
     config: RefitConfig,
     source: Run | None,
+    search: Search,
     network: Network,
     layer: LastLayer,
     parts: tuple[Index, Index],
@@ -44,6 +46,7 @@ def write_refit(
     Args:
         config: The command's.
         source: The run that was refitted, if the checkpoint lies in one.
+        search: How faces were looked for.
         network: Its network.
         layer: Its last layer.
         parts: Fitting images and images of the report.
@@ -52,13 +55,13 @@ def write_refit(
         result: What was found.
 
     Returns:
-        The result with the path of the run, which is numbered where another began in the same second.
+        The result with the path of the run.
 
     Raises:
         UserError: The directory exists already, or cannot be written.
     """
     before = {} if source is None else source.config()
-    run = Run.create(config.output, _config_of(config, before, network), _overrides(config, source))
+    run = Run.create(config.output, _config_of(config, before, network, search), _overrides(config))
     result = replace(result, path=run.path)
     new = result.head == "new"
     seconds = sum(result.seconds.values())
@@ -119,21 +122,18 @@ def _metrics(split: str, index: Index, logits: Any, temperature: float, groups: 
     return {f"{prefix}/{name}": value for name, value in found.items()}
 
 
-def _config_of(config: RefitConfig, before: dict[str, Any], network: Network) -> dict[str, Any]:
+def _config_of(config: RefitConfig, before: dict[str, Any], network: Network, search: Search) -> dict[str, Any]:
     """The configuration of the training, with the data and faces of the refit."""
     data = config.data.model_dump() | asdict(network.spec.framing)
     data["root"] = str(Path(config.data.root).expanduser().absolute())
     if config.data.attributes is not None:
         data["attributes"] = str(Path(config.data.attributes).expanduser().absolute())
-    faces = {name: getattr(config, name) for name in ("faces", "face_model", "min_face", "rotate")}
     values = {"seed": 0, "model": {"name": network.spec.backbone}, **before}
-    if config.faces is not None:
-        values |= faces
     settings = {name: getattr(config, name) for name in ("method", "groups", "max_loss", "keep", "seed")}
-    return {**values, "name": "refit", "run_dir": config.output, "data": data, "refit": settings}
+    return {**values, **asdict(search), "name": "refit", "run_dir": config.output, "data": data, "refit": settings}
 
 
-def _overrides(config: RefitConfig, source: Run | None) -> list[str]:
+def _overrides(config: RefitConfig) -> list[str]:
     return [f"refit.method={config.method}", f"refit.groups=[{','.join(config.groups)}]"]
 
 
@@ -142,7 +142,7 @@ def _record(result: Refit, config: RefitConfig, before: dict[str, Any]) -> dict[
     trained = before.get("data")
     return {
         "source": result.source,
-        "checkpoint": str(Path(config.checkpoint).expanduser().absolute()),
+        "checkpoint": config.checkpoint,
         "method": result.method,
         "words": result.words,
         "chosen": dict(result.chosen),
