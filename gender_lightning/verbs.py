@@ -90,6 +90,21 @@ _COMMANDS = (
         data_of_run=True,
     ),
     Command(
+        "refit",
+        "a new last layer for a trained run: for its worst group, or for your own cameras",
+        (
+            (f"refit checkpoint={RUN} groups=[Wearing_Lipstick]", ""),
+            (f"refit checkpoint={RUN} data=folder data.root=photos", "200 labelled pictures of your own"),
+            (f"refit checkpoint={RUN} method=thresholds", "what a threshold alone would do"),
+        ),
+        "RefitConfig",
+        notes=(
+            "Fits on the valid split of the run's own data, or on half of other data, and reports on test, which no "
+            "choice sees. The framing always belongs to the checkpoint.",
+        ),
+        data_of_run=True,
+    ),
+    Command(
         "export",
         "a checkpoint as one ONNX, .pt2 or .safetensors file, compared with PyTorch",
         (

@@ -18,7 +18,7 @@ ROOMS = (
     "provenance", "energy",
     "building", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
-    "evaluation", "training", "diagnostics", "inference", "audit", "exporting",
+    "evaluation", "training", "diagnostics", "inference", "audit", "refitting", "exporting",
     "overrides", "benchmarks", "comparison", "reports", "demo", "serving", "sweeps",
     "commands", "running", "distributed", "api", "__init__", "__main__",
 )  # fmt: skip

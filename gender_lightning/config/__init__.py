@@ -12,6 +12,7 @@ from gender_lightning.config.commands import (
     TrainConfig,
 )
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
+from gender_lightning.config.refit import RefitConfig
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
     Bce,
@@ -59,6 +60,7 @@ __all__ = [
     "PopulationConfig",
     "PredictConfig",
     "PushConfig",
+    "RefitConfig",
     "SchedulerConfig",
     "SearchConfig",
     "ServeConfig",
