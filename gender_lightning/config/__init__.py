@@ -9,6 +9,7 @@ from gender_lightning.config.commands import (
     EvaluateConfig,
     Speed,
     TrainConfig,
+    WandbSweepConfig,
 )
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
 from gender_lightning.config.search import Alternative, SearchConfig
@@ -67,5 +68,6 @@ __all__ = [
     "TrainConfig",
     "TrainerConfig",
     "WandbLogger",
+    "WandbSweepConfig",
     "parse_config",
 ]

@@ -174,6 +174,12 @@ class DataCommandConfig(Root):
         return self
 
 
+class WandbSweepConfig(TrainConfig):
+    """The search to hand to W&B, as for `train -m`, and the file to write."""
+
+    output: NonEmpty = Field(description="YAML file to write, for `wandb sweep`")
+
+
 class EvaluateConfig(Root):
     """The checkpoint to evaluate, on which faces, and how thoroughly."""
 
