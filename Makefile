@@ -50,7 +50,7 @@ types: $(INSTALLED)  ## mypy, strict
 docs: $(INSTALLED)  ## build the manual, build/docs/index.html, without a network; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
-notebooks: $(INSTALLED)  ## run the notebooks anew and keep their outputs
+notebooks: $(INSTALLED)  ## run the notebooks again and keep their outputs
 	$(BIN)/jupyter execute --inplace --timeout=-1 $(sort $(wildcard notebooks/*.ipynb))
 
 audit: $(INSTALLED)  ## known security holes of what is installed; asks a server

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gender_lightning.commands.predict import Predictions
+    from gender_lightning.commands.push import Pushed
     from gender_lightning.comparison.result import Comparison
     from gender_lightning.evaluation.results import Evaluation
     from gender_lightning.inference.population import GroupCount
@@ -167,7 +168,7 @@ def population(*overrides: Override, **fields: Any) -> list[GroupCount]:
 
 
 def export(*overrides: Override, **fields: Any) -> Path:
-    """Write a checkpoint as ONNX or .pt2, like ``gender-lightning export``.
+    """Write a checkpoint as ONNX, .pt2 or safetensors, like ``gender-lightning export``.
 
     Args:
         overrides: Strings, and mappings from fields to values.
@@ -181,6 +182,24 @@ def export(*overrides: Override, **fields: Any) -> Path:
     """
     file: Path = _call("export", _texts(overrides, fields))
     return file
+
+
+def push(*overrides: Override, **fields: Any) -> Pushed:
+    """Publish a checkpoint with its model card on the Hugging Face hub, like ``gender-lightning push``.
+
+    Args:
+        overrides: Strings, and mappings from fields to values.
+        fields: Fields of ``push``, such as `checkpoint` and `to`.
+
+    Returns:
+        The `upload` with its `url` and `revision`; with ``output="folder"``, the `folder`.
+
+    Raises:
+        UserError: Any mistake in the overrides; there is no evaluation, no permission or no connection; or the weights
+            may not be published. Nothing has been uploaded then.
+    """
+    pushed: Pushed = _call("push", _texts(overrides, fields))
+    return pushed
 
 
 def search(*overrides: Override, **fields: Any) -> Search:

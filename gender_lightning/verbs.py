@@ -91,10 +91,11 @@ _COMMANDS = (
     ),
     Command(
         "export",
-        "a checkpoint as one ONNX or .pt2 file, compared with PyTorch",
+        "a checkpoint as one ONNX, .pt2 or .safetensors file, compared with PyTorch",
         (
             (f"export checkpoint={RUN} format=onnx", ""),
             (f"export checkpoint={RUN} quantize=int8", "8-bit weights and activations"),
+            (f"export checkpoint={RUN} format=safetensors", "for this program, without a pickle"),
         ),
         "ExportConfig",
         notes=(
@@ -104,6 +105,21 @@ _COMMANDS = (
             "threshold, version and model card are its metadata.",
         ),
         data_of_run=True,
+    ),
+    Command(
+        "push",
+        "a checkpoint with its measured model card to the Hugging Face hub",
+        (
+            (f"push checkpoint={RUN} to=hf://me/faces", "private, unless private=false"),
+            (f"push checkpoint={RUN} output=folder", "look at the files first"),
+        ),
+        "PushConfig",
+        notes=(
+            "Needs `hf auth login` or HF_TOKEN, and an evaluation of the run: its measured values, with intervals, are "
+            "the card. All files go up in one commit.",
+            "Weights that have learned from CelebA, directly or through the weights that they started from, are pushed "
+            "with i_may_publish=true only: CelebA may be used for non-commercial research only.",
+        ),
     ),
     Command(
         "population",

@@ -14,7 +14,7 @@ ROOT = Path(gender_lightning.__file__).parent
 # From the ground up. A room may import what stands before it, and itself.
 ROOMS = (
     "errors", "csv_text", "durable", "plain_files", "interruption", "control_groups", "hardware", "console",
-    "progress", "job",
+    "progress", "job", "wandb_account",
     "provenance",
     "building", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",

@@ -77,7 +77,7 @@ def compare(config: CompareConfig) -> Comparison:
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
     summaries = summarise(rows, corrupted, resampling, timing)
     repeated = [*selection.repeated, *repeated]
-    own = [it for it in summaries if not isinstance(it.row.runs[0], Foreign)]
+    own = [summary for summary in summaries if not isinstance(summary.row.runs[0], Foreign)]
     notes = about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)

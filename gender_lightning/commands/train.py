@@ -66,7 +66,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
     with run.alone(), run.recording(signals), run.log_file():
-        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr, **model.known.described())
+        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr, **model.groups.described())
         loggers = make_loggers(config.logger, run)
         with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from gender_lightning.config.augmentation import AugmentationConfig
 from gender_lightning.config.base import Auto, Count, Positive, Section, matching, refuse
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
@@ -21,7 +22,6 @@ from gender_lightning.config.root import (
 )
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
-    AugmentationConfig,
     CallbacksConfig,
     LoggerConfig,
     LossConfig,

@@ -55,7 +55,7 @@ class Subject:
     """What is evaluated: fields of `Evaluation`, and the two numbers that were fitted on valid.
 
     Attributes:
-        checkpoint: As the user gave it.
+        checkpoint: The checkpoint as the user typed it.
         run: Name of the run; empty outside of a run.
         data: Kind of the data.
         split: Part of the data.

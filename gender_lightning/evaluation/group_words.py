@@ -39,7 +39,7 @@ def in_words(name: str) -> str:
     """The name of a slice or group in English.
 
     Args:
-        name: As in `dark`, `Eyeglasses=1`, `female Young=0 Heavy_Makeup=1`.
+        name: Name of the slice, such as `dark`, `Eyeglasses=1`, `female Young=0 Heavy_Makeup=1`.
 
     Example:
         >>> in_words("female Young=0 Heavy_Makeup=1")

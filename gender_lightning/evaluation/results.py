@@ -163,7 +163,7 @@ class Slice:
     """A subgroup of the split; decisions at 0.5.
 
     Attributes:
-        name: As in `Eyeglasses=1`, `dark`, `male Wearing_Lipstick=1`.
+        name: Name of the slice, such as `Eyeglasses=1`, `dark`, `male Wearing_Lipstick=1`.
         group: The heading that it stands under.
         rule: What belongs to it, in words or as a comparison with its number.
         rest: What it is compared with: `other images`, `other males` or `other females`.
@@ -244,7 +244,7 @@ class Evaluation:
     """One model on one split of one data set.
 
     Attributes:
-        checkpoint: As the user gave it.
+        checkpoint: The checkpoint as the user typed it.
         run: Name of its run; empty outside of a run.
         data: `celeba`, `folder` or `synthetic`.
         split: `train`, `valid` or `test`.

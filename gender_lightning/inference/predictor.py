@@ -149,7 +149,12 @@ class Predictor:
         for batch in batches(images, batch_size):
             places = enumerate(batch, len(results))
             opened = (
-                (picture, open_or_say(picture, "" if is_one(images) else f"images[{place}]", on_error))
+                (
+                    picture,
+                    open_or_say(
+                        picture, "" if is_one(images) else f"images[{place}]", on_error, self.cropper.reduction
+                    ),
+                )
                 for place, picture in places
             )
             found: list[tuple[list[Crop], Prediction]] = []
@@ -199,7 +204,7 @@ class Predictor:
 
     def _crops(self, opened: list[Opened], *, every: bool) -> Iterator[list[Crop]]:
         """The faces of each picture, or the largest one alone, with what was done to the picture as a note."""
-        found = self.cropper.crops_of([picture.pixels for picture in opened])
+        found = self.cropper.crops_of([picture.picture for picture in opened])
         for picture, crops in zip(opened, found, strict=True):
             yield [
                 dataclasses.replace(crop, note="; ".join([*picture.notes, *([crop.note] if crop.note else [])]))

@@ -46,6 +46,7 @@ def net() -> torch.nn.Module:
 @pytest.fixture
 def best(tmp_path: Path, net: torch.nn.Module) -> Path:
     path = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    path.parent.mkdir(parents=True)
     save_weights(path, net.state_dict(), SPEC)
     return path
 
@@ -165,6 +166,12 @@ def test_a_device_that_is_full_is_the_users_to_mend(net: torch.nn.Module, monkey
     monkeypatch.setattr(durable, "open", lambda path, mode: full.open("wb"), raising=False)
     with pytest.raises(UserError, match="could not be written"):
         save_weights(Path("/tmp/never.ckpt"), net.state_dict(), SPEC)
+
+
+def test_a_directory_that_is_gone_is_not_made_again(tmp_path: Path, net: torch.nn.Module) -> None:
+    with pytest.raises(UserError, match="could not be written: No such file or directory"):
+        save_weights(tmp_path / "unmounted" / "best.ckpt", net.state_dict(), SPEC)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_other_threads_build_does_not_count_against_a_file() -> None:

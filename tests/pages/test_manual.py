@@ -197,6 +197,8 @@ ELSEWHERE = {
     "engine=ray": "a cluster: tests/inference",
     "face_model=yunet": "the network",
     "download=true": "the network",
+    "hf://": "the network: tests/commands/test_push.py",
+    "wandb://": "the network: tests/models/test_published.py",
     "accelerator=gpu": "a GPU",
     "num_nodes=2": "several machines",
     "trainer.devices=2": "several processes: tests/end_to_end/test_two_processes.py",
@@ -236,7 +238,8 @@ def less(words: list[str], number: int) -> list[str]:
         return ["trainer.max_epochs=5"]  # the run that is there is finished
     if verb == "train" and not any(word.startswith("resume=") for word in words):
         given = {word.partition("=")[0] for word in words} | {word.partition(".")[0] for word in words}
-        drawn = [] if {"data", "data.sizes", "experiment"} & {word.partition("=")[0] for word in words} else [DRAWN]
+        data = compose("train", complete("train", words[1:]))["data"]
+        drawn = [DRAWN] if data["name"] == "synthetic" and "data.sizes" not in given else []
         small = [] if "model" in given else ["model=timm", "model.name=timm/test_resnet"]
         short = [word.replace("DIR", f"trained/{number}") for word in ONE_BATCH]
         if "DeviceStatsMonitor" in " ".join(words):  # wants a logger of Lightning's, which a single batch has not

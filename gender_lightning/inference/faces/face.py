@@ -68,7 +68,16 @@ class Confirms(Protocol):
     def confirm_many(
         self, pictures: Sequence[NDArray[np.uint8]], eyes: Sequence[NDArray[np.float64]]
     ) -> list[Face | None]:
-        """Of each picture the face whose eyes are near these places, (2, 2) of (x, y) in pixels, if any."""
+        """The face of each picture whose eyes are near these places, (2, 2) of (x, y) in pixels, if any."""
+        ...
+
+
+@runtime_checkable
+class Reduces(Protocol):
+    """A detector that does not need all pixels of a large picture."""
+
+    def reduction(self, height: int, width: int) -> int:
+        """The power of two by which a picture of this size may be reduced without losing faces; 1 if it may not."""
         ...
 
 

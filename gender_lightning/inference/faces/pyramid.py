@@ -45,7 +45,7 @@ class Pyramid:
         Args:
             windows: float32 (N, 4): x1, y1, x2, y2 in pixels.
             rows: int64 (N,): which picture each belongs to.
-            side: Of a patch.
+            side: Side of a patch, px.
 
         Returns:
             float32 (N, 3, side, side), about -1..1.
@@ -63,7 +63,7 @@ class Pyramid:
 
     def _of_octave(self, octave: int) -> Tensor:
         if octave not in self._normalised:
-            self._normalised[octave] = normalised(self._octave(octave)).contiguous()
+            self._normalised[octave] = normalised(self._octave(octave).contiguous())
         return self._normalised[octave]
 
     def _octave(self, octave: int) -> Tensor:

@@ -87,7 +87,7 @@ class FaceCrops(Dataset[FaceBatch]):
         searched: list[SearchedPicture] = []
         pixels: list[NDArray[np.uint8]] = []
         for bunch in bunches((self._open(item) for item in items), _pixels):
-            readable = [opened.pixels for _, opened in bunch if isinstance(opened, Opened)]
+            readable = [opened.picture for _, opened in bunch if isinstance(opened, Opened)]
             crops = iter(self.cropper.crops_of(readable))
             for item, opened in bunch:
                 if isinstance(opened, str):
@@ -109,7 +109,7 @@ class FaceCrops(Dataset[FaceBatch]):
         if item.problem or item.done:
             return kept, item.problem
         try:
-            opened = open_picture(item.path if item.pixels is None else item.pixels)
+            opened = open_picture(item.path if item.pixels is None else item.pixels, reduction=self.cropper.reduction)
         except (UserError, MemoryError) as error:
             return kept, str(error) or "not enough memory"
         height, width = opened.pixels.shape[:2]
