@@ -52,6 +52,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+    run.update(data_set={"fingerprint": "f00d", "train": 7})
     loggers = make_loggers(wandb_config(), run)
     run_id = run.info()["wandb_id"]
     (run.path / "log.txt").write_text("hello")
@@ -62,12 +63,14 @@ def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCapt
     assert (opened["run_id"], opened["project"], opened["run_group"]) == (run_id, "p", "g")
     assert (opened["tags"], opened["display_name"]) == (["a", "b"], "tiny resnet18")
     assert opened["job_type"] == "train"
-    axes = {
-        it["name"]: it.get("step_metric") for it in (r["metric"] for r in read if r["type"] == "metric") if "name" in it
-    }
-    assert axes["val/accuracy"] == axes["val/loss"] == axes["train/loss"] == "epoch"
+    charts = {it.get("name") or it["glob_name"]: it for it in (r["metric"] for r in read if r["type"] == "metric")}
+    for name in ("val/accuracy", "val/loss", "train/loss", "val/group_gap", "val/accuracy_*"):
+        assert charts[name]["step_metric"] == "epoch"
+    best = {name: [*charts[name]["summary"]] for name in ("val/accuracy", "val/auroc", "val/loss", "val/group_gap")}
+    assert best == {"val/accuracy": ["max"], "val/auroc": ["max"], "val/loss": ["min"], "val/group_gap": ["min"]}
     assert config(read)["model.name"] == "resnet18"
     assert config(read)["seed"] == 1
+    assert (config(read)["data_set.fingerprint"], config(read)["data_set.train"]) == ("f00d", 7)
     columns = history(read)
     assert columns["trainer/global_step"] == [0, 1]
     assert columns["train/loss"][0] == pytest.approx(0.25)
