@@ -260,4 +260,5 @@ class CompareConfig(Root):
         description="runs tested on different images: same refuses them, common compares on those that all share"
     )
     accelerator: Accelerator = Field(description=f"{ACCELERATOR}, for the measurement of speed")
+    wandb: bool = Field(default=False, description="log the verdict and the table to W&B, in the first run's project")
     speed: Speed
