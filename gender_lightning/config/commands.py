@@ -174,6 +174,12 @@ class DataCommandConfig(Root):
         return self
 
 
+class WandbSweepConfig(TrainConfig):
+    """The search to hand to W&B, as for `train -m`, and the file to write."""
+
+    output: NonEmpty = Field(description="YAML file to write, for `wandb sweep`")
+
+
 class EvaluateConfig(Root):
     """The checkpoint to evaluate, on which faces, and how thoroughly."""
 
@@ -254,4 +260,5 @@ class CompareConfig(Root):
         description="runs tested on different images: same refuses them, common compares on those that all share"
     )
     accelerator: Accelerator = Field(description=f"{ACCELERATOR}, for the measurement of speed")
+    wandb: bool = Field(default=False, description="log the verdict and the table to W&B, in the first run's project")
     speed: Speed
