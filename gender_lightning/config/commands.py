@@ -103,7 +103,10 @@ class BenchmarkConfig(Root):
 
     stages: list[
         Literal["startup", "decode", "loader", "augmentation", "pipeline", "faces", "step", "inference", "train"]
-    ] = Field(min_length=1, description="parts of a training to measure; faces: how predict finds and aligns them")
+    ] = Field(
+        min_length=1,
+        description="parts of a training to measure; faces: how predict opens pictures, finds and aligns their faces",
+    )
     models: list[str] = Field(description="several backbones of conf/model/, one after another; []: that of model=")
     common: bool = Field(description="measure the common way as well")
     repeats: Count = Field(description="measurements of each stage, whose median counts")
