@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gender_lightning.comparison.result import Comparison
     from gender_lightning.evaluation.results import Evaluation
     from gender_lightning.inference.population import GroupCount
+    from gender_lightning.refitting.result import Refit
 
 Override = str | Mapping[str, Any]
 _LEFT_BY_RUNS = ("GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
@@ -165,6 +166,27 @@ def population(*overrides: Override, **fields: Any) -> list[GroupCount]:
     """
     counted: list[GroupCount] = _call("population", _texts(overrides, fields))
     return counted
+
+
+def refit(*overrides: Override, **fields: Any) -> Refit:
+    """Fit the last layer of a trained run again, like ``gender-lightning refit``.
+
+    Args:
+        overrides: Strings, and mappings from fields to values.
+        fields: Fields and groups of ``refit``, such as `checkpoint`, `groups` and `method`.
+
+    Returns:
+        What was gained, as in `refit.json`; it is accepted wherever a run is.
+
+    Raises:
+        UserError: Any mistake in the overrides; or too few persons.
+
+    Example:
+        >>> refit(checkpoint=run, groups=["Wearing_Lipstick"]).verdict()[0]
+        'Nothing was gained (no more than chance): the checkpoint keeps the old head (keep=always takes the new one).'
+    """
+    result: Refit = _call("refit", _texts(overrides, fields))
+    return result
 
 
 def export(*overrides: Override, **fields: Any) -> Path:

@@ -47,7 +47,7 @@ class Command:
     @property
     def module(self) -> str:
         """The module with its `main(values)` or `main(values, action)`."""
-        return f"gender_lightning.commands.{self.verb}"
+        return f"gender_lightning.commands.{self.verb.replace('-', '_')}"
 
     @property
     def schema(self) -> type[Section]:
@@ -87,6 +87,21 @@ _COMMANDS = (
         ),
         "EvaluateConfig",
         notes=("Without data=..., the data are those of the run. The framing always belongs to the checkpoint.",),
+        data_of_run=True,
+    ),
+    Command(
+        "refit",
+        "a new last layer for a trained run: for its worst group, or for your own cameras",
+        (
+            (f"refit checkpoint={RUN} groups=[Wearing_Lipstick]", ""),
+            (f"refit checkpoint={RUN} data=folder data.root=photos", "200 labelled pictures of your own"),
+            (f"refit checkpoint={RUN} method=thresholds", "what a threshold alone would do"),
+        ),
+        "RefitConfig",
+        notes=(
+            "Fits on the valid split of the run's own data, or on half of other data, and reports on test, which no "
+            "choice sees. The framing always belongs to the checkpoint.",
+        ),
         data_of_run=True,
     ),
     Command(
@@ -182,6 +197,16 @@ _COMMANDS = (
         ),
         "CompareConfig",
         notes=("Runs that differ only in the seed form one row: mean, standard deviation and n.",),
+    ),
+    Command(
+        "wandb-sweep",
+        "a search as a file for W&B's own sweeps and agents",
+        (("wandb-sweep search=resnet50 output=sweep.yaml", ""),),
+        "WandbSweepConfig",
+        notes=(
+            "The fields are those of train, and what is given here is given to every run. W&B has no conditional "
+            "ranges and one objective; what that leaves out is said, and stands at the top of the file.",
+        ),
     ),
     Command(
         "benchmark",

@@ -10,8 +10,10 @@ from gender_lightning.config.commands import (
     EvaluateConfig,
     Speed,
     TrainConfig,
+    WandbSweepConfig,
 )
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
+from gender_lightning.config.refit import RefitConfig
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
     Bce,
@@ -59,6 +61,7 @@ __all__ = [
     "PopulationConfig",
     "PredictConfig",
     "PushConfig",
+    "RefitConfig",
     "SchedulerConfig",
     "SearchConfig",
     "ServeConfig",
@@ -69,5 +72,6 @@ __all__ = [
     "TrainConfig",
     "TrainerConfig",
     "WandbLogger",
+    "WandbSweepConfig",
     "parse_config",
 ]

@@ -16,7 +16,7 @@ from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.metric_list import label_of
 from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
 from gender_lightning.reports.card_header import card_header
-from gender_lightning.reports.card_training import REGULATIONS, licence_section, training_section
+from gender_lightning.reports.card_training import REGULATIONS, licence_section, refit_section, training_section
 from gender_lightning.reports.fairness_words import (
     count,
     detectable,
@@ -83,6 +83,7 @@ def model_card(
         _how_to_use(evaluation, notes),
         _data(evaluation, trained, run),
         training_section(run, config, evaluation.model),
+        *refit_section(run),
         _metrics(evaluation),
         _confidence(evaluation),
         _fairness(evaluation),

@@ -226,6 +226,7 @@ LESS = {
     "compare": ["speed.measure=false"],
     "population": ["minimum=10", "workers=0"],
     "predict": ["workers=0"],
+    "refit": ["resamples=100", "data.group_minimum=5", "accelerator=cpu"],
     "export": ["seconds=0", "images=4", "calibration_images=8"],
     "benchmark": [DRAWN, "data.batch_size=8", "stages=[decode,loader]", "repeats=1", "seconds=0.1"],
 }
