@@ -106,11 +106,13 @@ def _beside_the_old(
     def curvature(parameters: Floats, direction: Floats) -> Floats:
         added, constant = parameters[:-1], parameters[-1]
         chance = expit(material.old + values @ added + constant)
-        moved = strength * shares * chance * (1 - chance) * (values @ direction[:-1] + direction[-1])
-        return np.r_[values.T @ moved + direction[:-1], float(moved.sum()) if material.has_bias else 0.0]
+        moved: Floats = strength * shares * chance * (1 - chance) * (values @ direction[:-1] + direction[-1])
+        constant_row = float(moved.sum()) if material.has_bias else 0.0
+        return np.append(values.T @ moved + direction[:-1], constant_row)
 
     start = np.zeros(values.shape[1] + 1)
-    found = minimize(loss_and_slope, start, jac=True, hessp=curvature, method="Newton-CG", options={"xtol": 1e-5}).x
+    done = minimize(loss_and_slope, start, jac=True, hessp=curvature, method="Newton-CG", options={"xtol": 1e-5})
+    found: Floats = done.x
     return found[:-1], float(found[-1])
 
 
