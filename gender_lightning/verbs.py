@@ -47,7 +47,7 @@ class Command:
     @property
     def module(self) -> str:
         """The module with its `main(values)` or `main(values, action)`."""
-        return f"gender_lightning.commands.{self.verb}"
+        return f"gender_lightning.commands.{self.verb.replace('-', '_')}"
 
     @property
     def schema(self) -> type[Section]:
@@ -197,6 +197,16 @@ _COMMANDS = (
         ),
         "CompareConfig",
         notes=("Runs that differ only in the seed form one row: mean, standard deviation and n.",),
+    ),
+    Command(
+        "wandb-sweep",
+        "a search as a file for W&B's own sweeps and agents",
+        (("wandb-sweep search=resnet50 output=sweep.yaml", ""),),
+        "WandbSweepConfig",
+        notes=(
+            "The fields are those of train, and what is given here is given to every run. W&B has no conditional "
+            "ranges and one objective; what that leaves out is said, and stands at the top of the file.",
+        ),
     ),
     Command(
         "benchmark",

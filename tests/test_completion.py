@@ -24,6 +24,7 @@ from gender_lightning.__main__ import main
                 "push",
                 "demo",
                 "serve",
+                "wandb-sweep",
                 "benchmark",
                 "data",
             },

@@ -15,7 +15,7 @@ ROOT = Path(gender_lightning.__file__).parent
 ROOMS = (
     "errors", "csv_text", "durable", "plain_files", "interruption", "control_groups", "hardware", "console",
     "progress", "job", "wandb_account",
-    "provenance",
+    "provenance", "energy",
     "building", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
     "evaluation", "training", "diagnostics", "inference", "audit", "refitting", "exporting",

@@ -5,7 +5,7 @@ Both run on one core, as in a loader worker; only our augmentation runs on the d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from PIL import Image
@@ -22,11 +22,13 @@ from gender_lightning.benchmarks.common import (
 from gender_lightning.benchmarks.faces import BenchmarkFaces, batches
 from gender_lightning.benchmarks.timing import Unit
 from gender_lightning.data.decoding import decode
+from gender_lightning.data.framing import Framing
+from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.pictures import open_picture
 from gender_lightning.transforms import Augment
 
 Units = dict[str, Unit]  # "ours" and "common"
-_MOST_SEARCHED = 64  # pictures that are searched for faces at once, as by `predict`
 
 
 def decode_units(faces: BenchmarkFaces, batch_size: int) -> Units:
@@ -95,22 +97,20 @@ def augmentation_units(faces: BenchmarkFaces, batch_size: int, augment: Augment,
     return {"ours": ours, "common": common}
 
 
-def faces_units(faces: BenchmarkFaces, batch_size: int) -> Units:
-    """Find, align and frame the faces of decoded pictures: all together, and one picture after the other."""
-    store, ids = faces.dataset.store, faces.dataset.index.image_ids
-    first = next(batches(len(faces.rows), min(batch_size, _MOST_SEARCHED)))
-    names = [ids[faces.rows[position]] for position in first]
-    pictures = [decode(store.read(name), path=store.describe(name)) for name in names]
-    cropper = Cropper(faces.dataset.framing, "detect")
+def faces_units(encoded: Sequence[bytes], framing: Framing) -> Units:
+    """Open pictures, and find, align and frame their faces: as `predict` does, and each in full and by itself."""
+    cropper = Cropper(framing, "auto")
 
     def ours() -> int:
-        cropper.crops_of(pictures)
-        return len(pictures)
+        opened = (open_picture(data, reduction=cropper.reduction) for data in encoded)
+        for bunch in bunches(opened, lambda picture: picture.pixels.shape[0] * picture.pixels.shape[1]):
+            cropper.crops_of([picture.picture for picture in bunch])
+        return len(encoded)
 
     def common() -> int:
-        for picture in pictures:
-            cropper.crops(picture)
-        return len(pictures)
+        for data in encoded:
+            cropper.crops(open_picture(data).pixels)
+        return len(encoded)
 
     return {"ours": ours, "common": common}
 

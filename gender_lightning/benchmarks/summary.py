@@ -19,7 +19,7 @@ class Measurement:
     """The measurement of one stage, for our way and optionally the common way.
 
     Attributes:
-        stage: The name of the stage on the command line.
+        stage: The name of the stage on the command line; for `faces`, followed by the kind of picture.
         backbone: The network; None for stages of the input pipeline.
         where: One core, or the whole device.
         ours: Images per second; seconds for `startup`.

@@ -16,6 +16,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 
 from gender_lightning.benchmarks import input_stages, network_stages, whole_runs
+from gender_lightning.benchmarks.drawn_pictures import crops, photographs
 from gender_lightning.benchmarks.faces import BenchmarkFaces, some_faces
 from gender_lightning.benchmarks.summary import (
     Measurement,
@@ -48,7 +49,8 @@ from gender_lightning.training.sections import augmentation_settings
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
 
-INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline", "faces")
+INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
+FACE_STAGES = {"faces, 200 px": (crops, 64), "faces, 12 MP": (photographs, 3)}
 MOST_FACES = 1000  # enough that no cache of the processor holds them all
 _PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer", "packages")  # sections of `train` too
 
@@ -136,6 +138,7 @@ def measure(bench: Bench, models: dict[str, ModelConfig]) -> list[Measurement]:
     trainings = {choice: _train(bench, choice, model) for choice, model in models.items() if "train" in asked}
     bench.augment.to(bench.hardware.device_type)
     found += [_input(bench, stage) for stage in INPUT_STAGES if stage in asked]
+    found += [_faces(bench, stage) for stage in FACE_STAGES if "faces" in asked]
     for choice, model in models.items():
         found += [_network(bench, stage, model) for stage in ("step", "inference") if stage in asked]
         found += [trainings[choice]] if "train" in asked else []
@@ -156,12 +159,19 @@ def _input(bench: Bench, stage: str) -> Measurement:
         "loader": lambda: input_stages.loader_units(bench.faces, size, bench.augment),
         "augmentation": lambda: input_stages.augmentation_units(bench.faces, size, bench.augment, device),
         "pipeline": lambda: input_stages.pipeline_units(bench.faces, size, bench.augment),
-        "faces": lambda: input_stages.faces_units(bench.faces, size),
     }[stage]()
     with one_core():
         rates = _take_turns(bench, stage, units)
     on_device = stage == "augmentation" and bench.where != "CPU"
     return Measurement(stage, None, bench.where if on_device else "per core", rates["ours"], rates.get("common"))
+
+
+def _faces(bench: Bench, stage: str) -> Measurement:
+    draw, count = FACE_STAGES[stage]
+    with one_core():
+        units = input_stages.faces_units(draw(count), bench.faces.dataset.framing)
+        rates = _take_turns(bench, stage, units)
+    return Measurement(stage, None, "per core", rates["ours"], rates.get("common"))
 
 
 def _network(bench: Bench, stage: str, model: ModelConfig) -> Measurement:

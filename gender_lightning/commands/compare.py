@@ -19,6 +19,7 @@ from gender_lightning.comparison.columns import columns_of, count
 from gender_lightning.comparison.corruptions import corruption_errors
 from gender_lightning.comparison.foreign import Foreign, common, divide, foreign_rows, read_answers
 from gender_lightning.comparison.images import on_the_same_images
+from gender_lightning.comparison.in_wandb import log_comparison
 from gender_lightning.comparison.markdown import markdown, setting
 from gender_lightning.comparison.notes import notes_of
 from gender_lightning.comparison.pairs import compare_pairs
@@ -82,6 +83,8 @@ def compare(config: CompareConfig) -> Comparison:
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)
     show(comparison)
+    if config.wandb:
+        log_comparison(comparison, output.absolute())
     console.print(f"written to {output.absolute()}", markup=False)
     return comparison
 

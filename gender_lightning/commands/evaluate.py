@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.fingerprint import fingerprint_of
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.revising import Correction, called_wrong, read_corrections
 from gender_lightning.data.skipping import SKIPPED, write_skipped
@@ -218,12 +218,8 @@ def _training_data(setting: Setting) -> TrainingData | None:
     learned = splits["train"]
     if not len(learned):
         return None
-    digest = hashlib.sha256()
-    for split, index in splits.items():
-        rows = sorted(zip(index.image_ids.tolist(), index.labels.tolist(), strict=True))
-        digest.update(split.encode() + b"\n" + b"\n".join(b"%s %d" % row for row in rows) + b"\n")
     persons = None if learned.identities is None else len(np.unique(learned.identities))
-    return TrainingData(len(learned), int(learned.labels.sum()), persons, digest.hexdigest())
+    return TrainingData(len(learned), int(learned.labels.sum()), persons, fingerprint_of(splits))
 
 
 def _trained(run: Run | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from gender_lightning.plain_files import read_json
 from gender_lightning.reports.model_card import CardNotes, model_card
 from gender_lightning.runs import Run
 
-_LONGEST_LINE = 20  # trainings of which each started from the weights of the one before
+_LONGEST_LINE = 8  # trainings of which each started from the weights of the one before
 _UNKNOWN = "unknown"
 
 
@@ -90,28 +90,39 @@ def _target(to: str) -> HubName:
     return target
 
 
-def learned_from(checkpoint: Path) -> Iterator[str]:
-    """Kinds of data that weights have learned from: the run's own, and those of the weights that it started from.
+def learned_from(checkpoint: Path, descendants: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Kinds of data that weights have learned from: by themselves, by the weights that they started from, by teachers.
 
     The libraries' weights (`model.pretrained=true`) are not followed. `unknown` stands for what is not known.
+
+    Args:
+        checkpoint: The file of the weights.
+        descendants: The runs that started from these weights, which cannot have been there before them.
     """
-    for _ in range(_LONGEST_LINE):
-        run = Run.of(checkpoint)
-        if run is None:
-            yield from _recorded(checkpoint)
-            return
-        config = run.config()
-        data, model = config.get("data"), config.get("model")
-        yield str(data.get("name", _UNKNOWN)) if isinstance(data, dict) else _UNKNOWN
-        pretrained = model.get("pretrained") if isinstance(model, dict) else None
-        if not isinstance(pretrained, str):
-            return
+    run = Run.of(checkpoint)
+    if run is None:
+        yield from _recorded(checkpoint)
+        return
+    if run.path in descendants or len(descendants) == _LONGEST_LINE:
+        yield _UNKNOWN
+        return
+    config = run.config()
+    yield str(_section(config, "data").get("name", _UNKNOWN))
+    origins = [_section(config, "model").get("pretrained"), *(_section(config, "loss").get("teacher") or [])]
+    for origin in origins:
+        if not isinstance(origin, str):
+            continue
         try:
-            checkpoint = checkpoint_file(Path(pretrained))
+            file = checkpoint_file(Path(origin))
         except UserError:  # it is gone, or cannot be fetched now
             yield _UNKNOWN
-            return
-    yield _UNKNOWN
+        else:
+            yield from learned_from(file, (*descendants, run.path))
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = config.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _recorded(checkpoint: Path) -> list[str]:
@@ -128,7 +139,7 @@ def _refuse_to_publish(learned: list[str]) -> None:
     """Refuse weights whose data forbid it, or may forbid it, unless the user says that it is allowed."""
     reasons = [words.forbids for kind in learned if (words := words_of(kind)).forbids]
     if _UNKNOWN in learned:
-        reasons.append("it is not known which data they, or the weights that they started from, have learned from")
+        reasons.append("it is not known on which data they, or the weights that they started from, were trained")
     if reasons:
         raise UserError(
             f"The weights were not pushed: {'; '.join(reasons)}.",
@@ -139,8 +150,7 @@ def _refuse_to_publish(learned: list[str]) -> None:
 
 def _evaluation(config: PushConfig, run: Run, spec: ModelSpec) -> Evaluation:
     """The stored evaluation of these very weights."""
-    data = run.config().get("data")
-    name = config.evaluation or f"{data.get('name') if isinstance(data, dict) else _UNKNOWN}-test"
+    name = config.evaluation or f"{_section(run.config(), 'data').get('name')}-test"
     file = run.path / "evaluation" / name / "evaluation.json"
     remedy = f"Run gender-lightning evaluate checkpoint={run.path} first."
     if not file.is_file():

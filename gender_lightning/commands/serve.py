@@ -60,7 +60,8 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     if not config.is_local:
         console.print(_warning(config.host, token), markup=False)
     listener = listen(config.host, config.port)
-    predictor = _predictor(config)
+    checkpoint = checkpoint_file(Path(config.checkpoint))
+    predictor = _predictor(config, checkpoint)
     limits = Limits(
         max_bytes=round(config.max_megabytes * 1e6),
         max_pixels=round(config.max_megapixels * 1e6),
@@ -71,7 +72,7 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     )
     service = Service(
         predictor,
-        fingerprint(checkpoint_file(Path(config.checkpoint))),
+        fingerprint(checkpoint),
         limits,
         max_batch=config.max_batch,
         max_wait=config.max_wait_ms / 1000,
@@ -89,10 +90,10 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     return uvicorn.Server(settings), listener
 
 
-def _predictor(config: ServeConfig) -> Predictor:
+def _predictor(config: ServeConfig, checkpoint: Path) -> Predictor:
     """The predictor, which has been used once, so that the first request does not wait for what is loaded late."""
     predictor = load(
-        config.checkpoint,
+        checkpoint,
         config.device,
         faces=config.faces,
         face_model=config.face_model,

@@ -10,6 +10,7 @@ from gender_lightning.config.commands import (
     EvaluateConfig,
     Speed,
     TrainConfig,
+    WandbSweepConfig,
 )
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
 from gender_lightning.config.refit import RefitConfig
@@ -71,5 +72,6 @@ __all__ = [
     "TrainConfig",
     "TrainerConfig",
     "WandbLogger",
+    "WandbSweepConfig",
     "parse_config",
 ]

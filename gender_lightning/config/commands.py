@@ -103,7 +103,10 @@ class BenchmarkConfig(Root):
 
     stages: list[
         Literal["startup", "decode", "loader", "augmentation", "pipeline", "faces", "step", "inference", "train"]
-    ] = Field(min_length=1, description="parts of a training to measure; faces: how predict finds and aligns them")
+    ] = Field(
+        min_length=1,
+        description="parts of a training to measure; faces: how predict opens pictures, finds and aligns their faces",
+    )
     models: list[str] = Field(description="several backbones of conf/model/, one after another; []: that of model=")
     common: bool = Field(description="measure the common way as well")
     repeats: Count = Field(description="measurements of each stage, whose median counts")
@@ -172,6 +175,12 @@ class DataCommandConfig(Root):
         if self.checkpoint is not None and self.folds is not None:
             refuse([("checkpoint and folds exclude each other", "Give one of them.")])
         return self
+
+
+class WandbSweepConfig(TrainConfig):
+    """The search to hand to W&B, as for `train -m`, and the file to write."""
+
+    output: NonEmpty = Field(description="YAML file to write, for `wandb sweep`")
 
 
 class EvaluateConfig(Root):
@@ -254,4 +263,5 @@ class CompareConfig(Root):
         description="runs tested on different images: same refuses them, common compares on those that all share"
     )
     accelerator: Accelerator = Field(description=f"{ACCELERATOR}, for the measurement of speed")
+    wandb: bool = Field(default=False, description="log the verdict and the table to W&B, in the first run's project")
     speed: Speed

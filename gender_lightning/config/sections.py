@@ -242,6 +242,9 @@ class CallbacksConfig(Section):
     checkpoint: Checkpoint
     ema: Ema
     early_stopping: EarlyStopping
+    gradient_norm: bool = Field(
+        default=True, description="log the norm of the gradients as train/gradient_norm, where there is a logger"
+    )
     extra: dict[str, dict[str, Any]] = Field(description="further Lightning callbacks by _target_")
 
 
@@ -262,6 +265,11 @@ class WandbLogger(Section):
     )
     notes: str | None = Field(default=None, description="remarks on the run in W&B; null: WANDB_NOTES")
     log_model: bool = Field(description="keep the best checkpoint as an artifact")
+    pictures: Literal["none", "batch", "worst"] = Field(
+        default="batch",
+        description="faces of your data in W&B. none; batch: a picture of the first batch; worst: also the 32 faces of "
+        "valid with the largest loss",
+    )
 
 
 class CsvLogger(Section):

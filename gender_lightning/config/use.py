@@ -45,8 +45,9 @@ class PredictConfig(Root):
     faces: FacesField
     face_model: FaceModel
     min_face: MinFace
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; 0: never; null: by target_accuracy"
+    min_confidence: Auto | Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; 0: never; auto: the knee of the "
+        "risk-coverage curve on valid; null: by target_accuracy"
     )
     target_accuracy: Fraction | None = Field(
         description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
@@ -89,8 +90,9 @@ class PopulationConfig(Root):
         description="one count in all, per folder of the pictures, or per window of a video's time"
     )
     window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
-    persons: Literal["none", "folder"] = Field(
-        description="folder: each folder holds the pictures of one person; none: each face counts as one person"
+    persons: Literal["none", "folder", "track"] = Field(
+        description="folder: each folder holds the pictures of one person; track: faces that overlap from frame to "
+        "frame of a video are one person; none: each face counts as one person"
     )
     minimum: Annotated[int, Field(ge=10)] = Field(
         description="a group with fewer faces (or persons, if they are known) is not reported"
@@ -206,8 +208,9 @@ class DemoConfig(Root):
     face_model: FaceModel
     min_face: MinFace
     rotate: Rotate = False
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; null: by target_accuracy"
+    min_confidence: Auto | Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; auto: the knee of the risk-coverage curve "
+        "on valid; null: by target_accuracy"
     )
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         description="share of labels that must be right on the run's valid split; the others are `uncertain`; null: as "

@@ -32,8 +32,8 @@ from gender_lightning.models.files import (
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
-__all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "save_weights",
-           "update_spec"]  # fmt: skip
+__all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "read_valid",
+           "save_weights", "update_spec"]  # fmt: skip
 
 
 def package_version() -> str:
@@ -175,6 +175,7 @@ def _placement(value: object) -> bool:
     return inside and isinstance(height, int) and isinstance(width, int) and min(height, width, right_x - left_x) >= 1
 
 
+_VALID = "valid"  # where a checkpoint keeps what it remembers of its valid split
 _MOST = 1e9
 _MOST_PIXELS = 2048  # largest side, the same limit as in the configuration
 _TUPLES = ("mean", "std", "class_names", "packages")
@@ -218,14 +219,27 @@ def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -
     write_torch_file(path, {KEY: spec.to_dict(), "state_dict": state})
 
 
-def update_spec(path: Path, **changes: Any) -> None:
-    """Change fields of a checkpoint's spec (temperature, threshold ...), atomically; weights stay as they are."""
+def update_spec(path: Path, valid: Mapping[str, Any] | None = None, **changes: Any) -> None:
+    """Change fields of a checkpoint's spec (temperature, threshold ...), atomically; weights stay as they are.
+
+    Args:
+        path: The checkpoint.
+        valid: What it is to remember of its valid split, see `read_valid`; None keeps what it remembers.
+        changes: The fields.
+    """
     path = checkpoint_file(path)
     content = read_torch_file(path)
     _check_ours(path, content)
     described = {**content[KEY], **changes}
     ModelSpec.from_dict(described)
-    write_torch_file(path, {**content, KEY: described})
+    further = {} if valid is None else {_VALID: dict(valid)}
+    write_torch_file(path, {**content, **further, KEY: described})
+
+
+def read_valid(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint remembers of its valid split, as written by `update_spec`; empty if it remembers nothing."""
+    found = read_torch_file(checkpoint_file(path)).get(_VALID)
+    return found if isinstance(found, dict) else {}
 
 
 def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:

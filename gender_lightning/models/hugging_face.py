@@ -93,7 +93,8 @@ def _download(name: HubName, file: str) -> Path:
             raise UserError(
                 f"{constants.ENDPOINT} does not answer as the Hugging Face hub does.", "Check HF_ENDPOINT and proxies."
             )
-    return Path(huggingface_hub.hf_hub_download(name.repo, file, revision=name.revision))
+    offline = bool(constants.HF_HUB_OFFLINE)  # said again, since older clients note it once per session
+    return Path(huggingface_hub.hf_hub_download(name.repo, file, revision=name.revision, local_files_only=offline))
 
 
 @contextmanager

@@ -106,13 +106,12 @@ def _beside_the_old(
     def curvature(parameters: Floats, direction: Floats) -> Floats:
         added, constant = parameters[:-1], parameters[-1]
         chance = expit(material.old + values @ added + constant)
-        moved: Floats = strength * shares * chance * (1 - chance) * (values @ direction[:-1] + direction[-1])
-        constant_row = float(moved.sum()) if material.has_bias else 0.0
-        return np.append(values.T @ moved + direction[:-1], constant_row)
+        moved = strength * shares * chance * (1 - chance) * (values @ direction[:-1] + direction[-1])
+        product: Floats = np.r_[values.T @ moved + direction[:-1], float(moved.sum()) if material.has_bias else 0.0]
+        return product
 
     start = np.zeros(values.shape[1] + 1)
-    done = minimize(loss_and_slope, start, jac=True, hessp=curvature, method="Newton-CG", options={"xtol": 1e-5})
-    found: Floats = done.x
+    found = minimize(loss_and_slope, start, jac=True, hessp=curvature, method="Newton-CG", options={"xtol": 1e-5}).x
     return found[:-1], float(found[-1])
 
 

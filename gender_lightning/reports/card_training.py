@@ -37,6 +37,7 @@ This is not legal advice. Who puts such a model to use should look at least at t
 - GDPR: a face picture is personal data.
 - NIST AI Risk Management Framework 1.0, MEASURE: 2.5 (valid and reliable: Metrics), 2.11 (fairness and bias: Is it
   fair?), 2.12 (environmental impact: Training)."""
+_COUNTERS = {"cpu": "processors and memory", "gpu": "GPUs"}
 
 
 def training_section(run: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any]) -> str:
@@ -139,7 +140,9 @@ def _cost(run: Mapping[str, Any]) -> Iterator[str]:
         gpus = ", ".join(hardware.get("gpus") or []) or "no GPU"
         yield f"on {hardware.get('cores', '?')} cores of {hardware.get('cpu', 'an unknown CPU')}, {gpus}"
     if run.get("energy_wh"):
-        yield f"energy: {float(run['energy_wh']):,.1f} Wh by the machine's own counters"
+        told = " and ".join(_COUNTERS.get(kind, kind) for kind in run.get("energy_parts") or ())
+        text = f"energy: {float(run['energy_wh']):,.1f} Wh by the machine's own counters"
+        yield f"{text} of {told}" if told else text
     elif run.get("seconds"):
         yield "energy: not measured (at most what the machine draws in those minutes)"
     if run.get("images_per_second"):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from gender_lightning.benchmarks import input_stages, network_stages
+from gender_lightning.benchmarks import drawn_pictures, input_stages, network_stages
 from gender_lightning.benchmarks.common import CommonDataset, common_transform
 from gender_lightning.benchmarks.faces import batches, some_faces
 from gender_lightning.config import BenchmarkConfig, parse_config
@@ -20,6 +20,9 @@ from gender_lightning.data.dataset import FaceDataset
 from gender_lightning.data.framing import Framing
 from gender_lightning.data.images import FolderStore, ZipStore
 from gender_lightning.hardware import Hardware
+from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.faces.reduced import Reduced
+from gender_lightning.inference.pictures import open_picture
 from gender_lightning.overrides import compose
 from gender_lightning.training.loss import Criterion
 from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, GaussianBlur, Jpeg, Normalize
@@ -79,7 +82,7 @@ def test_the_common_way_does_the_whole_list() -> None:
     assert affine.interpolation == transforms.InterpolationMode.BILINEAR
 
 
-@pytest.mark.parametrize("stage", ["decode", "loader", "pipeline", "augmentation", "faces"])
+@pytest.mark.parametrize("stage", ["decode", "loader", "pipeline", "augmentation"])
 def test_a_unit_does_a_batch(dataset: FaceDataset, stage: str) -> None:
     augment = Augment(STRONG)
     with some_faces(dataset, 10) as faces:
@@ -88,9 +91,23 @@ def test_a_unit_does_a_batch(dataset: FaceDataset, stage: str) -> None:
             "loader": lambda: input_stages.loader_units(faces, 4, augment),
             "pipeline": lambda: input_stages.pipeline_units(faces, 4, augment),
             "augmentation": lambda: input_stages.augmentation_units(faces, 4, augment, torch.device("cpu")),
-            "faces": lambda: input_stages.faces_units(faces, 4),
         }[stage]()
         assert {name: unit() for name, unit in units.items()} == {"ours": 4, "common": 4}
+
+
+def test_faces_are_found_in_drawn_pictures() -> None:
+    """In a crop its one face, which is not framed as CelebA does; in a photograph its four."""
+    cropper = Cropper(Framing(SIZE), "auto")
+    crops, (photograph,) = drawn_pictures.crops(4), drawn_pictures.photographs(1)
+    for data in crops:
+        pixels = open_picture(data).pixels
+        assert pixels.shape == (200, 200, 3)
+        assert [crop.status for crop in cropper.crops(pixels)] == ["face"]
+    opened = open_picture(photograph, reduction=cropper.reduction).picture
+    assert isinstance(opened, Reduced) and (opened.height, opened.width) == (3000, 4000)
+    assert len(cropper.crops_of([opened])[0]) == 4
+    units = input_stages.faces_units(crops, Framing(SIZE))
+    assert {name: unit() for name, unit in units.items()} == {"ours": 4, "common": 4}
 
 
 def test_batches_go_round() -> None:

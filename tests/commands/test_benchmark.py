@@ -7,9 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from gender_lightning.benchmarks import whole_runs
 from gender_lightning.commands import benchmark
+from gender_lightning.commands.benchmark import FACE_STAGES
+from gender_lightning.data.framing import Framing
 from gender_lightning.hardware import Hardware
 
 
@@ -65,3 +68,16 @@ def test_this_process_opens_the_gpu_after_the_last_training(tmp_path: Path, monk
     found: list[Any] = list(benchmark.measure(bench, models))
     assert opened == ["startup", "augmentation", "input", "network", "network"]
     assert [getattr(it, "stage", it) for it in found] == ["startup", "input", "network", "train", "network", "train"]
+
+
+def test_faces_are_two_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "FACE_STAGES", {name: (kind, 1) for name, (kind, _) in FACE_STAGES.items()})
+    bench: Any = SimpleNamespace(
+        config=SimpleNamespace(stages=["faces"], common=False, repeats=1, seconds=1e-9),
+        hardware=Hardware("cpu", 1, "32-true", compile=False, channels_last=False),
+        faces=SimpleNamespace(dataset=SimpleNamespace(framing=Framing(32))),
+        augment=torch.nn.Identity(),
+    )
+    found = benchmark.measure(bench, {})
+    assert [(it.stage, it.where) for it in found] == [(name, "per core") for name in FACE_STAGES]
+    assert all(it.ours.median > 0 for it in found)

@@ -31,7 +31,7 @@ from gender_lightning.overrides import compose
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=0.7, threshold=0.45, threshold_rule="balanced")
 
 
-def make_run(path: Path, data: str, pretrained: object = False) -> Path:
+def make_run(path: Path, data: str, pretrained: object = False, **loss: object) -> Path:
     """The directory of a run, as far as `push` reads it, before its evaluation."""
     torch.manual_seed(4)
     (path / "checkpoints").mkdir(parents=True)
@@ -41,7 +41,8 @@ def make_run(path: Path, data: str, pretrained: object = False) -> Path:
     section = compose("evaluate", ["checkpoint=x", f"data={data.split('=')[0]}"])["data"] | {
         "root": data.partition("=")[2]
     }
-    (path / "config.yaml").write_text(json.dumps({"data": section, "model": {"pretrained": pretrained}}))
+    config = {"data": section, "model": {"pretrained": pretrained}, "loss": loss}
+    (path / "config.yaml").write_text(json.dumps(config))
     return path
 
 
@@ -114,8 +115,10 @@ def test_weights_of_celeba_are_not_published_by_accident(evaluated: Path, logged
     assert list(learned_from(again)) == ["folder", "folder", "celeba"]
     with pytest.raises(UserError, match=words):
         push(checkpoint=again, to="hf://me/faces")
+    student = make_run(tmp_path / "student", "folder=photos", teacher=[str(evaluated)])
+    assert list(learned_from(student)) == ["folder", "celeba"]
     foreign = make_run(tmp_path / "foreign", "folder=photos", pretrained=str(tmp_path / "downloaded.pt"))
-    with pytest.raises(UserError, match="it is not known which data they, or the weights that they started from"):
+    with pytest.raises(UserError, match="it is not known on which data they, or the weights that they started from"):
         push(checkpoint=foreign, to="hf://me/faces")
     itself = make_run(tmp_path / "itself", "folder=photos", pretrained=str(tmp_path / "itself"))
     assert list(learned_from(itself))[-1] == "unknown"
@@ -175,7 +178,7 @@ def test_every_way_of_failing_is_a_sentence_and_uploads_nothing(
         with pytest.raises(UserError, match=words):
             upload(folder, f"me/{part.strip('/')}-{status}", private=True)
     monkeypatch.setattr(weights, "_hub_answers", lambda: False)
-    with pytest.raises(UserError, match="cannot be reached, or HF_HUB_OFFLINE is set"):
+    with pytest.raises(UserError, match="cannot be reached, or HF_HUB_OFFLINE is set|failed .ConnectionError"):
         upload(folder, "me/faces", private=True)
     assert not any({"README.md", "model.safetensors"} & set(hub.files(name)) for name in hub.repositories)
 

@@ -17,6 +17,8 @@ from hub_server import TOKEN, Hub
 from torch import Tensor
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 
+from gender_lightning.commands.absolute_paths import with_absolute_paths
+from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.predictor import load
@@ -25,6 +27,7 @@ from gender_lightning.models.backbones import create_backbone, normalisation
 from gender_lightning.models.checkpoint import ModelSpec, load_network, read_checkpoint, save_weights
 from gender_lightning.models.files import checkpoint_file
 from gender_lightning.models.remote import MOST_BYTES, fetch, is_remote, pinned
+from gender_lightning.overrides import compose
 
 SPEC = ModelSpec(
     "timm/test_resnet",
@@ -106,6 +109,10 @@ def test_a_published_checkpoint_is_loaded_pinned_and_used_without_a_network(
     assert pinned("hf://me/faces@v1.0") == f"hf://me/faces@{first}/model.safetensors"
     assert torch.equal(create_backbone("timm/test_resnet", image_size=32, pretrained="hf://me/faces").fc.weight,
                        read_checkpoint(files["other.safetensors"])[1]["fc.weight"])  # fmt: skip
+
+    values = compose("train", ["model.pretrained=hf://me/faces@v1.0"])
+    config, written = with_absolute_paths(parse_config(TrainConfig, values), values)
+    assert config.model.pretrained == written["model"]["pretrained"] == pinned("hf://me/faces@v1.0")
 
     asked = len(hub.requests)
     assert torch.equal(logits(f"hf://me/faces@{first}", tiny_faces), old)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from gender_lightning.evaluation.metrics import training_metrics
+from gender_lightning.evaluation.group_metrics import GAP, WORST
+from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.wandb_account import describe
 
 if TYPE_CHECKING:
@@ -253,11 +254,15 @@ def _init(
 
 
 def _define_charts(run: WandbRun) -> None:
-    """Draw what is measured once an epoch over epochs, and everything else over optimizer steps."""
+    """Draw what is measured once an epoch over epochs, everything else over optimizer steps; tables show the best."""
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     run.define_metric("epoch", hidden=True)
-    for name in ("train/loss", "images_per_second", *(f"val/{metric}" for metric in training_metrics())):
+    measured = {metric.name: metric.better for metric in metrics_of(place="training")}
+    best = {f"val/{name}": better for name, better in {**measured, WORST: "max", GAP: "min"}.items()}
+    for name, better in {"train/loss": "min", **best}.items():
+        run.define_metric(name, step_metric="epoch", step_sync=True, summary=better)
+    for name in ("images_per_second", "val/accuracy_*", "train/weight_*"):
         run.define_metric(name, step_metric="epoch", step_sync=True)
 
 
