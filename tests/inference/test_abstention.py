@@ -13,7 +13,14 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.knee import find_knee
 from gender_lightning.evaluation.selective import choose_abstention
-from gender_lightning.inference.abstention import OnValid, closing_text, coverage_text, is_far_below, least_confidence, on_valid
+from gender_lightning.inference.abstention import (
+    OnValid,
+    closing_text,
+    coverage_text,
+    is_far_below,
+    least_confidence,
+    on_valid,
+)
 from gender_lightning.inference.domain import Seen
 from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
 from gender_lightning.models.backbones import create_backbone
