@@ -90,7 +90,7 @@ def population(config: PopulationConfig) -> list[GroupCount]:
             f"There are fewer than minimum={config.minimum} {_counted(config)}, so nothing is reported.",
             "Give more pictures" + (", or a lower minimum." if config.minimum > 10 else "."),
         )
-    _refuse_other_kinds(lines[0], config, classifier, crowd)
+    refuse_other_kinds(lines[0], config, classifier, crowd)
     _report(lines, config, network.spec, len(crowd.groups))
     if config.output is not None:
         _write(lines, Path(config.output).expanduser(), network.spec)
@@ -114,7 +114,7 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Cl
             raise
 
 
-def _refuse_other_kinds(everyone: GroupCount, config: PopulationConfig, classifier: Classifier, crowd: Crowd) -> None:
+def refuse_other_kinds(everyone: GroupCount, config: PopulationConfig, classifier: Classifier, crowd: Crowd) -> None:
     """Refuse to correct a count by labelled faces, of valid or of `reference=`, that the crowd is unlike.
 
     Raises:
