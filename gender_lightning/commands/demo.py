@@ -11,8 +11,8 @@ from gender_lightning.config import DemoConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.demo.uploads import upload_folder
 from gender_lightning.errors import UserError
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.interruption import Interruption
-from gender_lightning.runs import Run
 
 HOST = "127.0.0.1"
 _EXAMPLES = 6
@@ -35,7 +35,7 @@ def demo(config: DemoConfig) -> None:
     """
     with upload_folder(_BATCHES * config.max_seconds + 60) as cache:
         page, settings = _page(config, cache)
-        serve(page, settings, config.port, f"shows {config.checkpoint}")
+        serve(page, settings, config.port, f"shows {Checkpoints.of(config.checkpoint)}")
 
 
 def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> None:
@@ -79,10 +79,11 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         rotate=config.rotate,
         min_confidence=config.min_confidence,
         target_accuracy=config.target_accuracy,
+        max_disagreement=config.max_disagreement,
     )
     if predictor.cropper.remark:
         console.print(predictor.cropper.remark, markup=False)
-    run = Run.of(Path(config.checkpoint))
+    run = Checkpoints.of(config.checkpoint).run
     faces = drawn_faces(_EXAMPLES)
     card = without_header(card_of(predictor.spec, run.path if run else None))
     page = build(predictor, card, faces, config.max_seconds)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from gender_lightning.benchmarks.timing import take_turns
-from gender_lightning.commands.evaluate import search_of
+from gender_lightning.commands.evaluate import run_of_data, search_of
 from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
 from gender_lightning.console import console
@@ -28,9 +28,9 @@ from gender_lightning.errors import UserError
 from gender_lightning.exporting import checking, files
 from gender_lightning.exporting.graph import capture
 from gender_lightning.exporting.metadata import card_of, describe
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
-from gender_lightning.runs import Run
 
 _DRAWN_SEED = 1
 _SPEED_BATCH, _SPEED_REPEATS = 32, 5
@@ -67,11 +67,19 @@ def export(config: ExportConfig) -> Path:
     """
     if config.format == "onnx":
         files.require_onnx()
-    predictor = load(config.checkpoint, device="cpu")
-    output = _output(config, predictor)
-    run = Run.of(Path(config.checkpoint))
-    faces = _faces(config, finder_of(predictor.spec, search_of(config, run)))
-    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None))
+    checkpoints = Checkpoints.of(config.checkpoint)
+    predictor = load(checkpoints, device="cpu", min_confidence=0)
+    output = _output(config, checkpoints, predictor)
+    if config.quantize == "int8" and len(predictor.framing.parts) > 1:
+        raise UserError(
+            "quantize=int8 needs checkpoints of one image size and framing, on which the 8-bit ranges are measured.",
+            "Leave it out, or export the checkpoints one by one.",
+            field="quantize",
+        )
+    faces = _faces(config, finder_of(predictor.spec, search_of(config, run_of_data(config.data, checkpoints))))
+    run = checkpoints.run
+    specs = [member.spec for member in predictor.network.members]
+    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None), specs)
     with _scratch(output) as folder:
         made = Path(folder) / output.name
         with console.status(f"exporting {predictor.spec.backbone}"):
@@ -89,13 +97,14 @@ def export(config: ExportConfig) -> Path:
     return output
 
 
-def _output(config: ExportConfig, predictor: Predictor) -> Path:
+def _output(config: ExportConfig, checkpoints: Checkpoints, predictor: Predictor) -> Path:
     suffix = files.SUFFIXES[config.format]
     if config.output is None:
-        run = Run.of(Path(config.checkpoint))
+        run = checkpoints.run
         if run is None:
+            where = "is not inside a run directory" if checkpoints.is_one else "have no run directory of their own"
             raise UserError(
-                f"{config.checkpoint} is not inside a run directory, so there is no default place for the file.",
+                f"{checkpoints} {where}, so there is no default place for the file.",
                 f"Give its path: output=...{suffix}",
                 field="output",
             )
@@ -220,7 +229,7 @@ def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces:
 
     framed = [frame_tensor(picture, predictor.framing) for picture in faces.pictures]
     batch = torch.stack([framed[place % len(framed)] for place in range(_SPEED_BATCH)]).contiguous()
-    function, pixels = _open(config, made), batch.numpy()
+    function, pixels = _open(config, made), predictor.framing.views(batch)[0].contiguous().numpy()
 
     def exported() -> int:
         return len(function(pixels))

@@ -16,6 +16,7 @@ from gender_lightning.config.root import (
     CHECKPOINT,
     Accelerator,
     NonEmpty,
+    OneOrSeveral,
     Root,
     Split,
 )
@@ -177,7 +178,7 @@ class DataCommandConfig(Root):
 class EvaluateConfig(Root):
     """The checkpoint to evaluate, on which faces, and how thoroughly."""
 
-    checkpoint: str = Field(description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINT)
     output: str | None = Field(
         description="folder of the results; null: <run directory>/evaluation/<data>-<split>",
     )

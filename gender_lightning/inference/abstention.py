@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
+from gender_lightning.inference.checkpoints import Checkpoints, valid_file
 from gender_lightning.models.checkpoint import ModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +24,10 @@ DEFAULT_TARGET = 0.99  # accuracy of the labels, where the user sets neither an 
 
 
 def least_confidence(
-    checkpoint: Path, spec: ModelSpec, min_confidence: float | None = None, target_accuracy: float | None = None
+    checkpoint: Path | Checkpoints,
+    spec: ModelSpec,
+    min_confidence: float | None = None,
+    target_accuracy: float | None = None,
 ) -> float:
     """The calibrated probability of a label below which it is withheld.
 
@@ -29,8 +37,8 @@ def least_confidence(
     target, every label is given, whatever its probability.
 
     Args:
-        checkpoint: A checkpoint, or a run directory.
-        spec: The specification of that checkpoint.
+        checkpoint: A checkpoint or a run directory, or several that are used as one.
+        spec: The specification of that checkpoint, or of the mean.
         min_confidence: Returned unchanged if it is set; 0 gives every label.
         target_accuracy: Accuracy that the given labels should have, above 0 and below 1.
 
@@ -76,7 +84,27 @@ def least_confidence(
     return chosen or 0.0
 
 
-def valid_coverage(checkpoint: Path, spec: ModelSpec, least: float) -> float | None:
+def check_disagreement(most: float | None, checkpoints: Checkpoints) -> None:
+    """Refuse a limit to the disagreement that can have no meaning.
+
+    Raises:
+        UserError: It is negative, or there is only one checkpoint.
+    """
+    if most is not None and most < 0:
+        raise UserError(
+            f"max_disagreement={most} is negative.",
+            "Give nats, from 0 to 0.69, such as 0.05.",
+            field="max_disagreement",
+        )
+    if most is not None and checkpoints.is_one:
+        raise UserError(
+            "max_disagreement is about several checkpoints, and there is only one.",
+            "Name others as [A,B,C], or leave it out.",
+            field="max_disagreement",
+        )
+
+
+def valid_coverage(checkpoint: Path | Checkpoints, spec: ModelSpec, least: float) -> float | None:
     """The share of the run's valid split that gets a label at a least confidence, in 0..1.
 
     Returns:
@@ -86,10 +114,9 @@ def valid_coverage(checkpoint: Path, spec: ModelSpec, least: float) -> float | N
     if predictions is None:
         return None
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        logits = np.asarray(pq.read_table(predictions, columns=["logit"])["logit"], dtype=np.float64)
+        logits = np.asarray(_columns(predictions, ["logit"])["logit"], dtype=np.float64)
     except (OSError, KeyError, pa.ArrowException):
         return None
     probability = 1 / (1 + np.exp(-logits / spec.temperature))
@@ -116,30 +143,38 @@ def coverage_text(decided: int, faces: int, on_valid: float | None) -> str:
     return text
 
 
-def _predictions_of(checkpoint: Path) -> Path | None:
-    """The run's predictions on valid, if the checkpoint is inside its run directory."""
-    folders = [checkpoint] if checkpoint.is_dir() else list(checkpoint.absolute().parents[:2])
-    files = (folder / "predictions" / "valid.parquet" for folder in folders)
-    return next((file for file in files if file.is_file()), None)
+def _predictions_of(checkpoint: Path | Checkpoints) -> Path | pd.DataFrame | None:
+    """The predictions on valid: the file of the run that the checkpoint is in, or the table of a mean."""
+    checkpoints = Checkpoints.of(checkpoint)
+    return valid_file(checkpoints.given[0]) if checkpoints.is_one else checkpoints.valid_predictions()
 
 
-def _chosen(file: Path, spec: ModelSpec, target: float) -> float | None:
+def _columns(predictions: Path | pd.DataFrame, names: list[str], *further: str) -> pa.Table:
+    """Columns of the predictions, and those of the further ones that they have."""
     import pyarrow as pa
     import pyarrow.parquet as pq  # not pandas, which takes longer to load than the network
+
+    if isinstance(predictions, Path):
+        there = pq.read_schema(predictions).names
+        return pq.read_table(predictions, columns=[*names, *(name for name in further if name in there)])
+    return pa.Table.from_pandas(predictions[[*names, *(name for name in further if name in predictions)]])
+
+
+def _chosen(predictions: Path | pd.DataFrame, spec: ModelSpec, target: float) -> float | None:
+    import pyarrow as pa
 
     from gender_lightning.evaluation.selective import choose_abstention
 
     try:
-        known = [name for name in ("identity",) if name in pq.read_schema(file).names]
-        table = pq.read_table(file, columns=["label", "logit", *known])
+        table = _columns(predictions, ["label", "logit"], "identity")
         labels, logits = (np.asarray(table[name]) for name in ("label", "logit"))
     except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(
-            f"{file} is not a table of predictions ({error}).", "Restore it, or give min_confidence=..."
+            f"{predictions} is not a table of predictions ({error}).", "Restore it, or give min_confidence=..."
         ) from error
     if not len(labels):
         return None
-    clusters = _clusters(table["identity"].to_numpy()) if known else None
+    clusters = _clusters(table["identity"].to_numpy()) if "identity" in table.column_names else None
     chosen = choose_abstention(labels, logits, spec.temperature, target, clusters=clusters, threshold=spec.threshold)
     return chosen.min_confidence
 
