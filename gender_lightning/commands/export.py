@@ -69,13 +69,13 @@ def export(config: ExportConfig) -> Path:
         files.require_onnx()
     checkpoints = Checkpoints.of(config.checkpoint)
     predictor = load(checkpoints, device="cpu", min_confidence=0)
-    output = _output(config, checkpoints, predictor)
     if config.quantize == "int8" and len(predictor.framing.parts) > 1:
         raise UserError(
             "quantize=int8 needs checkpoints of one image size and framing, on which the 8-bit ranges are measured.",
             "Leave it out, or export the checkpoints one by one.",
             field="quantize",
         )
+    output = _output(config, checkpoints, predictor)
     faces = _faces(config, finder_of(predictor.spec, search_of(config, run_of_data(config.data, checkpoints))))
     run = checkpoints.run
     specs = [member.spec for member in predictor.network.members]
