@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> N
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     """The page and its launch settings: it is served to this computer only, and contacts no other."""
+    checkpoints = Checkpoints.of(config.checkpoint)
+    _ = checkpoints.files  # fetched, if they are published, while the hub may be asked
     import_gradio("demo", cache)
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
@@ -71,7 +74,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     from gender_lightning.reports.card_header import without_header
 
     predictor = load(
-        config.checkpoint,
+        checkpoints,
         config.device,
         faces=config.faces,
         face_model=config.face_model,
@@ -83,7 +86,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     )
     if predictor.cropper.remark:
         console.print(predictor.cropper.remark, markup=False)
-    run = Checkpoints.of(config.checkpoint).run
+    run = checkpoints.run
     faces = drawn_faces(_EXAMPLES)
     card = without_header(card_of(predictor.spec, run.path if run else None))
     page = build(predictor, card, faces, config.max_seconds)
@@ -106,6 +109,8 @@ def import_gradio(command: str, cache: Path) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if read_already := sys.modules.get("huggingface_hub.constants"):
+        vars(read_already)["HF_HUB_OFFLINE"] = True
     try:
         import gradio  # noqa: F401
     except ImportError as error:

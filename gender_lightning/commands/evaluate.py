@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
-from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, parse_config
+from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.kinds import KINDS
@@ -124,7 +124,7 @@ def prepare(config: EvaluateConfig) -> Setting:
     corrections = (
         {} if config.data.corrections is None else read_corrections(Path(config.data.corrections).expanduser())
     )
-    hardware = _hardware(config, run)
+    hardware = hardware_as_trained(config, run)
     finder = finder_of(network.spec, search_of(config, run))
     # makes_cache: the run may be of somebody else, so that what it says is not written to
     data = FaceDataModule(
@@ -134,7 +134,7 @@ def prepare(config: EvaluateConfig) -> Setting:
         makes_cache=False,
         framing=network.spec.framing,
     )
-    _refuse_to_draw(config, run)
+    refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
     # here, not under inference mode: weights that are converted there have no gradients, which heat maps need
@@ -246,7 +246,7 @@ def _trained(run: Run | None) -> dict[str, Any]:
     return section
 
 
-def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
+def search_of(config: EvaluateConfig | ExportConfig | RefitConfig, run: Run | None) -> Search:
     """How faces are looked for in a data set, also where the command does not say.
 
     The run's own data are used as in training, CelebA and drawn faces as they are. Another folder's pictures may be of
@@ -300,7 +300,7 @@ def is_own_data(data: DataConfig, run: Run | None) -> bool:
     return KINDS[data.name].same_everywhere or Path(str(trained.get("root"))).absolute() == Path(data.root).absolute()
 
 
-def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
+def refuse_to_draw(config: EvaluateConfig | RefitConfig, run: Run | None) -> None:
     """Where a run directory, which may be of somebody else, says that faces are, none are drawn."""
     own = run.config().get("data") if run else None
     if KINDS[config.data.name].make and isinstance(own, dict) and own.get("root") == config.data.root:
@@ -329,7 +329,7 @@ def _output(config: EvaluateConfig, checkpoints: Checkpoints) -> Path:
     return output
 
 
-def _hardware(config: EvaluateConfig, run: Run | None) -> Hardware:
+def hardware_as_trained(config: EvaluateConfig | RefitConfig, run: Run | None) -> Hardware:
     """The device in the precision that the run tested in, so that its numbers come out again."""
     trainer = run.config().get("trainer") if run else None
     precision = trainer.get("precision") if isinstance(trainer, dict) else None

@@ -1,4 +1,4 @@
-"""`gender-lightning export`: write a checkpoint as ONNX or .pt2, and keep the file if it agrees with the checkpoint."""
+"""`gender-lightning export`: write a checkpoint in another format, and keep the file if it agrees with PyTorch."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from gender_lightning.exporting.metadata import card_of, describe
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
+from gender_lightning.models.checkpoint import save_weights
+from gender_lightning.runs import Run
 
 _DRAWN_SEED = 1
 _SPEED_BATCH, _SPEED_REPEATS = 32, 5
@@ -69,25 +71,13 @@ def export(config: ExportConfig) -> Path:
         files.require_onnx()
     checkpoints = Checkpoints.of(config.checkpoint)
     predictor = load(checkpoints, device="cpu", min_confidence=0)
-    if config.quantize == "int8" and len(predictor.framing.parts) > 1:
-        raise UserError(
-            "quantize=int8 needs checkpoints of one image size and framing, on which the 8-bit ranges are measured.",
-            "Leave it out, or export the checkpoints one by one.",
-            field="quantize",
-        )
+    _refuse_several(config, predictor)
     output = _output(config, checkpoints, predictor)
     faces = _faces(config, finder_of(predictor.spec, search_of(config, run_of_data(config.data, checkpoints))))
-    run = checkpoints.run
-    specs = [member.spec for member in predictor.network.members]
-    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None), specs)
     with _scratch(output) as folder:
         made = Path(folder) / output.name
         with console.status(f"exporting {predictor.spec.backbone}"):
-            program = capture(predictor.network, predictor.framing)
-            if config.format == "onnx":
-                files.write_onnx(program, made, metadata)
-            else:
-                files.write_torch_export(program, made, metadata)
+            _write(config, predictor, made, checkpoints.run)
         _check(config, predictor, made, faces)
         if config.quantize == "int8":
             made = _quantize(config, predictor, made, faces)
@@ -95,6 +85,35 @@ def export(config: ExportConfig) -> Path:
         publish(made, output)
     console.print(f"written to {output.absolute()} ({output.stat().st_size / 1e6:.1f} MB)", markup=False)
     return output
+
+
+def _refuse_several(config: ExportConfig, predictor: Predictor) -> None:
+    """Refuse what cannot be done with several checkpoints."""
+    if config.format == "safetensors" and len(predictor.network.members) > 1:
+        raise UserError(
+            "A safetensors file holds the weights of one checkpoint.",
+            "Export them one by one, or all of them in one file by format=onnx.",
+            field="format",
+        )
+    if config.quantize == "int8" and len(predictor.framing.parts) > 1:
+        raise UserError(
+            "quantize=int8 needs checkpoints of one image size and framing, on which the 8-bit ranges are measured.",
+            "Leave it out, or export the checkpoints one by one.",
+            field="quantize",
+        )
+
+
+def _write(config: ExportConfig, predictor: Predictor, made: Path, run: Run | None) -> None:
+    if config.format == "safetensors":
+        save_weights(made, predictor.network.net.state_dict(), predictor.spec)
+        return
+    specs = [member.spec for member in predictor.network.members]
+    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None), specs)
+    program = capture(predictor.network, predictor.framing)
+    if config.format == "onnx":
+        files.write_onnx(program, made, metadata)
+    else:
+        files.write_torch_export(program, made, metadata)
 
 
 def _output(config: ExportConfig, checkpoints: Checkpoints, predictor: Predictor) -> Path:
@@ -223,7 +242,7 @@ def _calibration_faces(config: ExportConfig, predictor: Predictor, finder: Locat
 
 
 def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces: SampleFaces) -> None:
-    if not config.seconds:
+    if not config.seconds or config.format == "safetensors":  # which is computed as the checkpoint is
         return
     from gender_lightning.data.decoding import frame_tensor
 
@@ -254,4 +273,6 @@ def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces:
 
 
 def _open(config: ExportConfig, path: Path) -> files.Function:
-    return files.open_onnx(path, torch.get_num_threads()) if config.format == "onnx" else files.open_torch_export(path)
+    if config.format == "onnx":
+        return files.open_onnx(path, torch.get_num_threads())
+    return files.open_torch_export(path) if config.format == "torch_export" else files.open_checkpoint(path)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from gender_lightning.config.augmentation import AugmentationConfig
 from gender_lightning.config.base import Auto, Count, Positive, Section, matching, refuse
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
@@ -13,7 +14,7 @@ from gender_lightning.config.faces import FaceModel, Faces, MinFace, Rotate, idl
 from gender_lightning.config.group_fields import group_problems
 from gender_lightning.config.root import (
     ACCELERATOR,
-    CHECKPOINT,
+    CHECKPOINTS,
     Accelerator,
     NonEmpty,
     OneOrSeveral,
@@ -22,7 +23,6 @@ from gender_lightning.config.root import (
 )
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
-    AugmentationConfig,
     CallbacksConfig,
     LoggerConfig,
     LossConfig,
@@ -178,7 +178,7 @@ class DataCommandConfig(Root):
 class EvaluateConfig(Root):
     """The checkpoint to evaluate, on which faces, and how thoroughly."""
 
-    checkpoint: OneOrSeveral = Field(description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINTS)
     output: str | None = Field(
         description="folder of the results; null: <run directory>/evaluation/<data>-<split>",
     )

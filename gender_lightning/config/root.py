@@ -13,7 +13,8 @@ OneOrSeveral = NonEmpty | Annotated[list[NonEmpty], Field(min_length=1)]  # a ch
 Split = Literal["train", "valid", "test"]
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 # Descriptions of fields that several commands have.
-CHECKPOINT = "run directory or .ckpt file; [A,B,C] for the mean of several"
+CHECKPOINT = "run directory, .ckpt or .safetensors file, hf://user/name or wandb://entity/project/artifact:alias"
+CHECKPOINTS = f"{CHECKPOINT}; [A,B,C] for the mean of several"
 ACCELERATOR = "device to compute on"
 INPUT = (
     "file, folder (with its subfolders), 'glob', list (.txt, .csv), video, camera (or camera:1), or - for names on "

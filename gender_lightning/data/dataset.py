@@ -102,12 +102,12 @@ class FaceDataset(Dataset[Batch]):
 
 
 def keep_batch(batch: Any) -> Any:
-    """The collate function: what arrives is a named tuple already, not a list of samples.
+    """The collate function: what arrives is a batch already, not a list of samples.
 
-    In a worker its tensors are moved to shared memory here, where an error can still be caught. The thread that
-    would otherwise move them prints a traceback and drops the batch, and the parent waits for it forever.
+    In a worker the tensors of a named tuple are moved to shared memory here, where an error can still be caught. The
+    thread that would otherwise move them prints a traceback and drops the batch, and the parent waits for it forever.
     """
-    if get_worker_info() is None:
+    if get_worker_info() is None or not hasattr(batch, "_fields"):
         return batch
     return type(batch)(*(_shared(part) if isinstance(part, Tensor) else part for part in batch))
 

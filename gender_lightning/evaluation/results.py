@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.fairness import Fairness
 from gender_lightning.evaluation.group_words import in_words, rest_in_words
 from gender_lightning.evaluation.measure import Measure, Number
@@ -142,6 +143,7 @@ class Selective:
         min_confidence: (P,) confidences.
         reached: What would be possible at 99 and at 99.5 % accuracy.
         guaranteed: What was chosen on valid for several accuracies; empty without predictions on valid.
+        knee: What `min_confidence=auto` does; None without predictions on valid, and in earlier versions.
     """
 
     aurc: Number
@@ -151,6 +153,7 @@ class Selective:
     min_confidence: list[float]
     reached: list[AttainableCoverage]
     guaranteed: list[ChosenAbstention]
+    knee: ChosenKnee | None = None
 
     @property
     def best_chosen(self) -> ChosenAbstention | None:

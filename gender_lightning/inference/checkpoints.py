@@ -16,6 +16,7 @@ import torch
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metric_list import sigmoid
+from gender_lightning.inference.domain import Domain, domain_of
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, read_checkpoint
 from gender_lightning.models.ensemble import Ensemble
 from gender_lightning.models.files import checkpoint_file
@@ -89,6 +90,11 @@ class Checkpoints:
     def run(self) -> Run | None:
         """The run that holds what belongs to this network; None for a file elsewhere, and for a mean."""
         return self.runs[0] if self.is_one else None
+
+    @property
+    def domain(self) -> Domain | None:
+        """What the checkpoint remembers of its valid split; a mean remembers nothing."""
+        return domain_of(self.files[0]) if self.is_one else None
 
     def absolute(self) -> Checkpoints:
         """The same files by their absolute paths, which hold on other machines too."""

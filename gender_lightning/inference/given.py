@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from gender_lightning.errors import UserError
+from gender_lightning.inference.faces.reduced import Reduction
 from gender_lightning.inference.pictures import Opened, Picture, no_picture, open_picture
 
 OnError = Literal["raise", "skip"]
@@ -51,19 +52,20 @@ def batches(images: Picture | Iterable[Picture], size: int) -> Iterator[list[Pic
         yield batch
 
 
-def open_or_say(picture: Picture, place: str, on_error: OnError) -> Opened | str:
+def open_or_say(picture: Picture, place: str, on_error: OnError, reduction: Reduction | None = None) -> Opened | str:
     """A picture in memory or, if errors are skipped, a sentence that says why it cannot be read.
 
     Args:
         picture: A picture of any kind that `open_picture` takes.
         place: Names a picture that has no file name in a message, such as ``images[3]``; may be empty.
         on_error: ``raise`` or ``skip``.
+        reduction: See `open_picture`.
 
     Raises:
         UserError: The picture cannot be read, and `on_error` is ``raise``.
     """
     try:
-        return open_picture(picture)
+        return open_picture(picture, reduction=reduction)
     except MemoryError:
         if on_error == "raise":
             raise

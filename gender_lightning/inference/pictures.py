@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gender_lightning.data.decoding import ORIENTATION, PILLOW_ERRORS, decode, upright_rgb
+from gender_lightning.data.decoding import ORIENTATION, PILLOW_ERRORS, orientation, upright_rgb
 from gender_lightning.errors import UserError
+from gender_lightning.inference.faces.reduced import AnyPicture, Reduction, open_reduced, pixels_of
 
 Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | Tensor
 
@@ -30,21 +31,27 @@ class Opened:
     """A picture in memory.
 
     Attributes:
-        pixels: The upright picture, RGB uint8 (H, W, 3).
+        picture: The upright picture, RGB uint8 (H, W, 3), or a reduced copy of it.
         notes: Conversions that a reader of the result should know about; usually none.
     """
 
-    pixels: NDArray[np.uint8]
+    picture: AnyPicture
     notes: tuple[str, ...] = ()
 
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pixels in memory, RGB uint8 (h, w, 3): those of the picture or of its reduced copy."""
+        return pixels_of(self.picture)
 
-def open_picture(picture: Picture, name: str | None = None) -> Opened:
+
+def open_picture(picture: Picture, name: str | None = None, reduction: Reduction | None = None) -> Opened:
     """Open any kind of picture that a `Predictor` takes.
 
     Args:
         picture: A path; an encoded picture as bytes or as a binary file, read from its current position; a PIL image;
             an RGB uint8 array (H, W, 3) or tensor (3, H, W).
         name: Names a file in messages; None means its path.
+        reduction: How far a large JPEG may be reduced, see `open_reduced`; None to open everything in full.
 
     Raises:
         UserError: A file is missing, too large or does not decode, or the object is of another kind.
@@ -54,7 +61,7 @@ def open_picture(picture: Picture, name: str | None = None) -> Opened:
         (2, 3, 3)
     """
     if isinstance(picture, str | os.PathLike):
-        return open_bytes(_read(Path(picture), name), path=name or str(picture))
+        return open_bytes(_read(Path(picture), name), path=name or str(picture), reduction=reduction)
     if isinstance(picture, Image.Image):
         return Opened(upright_rgb(picture), tuple(_notes_of_image(picture)))
     if isinstance(picture, Tensor):
@@ -66,9 +73,9 @@ def open_picture(picture: Picture, name: str | None = None) -> Opened:
             raise no_picture(picture)
         return Opened(np.ascontiguousarray(picture))
     if isinstance(picture, bytes | bytearray | memoryview):
-        return open_bytes(bytes(picture), path="A picture given as bytes")
+        return open_bytes(bytes(picture), path="A picture given as bytes", reduction=reduction)
     if hasattr(picture, "read"):
-        return _open_file(picture)
+        return _open_file(picture, reduction)
     raise no_picture(picture)
 
 
@@ -77,12 +84,13 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
     return open_picture(picture).pixels
 
 
-def open_bytes(data: bytes, *, path: str) -> Opened:
+def open_bytes(data: bytes, *, path: str, reduction: Reduction | None = None) -> Opened:
     """Decode a picture: JPEG by the fast decoder, every other format by Pillow.
 
     Args:
         data: The bytes of the file.
         path: Names the picture in messages.
+        reduction: See `open_picture`.
 
     Raises:
         UserError: The bytes are not a picture, are cut off, or hold more than 179 million pixels.
@@ -90,7 +98,7 @@ def open_bytes(data: bytes, *, path: str) -> Opened:
     if not data:
         raise UserError(f"{path} is empty.", "Replace or remove it.")
     notes = tuple(_notes_of_jpeg(data, path) if data[:2] == b"\xff\xd8" else _notes_of_file(data, path))
-    return Opened(decode(data, path=path), notes)
+    return Opened(open_reduced(data, path=path, reduction=reduction), notes)
 
 
 def _notes_of_jpeg(data: bytes, path: str) -> list[str]:
@@ -100,7 +108,7 @@ def _notes_of_jpeg(data: bytes, path: str) -> list[str]:
         return []  # the decoder says what is wrong
     _check_size(height, width, path)
     notes = {"Gray": ["grey"], "CMYK": ["CMYK"], "YCCK": ["CMYK"]}.get(colours, [])
-    return notes + (_turn(data) if b"Exif\x00\x00" in data[:65536] else [])
+    return notes + (["turned as EXIF says"] if orientation(data) > 1 else [])
 
 
 def _notes_of_file(data: bytes, path: str) -> list[str]:
@@ -131,14 +139,6 @@ def _notes_of_image(image: Image.Image) -> list[str]:
     return notes
 
 
-def _turn(data: bytes) -> list[str]:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return ["turned as EXIF says"] if image.getexif().get(ORIENTATION, 1) not in (0, 1) else []
-    except PILLOW_ERRORS:
-        return []
-
-
 def _check_size(height: int, width: int, path: str) -> None:
     if height * width > MOST_PIXELS:
         raise UserError(
@@ -155,7 +155,7 @@ def _read(path: Path, name: str | None) -> bytes:
         raise UserError(f"{name or path} cannot be read: {reason}.", "Check the path.") from error
 
 
-def _open_file(file: BinaryIO) -> Opened:
+def _open_file(file: BinaryIO, reduction: Reduction | None) -> Opened:
     """Read an open file or a BytesIO from its current position."""
     name = getattr(file, "name", None)
     path = name if isinstance(name, str) else f"A picture given as {type(file).__name__}"
@@ -167,7 +167,7 @@ def _open_file(file: BinaryIO) -> Opened:
         raise UserError(f"{path} was opened as text.", 'Open it as open(path, "rb").')
     if not data and file.seekable() and file.tell() > 0:
         raise UserError(f"{path} has been read or written up to its end.", "Call seek(0) first.")
-    return open_bytes(data, path=path)
+    return open_bytes(data, path=path, reduction=reduction)
 
 
 def no_picture(what: Any) -> UserError:

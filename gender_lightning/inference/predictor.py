@@ -6,19 +6,28 @@ import copy
 import dataclasses
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
-from gender_lightning.inference.abstention import check_disagreement, least_confidence
+from gender_lightning.inference.abstention import (
+    OnValid,
+    check_disagreement,
+    closing_text,
+    is_far_below,
+    least_confidence,
+    on_valid,
+)
 from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.checkpoints import Checkpoints, Given
 from gender_lightning.inference.colours import ChannelOrder
+from gender_lightning.inference.domain import FEWEST_FACES, Domain, Seen, answers_of
 from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, Search
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
@@ -71,6 +80,8 @@ class Predictor:
         network: Network,
         cropper: Cropper | None = None,
         min_confidence: float = 0.0,
+        domain: Domain | None = None,
+        on_valid: OnValid | None = None,
         max_disagreement: float | None = None,
     ) -> None:
         """Wrap a network that `load_network` returned, or an `Ensemble`.
@@ -79,6 +90,8 @@ class Predictor:
             network: The network with its specification.
             cropper: Finds the faces; None uses ``faces="auto"``.
             min_confidence: Calibrated probability of the label, in 0..1, below which it is ``uncertain``.
+            domain: What the checkpoint remembers of its valid split.
+            on_valid: What `min_confidence` does there.
             max_disagreement: Disagreement of an ensemble, in nats, above which the label is ``uncertain``; None for
                 no limit.
         """
@@ -88,6 +101,10 @@ class Predictor:
         self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
         self.max_disagreement = max_disagreement
+        self.domain = domain
+        self.on_valid = on_valid
+        self.seen = Seen()
+        self._has_warned = False
         self._channel_order = ChannelOrder()
         self._arriving_at: torch.device | None = None  # the device, after it was sent to a process and before its use
 
@@ -122,8 +139,9 @@ class Predictor:
             UserError: A file is missing or does not decode, or an object is of another kind; the message says which.
 
         Warns:
-            UserWarning: Most faces in the arrays have more blue than red, so that the arrays are likely to be BGR.
-                Given once per predictor.
+            UserWarning: Most faces in the arrays have more blue than red, so that the arrays are likely to be BGR; or
+                the faces so far, 30 or more, are of another kind than the run's valid split. Each is given once per
+                predictor.
 
         Example:
             >>> model = load("best.ckpt")
@@ -161,7 +179,12 @@ class Predictor:
         for batch in batches(images, batch_size):
             places = enumerate(batch, len(results))
             opened = (
-                (picture, open_or_say(picture, "" if is_one(images) else f"images[{place}]", on_error))
+                (
+                    picture,
+                    open_or_say(
+                        picture, "" if is_one(images) else f"images[{place}]", on_error, self.cropper.reduction
+                    ),
+                )
                 for place, picture in places
             )
             found: list[tuple[list[Crop], Prediction]] = []
@@ -177,7 +200,23 @@ class Predictor:
                         self._channel_order.take([crop.pixels for crop in own])
             results += self._predictions(found, batch_size)
             self._channel_order.warn()
+        self._warn()
         return results
+
+    @property
+    def closing(self) -> str:
+        """How many of the faces so far are decided, and whether they are of valid's kind; may be empty."""
+        return closing_text(self.seen, self.min_confidence, self.on_valid, self.domain)
+
+    def _warn(self) -> None:
+        """Say once that the faces so far are unlike those of valid."""
+        if self._has_warned or self.seen.faces < FEWEST_FACES:
+            return
+        difference = self.domain.compare(self.seen) if self.domain else None
+        few = self.min_confidence > 0 and is_far_below(self.seen.decided, self.seen.faces, self.on_valid)
+        if few or (difference is not None and difference.alarm):
+            self._has_warned = True
+            warnings.warn(self.closing, UserWarning, stacklevel=4)
 
     def _predictions(self, found: list[tuple[list[Crop], Prediction]], batch_size: int) -> list[list[Prediction]]:
         """The predictions for each picture's faces; for a picture without faces, the one that says why."""
@@ -202,16 +241,23 @@ class Predictor:
                     self.network.to(self._arriving_at)
                 self._arriving_at = None
             images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
-            return self.network.answers(images)
+            answers, described = answers_of(self.network, images, self.domain)
+        self.seen.take(sum(self._label(answer) != UNCERTAIN for answer in answers), len(answers))
+        self.seen.describe(described)
+        return answers
 
     def prediction(self, crop: Crop, answer: Answer) -> Prediction:
         """The prediction for a face about which the network says this."""
-        label = label_of(answer, self.spec, self.min_confidence, self.max_disagreement)
-        return Prediction(label, answer.probability, crop.box, crop.status, crop.note, answer.disagreement)
+        return Prediction(
+            self._label(answer), answer.probability, crop.box, crop.status, crop.note, answer.disagreement
+        )
+
+    def _label(self, answer: Answer) -> str:
+        return label_of(answer, self.spec, self.min_confidence, self.max_disagreement)
 
     def _crops(self, opened: list[Opened], *, every: bool) -> Iterator[list[Crop]]:
         """The faces of each picture, or the largest one alone, with what was done to the picture as a note."""
-        found = self.cropper.crops_of([picture.pixels for picture in opened])
+        found = self.cropper.crops_of([picture.picture for picture in opened])
         for picture, crops in zip(opened, found, strict=True):
             yield [
                 dataclasses.replace(crop, note="; ".join([*picture.notes, *([crop.note] if crop.note else [])]))
@@ -243,7 +289,7 @@ def load(
     face_model: str | os.PathLike[str] | None = None,
     min_face: int | None = None,
     rotate: bool = False,
-    min_confidence: float | None = None,
+    min_confidence: float | Literal["auto"] | None = None,
     target_accuracy: float | None = None,
     max_disagreement: float | None = None,
 ) -> Predictor:
@@ -262,7 +308,8 @@ def load(
             installed.
         min_face: Side in pixels of the smallest face to look for.
         rotate: Whether a picture in which no face is found for sure is also tried on its sides and upside down.
-        min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0 for never.
+        min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0 for never; ``auto``
+            for the knee of the risk-coverage curve of the run's valid split.
         target_accuracy: Choose `min_confidence` so that the given labels are right that often, as guaranteed by the
             run's valid split. If neither is set: 0.99, provided that the checkpoint is in its run directory and its
             valid split supports it.
@@ -280,7 +327,9 @@ def load(
         raise UserError(f"The device {device} cannot be used: {error}.", "Try device=cpu.", field="device") from error
     least = least_confidence(checkpoints, network.spec, min_confidence, target_accuracy)
     search = Search(faces, None if face_model is None else os.fspath(face_model), min_face, rotate)
-    return Predictor(network, search.cropper(network.spec), least, max_disagreement)
+    known = on_valid(checkpoints, network.spec, least)
+    cropper = search.cropper(network.spec)
+    return Predictor(network, cropper, least, checkpoints.domain, known, max_disagreement)
 
 
 def _device(name: str) -> torch.device:

@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gender_lightning.data.framing import FRAMING_FIELDS
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.runs import Run
 
+Folders = Literal["whole", "halves"]
 # A part of a list: in quotes, where a backslash makes a quote a part of the name, or up to the next comma.
 _PART = re.compile(r"""\s*'(?:\\.|[^'\\])*'|\s*"(?:\\.|[^"\\])*"|[^,]+""")
 # The fields that decide which images are in which split.
@@ -20,14 +21,14 @@ _ROWS = (
 )  # fmt: skip
 
 
-def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> list[str]:
+def with_data_of_run(overrides: list[str], *, folders: Folders | None = None) -> list[str]:
     """Put the data section of the checkpoint's run in front, unless `data=` names another.
 
     Args:
         overrides: The overrides as typed.
-        whole_folders: Whether all pictures of a folder other than the run's own belong to the requested split, unless
-            sizes are given. The run's own folder is split as for the training, even if it is named again, so that
-            training pictures are not tested.
+        folders: How a folder other than the run's own is divided, unless sizes are given: `whole` makes all of it the
+            requested split, `halves` makes it valid and test. The run's own folder is split as for the training, even
+            if it is named again, so that training pictures are not tested.
 
     Raises:
         UserErrors: An override would change the framing.
@@ -46,8 +47,9 @@ def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> li
     if own and named == "folder":
         named, overrides = None, [text for text in overrides if _key(text) != "data"]
     chosen = any(name.startswith("data.sizes") for name in given)
-    if whole_folders and not own and not chosen and (named or trained_on) == "folder":
-        sizes = {split: float(split == given.get("split", "test")) for split in ("train", "valid", "test")}
+    if folders and not own and not chosen and (named or trained_on) == "folder":
+        whole = {split: float(split == given.get("split", "test")) for split in ("train", "valid", "test")}
+        sizes = whole if folders == "whole" else {"train": 0.0, "valid": 0.5, "test": 0.5}
         overrides = [*overrides, f"data.sizes={hydra_value(sizes)}"]
     if run is None or named is not None:
         return overrides
@@ -95,7 +97,7 @@ def _key(text: str) -> str:
 
 def names_in(value: str) -> list[str]:
     """The file names in the value of an override: one, or those of a list, without their quotes."""
-    if not value or not (value.startswith("[") and value.endswith("]")) or os.path.lexists(value):
+    if not (value.startswith("[") and value.endswith("]")) or os.path.lexists(value):
         return [_unquoted(value)] if value else []
     return [_unquoted(part.strip()) for part in _PART.findall(value[1:-1]) if part.strip()]
 

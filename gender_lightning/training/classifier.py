@@ -42,12 +42,9 @@ from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, ma
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
 from gender_lightning.training.signals import Targets
+from gender_lightning.training.teachers import Teachers
 from gender_lightning.training.training_groups import TrainingGroups
-from gender_lightning.transforms import (
-    Augment,
-    mix,
-    step_key,
-)
+from gender_lightning.transforms import Augment, mix, step_key
 
 _EPOCH_LOSS = "epoch_loss"  # in Lightning's checkpoint: float32 (ranks, 2), see `EpochLoss.sums`
 
@@ -78,6 +75,7 @@ class GenderClassifier(pl.LightningModule):
         fetch_weights: bool = True,
         transforms: Sequence[nn.Module] = (),
         groups: TrainingGroups | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         """Build the network.
 
@@ -92,6 +90,7 @@ class GenderClassifier(pl.LightningModule):
             class_counts: Number of training images of (female, male), for balanced class weights.
             transforms: Further transforms of training batches, see `Augment`.
             groups: Groups and auxiliary attributes of the images, if the training uses any.
+            teachers: Trained networks whose answers are learned, for ``loss=distill``.
             fetch_weights: Whether to load ``model.pretrained``; False if a resume will overwrite the weights anyway.
 
         Raises:
@@ -118,7 +117,7 @@ class GenderClassifier(pl.LightningModule):
                 field="augmentation.progressive",
             )
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
-        self.groups = groups or TrainingGroups()
+        self.groups, self.teachers = groups or TrainingGroups(), teachers
         self.criterion = Criterion(loss, class_counts, self.groups.shares, self.groups.class_shares)
         self.signals = self.groups.signals(loss)
         self.auxiliary_weight = loss.auxiliary.weight
@@ -158,6 +157,8 @@ class GenderClassifier(pl.LightningModule):
         """Freeze the backbone if this epoch requires it, also when a resume starts in the middle of an epoch."""
         self._freeze()
         self.signals.to(self.device)
+        if self.teachers is not None:
+            self.teachers.to(self.device, channels_last=self.channels_last)
 
     def on_train_epoch_start(self) -> None:
         """Freeze or unfreeze the backbone, and start the mean loss; not called when a resume starts inside an epoch."""
@@ -260,10 +261,11 @@ class GenderClassifier(pl.LightningModule):
         # dropout draws from torch's own stream, which would be at another position after a resume
         seed_generators(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx), self.device)
         images, (labels, groups, attributes) = self._augmented(batch)
+        teacher = None if self.teachers is None else self.teachers(images, self.augment.normalize)
         logits, auxiliary = forward_train(self.net, images)
-        loss: Tensor = self.criterion(logits, labels, groups)
+        loss: Tensor = self.criterion(logits, labels, groups, teacher)
         for weight, auxiliary_logits in auxiliary:
-            loss = loss + weight * self.criterion(auxiliary_logits, labels, groups, observe=False)
+            loss = loss + weight * self.criterion(auxiliary_logits, labels, groups, teacher, observe=False)
         if self.attribute_heads is not None:
             loss = loss + self.auxiliary_weight * self.attribute_heads(attributes)
         value, n = loss.detach(), len(images)

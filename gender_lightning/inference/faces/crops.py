@@ -16,7 +16,8 @@ from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
-from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, detect_many
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_many
+from gender_lightning.inference.faces.reduced import AnyPicture, Reduced, pixels_of, scaled, size_of
 from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
@@ -118,21 +119,29 @@ class Cropper:
         """The faces of a picture, RGB uint8 (H, W, 3), the largest first; an empty list if no face is found."""
         return self.crops_of([picture])[0]
 
-    def crops_of(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Crop]]:
+    def reduction(self, height: int, width: int) -> int:
+        """The power of two by which a picture of this size may be reduced before its faces are looked for."""
+        return self.detector.reduction(height, width) if self.detects and isinstance(self.detector, Reduces) else 1
+
+    def crops_of(self, pictures: Sequence[AnyPicture]) -> list[list[Crop]]:
         """The faces of each of several pictures, which take less time together."""
         one_thread_after_fork()
         chosen = self.choices_of(pictures)
-        return [
-            [self._cut(picture, choice) for choice in choices]
-            for picture, choices in zip(pictures, chosen, strict=True)
-        ]
+        return [self._cut(picture, choices) for picture, choices in zip(pictures, chosen, strict=True)]
 
     def choices(self, picture: NDArray[np.uint8]) -> list[Choice]:
         """The parts that `crops` cuts out, without cutting them."""
         return self.choices_of([picture])[0]
 
-    def choices_of(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Choice]]:
-        """The parts of each of several pictures."""
+    def choices_of(self, pictures: Sequence[AnyPicture]) -> list[list[Choice]]:
+        """The parts of each of several pictures, in the pixels of the pictures themselves."""
+        chosen = self._choices([pixels_of(picture) for picture in pictures])
+        for place, picture in enumerate(pictures):
+            if isinstance(picture, Reduced):
+                chosen[place] = [_scaled(choice, picture.reduction) for choice in chosen[place]]
+        return chosen
+
+    def _choices(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Choice]]:
         chosen = [[Choice(None)] for _ in pictures]
         if not self.detects:
             return chosen
@@ -159,7 +168,7 @@ class Cropper:
         if not isinstance(self.detector, Confirms) or not small:
             return set()
         some = [pictures[place] for place in small]
-        eyes = [expected_eyes(*_size(picture), self.framing, self.placement) for picture in some]
+        eyes = [expected_eyes(*size_of(picture), self.framing, self.placement) for picture in some]
         faces = zip(small, some, self.detector.confirm_many(some, eyes), strict=True)
         return {place for place, picture, face in faces if face is not None and self._is_framed(picture, face)}
 
@@ -173,16 +182,35 @@ class Cropper:
         """The picture with the face where the training pictures have it, still to be framed."""
         return picture if choice.face is None else align(picture, choice.face, self.placement)
 
-    def _cut(self, picture: NDArray[np.uint8], choice: Choice) -> Crop:
-        pixels = frame(self.aligned(picture, choice), self.framing)
+    def _cut(self, picture: AnyPicture, choices: list[Choice]) -> list[Crop]:
+        """The parts, out of the reduced copy if that has all the detail that the network can see."""
+        height, width = size_of(picture)
+        reduction = picture.reduction if isinstance(picture, Reduced) else 1
+        pixels = pixels_of(picture)
+        if isinstance(picture, Reduced) and not all(self._has_detail(picture, choice) for choice in choices):
+            pixels, reduction = picture.whole(), 1
+        crops = []
+        for choice in choices:
+            cut = frame(self.aligned(pixels, _scaled(choice, 1 / reduction)), self.framing)
+            if choice.face is not None:
+                crops.append(Crop(cut, choice.face.box, "face", choice.note))
+            else:
+                top, left, kept_height, kept_width = self.framing.box(height, width)
+                crops.append(Crop(cut, Box(left, top, kept_width, kept_height), "crop", choice.note))
+        return crops
+
+    def _has_detail(self, picture: Reduced, choice: Choice) -> bool:
         if choice.face is not None:
-            return Crop(pixels, choice.face.box, "face", choice.note)
-        top, left, height, width = self.framing.box(*picture.shape[:2])
-        return Crop(pixels, Box(left, top, width, height), "crop", choice.note)
+            return choice.face.eye_distance >= picture.reduction * self.placement.eye_distance
+        return min(self.framing.box(*picture.pixels.shape[:2])[2:]) >= self.framing.image_size
 
 
-def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:
-    return picture.shape[0], picture.shape[1]
+def _scaled(choice: Choice, factor: float) -> Choice:
+    """The choice in a picture that is larger by this factor."""
+    if choice.face is None or factor == 1:
+        return choice
+    face = scaled(choice.face, factor)
+    return Choice(face, _note(face))
 
 
 def _note(face: Face) -> str:

@@ -72,6 +72,15 @@ class Confirms(Protocol):
         ...
 
 
+@runtime_checkable
+class Reduces(Protocol):
+    """A detector that does not need all pixels of a large picture."""
+
+    def reduction(self, height: int, width: int) -> int:
+        """The power of two by which a picture of this size may be reduced without losing faces; 1 if it may not."""
+        ...
+
+
 def detect_many(detector: Detector, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
     """The faces of each picture, searched together if the detector can do that."""
     if isinstance(detector, DetectsMany):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -13,13 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import keep_batch, start_worker
-from gender_lightning.data.decoding import decode
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.skipping import Skipped
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
 from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.faces.crops import Choice, Cropper, Search
+from gender_lightning.inference.faces.reduced import AnyPicture, open_reduced, pixels_of
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.progress import progress_bar
 
@@ -123,18 +124,20 @@ class _Looking(Dataset[list[tuple[int, "list[Choice] | UserError"]]]):
     def __getitems__(self, rows: list[int]) -> list[tuple[int, list[Choice] | UserError]]:
         looked: list[tuple[int, list[Choice] | UserError]] = []
         for bunch in bunches(((row, self._open(row)) for row in rows), _pixels):
-            choices = iter(self.cropper.choices_of([opened for _, opened in bunch if isinstance(opened, np.ndarray)]))
+            readable = [opened for _, opened in bunch if not isinstance(opened, UserError)]
+            choices = iter(self.cropper.choices_of(readable))
             looked += [(row, opened if isinstance(opened, UserError) else next(choices)) for row, opened in bunch]
         return looked
 
-    def _open(self, row: int) -> NDArray[np.uint8] | UserError:
+    def _open(self, row: int) -> AnyPicture | UserError:
         image_id = self.index.image_ids[row]
         try:
-            return decode(self.store.read(image_id), path=self.store.describe(image_id))
+            data = self.store.read(image_id)
+            return open_reduced(data, path=self.store.describe(image_id), reduction=self.cropper.reduction)
         except UserError as error:
             return error
 
 
-def _pixels(of: tuple[int, NDArray[np.uint8] | UserError]) -> int:
+def _pixels(of: tuple[int, AnyPicture | UserError]) -> int:
     _, opened = of
-    return 0 if isinstance(opened, UserError) else opened.shape[0] * opened.shape[1]
+    return 0 if isinstance(opened, UserError) else math.prod(pixels_of(opened).shape[:2])

@@ -27,7 +27,9 @@ _OVERLAPS = (0.5, 0.7, 0.7, 0.7)  # within a level, among levels, after R-Net, a
 _BELOW, _SIDE = 0.33, 2.9
 _MOST_WINDOWS = 1000  # windows of a picture passed on to R-Net
 _MOST_PIXELS = 2_000_000  # of pictures that are searched together, unless a single one has more
-_BATCH = 512  # windows that a network is shown at once
+_BATCH = 128  # windows that a network is shown at once; more leave the cache
+_LEAST_FACE = 34  # px of the smallest face in a reduced photograph
+_LEAST_REDUCED = 1000  # px of the shorter side of a photograph that is reduced
 
 
 @dataclass
@@ -66,6 +68,13 @@ class Mtcnn:
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
         """The faces of a picture, RGB uint8 (H, W, 3), the largest first."""
         return self.detect_many([picture])[0]
+
+    def reduction(self, height: int, width: int) -> int:
+        """How far a picture may be reduced so that its smallest face keeps `_LEAST_FACE` pixels: 1, 2, 4 or 8."""
+        if self.min_face or min(height, width) < _LEAST_REDUCED:
+            return 1
+        least = _least_face(height, width)
+        return next((factor for factor in (8, 4, 2) if least >= factor * _LEAST_FACE), 1)
 
     def detect_many(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         """The faces of each picture, as `detect` finds them; several pictures take less time together."""
@@ -110,11 +119,11 @@ class Mtcnn:
         """The windows in which P-Net sees a face, from all levels of the pyramid."""
         pyramid = Pyramid([pictures[place] for place in places])
         height, width = pyramid.height, pyramid.width
-        scale = _WINDOW / (self.min_face or max(20, math.isqrt(height * width) // 50))
+        scale = _WINDOW / (self.min_face or _least_face(height, width))
         windows, scores, rows = [torch.zeros(0, 4)], [torch.zeros(0)], [torch.zeros(0, dtype=torch.long)]
         while min(height, width) * scale >= _WINDOW:
             size = (round(height * scale), round(width * scale))
-            found, of_level, own = _windows(*self.proposals(pyramid.level(*size)))
+            found, of_level, own = _windows(*self.proposals(pyramid.level(*size), _SCORES[0]))
             kept = batched_nms(found, of_level, own, _OVERLAPS[0])
             windows.append(found[kept] * torch.tensor([width / size[1], height / size[0]] * 2))
             scores.append(of_level[kept])
@@ -134,6 +143,11 @@ class Mtcnn:
                 own = (group.rows == row) & (scores > _SCORES[2])
                 if own.any():
                     found[place] = _faces(group.windows[own], scores[own], shifts[own], landmarks[own])
+
+
+def _least_face(height: int, width: int) -> int:
+    """Side in pixels of the smallest face to look for, so that a panorama is searched as finely as any picture."""
+    return max(20, math.isqrt(height * width) // 50)
 
 
 def _batches(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[int]]:
@@ -185,12 +199,11 @@ def _face(box: list[float], eyes: list[list[float]], score: float) -> Face:
     return Face(Box(left, top, max(1, right - left), max(1, bottom - top)), (first, second), score)
 
 
-def _windows(scores: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _windows(places: Tensor, scores: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The windows (N, 4), in pixels of the level, that P-Net proposes; their scores (N,) and pictures (N,)."""
-    pictures, rows, columns = torch.nonzero(scores > _SCORES[0], as_tuple=True)
-    corner = torch.stack([columns, rows], dim=1).float() * 2
+    corner = places[:, [2, 1]].float() * 2
     windows = torch.cat([corner, corner + _WINDOW], dim=1)
-    return _moved(windows, shifts[pictures, :, rows, columns]), scores[pictures, rows, columns], pictures
+    return _moved(windows, shifts), scores, places[:, 0]
 
 
 def _moved(windows: Tensor, shifts: Tensor) -> Tensor:

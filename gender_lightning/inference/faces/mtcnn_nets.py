@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import io
+import math
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gender_lightning.errors import UserError
 
@@ -24,17 +26,31 @@ class Proposals(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(3, 10, 3), nn.PReLU(10), _pool(2),
+            nn.Conv2d(3, 10, 3), _WidePReLU(10), _Halved(),
             nn.Conv2d(10, 16, 3), nn.PReLU(16),
             nn.Conv2d(16, 32, 3), nn.PReLU(32),
         )  # fmt: skip
         self.shift = nn.Conv2d(32, 4, 1)
         self.face = nn.Conv2d(32, 2, 1)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Map pictures (B, 3, H, W) to scores (B, h, w) and shifts (B, 4, h, w) of the windows' edges."""
-        seen = self.body(pictures)
-        return self.face(seen).softmax(1)[:, 1], self.shift(seen)
+    def forward(self, pictures: Tensor, least: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Find the windows in pictures (B, 3, H, W) whose score is above `least`.
+
+        Returns:
+            Places (N, 3), int64: picture, row and column of each window; scores (N,); shifts (N, 4) of their edges.
+        """
+        seen = self.body(pictures).permute(0, 2, 3, 1)
+        weight, bias = self.face.weight.flatten(1), self.face.bias
+        assert bias is not None
+        # the logit alone, since windows that show no face need neither score nor shift
+        logits = seen @ (weight[1] - weight[0]) + (bias[1] - bias[0])
+        places = torch.nonzero(logits > math.log(least / (1 - least)))
+        found = tuple(places.T)
+        return (
+            places,
+            logits[found].sigmoid(),
+            functional.linear(seen[found], self.shift.weight.flatten(1), self.shift.bias),
+        )
 
 
 class Refinement(nn.Module):
@@ -84,6 +100,34 @@ class _ColumnsFirst(nn.Module):
 
     def forward(self, seen: Tensor) -> Tensor:
         return seen.permute(0, 3, 2, 1).flatten(1)
+
+
+class _WidePReLU(nn.PReLU):
+    """The same for few channels, in half the time: a row of pixels is one vector, not as many vectors of 10 numbers."""
+
+    def forward(self, seen: Tensor) -> Tensor:
+        batch, channels, height, width = seen.shape
+        rows = seen.permute(0, 2, 3, 1).reshape(batch * height, width * channels)
+        return (
+            functional.prelu(rows, self.weight.repeat(width)).view(batch, height, width, channels).permute(0, 3, 1, 2)
+        )
+
+
+class _Halved(nn.Module):
+    """`_pool(2)` for few channels, in half the time."""
+
+    def forward(self, seen: Tensor) -> Tensor:
+        seen = seen.permute(0, 2, 3, 1)
+        for side in (1, 2):
+            pairs = seen.shape[side] // 2
+            pooled = seen.new_empty([*seen.shape[:side], pairs + seen.shape[side] % 2, *seen.shape[side + 1 :]])
+            before = (slice(None),) * side
+            first, second = (seen[(*before, slice(start, 2 * pairs, 2))] for start in (0, 1))
+            torch.maximum(first, second, out=pooled.narrow(side, 0, pairs))
+            if seen.shape[side] % 2:
+                pooled.select(side, pairs).copy_(seen.select(side, -1))
+            seen = pooled
+        return seen.permute(0, 3, 1, 2)
 
 
 def _pool(size: int) -> nn.MaxPool2d:

@@ -63,7 +63,7 @@ class Pyramid:
 
     def _of_octave(self, octave: int) -> Tensor:
         if octave not in self._normalised:
-            self._normalised[octave] = normalised(self._octave(octave)).contiguous()
+            self._normalised[octave] = normalised(self._octave(octave).contiguous())
         return self._normalised[octave]
 
     def _octave(self, octave: int) -> Tensor:

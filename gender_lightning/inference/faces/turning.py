@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, detect_many, largest_first
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_many, largest_first
 
 _SURE = 0.995  # score; an upside-down face may be taken for an upright one, at less
 
@@ -40,6 +40,10 @@ class Turning:
         for place, of_turns in tries.items():
             found[place] = largest_first(max(of_turns, key=lambda faces: sum(face.score for face in faces)))
         return found
+
+    def reduction(self, height: int, width: int) -> int:
+        """The result of the detector's own `reduction`, if it has one."""
+        return self.detector.reduction(height, width) if isinstance(self.detector, Reduces) else 1
 
     def confirm_many(
         self, pictures: Sequence[NDArray[np.uint8]], eyes: Sequence[NDArray[np.float64]]

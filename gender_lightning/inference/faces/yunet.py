@@ -48,6 +48,12 @@ class Yunet:
         """Leave out OpenCV's object, which cannot be pickled: each worker creates its own."""
         return {**vars(self), "_net": None}
 
+    def reduction(self, height: int, width: int) -> int:
+        """How far a picture may be reduced and still be larger than what the network is shown: 1, 2, 4 or 8."""
+        if self.min_face:
+            return 1
+        return next((factor for factor in (8, 4, 2) if height * width >= factor**2 * _MOST_PIXELS), 1)
+
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
         """The faces of a picture, RGB uint8 (H, W, 3), the largest first."""
         import cv2

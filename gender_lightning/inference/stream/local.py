@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -19,9 +19,10 @@ from gender_lightning.data.loading import memory_for_batches, warn_if_short
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.bunches import bunches
+from gender_lightning.inference.domain import Domain, Seen, answers_of
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.pictures import Opened, open_picture
-from gender_lightning.inference.predictor import label_of
+from gender_lightning.inference.predictor import UNCERTAIN, label_of
 from gender_lightning.inference.stream.items import DetectedFace, Item, PredictedPicture, SearchedPicture, predicted
 from gender_lightning.models.checkpoint import Answer, Network
 
@@ -44,13 +45,25 @@ class FaceBatch(NamedTuple):
 
 @dataclass
 class Classifier:
-    """The network on its device, with the least confidence and the largest disagreement of a label."""
+    """The network on its device, with the least confidence and the largest disagreement of a label.
+
+    Attributes:
+        network: The network.
+        hardware: Its device and precision.
+        min_confidence: Probability of the label below which it is withheld.
+        batch_size: Faces per batch.
+        domain: What the checkpoint remembers of valid; None if it remembers nothing.
+        max_disagreement: Of an ensemble, in nats, above which a label is withheld; None for no limit.
+        seen: Sums over the faces so far.
+    """
 
     network: Network
     hardware: Hardware
     min_confidence: float
     batch_size: int
+    domain: Domain | None = None
     max_disagreement: float | None = None
+    seen: Seen = field(default_factory=Seen)
 
     def __post_init__(self) -> None:
         device = torch.device(self.hardware.device_type)
@@ -64,6 +77,7 @@ class Classifier:
             own = list(islice(answers, len(picture.faces)))
             spec = self.network.spec
             labels = [label_of(answer, spec, self.min_confidence, self.max_disagreement) for answer in own]
+            self.seen.take(len(labels) - labels.count(UNCERTAIN), len(labels))
             results.append(predicted(picture, labels, own, disagrees=len(self.network.members) > 1))
         return results
 
@@ -74,7 +88,9 @@ class Classifier:
         for start in range(0, len(faces), self.batch_size):
             pixels = faces[start : start + self.batch_size].to(self.hardware.device_type, non_blocking=True)
             with self.hardware.autocast():
-                answers += self.network.answers(pixels)
+                some, described = answers_of(self.network, pixels, self.domain)
+            answers += some
+            self.seen.describe(described)
         return answers
 
 
@@ -90,7 +106,7 @@ class FaceCrops(Dataset[FaceBatch]):
         searched: list[SearchedPicture] = []
         pixels: list[NDArray[np.uint8]] = []
         for bunch in bunches((self._open(item) for item in items), _pixels):
-            readable = [opened.pixels for _, opened in bunch if isinstance(opened, Opened)]
+            readable = [opened.picture for _, opened in bunch if isinstance(opened, Opened)]
             crops = iter(self.cropper.crops_of(readable))
             for item, opened in bunch:
                 if isinstance(opened, str):
@@ -111,7 +127,7 @@ class FaceCrops(Dataset[FaceBatch]):
         if item.problem or item.done:
             return kept, item.problem
         try:
-            opened = open_picture(item.path if item.pixels is None else item.pixels)
+            opened = open_picture(item.path if item.pixels is None else item.pixels, reduction=self.cropper.reduction)
         except (UserError, MemoryError) as error:
             return kept, str(error) or "not enough memory"
         height, width = opened.pixels.shape[:2]

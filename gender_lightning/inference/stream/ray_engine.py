@@ -123,7 +123,9 @@ class RayWorker:
         self.crops = FaceCrops(job.cropper)
         self.frames = FrameReader()
         network = job.checkpoints.network()
-        self.classifier = Classifier(network, job.hardware, job.min_confidence, job.batch_size, job.max_disagreement)
+        self.classifier = Classifier(
+            network, job.hardware, job.min_confidence, job.batch_size, max_disagreement=job.max_disagreement
+        )
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """The rows of the pictures of a block."""

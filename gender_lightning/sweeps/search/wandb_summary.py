@@ -32,7 +32,8 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
     # imported here, since they import torch, which the sweep does not need otherwise
     from gender_lightning.training.logs.loggers import flatten
     from gender_lightning.training.logs.wandb_place import new_id, project_of
-    from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, open_run
+    from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, open_run
+    from gender_lightning.wandb_account import choose_mode
 
     mode = choose_mode(config.mode)
     if mode == "disabled":

@@ -23,7 +23,8 @@ from gender_lightning.training.logs.wandb_place import (
     project_of,
     run_id_of,
 )
-from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, open_run
+from gender_lightning.wandb_account import choose_mode, describe, named_mode
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun

@@ -24,7 +24,8 @@ from gender_lightning.runs import Pruned, Run
 from gender_lightning.training.logs import wandb_session
 from gender_lightning.training.logs.loggers import finish_loggers, finishing, flatten, make_loggers
 from gender_lightning.training.logs.wandb_place import place_of, project_of, run_id_of, under_agent
-from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, logged_in
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger
+from gender_lightning.wandb_account import choose_mode, logged_in
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,40 @@
+"""The faces of a data set are found once, before its pictures are used, in processes or in this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gender_lightning.data.annotations import Index
+from gender_lightning.data.framing import Framing
+from gender_lightning.data.images import FolderStore
+from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.faces.face import Box, Face
+from gender_lightning.inference.faces.located import Located
+
+SHOWN = np.arange(80) % 3 > 0  # the pictures with a face
+
+
+class Bright:
+    """A detector that finds one face in a bright picture and none in a dark one."""
+
+    def detect(self, picture: np.ndarray) -> list[Face]:
+        return [Face(Box(4, 4, 8, 8), ((5, 6), (9, 6)), 1.0)] if picture.mean() > 100 else []
+
+
+@pytest.mark.parametrize("most", [10, 80], ids=["in this process", "in worker processes"])
+def test_every_picture_is_searched(tmp_path: Path, most: int) -> None:
+    names = [f"{number:02d}.png" for number in range(most)]
+    for name, shown in zip(names, SHOWN, strict=False):
+        Image.new("RGB", (16, 16), (200, 200, 200) if shown else (9, 9, 9)).save(tmp_path / name)
+    zeros = np.zeros(most, dtype=np.int8)
+    index = Index(np.array(names, dtype="S"), zeros, zeros, np.zeros((most, 0), dtype=bool), ())
+    located = Located(Cropper(Framing(8), "detect", Bright()))
+    left_out = located.find(index, FolderStore(tmp_path))
+    assert [skipped.image_id for skipped in left_out] == [
+        name for name, shown in zip(names, SHOWN, strict=False) if not shown
+    ]
+    assert sorted(located.choices) == sorted(name.encode() for name, shown in zip(names, SHOWN, strict=False) if shown)
