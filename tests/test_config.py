@@ -71,7 +71,7 @@ def test_no_file_is_forgotten() -> None:
     parts = {"_terminal", "data/_base", "loss/_base", "model/_base"}
     assert files == {choice.replace("=", "/") for choice in CHOICES} | set(COMMANDS) | parts
     modules = {file.stem for file in (Path(gender_lightning.__file__).parent / "commands").glob("*.py")}
-    assert set(COMMANDS) <= modules
+    assert {verb.replace("-", "_") for verb in COMMANDS} <= modules
 
 
 def test_a_recipe_wins_over_the_menu_and_the_command_line_over_the_recipe() -> None:
