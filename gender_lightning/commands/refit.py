@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from gender_lightning.config import RefitConfig, parse_config
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.groups import Groups, check_attributes, make_groups
+from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import fit_temperature
 from gender_lightning.evaluation.statistics.intervals import clusters_of
@@ -123,20 +124,7 @@ def prepare(config: RefitConfig) -> Setting:
     search = search_of(config, run)
     finder = finder_of(network.spec, search)
     refuse_to_draw(config, run)
-    data = {}
-    for split in ("valid", "test") if own_data else ("train", "valid", "test"):
-        framed = config.data.model_copy(update=asdict(network.spec.framing))
-        data[split] = FaceDataModule(framed, finder=finder, device_type=hardware.device_type, makes_cache=False)
-        data[split].prepare_data()
-        data[split].setup(only=split)
-    data = {split: part for split, part in data.items() if len(part.index(split))}
-    if "test" not in data or len(data) < 2:
-        missing = "test" if "test" not in data else "valid"
-        raise UserError(
-            f"The {missing} split has no images: the head is fitted on valid, and the report is on test.",
-            "Give both images with data.sizes, for example data.sizes={train:0.0,valid:0.5,test:0.5}.",
-            field="data.sizes",
-        )
+    data = _read(config, network, hardware, finder, ("valid", "test") if own_data else ("train", "valid", "test"))
     fitted = _joined([part.index(split) for split, part in data.items() if split != "test"])
     groups = _groups(config, run, fitted)
     aim = Aim(groups=len(groups.names) > 2, most_lost=config.max_loss)
@@ -229,6 +217,29 @@ def measure(setting: Setting, layer: LastLayer, outcome: Outcome, seconds: Mappi
     )
 
 
+def _read(
+    config: RefitConfig, network: Network, hardware: Hardware, finder: Located | None, splits: Sequence[str]
+) -> dict[str, FaceDataModule]:
+    """Those of the splits that have images, each on its own, so that no others are searched for faces."""
+    framed = config.data.model_copy(update=asdict(network.spec.framing))
+    make_data(framed)
+    index, _ = open_data(framed)
+    check_attributes(index, config.groups, "groups")
+    filled = [split for split in splits if len(index.split(split))]
+    if "test" not in filled or len(filled) < 2:
+        missing = "test" if "test" not in filled else "valid"
+        raise UserError(
+            f"The {missing} split has no images: the head is fitted on valid, and the report is on test.",
+            "Give both images with data.sizes, for example data.sizes={train:0.0,valid:0.5,test:0.5}.",
+            field="data.sizes",
+        )
+    data = {}
+    for split in filled:
+        data[split] = FaceDataModule(framed, finder=finder, device_type=hardware.device_type, makes_cache=False)
+        data[split].setup(only=split)
+    return data
+
+
 def _judged(setting: Setting, index: Index, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Judged:
     return judge(
         index.labels.astype(np.bool_), setting.groups.of(index), setting.groups.names,
@@ -246,7 +257,6 @@ def _material(setting: Setting, index: Index, features: Features) -> Material:
 
 def _groups(config: RefitConfig, run: Run | None, fitted: Index) -> Groups:
     """The groups of the command, else those of the training where the data have them, else the classes."""
-    check_attributes(fitted, config.groups, "groups")
     section = {} if run is None else run.config().get("data", {})
     trained = section.get("groups") if isinstance(section, dict) else None
     known = [name for name in trained or [] if name in fitted.attribute_names]

@@ -64,7 +64,7 @@ class Judged:
     Attributes:
         images: How many.
         persons: Of how many persons; None where they are unknown.
-        rows: `OVERALL` first, then the groups.
+        rows: `OVERALL` first, then the groups; where these are the classes, the recalls say it all.
         paired: McNemar's test: images that only the old head decides rightly, and that only the new one does.
         worst: Names of the worst group before and after.
     """
@@ -135,7 +135,7 @@ def judge(
     return Judged(
         len(labels),
         persons_in(persons) if known else None,
-        rows,
+        rows if len(names) > 2 else rows[: OVERALL.index("worst_group")],
         mcnemar(*right),
         (names[there[worst[0]]], names[there[worst[1]]]),
     )

@@ -31,9 +31,9 @@ from gender_lightning.refitting.fits import (
 Name = Literal["dfr", "afr", "class_scaling", "thresholds"]
 # inverses of the penalty; of l2 and old shared by all features, so that they mean the same for any number of them
 _STRENGTHS: dict[Penalty, tuple[float, ...]] = {
-    "l1": (0.3, 0.1, 0.03),
-    "l2": (5.0, 0.5, 0.05),
-    "old": (5.0, 0.5, 0.05),
+    "l1": (1.0, 0.3, 0.1),
+    "l2": (500.0, 50.0, 5.0, 0.5),
+    "old": (50.0, 5.0, 0.5, 0.05),
 }
 _GAMMAS = (1.0, 2.0, 4.0)
 _STEPS = (0.25, 0.5, 1.0)
@@ -173,7 +173,7 @@ def _grid() -> tuple[Candidate, ...]:
 
 
 def _afr_grid() -> tuple[Candidate, ...]:
-    pairs = itertools.product(_GAMMAS, _STRENGTHS["old"])
+    pairs = itertools.product(_GAMMAS, _STRENGTHS["old"][1:])
     return tuple(Candidate("old", strength, gamma) for gamma, strength in pairs)
 
 

@@ -126,7 +126,10 @@ def _how_to_use(evaluation: Evaluation, notes: CardNotes) -> str:
 def _data(evaluation: Evaluation, trained: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     name = str(trained.get("name", evaluation.data))
     learned, measured = words_of(_plain(name)), words_of(_plain(evaluation.data))
-    lines = [f"## Data\n\nTrained on: {learned.about}\n\nThe label is {learned.label}."]
+    refit = run.get("refit")
+    other = isinstance(refit, Mapping) and refit.get("backbone_data") != name
+    how = "The last layer was fitted to" if other else "Trained on"
+    lines = [f"## Data\n\n{how}: {learned.about}\n\nThe label is {learned.label}."]
     if evaluation.training_data is not None:
         found = evaluation.training_data
         whom = "an unknown number of persons" if found.persons is None else count(found.persons, "person")

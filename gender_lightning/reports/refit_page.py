@@ -146,8 +146,12 @@ def _paired(judged: Judged) -> str:
     test = judged.paired
     return (
         f"{test.only_second:,} images are decided rightly only after, {test.only_first:,} only before (McNemar's exact "
-        f"test, which takes images as independent: p = {test.p:.3f})."
+        f"test, which takes images as independent: p {_equals(test.p)})."
     )
+
+
+def _equals(p: float) -> str:
+    return shown_p(p) if p < 0.001 else f"= {p:.3f}"
 
 
 def _said(part: Part, data: str) -> str:
