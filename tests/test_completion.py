@@ -21,6 +21,7 @@ from gender_lightning.__main__ import main
                 "predict",
                 "population",
                 "export",
+                "refit",
                 "push",
                 "demo",
                 "serve",

@@ -21,6 +21,7 @@ from gender_lightning.comparison.foreign import Foreign, common, divide, foreign
 from gender_lightning.comparison.images import on_the_same_images
 from gender_lightning.comparison.in_wandb import log_comparison
 from gender_lightning.comparison.markdown import markdown, setting
+from gender_lightning.comparison.means import Mean, mean_rows, runs_of_means
 from gender_lightning.comparison.notes import notes_of
 from gender_lightning.comparison.pairs import compare_pairs
 from gender_lightning.comparison.reading import choose_split, read_runs
@@ -56,14 +57,22 @@ def compare(config: CompareConfig) -> Comparison:
     if output.exists() and not output.is_dir():
         raise UserError(f"output={output}: this is a file.", "Give a directory.", field="output")
     chosen = resolve_hardware(accelerator=config.accelerator, prefix="")
-    wanted, files = divide(config.runs)
+    means = runs_of_means(config.runs)
+    texts = [one for one in config.runs if isinstance(one, str)]
+    wanted, files = divide([*texts, *(str(run.path) for group in means for run in group)])
+    alone = [text for text in wanted if text in texts]
     answers = [read_answers(file) for file in files]
     selection = select_runs(wanted)
     split, why = choose_split(selection.runs, config.split, config.evaluation)
     runs, shared = on_the_same_images(read_runs(selection.runs, split, config.evaluation), config.images)
     if answers and config.images == "common":
         runs = common(runs, answers)
-    rows, repeated = make_rows(runs)
+    named = {run.path.resolve() for run in select_runs(alone).runs} if alone else set()
+    rows, repeated = make_rows([run for run in runs if run.run.path.resolve() in named])
+    by_path = {run.run.path.resolve(): run for run in runs}
+    groups = [[by_path[run.path.resolve()] for run in group] for group in means]
+    joined, of_means = mean_rows(groups, [row.label for row in rows])
+    rows = [*rows, *joined]
     foreign, about = foreign_rows(answers, runs[0], [row.label for row in rows])
     rows = [*rows, *foreign]
     if len(rows) == 1 and rows[0].n == 1:
@@ -78,8 +87,8 @@ def compare(config: CompareConfig) -> Comparison:
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
     summaries = summarise(rows, corrupted, resampling, timing)
     repeated = [*selection.repeated, *repeated]
-    own = [summary for summary in summaries if not isinstance(summary.row.runs[0], Foreign)]
-    notes = about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
+    own = [summary for summary in summaries if not isinstance(summary.row.runs[0], (Foreign, Mean))]
+    notes = of_means + about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)
     show(comparison)

@@ -12,9 +12,8 @@ from gender_lightning.config import DemoConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.demo.uploads import upload_folder
 from gender_lightning.errors import UserError
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.interruption import Interruption
-from gender_lightning.models.files import checkpoint_file
-from gender_lightning.runs import Run
 
 HOST = "127.0.0.1"
 _EXAMPLES = 6
@@ -37,7 +36,7 @@ def demo(config: DemoConfig) -> None:
     """
     with upload_folder(_BATCHES * config.max_seconds + 60) as cache:
         page, settings = _page(config, cache)
-        serve(page, settings, config.port, f"shows {config.checkpoint}")
+        serve(page, settings, config.port, f"shows {Checkpoints.of(config.checkpoint)}")
 
 
 def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> None:
@@ -65,7 +64,8 @@ def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> N
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     """The page and its launch settings: it is served to this computer only, and contacts no other."""
-    checkpoint = checkpoint_file(Path(config.checkpoint))  # fetched, if it is published, while the hub may be asked
+    checkpoints = Checkpoints.of(config.checkpoint)
+    _ = checkpoints.files  # fetched, if they are published, while the hub may be asked
     import_gradio("demo", cache)
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
@@ -74,7 +74,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     from gender_lightning.reports.card_header import without_header
 
     predictor = load(
-        checkpoint,
+        checkpoints,
         config.device,
         faces=config.faces,
         face_model=config.face_model,
@@ -82,10 +82,11 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
         rotate=config.rotate,
         min_confidence=config.min_confidence,
         target_accuracy=config.target_accuracy,
+        max_disagreement=config.max_disagreement,
     )
     if predictor.cropper.remark:
         console.print(predictor.cropper.remark, markup=False)
-    run = Run.of(Path(config.checkpoint))
+    run = checkpoints.run
     faces = drawn_faces(_EXAMPLES)
     card = without_header(card_of(predictor.spec, run.path if run else None))
     page = build(predictor, card, faces, config.max_seconds)

@@ -28,16 +28,17 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.doubtful import without_doubtful
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
 from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES, fairness_table
-from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
+from gender_lightning.evaluation.predictions import predictions_table, write_predictions
 from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
 from gender_lightning.evaluation.results import Evaluation, TrainingData
 from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware, resolve_hardware
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Faces, Search
 from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
-from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
+from gender_lightning.models.checkpoint import ModelSpec, Network
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.progress import counting_bar
 from gender_lightning.reports.model_card import CardNotes, model_card
@@ -56,7 +57,7 @@ class Setting:
 
     Attributes:
         config: The configuration of the command.
-        run: The run that the checkpoint belongs to; None for a file elsewhere.
+        checkpoints: The checkpoint, or several whose mean is evaluated.
         output: The folder for the results.
         network: The network, in evaluation mode.
         data: The data, read and framed for the network.
@@ -65,12 +66,22 @@ class Setting:
     """
 
     config: EvaluateConfig
-    run: Run | None
+    checkpoints: Checkpoints
     output: Path
     network: Network
     data: FaceDataModule
     hardware: Hardware
     corrections: Mapping[bytes, Correction]
+
+    @property
+    def run(self) -> Run | None:
+        """The run that the checkpoint belongs to; None for a file elsewhere, and for several."""
+        return self.checkpoints.run
+
+    @property
+    def trained(self) -> Run | None:
+        """The run that says how the data were used in training; None if that is not known."""
+        return run_of_data(self.config.data, self.checkpoints)
 
 
 def main(values: dict[str, Any]) -> Evaluation:
@@ -106,10 +117,10 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
 def prepare(config: EvaluateConfig) -> Setting:
     """Load the network and read the data: what can be wrong is wrong before anything is computed."""
-    checkpoint = Path(config.checkpoint).expanduser()
-    network = load_network(checkpoint)
-    run = Run.of(checkpoint)
-    output = _output(config, run)
+    checkpoints = Checkpoints.of(config.checkpoint)
+    network = checkpoints.network()
+    run = run_of_data(config.data, checkpoints)
+    output = _output(config, checkpoints)
     corrections = (
         {} if config.data.corrections is None else read_corrections(Path(config.data.corrections).expanduser())
     )
@@ -121,13 +132,14 @@ def prepare(config: EvaluateConfig) -> Setting:
         finder=finder,
         device_type=hardware.device_type,
         makes_cache=False,
+        framing=network.spec.framing,
     )
     refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
     # here, not under inference mode: weights that are converted there have no gradients, which heat maps need
     network = network.to(hardware.device_type).to(memory_format=hardware.memory_format)
-    return Setting(config, run, output, network, data, hardware, corrections)
+    return Setting(config, checkpoints, output, network, data, hardware, corrections)
 
 
 def predict(setting: Setting, advance: Callable[[int], None]) -> pd.DataFrame:
@@ -140,11 +152,13 @@ def predict(setting: Setting, advance: Callable[[int], None]) -> pd.DataFrame:
     )
     if not np.isfinite(done.logits).all():
         raise UserError(
-            f"{setting.config.checkpoint} does not give a number for every image: its training has diverged.",
+            f"{setting.checkpoints} does not give a number for every image: its training has diverged.",
             "Evaluate another checkpoint, or train again with a lower optimizer.lr.",
         )
     table = predictions_table(index, split, done.logits, setting.network.spec.temperature)
     measured = {name: done.measured[:, column] for column, name in enumerate(FROM_PIXELS)}
+    if done.disagreement is not None:
+        measured["disagreement"] = done.disagreement
     if index.landmarks is not None:
         measured |= measure_landmarks(index.landmarks)
     return table.assign(**measured)
@@ -154,11 +168,11 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
     """All numbers of the predictions table."""
     config, run, spec = setting.config, setting.run, setting.network.spec
     subject = Subject(
-        checkpoint=config.checkpoint,
+        checkpoint=str(setting.checkpoints),
         run="" if run is None else run.path.name,
         data=config.data.name,
         split=config.split,
-        own_data=is_own_data(config.data, run),
+        own_data=is_own_data(config.data, setting.trained),
         model={
             "backbone": spec.backbone,
             "image_size": spec.image_size,
@@ -170,9 +184,8 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
         threshold=spec.threshold,
         training_data=_training_data(setting),
     )
-    valid = None if run is None else run.predictions / "valid.parquet"
-    on_valid = read_predictions(valid) if valid is not None and valid.is_file() else None
-    trained_with = [name for name in _trained(run).get("groups") or () if name in table.columns]
+    on_valid = setting.checkpoints.valid_predictions()
+    trained_with = [name for name in _trained(setting.trained).get("groups") or () if name in table.columns]
     groups = config.groups or trained_with[:MOST_ATTRIBUTES] or None
     evaluation = evaluate_table(subject, table, on_valid, groups=groups, resamples=config.resamples, seed=config.seed)
     numbers, sentence = without_doubtful(table, _called_wrong(setting.corrections, table))
@@ -212,7 +225,7 @@ def write(setting: Setting, table: pd.DataFrame, evaluation: Evaluation) -> None
 
 def _training_data(setting: Setting) -> TrainingData | None:
     """What the model learned from, where the data at hand are the run's own."""
-    if setting.run is None or not is_own_data(setting.config.data, setting.run):
+    if setting.trained is None or not is_own_data(setting.config.data, setting.trained):
         return None
     splits = {split: setting.data.index(split) for split in ("train", "valid", "test")}
     learned = splits["train"]
@@ -267,6 +280,12 @@ def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) ->
     return replace(typed, faces=faces)
 
 
+def run_of_data(data: DataConfig, checkpoints: Checkpoints) -> Run | None:
+    """The run by whose training these data are treated: one that was trained on them, else the first that is known."""
+    runs = [run for run in checkpoints.runs if run is not None]
+    return next((run for run in runs if is_own_data(data, run)), runs[0] if runs else None)
+
+
 def is_own_data(data: DataConfig, run: Run | None) -> bool:
     """Whether the model was trained on these data; a copy of CelebA is CelebA, and without a run it is assumed."""
     if run is None:
@@ -293,11 +312,13 @@ def _framed_as(data: DataConfig, spec: ModelSpec, split: str) -> DataConfig:
     return data.model_copy(update=framing if split == "test" else framing | {"exclude": None, "corrections": None})
 
 
-def _output(config: EvaluateConfig, run: Run | None) -> Path:
+def _output(config: EvaluateConfig, checkpoints: Checkpoints) -> Path:
+    run = checkpoints.run
     if config.output is not None:
         return Path(config.output)
     if run is None:
-        raise UserError(f"{config.checkpoint} lies in no run directory.", "Say where the results go: output=...")
+        where = "lies in no run directory" if checkpoints.is_one else "have no run directory of their own"
+        raise UserError(f"{checkpoints} {where}.", "Say where the results go: output=...")
     output = run.path / "evaluation" / f"{config.data.name}-{config.split}"
     if not output.resolve().is_relative_to(run.path.resolve()):
         raise UserError(f"{output} leads out of the run directory.", "Say where the results go: output=...")

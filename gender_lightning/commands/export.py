@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from gender_lightning.benchmarks.timing import take_turns
-from gender_lightning.commands.evaluate import search_of
+from gender_lightning.commands.evaluate import run_of_data, search_of
 from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
 from gender_lightning.console import console
@@ -28,6 +28,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.exporting import checking, files
 from gender_lightning.exporting.graph import capture
 from gender_lightning.exporting.metadata import card_of, describe
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
 from gender_lightning.models.checkpoint import save_weights
@@ -68,14 +69,15 @@ def export(config: ExportConfig) -> Path:
     """
     if config.format == "onnx":
         files.require_onnx()
-    predictor = load(config.checkpoint, device="cpu")
-    output = _output(config, predictor)
-    run = Run.of(Path(config.checkpoint))
-    faces = _faces(config, finder_of(predictor.spec, search_of(config, run)))
+    checkpoints = Checkpoints.of(config.checkpoint)
+    predictor = load(checkpoints, device="cpu", min_confidence=0)
+    _refuse_several(config, predictor)
+    output = _output(config, checkpoints, predictor)
+    faces = _faces(config, finder_of(predictor.spec, search_of(config, run_of_data(config.data, checkpoints))))
     with _scratch(output) as folder:
         made = Path(folder) / output.name
         with console.status(f"exporting {predictor.spec.backbone}"):
-            _write(config, predictor, made, run)
+            _write(config, predictor, made, checkpoints.run)
         _check(config, predictor, made, faces)
         if config.quantize == "int8":
             made = _quantize(config, predictor, made, faces)
@@ -85,11 +87,28 @@ def export(config: ExportConfig) -> Path:
     return output
 
 
+def _refuse_several(config: ExportConfig, predictor: Predictor) -> None:
+    """Refuse what cannot be done with several checkpoints."""
+    if config.format == "safetensors" and len(predictor.network.members) > 1:
+        raise UserError(
+            "A safetensors file holds the weights of one checkpoint.",
+            "Export them one by one, or all of them in one file by format=onnx.",
+            field="format",
+        )
+    if config.quantize == "int8" and len(predictor.framing.parts) > 1:
+        raise UserError(
+            "quantize=int8 needs checkpoints of one image size and framing, on which the 8-bit ranges are measured.",
+            "Leave it out, or export the checkpoints one by one.",
+            field="quantize",
+        )
+
+
 def _write(config: ExportConfig, predictor: Predictor, made: Path, run: Run | None) -> None:
     if config.format == "safetensors":
         save_weights(made, predictor.network.net.state_dict(), predictor.spec)
         return
-    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None))
+    specs = [member.spec for member in predictor.network.members]
+    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None), specs)
     program = capture(predictor.network, predictor.framing)
     if config.format == "onnx":
         files.write_onnx(program, made, metadata)
@@ -97,13 +116,14 @@ def _write(config: ExportConfig, predictor: Predictor, made: Path, run: Run | No
         files.write_torch_export(program, made, metadata)
 
 
-def _output(config: ExportConfig, predictor: Predictor) -> Path:
+def _output(config: ExportConfig, checkpoints: Checkpoints, predictor: Predictor) -> Path:
     suffix = files.SUFFIXES[config.format]
     if config.output is None:
-        run = Run.of(Path(config.checkpoint))
+        run = checkpoints.run
         if run is None:
+            where = "is not inside a run directory" if checkpoints.is_one else "have no run directory of their own"
             raise UserError(
-                f"{config.checkpoint} is not inside a run directory, so there is no default place for the file.",
+                f"{checkpoints} {where}, so there is no default place for the file.",
                 f"Give its path: output=...{suffix}",
                 field="output",
             )
@@ -228,7 +248,7 @@ def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces:
 
     framed = [frame_tensor(picture, predictor.framing) for picture in faces.pictures]
     batch = torch.stack([framed[place % len(framed)] for place in range(_SPEED_BATCH)]).contiguous()
-    function, pixels = _open(config, made), batch.numpy()
+    function, pixels = _open(config, made), predictor.framing.views(batch)[0].contiguous().numpy()
 
     def exported() -> int:
         return len(function(pixels))

@@ -21,15 +21,15 @@ from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.hardware import available_cores, resolve_hardware
-from gender_lightning.inference.domain import ALARM, domain_of
+from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.domain import ALARM
 from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.population import ALL, Crowd, GroupCount, count
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.sources import Source
-from gender_lightning.models.checkpoint import ModelSpec, load_network
-from gender_lightning.models.files import checkpoint_file
+from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.progress import progress_bar
-from gender_lightning.runs import Run, write_text
+from gender_lightning.runs import write_text
 
 _DOUBTFUL = 0.05  # probability of such scores by chance, below which the correction is called into question
 
@@ -51,12 +51,12 @@ def population(config: PopulationConfig) -> list[GroupCount]:
     source.check()
     if config.output is not None:
         refuse_overwriting(Path(config.output).expanduser())
-    checkpoint = checkpoint_file(Path(config.checkpoint))
-    network = load_network(checkpoint)
-    reference = _reference(config, checkpoint, network.spec)
+    checkpoints = Checkpoints.of(config.checkpoint)
+    network = checkpoints.network()
+    reference = _reference(config, checkpoints, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)
     hardware = resolve_hardware(accelerator=config.accelerator, prefix="")
-    classifier = Classifier(network, hardware, 0.0, config.batch_size, domain_of(checkpoint))
+    classifier = Classifier(network, hardware, 0.0, config.batch_size, checkpoints.domain)
     _fill(crowd, config, source, classifier)
     summary = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
     console.print(summary, markup=False)
@@ -90,7 +90,7 @@ def population(config: PopulationConfig) -> list[GroupCount]:
             f"There are fewer than minimum={config.minimum} {_counted(config)}, so nothing is reported.",
             "Give more pictures" + (", or a lower minimum." if config.minimum > 10 else "."),
         )
-    _refuse_other_kinds(lines[0], config, classifier, crowd)
+    refuse_other_kinds(lines[0], config, classifier, crowd)
     _report(lines, config, network.spec, len(crowd.groups))
     if config.output is not None:
         _write(lines, Path(config.output).expanduser(), network.spec)
@@ -114,7 +114,7 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Cl
             raise
 
 
-def _refuse_other_kinds(everyone: GroupCount, config: PopulationConfig, classifier: Classifier, crowd: Crowd) -> None:
+def refuse_other_kinds(everyone: GroupCount, config: PopulationConfig, classifier: Classifier, crowd: Crowd) -> None:
     """Refuse to correct a count by labelled faces, of valid or of `reference=`, that the crowd is unlike.
 
     Raises:
@@ -138,21 +138,23 @@ def _refuse_other_kinds(everyone: GroupCount, config: PopulationConfig, classifi
     )
 
 
-def _reference(config: PopulationConfig, checkpoint: Path, spec: ModelSpec) -> Reference:
+def _reference(config: PopulationConfig, checkpoints: Checkpoints, spec: ModelSpec) -> Reference:
     """The model's confusion, from labelled faces that it was not trained on."""
     if config.reference is not None:
-        file = Path(config.reference).expanduser()
+        table = read_predictions(Path(config.reference).expanduser())
+    elif (on_valid := checkpoints.valid_predictions()) is not None:
+        table = on_valid
     else:
-        run = Run.of(checkpoint)
-        file = run.predictions / "valid.parquet" if run else Path()
-        if not file.is_file():
-            raise UserError(
-                f"{checkpoint} is not inside a run directory with predictions/valid.parquet, from which the model's "
-                "confusion is estimated.",
-                "Give labelled predictions: reference=... (evaluate writes them).",
-                field="reference",
-            )
-    table = read_predictions(file)
+        inside = (
+            "is not inside a run directory with predictions/valid.parquet"
+            if checkpoints.is_one
+            else "are not inside run directories with predictions/valid.parquet of the same images"
+        )
+        raise UserError(
+            f"{checkpoints} {inside}, from which the model's confusion is estimated.",
+            "Give labelled predictions: reference=... (evaluate writes them).",
+            field="reference",
+        )
     persons = table["identity"]
     return Reference.of(
         table["label"].to_numpy(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,20 +17,18 @@ from gender_lightning.console import console, hides_bars
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
-from gender_lightning.inference.abstention import closing_text, least_confidence, on_valid
-from gender_lightning.inference.domain import domain_of
+from gender_lightning.inference.abstention import check_disagreement, closing_text, least_confidence, on_valid
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Cropper, Search
 from gender_lightning.inference.predictor import UNCERTAIN
 from gender_lightning.inference.stream.annotate import Annotator
 from gender_lightning.inference.stream.formats import read_rows
-from gender_lightning.inference.stream.items import COLUMNS, Item, PredictedPicture
+from gender_lightning.inference.stream.items import Item, PredictedPicture, columns_of
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.parts import Done, Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.interruption import Interruption
-from gender_lightning.models.checkpoint import ModelSpec, load_network
-from gender_lightning.models.files import checkpoint_file
-from gender_lightning.runs import Run
+from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.training.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -51,12 +48,12 @@ class Predictions:
     counts: dict[str, int]
 
     def table(self) -> pd.DataFrame:
-        """The rows of the table, one per face, with the columns and types of `inference.stream.items.COLUMNS`."""
+        """The rows of the table, one per face, with the columns and types of `inference.stream.items.columns_of`."""
         import pandas as pd
 
         rows = list(read_rows(self.path))
-        types = {name: kind.replace("int32", "Int32") for name, kind in COLUMNS.items()}
-        return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
+        types = {name: kind.replace("int32", "Int32") for name, kind in columns_of(rows[0] if rows else None).items()}
+        return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
 def main(values: dict[str, Any]) -> Predictions:
@@ -78,25 +75,26 @@ def predict(config: PredictConfig) -> Counter[str]:
     total = source.count()
     if total == 0:
         raise _nothing(config, source)
-    checkpoint = checkpoint_file(Path(config.checkpoint))
-    network = load_network(checkpoint)
-    least = least_confidence(checkpoint, network.spec, config.min_confidence, config.target_accuracy)
-    hardware = _hardware(config, checkpoint)
+    checkpoints = Checkpoints.of(config.checkpoint)
+    check_disagreement(config.max_disagreement, checkpoints)
+    network = checkpoints.network()
+    least = least_confidence(checkpoints, network.spec, config.min_confidence, config.target_accuracy)
+    hardware = _hardware(config, checkpoints)
     cropper = Search.of(config).cropper(network.spec)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     if config.engine == "ray":
         _check_ray(source)
-    output = Output(Path(config.output).expanduser(), _settings(config, checkpoint, least), resume=config.resume)
+    output = Output(Path(config.output).expanduser(), _settings(config, checkpoints, least), resume=config.resume)
     done = output.done()
     annotator = _annotator(config, output.path, network.spec)
     rest = _rest(source.items(), done, annotator)
     batch_size = _batch_size(config, hardware)
-    domain = None if config.engine == "ray" else domain_of(checkpoint)  # the workers of a cluster add up nothing
-    classifier = Classifier(network, hardware, least, batch_size, domain)
+    domain = None if config.engine == "ray" else checkpoints.domain  # the workers of a cluster add up nothing
+    classifier = Classifier(network, hardware, least, batch_size, domain, config.max_disagreement)
     predicted: Iterator[list[PredictedPicture]]
     if config.engine == "ray":
-        predicted = _on_ray(rest, config, checkpoint, cropper, hardware, least)
+        predicted = _on_ray(rest, config, checkpoints, cropper, hardware, least)
     else:
         if hardware.device_type == "cpu":
             keep_freed_memory()
@@ -109,7 +107,7 @@ def predict(config: PredictConfig) -> Counter[str]:
             keep_pixels=config.annotate,
         )
     counts = _collect(source, predicted, output, annotator, None if total is None else total - done.pictures)
-    _report(counts, done.pictures, source, output.path, _closing(counts, checkpoint, classifier))
+    _report(counts, done.pictures, source, output.path, _closing(counts, checkpoints, classifier))
     if not done.pictures and not counts["pictures"]:
         raise _nothing(config, source)
     if not done.pictures and counts["unreadable"] == counts["pictures"]:
@@ -128,12 +126,19 @@ def _check_ray(source: Source) -> None:
 
 
 def _on_ray(
-    items: Iterable[Item], config: PredictConfig, checkpoint: Path, cropper: Cropper, hardware: Hardware, least: float
+    items: Iterable[Item],
+    config: PredictConfig,
+    checkpoints: Checkpoints,
+    cropper: Cropper,
+    hardware: Hardware,
+    least: float,
 ) -> Iterator[list[PredictedPicture]]:
     from gender_lightning.inference.stream.ray_engine import RayJob
 
     batch_size, packages = _batch_size(config, hardware), tuple(config.packages)
-    job = RayJob(checkpoint.absolute(), cropper, hardware, least, batch_size, packages=packages)
+    job = RayJob(
+        checkpoints.absolute(), cropper, hardware, least, batch_size, config.max_disagreement, packages=packages
+    )
     return job.run(items, config.ray.address, config.ray.workers)
 
 
@@ -206,14 +211,14 @@ def _counted(pictures: list[PredictedPicture]) -> Iterator[str]:
             yield row["label"] or row["status"]
 
 
-def _closing(counts: Counter[str], checkpoint: Path, classifier: Classifier) -> str:
+def _closing(counts: Counter[str], checkpoints: Checkpoints, classifier: Classifier) -> str:
     """How many of the faces have a label, if any may be without, and whether they are of valid's kind."""
     spec, least = classifier.network.spec, classifier.min_confidence
     seen = classifier.seen
     if not seen.faces:  # a cluster has looked at them
         decided = sum(counts[name] for name in spec.class_names)
         seen.take(decided, decided + counts[UNCERTAIN])
-    return closing_text(seen, least, on_valid(checkpoint, spec, least), classifier.domain)
+    return closing_text(seen, least, on_valid(checkpoints, spec, least), classifier.domain)
 
 
 def _report(counts: Counter[str], before: int, source: Source, output: Path, coverage: str) -> None:
@@ -238,12 +243,12 @@ def _annotator(config: PredictConfig, output: Path, spec: ModelSpec) -> Annotato
     return Annotator(output.with_name(f"{output.stem}_annotated"), spec.class_names, config.frame_step)
 
 
-def _hardware(config: PredictConfig, checkpoint: Path) -> Hardware:
-    """The device, in the precision that the run was tested in unless another is requested."""
-    run = Run.of(checkpoint)
+def _hardware(config: PredictConfig, checkpoints: Checkpoints) -> Hardware:
+    """The device, in the precision that the runs were tested in unless another is requested."""
     precision = config.precision
-    if precision == "auto" and run is not None:
-        precision = run.config().get("trainer", {}).get("precision", "auto")
+    if precision == "auto":
+        trained = {run.config().get("trainer", {}).get("precision", "auto") for run in checkpoints.runs if run}
+        precision = trained.pop() if len(trained) == 1 else "auto"
     try:
         return resolve_hardware(accelerator=config.accelerator, precision=precision, prefix="")
     except UserError:
@@ -268,17 +273,16 @@ def _workers(config: PredictConfig, source: Source, hardware: Hardware) -> int:
     return min(available_cores(), MOST_WORKERS)  # finding faces takes longer than the network
 
 
-def _settings(config: PredictConfig, checkpoint: Path, least: float) -> dict[str, Any]:
+def _settings(config: PredictConfig, checkpoints: Checkpoints, least: float) -> dict[str, Any]:
     """Everything that the rows of a picture depend on."""
-    with checkpoint.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
-        "checkpoint": digest,
+        "checkpoint": checkpoints.digest(),
         "faces": config.faces,
         "face_model": config.face_model is not None,
         "min_face": config.min_face,
         "rotate": config.rotate,
         "min_confidence": round(least, 9),
+        "max_disagreement": config.max_disagreement,
         "frame_step": config.frame_step,
     }
 

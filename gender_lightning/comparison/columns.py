@@ -82,9 +82,11 @@ def _metric_column(metric: Metric) -> Column:
 
 
 def count(summary: Summary) -> str:
-    """`3 seeds`, or the one seed; of a file of answers, that it is one."""
+    """`3 seeds`, or the one seed; of a mean or a file of answers, that it is one."""
     if isinstance(summary.row.runs[0], Foreign):
         return "file"
+    if len(members := summary.row.runs[0].members) > 1:
+        return f"mean of {len(members)}"
     return f"{summary.row.n} seeds" if summary.row.n > 1 else f"seed {summary.row.runs[0].seed}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gender_lightning.benchmarks.timing import Rate, take_turns
 from gender_lightning.hardware import Hardware
 from gender_lightning.models.checkpoint import Network, load_network
+from gender_lightning.models.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ def cost_of(network: Network) -> Cost:
     )
 
 
+def total(costs: Sequence[Cost]) -> Cost:
+    """The cost of several networks that all decide about an image."""
+    return Cost(
+        parameters=sum(cost.parameters for cost in costs),
+        gmacs=sum(cost.gmacs for cost in costs),
+        passes=max(cost.passes for cost in costs),
+        image_size=max(cost.image_size for cost in costs),
+    )
+
+
 def count_parameters(net: nn.Module) -> int:
     """Numbers that are learned, without auxiliary classifiers, which only a training has."""
     auxiliary = tuple(f"{name}." for name in getattr(net, "auxiliary", {}))
@@ -66,7 +77,7 @@ def count_macs(net: nn.Module, images: torch.Tensor) -> int:
 
 
 def inference_rates(
-    checkpoints: Mapping[str, Path],
+    checkpoints: Mapping[str, Sequence[Path]],
     hardware: Hardware,
     *,
     batch_size: int,
@@ -77,22 +88,27 @@ def inference_rates(
     """Images per second of each network, in turns: from uint8 images on the device to logits.
 
     Args:
-        checkpoints: Files by any name; all are loaded at once.
+        checkpoints: Files by any name, several for the mean of their networks; all are loaded at once.
         hardware: Device, precision and memory format; nothing is compiled.
         batch_size: Images at a time.
         seconds: Shortest duration of one measurement.
         repeats: Measurements of each.
         report: Told (done, total) measurements.
     """
-    units = {name: _unit(load_network(path), hardware, batch_size) for name, path in checkpoints.items()}
+    units = {name: _unit(_network(paths), hardware, batch_size) for name, paths in checkpoints.items()}
     device = torch.device(hardware.device_type)
     return take_turns(units, repeats=repeats, seconds=seconds, device=device, report=report)
 
 
+def _network(paths: Sequence[Path]) -> Network:
+    networks = [load_network(path) for path in paths]
+    return networks[0] if len(networks) == 1 else Ensemble(networks, list(map(str, paths))).eval()
+
+
 def _unit(network: Network, hardware: Hardware, batch_size: int) -> Callable[[], int]:
-    device, size = torch.device(hardware.device_type), network.spec.image_size
+    device, shape = torch.device(hardware.device_type), network.spec.framing.shape
     network = network.to(device).to(memory_format=hardware.memory_format)
-    images = torch.randint(0, 256, (batch_size, 3, size, size), dtype=torch.uint8, device=device)
+    images = torch.randint(0, 256, (batch_size, 3, *shape), dtype=torch.uint8, device=device)
 
     @torch.inference_mode()
     def infer() -> int:

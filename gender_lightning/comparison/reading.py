@@ -56,6 +56,11 @@ class RunResult:
         return str(self.config.get("model", {}).get("name", "unknown"))
 
     @property
+    def members(self) -> tuple[RunResult, ...]:
+        """The runs whose networks decide: itself alone, unless it is a mean."""
+        return (self,)
+
+    @property
     def scored(self) -> bool:
         """Whether it has probabilities, so that ranking and calibration can be judged."""
         return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gender_lightning.benchmarks.timing import Rate
-from gender_lightning.comparison.costs import Cost, cost_of, inference_rates
+from gender_lightning.comparison.costs import Cost, cost_of, inference_rates, total
 from gender_lightning.comparison.fairness import fairness_of
 from gender_lightning.comparison.reading import RunResult
 from gender_lightning.comparison.result import Summary
@@ -66,14 +67,22 @@ def summarise(
 
 
 def _cost(row: Row) -> Cost | None:
-    best = row.runs[0].run.best
-    return cost_of(load_network(best)) if best.is_file() else None
+    bests = _bests(row)
+    return total([cost_of(load_network(best)) for best in bests]) if all(best.is_file() for best in bests) else None
+
+
+def _bests(row: Row) -> tuple[Path, ...]:
+    """The checkpoints whose networks decide."""
+    return tuple(member.run.best for member in row.runs[0].members)
 
 
 def _rates(rows: Sequence[Row], costs: Sequence[Cost | None], timing: Timing) -> list[Rate | None]:
     """Each different network is measured once, however many rows share it."""
-    keys = [f"{row.runs[0].backbone} {cost}" if cost else None for row, cost in zip(rows, costs, strict=True)]
-    networks = {key: row.runs[0].run.best for key, row in zip(keys, rows, strict=True) if key is not None}
+    keys = [
+        f"{[member.backbone for member in row.runs[0].members]} {cost}" if cost else None
+        for row, cost in zip(rows, costs, strict=True)
+    ]
+    networks = {key: _bests(row) for key, row in zip(keys, rows, strict=True) if key is not None}
     with progress_bar("inference speed") as report:
         rates = inference_rates(
             networks,

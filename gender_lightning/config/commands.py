@@ -14,9 +14,10 @@ from gender_lightning.config.faces import FaceModel, Faces, MinFace, Rotate, idl
 from gender_lightning.config.group_fields import group_problems
 from gender_lightning.config.root import (
     ACCELERATOR,
-    CHECKPOINT,
+    CHECKPOINTS,
     Accelerator,
     NonEmpty,
+    OneOrSeveral,
     Root,
     Split,
 )
@@ -186,7 +187,7 @@ class WandbSweepConfig(TrainConfig):
 class EvaluateConfig(Root):
     """The checkpoint to evaluate, on which faces, and how thoroughly."""
 
-    checkpoint: str = Field(description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINTS)
     output: str | None = Field(
         description="folder of the results; null: <run directory>/evaluation/<data>-<split>",
     )
@@ -247,9 +248,9 @@ class Speed(Section):
 class CompareConfig(Root):
     """The runs to compare, and on what. Their stored results are read; nothing is predicted again."""
 
-    runs: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
-        description="run directories [A,B,C], the directory of a sweep, a glob in quotes; beside them answers of any "
-        "other tool: .csv or .parquet with image_id and probability or label"
+    runs: Annotated[list[NonEmpty | list[NonEmpty]], BeforeValidator(_as_list)] = Field(
+        description="run directories [A,B,C], the directory of a sweep, a glob in quotes; [A,[B,C]] takes the mean of "
+        "B and C as one; beside them answers of any other tool: .csv or .parquet with image_id and probability or label"
     )
     output: str = Field(min_length=1, description="new folder for comparison.json, .md, .html and figures/")
     split: Literal["auto", "test", "valid"] = Field(

@@ -9,10 +9,12 @@ from pydantic import Field
 from gender_lightning.config.base import Section
 
 NonEmpty = Annotated[str, Field(min_length=1)]
+OneOrSeveral = NonEmpty | Annotated[list[NonEmpty], Field(min_length=1)]  # a checkpoint, or [A,B,C]
 Split = Literal["train", "valid", "test"]
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 # Descriptions of fields that several commands have.
 CHECKPOINT = "run directory, .ckpt or .safetensors file, hf://user/name or wandb://entity/project/artifact:alias"
+CHECKPOINTS = f"{CHECKPOINT}; [A,B,C] for the mean of several"
 ACCELERATOR = "device to compute on"
 INPUT = (
     "file, folder (with its subfolders), 'glob', list (.txt, .csv), video, camera (or camera:1), or - for names on "

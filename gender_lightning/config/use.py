@@ -12,15 +12,24 @@ from gender_lightning.config.data import DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.root import (
     ACCELERATOR,
-    CHECKPOINT,
+    CHECKPOINTS,
     FRAME_STEP,
     INPUT,
     WORKERS,
     Accelerator,
     NonEmpty,
+    OneOrSeveral,
     Root,
     Split,
 )
+
+MaxDisagreement = Annotated[
+    Annotated[float, Field(ge=0)] | None,
+    Field(
+        description="disagreement of several checkpoints, in nats (0 to 0.69), above which a label is `uncertain`; "
+        "null: no limit"
+    ),
+]
 
 
 class RayConfig(Section):
@@ -35,7 +44,7 @@ class RayConfig(Section):
 class PredictConfig(Root):
     """The pictures to predict, by which checkpoint, and where the rows go."""
 
-    checkpoint: NonEmpty = Field(description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINTS)
     input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
     output: NonEmpty = Field(
         description=".csv, .parquet or .jsonl: one row per face, or one row that says why there is none"
@@ -53,6 +62,7 @@ class PredictConfig(Root):
         description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
         "null: 0.99 if valid can guarantee it"
     )
+    max_disagreement: MaxDisagreement = None
     rotate: Rotate = False
     frame_step: Count = Field(description=FRAME_STEP)
     batch_size: Auto | Count = Field(description="faces per batch of the network")
@@ -83,7 +93,7 @@ class PredictConfig(Root):
 class PopulationConfig(Root):
     """The pictures to count, by which checkpoint, and what to report."""
 
-    checkpoint: NonEmpty = Field(description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINTS)
     input: NonEmpty | Annotated[list[str], Field(min_length=1)] = Field(description=INPUT)
     output: str | None = Field(description="counts.csv or counts.json; null: only the table on the terminal")
     by: Literal["none", "folder", "time"] = Field(
@@ -136,7 +146,7 @@ class PopulationConfig(Root):
 class ExportConfig(Root):
     """The file to write, and the faces on which it is checked."""
 
-    checkpoint: str = Field(description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINTS)
     output: str | None = Field(
         description="file to write; null: <run directory>/exports/<backbone>.onnx, -int8.onnx, .pt2 or .safetensors"
     )
@@ -199,7 +209,7 @@ class PushConfig(Root):
 class DemoConfig(Root):
     """The checkpoint to show, and where."""
 
-    checkpoint: str = Field(min_length=1, description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINTS)
     port: Annotated[int, Field(ge=1024, le=65535)] | None = Field(
         description="port of the page; null: the first free one, starting at 7860"
     )
@@ -216,6 +226,7 @@ class DemoConfig(Root):
         description="share of labels that must be right on the run's valid split; the others are `uncertain`; null: as "
         "in predict"
     )
+    max_disagreement: MaxDisagreement = None
     max_megabytes: Annotated[int, Field(ge=1, le=1000)] = Field(description="largest file that can be uploaded, MB")
     max_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         description="longest time for a batch of pictures, s; one of up to 32 visitors is served at a time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,6 +62,7 @@ class FaceDataModule(pl.LightningDataModule):
         finder: Finds the faces in the pictures; None: pictures are used as they are.
         device_type: Torch's name (cpu, cuda or mps) for the device that receives the batches where there is no trainer.
         makes_cache: Whether ``data.cache`` may be written; otherwise only an existing cache is used.
+        framing: How pictures are framed; None: as the ``data`` section says.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class FaceDataModule(pl.LightningDataModule):
         finder: Finder | None = None,
         device_type: str = "cpu",
         makes_cache: bool = True,
+        framing: Framing | None = None,
     ) -> None:
         super().__init__()
         self._finder = finder
@@ -78,7 +81,7 @@ class FaceDataModule(pl.LightningDataModule):
         self.seed = seed
         self.device_type = device_type
         self.makes_cache = makes_cache
-        self.framing = Framing.of(config)
+        self.framing = framing or Framing.of(config)
         self.skipped: list[Skipped] = []
         self._skipped_before: list[Skipped] | None = None
         self._datasets: dict[str, FaceDataset] = {}
@@ -281,7 +284,7 @@ class FaceDataModule(pl.LightningDataModule):
             persistent_workers=self.config.persistent_workers,
             cores=available_cores() // local_ranks,
             device_type=self._device.type,
-            batch_bytes=batch_size * 3 * self.framing.image_size**2,
+            batch_bytes=batch_size * 3 * math.prod(self.framing.shape),
             memory=memory_for_batches(local_ranks),
             decodes=decodes,
         )

@@ -82,13 +82,12 @@ class FaceDataset(Dataset[Batch]):
         return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices))
 
     def decode(self, rows: Sequence[int]) -> Tensor:
-        """Decode and frame pictures from their files: shape (B, 3, S, S), uint8.
+        """Decode and frame pictures from their files: shape (B, 3, H, W) of `Framing.shape`, uint8.
 
         Raises:
             UserError: A picture does not decode; the message names its path.
         """
-        size = self.framing.image_size
-        images = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
+        images = torch.empty((len(rows), 3, *self.framing.shape), dtype=torch.uint8)
         for place, row in enumerate(rows):
             image_id = self.index.image_ids[row]
             image = decode(self.store.read(image_id), path=self.store.describe(image_id))

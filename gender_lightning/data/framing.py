@@ -6,7 +6,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Crop = Literal["square", "lower", "none"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -51,8 +54,60 @@ class Framing:
         top = round((height - height_kept) / 2 + lowered)
         return top, round((width - width_kept) / 2), height_kept, width_kept
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the result in pixels."""
+        return self.image_size, self.image_size
+
+    @property
+    def parts(self) -> tuple[Framing, ...]:
+        """The framings in the result: this one alone, unless it is a `SideBySide`."""
+        return (self,)
+
+    def views(self, images: Tensor) -> list[Tensor]:
+        """The images (..., H, W) of each of the parts: the input itself for a single framing, as slices otherwise."""
+        return [images]
+
 
 FRAMING_FIELDS = tuple(field.name for field in dataclasses.fields(Framing))
+
+
+@dataclass(frozen=True)
+class SideBySide(Framing):
+    """Several framings of a picture, side by side in one array, for networks that are used as one.
+
+    The array is as high as the largest part; below a smaller one it is black. The fields of `Framing` are those of the
+    first part, which also decides where a face is expected.
+
+    Attributes:
+        others: The parts to the right of the first one.
+    """
+
+    others: tuple[Framing, ...] = ()
+
+    @classmethod
+    def join(cls, framings: Sequence[Framing]) -> Framing:
+        """Each distinct framing once, the largest first; if there is only one, that framing itself."""
+        first, *others = sorted(dict.fromkeys(framings), key=lambda framing: -framing.image_size)
+        return cls(**dataclasses.asdict(first), others=tuple(others)) if others else first
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the whole array in pixels."""
+        return self.image_size, sum(part.image_size for part in self.parts)
+
+    @property
+    def parts(self) -> tuple[Framing, ...]:
+        """The framings from left to right."""
+        return Framing(**{name: getattr(self, name) for name in FRAMING_FIELDS}), *self.others
+
+    def views(self, images: Tensor) -> list[Tensor]:
+        """The images (..., S, S) of each part, as slices of the arrays (..., H, W)."""
+        found, left = [], 0
+        for part in self.parts:
+            found.append(images[..., : part.image_size, left : left + part.image_size])
+            left += part.image_size
+        return found
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def open_cache(
     Raises:
         UserError: The directory cannot be written, the disk is full, or a picture does not decode.
     """
-    shape = (len(index), 3, framing.image_size, framing.image_size)
+    shape = (len(index), 3, *framing.shape)
     path = directory / f"faces-{framing.image_size}px-{digest(index, store, framing, cut)}.npy"
     if (found := _existing(path, shape)) is not None or not make:
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -41,9 +42,10 @@ class ResidentLoader:
         self._loader: DataLoader[Batch] | None = loader
         self._batches = len(loader)
         self._device, self._rank, self._ranks = device, rank, ranks if training else 1
-        size = self.dataset.framing.image_size
         with torch.inference_mode(False):  # a validation makes its loader under inference mode
-            self._images = torch.zeros((len(self.dataset), 3, size, size), dtype=torch.uint8, device=device)
+            self._images = torch.zeros(
+                (len(self.dataset), 3, *self.dataset.framing.shape), dtype=torch.uint8, device=device
+            )
             self._labels = torch.from_numpy(self.dataset.index.labels.astype("int64")).to(device)
             self._filled = torch.full((len(self.dataset),), int(not training), dtype=torch.uint8, device=device)
         if not training:
@@ -109,7 +111,7 @@ class ResidentLoader:
 
 def bytes_of(dataset: FaceDataset) -> int:
     """Bytes that the pictures of a split take as uint8."""
-    return len(dataset) * 3 * dataset.framing.image_size**2
+    return len(dataset) * 3 * math.prod(dataset.framing.shape)
 
 
 def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int | None) -> bool:

@@ -71,11 +71,12 @@ def look_at(picture: Picture, predictor: Predictor, *, heat: bool = True) -> Pic
     if not crops:
         return PictureResult(opened.pixels, (), 0, opened.notes)
     faces = np.stack([crop.pixels for crop in crops])
-    probabilities = predictor.probabilities(faces)
-    maps = _heat(predictor, faces, probabilities) if heat else [None] * len(crops)
+    answers = predictor.answers(faces)
+    maps = _heat(predictor, faces, [answer.probability for answer in answers]) if heat else [None] * len(crops)
+    size = predictor.spec.image_size  # several checkpoints have several crops side by side: the first one is shown
     looks = tuple(
-        Look(predictor.prediction(crop, probability), crop.pixels, shown)
-        for crop, probability, shown in zip(crops, probabilities, maps, strict=True)
+        Look(predictor.prediction(crop, answer), crop.pixels[:size, :size], shown)
+        for crop, answer, shown in zip(crops, answers, maps, strict=True)
     )
     return PictureResult(opened.pixels, looks, len(found) - len(crops), opened.notes)
 

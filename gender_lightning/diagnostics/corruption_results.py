@@ -82,7 +82,7 @@ def corruption_table(
             pixels = batch.images[start : start + _AT_ONCE].to(device)
             rows = batch.indices[start : start + _AT_ONCE].to(device)
             for (name, severity), found in zip(wanted, logits, strict=True):
-                seen = pixels if name == CLEAN else corrupt(name, severity, pixels, rows, seed=seed, framing=framing)
+                seen = pixels if name == CLEAN else _corrupted(name, severity, pixels, rows, seed, framing)
                 with hardware.autocast():
                     found.append(network(seen).float().cpu())
                 advance(len(rows))
@@ -90,6 +90,16 @@ def corruption_table(
     parameters = Scale.of(framing.image_size).name
     table = [_row(*pair, truth, torch.cat(found), parameters) for pair, found in zip(wanted, logits, strict=True)]
     return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _corrupted(
+    name: str, severity: int, pixels: torch.Tensor, rows: torch.Tensor, seed: int, framing: Framing
+) -> torch.Tensor:
+    """The pictures, disturbed; side by side, each in its own framing."""
+    views, result = framing.views(pixels), pixels.clone()
+    for view, target, part in zip(views, framing.views(result), framing.parts, strict=True):
+        target.copy_(corrupt(name, severity, view, rows, seed=seed, framing=part))
+    return result
 
 
 def _row(name: str, severity: int, labels: torch.Tensor, logits: torch.Tensor, parameters: str) -> dict[str, object]:

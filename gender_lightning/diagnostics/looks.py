@@ -107,6 +107,11 @@ def _images(dataset: FaceDataset, rows: list[int]) -> Tensor:
     return dataset.__getitems__(rows).images
 
 
+def _faces(dataset: FaceDataset, images: Tensor) -> Tensor:
+    """What is shown of the images: of several framings side by side the first one."""
+    return dataset.framing.views(images)[0]
+
+
 def _maps(network: Network, dataset: FaceDataset, rows: pd.DataFrame) -> Maps:
     return heat_maps(network, _images(dataset, rows["row"].tolist()), torch.from_numpy(rows["said"].to_numpy() == 1))
 
@@ -114,7 +119,7 @@ def _maps(network: Network, dataset: FaceDataset, rows: pd.DataFrame) -> Maps:
 def _looks(dataset: FaceDataset, rows: pd.DataFrame, maps: Maps | None) -> list[Look]:
     if not len(rows):
         return []
-    faces = _images(dataset, rows["row"].tolist()).permute(0, 2, 3, 1).numpy()
+    faces = _faces(dataset, _images(dataset, rows["row"].tolist())).permute(0, 2, 3, 1).numpy()
     heats = [None] * len(rows) if maps is None else list(maps)
     columns = (rows[name].tolist() for name in ("image_id", "label", "said", "probability", "loss"))
     return list(starmap(Look, zip(*columns, faces, heats, strict=True)))
@@ -132,7 +137,7 @@ def _means(
         for start in range(0, len(rows), _BATCH):
             batch = dataset.__getitems__(rows[start : start + _BATCH].tolist())
             for label in (0, 1):
-                part = batch.images[batch.labels == label].double()
+                part = _faces(dataset, batch.images)[batch.labels == label].double()
                 if len(part):
                     sums[label] = sums.get(label, 0) + part.sum(0).permute(1, 2, 0).numpy()
                     counts[label] += len(part)

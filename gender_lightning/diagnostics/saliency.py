@@ -101,8 +101,10 @@ def find_layer(network: Network, images: Tensor) -> Layer:
         images: uint8 (B, 3, S, S).
 
     Raises:
-        ValueError: The network has no feature map.
+        ValueError: The network has no feature map, or is the mean of several, which look at different things.
     """
+    if len(network.members) > 1:
+        raise ValueError("The mean of several checkpoints has no heat maps: evaluate one of them for its own")
     seen: dict[str, tuple[int, Tensor, Layer]] = {}
     with alone_with(network), ExitStack() as hooks:
         for path, module in network.net.named_modules():

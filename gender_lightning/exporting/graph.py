@@ -17,25 +17,36 @@ _EXAMPLE = (2, 3, 90, 70)
 
 
 class ExportableClassifier(nn.Module):
-    """Framing, normalisation, network and calibration: from a decoded picture to a probability."""
+    """Framing, normalisation, network and calibration: from a decoded picture to a probability.
+
+    Members of an `Ensemble` that have the same framing share the framed picture.
+    """
 
     def __init__(self, network: Network, framing: Framing) -> None:
-        """Wrap a network that `load_network` returned, on the CPU, with its framing."""
+        """Wrap a network that `load_network` returned, or an `Ensemble`, on the CPU, with its framing."""
         super().__init__()
-        self.framing = GraphFraming(framing)
+        self.framings = nn.ModuleList(map(GraphFraming, framing.parts))
         self.network = network
+        self._view_of = [framing.parts.index(member.spec.framing) for member in network.members]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map RGB images, uint8 (B, 3, H, W), to probabilities of class male, float32 (B,)."""
-        net, spec, normalize = self.network.net, self.network.spec, self.network.normalize
-        # Not `normalize` itself, which works in place: a graph cannot.
-        faces = self.framing(images) * (normalize.scale / 255) + normalize.shift
-        if spec.test_time_flip:
-            # One pass over both, unlike the checkpoint's two, so that the graph contains the network only once.
-            logits = net(torch.cat([faces, faces.flip(-1)])).unflatten(0, (2, -1)).mean(dim=0)
-        else:
-            logits = net(faces)
-        return torch.sigmoid(logits / spec.temperature)
+        views = [framing(images) for framing in self.framings]
+        members = zip(self.network.members, self._view_of, strict=True)
+        logits = self.network.joined([_logits(member, views[place]) for member, place in members])
+        return torch.sigmoid(logits / self.network.spec.temperature)
+
+
+def _logits(network: Network, images: Tensor) -> Tensor:
+    """Logits (B,) of a single network for framed images, float32 (B, 3, S, S) with whole levels in 0..255."""
+    # Not `normalize` itself, which works in place: a graph cannot.
+    faces = images * (network.normalize.scale / 255) + network.normalize.shift
+    if not network.spec.test_time_flip:
+        logits: Tensor = network.net(faces)
+        return logits
+    # One pass over both, unlike the checkpoint's two, so that the graph contains the network only once.
+    both: Tensor = network.net(torch.cat([faces, faces.flip(-1)])).unflatten(0, (2, -1)).mean(dim=0)
+    return both
 
 
 def capture(network: Network, framing: Framing) -> ExportedProgram:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from gender_lightning.models.checkpoint import ModelSpec
@@ -22,18 +23,30 @@ for whom.
 """
 
 
-def describe(spec: ModelSpec, card: str) -> dict[str, str]:
+def describe(spec: ModelSpec, card: str, members: Sequence[ModelSpec] = ()) -> dict[str, str]:
     """Metadata of an exported file: text by name, numbers and lists as JSON.
+
+    Args:
+        spec: The specification of the network, or of the mean of several.
+        card: Its model card.
+        members: The specifications of the networks whose mean it is.
 
     Returns:
         `classes` (for probabilities 0 and 1), `threshold` (probability from which the label is the second class),
         `temperature` (applied in the graph already), `backbone`, `image_size` (px, in the graph), `framing`,
         `placement` (height, width and eyes in px of a typical training picture, to which a face should be aligned; or
-        "as is", for pictures that are used whole), `input`, `output`, `version` and `card` (Markdown).
+        "as is", for pictures that are used whole), `input`, `output`, `version` and `card` (Markdown). For the mean of
+        several networks, `members` has `backbone`, `framing` and `temperature` of each, applied in the graph too; the
+        other entries are those of the mean and of the largest image.
     """
-    framing = dataclasses.asdict(spec.framing)
+    framing = dataclasses.asdict(spec.framing.parts[0])
     image_size = framing.pop("image_size")
-    return {
+    told = [
+        {"backbone": one.backbone, "framing": dataclasses.asdict(one.framing), "temperature": one.temperature}
+        for one in members
+    ]
+    several = {"members": json.dumps(told)} if len(members) > 1 else {}
+    return several | {
         "classes": json.dumps(list(spec.class_names)),
         "threshold": json.dumps(spec.threshold),
         "temperature": json.dumps(spec.temperature),

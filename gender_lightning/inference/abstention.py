@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,13 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.knee import find_knee
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.selective import choose_abstention, select
-from gender_lightning.inference.domain import Domain, Seen, domain_of
+from gender_lightning.inference.checkpoints import Checkpoints, valid_file
+from gender_lightning.inference.domain import Domain, Seen
 from gender_lightning.models.checkpoint import ModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +41,7 @@ class OnValid(NamedTuple):
 
 
 def least_confidence(
-    checkpoint: Path,
+    checkpoint: Path | Checkpoints,
     spec: ModelSpec,
     min_confidence: float | Literal["auto"] | None = None,
     target_accuracy: float | None = None,
@@ -50,8 +55,8 @@ def least_confidence(
     remembers of it.
 
     Args:
-        checkpoint: A checkpoint, or a run directory.
-        spec: The specification of that checkpoint.
+        checkpoint: A checkpoint or a run directory, or several that are used as one.
+        spec: The specification of that checkpoint, or of the mean.
         min_confidence: A number is returned unchanged; 0 gives every label. ``auto`` is the knee of the risk-coverage
             curve of valid, see `evaluation.knee`.
         target_accuracy: Accuracy that the given labels should have, above 0 and below 1.
@@ -80,7 +85,7 @@ def least_confidence(
         )
     predictions = _predictions_of(checkpoint)
     if predictions is None:
-        domain = domain_of(checkpoint)
+        domain = Checkpoints.of(checkpoint).domain
         cut = domain.cuts.get(target_accuracy or DEFAULT_TARGET) if domain else None
         if target_accuracy is None or cut is not None:
             return cut[0] if cut else 0.0
@@ -98,12 +103,32 @@ def least_confidence(
     return chosen or 0.0
 
 
-def on_valid(checkpoint: Path, spec: ModelSpec, least: float) -> OnValid | None:
+def check_disagreement(most: float | None, checkpoints: Checkpoints) -> None:
+    """Refuse a limit to the disagreement that can have no meaning.
+
+    Raises:
+        UserError: It is negative, or there is only one checkpoint.
+    """
+    if most is not None and most < 0:
+        raise UserError(
+            f"max_disagreement={most} is negative.",
+            "Give nats, from 0 to 0.69, such as 0.05.",
+            field="max_disagreement",
+        )
+    if most is not None and checkpoints.is_one:
+        raise UserError(
+            "max_disagreement is about several checkpoints, and there is only one.",
+            "Name others as [A,B,C], or leave it out.",
+            field="max_disagreement",
+        )
+
+
+def on_valid(checkpoint: Path | Checkpoints, spec: ModelSpec, least: float) -> OnValid | None:
     """What a least confidence does on the run's valid split; None if nothing is known of it."""
     predictions = _predictions_of(checkpoint)
     try:
         if predictions is None:
-            domain = domain_of(checkpoint)
+            domain = Checkpoints.of(checkpoint).domain
             return None if domain is None else OnValid(domain.coverage(least), math.nan)
         labels, logits, _ = _read(predictions)
     except UserError:
@@ -149,25 +174,24 @@ def closing_text(seen: Seen, least: float, on_valid: OnValid | None, domain: Dom
     return " ".join(told)
 
 
-def _predictions_of(checkpoint: Path) -> Path | None:
-    """The run's predictions on valid, if the checkpoint is inside its run directory."""
-    folders = [checkpoint] if checkpoint.is_dir() else list(checkpoint.absolute().parents[:2])
-    files = (folder / "predictions" / "valid.parquet" for folder in folders)
-    return next((file for file in files if file.is_file()), None)
+def _predictions_of(checkpoint: Path | Checkpoints) -> Path | pd.DataFrame | None:
+    """The predictions on valid: the file of the run that the checkpoint is in, or the table of a mean."""
+    checkpoints = Checkpoints.of(checkpoint)
+    return valid_file(checkpoints.given[0]) if checkpoints.is_one else checkpoints.valid_predictions()
 
 
-def _chosen(file: Path, spec: ModelSpec, target: float) -> float | None:
-    labels, logits, clusters = _read(file)
+def _chosen(predictions: Path | pd.DataFrame, spec: ModelSpec, target: float) -> float | None:
+    labels, logits, clusters = _read(predictions)
     if not len(labels):
         return None
     chosen = choose_abstention(labels, logits, spec.temperature, target, clusters=clusters, threshold=spec.threshold)
     return chosen.min_confidence
 
 
-def _knee(checkpoint: Path, spec: ModelSpec) -> float:
+def _knee(checkpoint: Path | Checkpoints, spec: ModelSpec) -> float:
     predictions = _predictions_of(checkpoint)
     if predictions is None:
-        domain = domain_of(checkpoint)
+        domain = Checkpoints.of(checkpoint).domain
         if domain is None:
             raise _unknown(checkpoint, "min_confidence")
         return domain.knee.min_confidence
@@ -178,8 +202,15 @@ def _knee(checkpoint: Path, spec: ModelSpec) -> float:
     return find_knee(labels, logits, spec.temperature, clusters=who, threshold=spec.threshold).min_confidence
 
 
-def _unknown(checkpoint: Path, field: str) -> UserError:
+def _unknown(checkpoint: Path | Checkpoints, field: str) -> UserError:
     needs = "min_confidence=auto" if field == "min_confidence" else field
+    if not (checkpoints := Checkpoints.of(checkpoint)).is_one:
+        return UserError(
+            f"{checkpoints} are not inside run directories with predictions/valid.parquet of the same images, which "
+            f"{needs} needs.",
+            "Give such run directories, or min_confidence=... as a number.",
+            field=field,
+        )
     return UserError(
         f"{checkpoint} is not inside a run directory with predictions/valid.parquet, which {needs} needs.",
         "Give the run directory, or min_confidence=... as a number.",
@@ -187,20 +218,28 @@ def _unknown(checkpoint: Path, field: str) -> UserError:
     )
 
 
-def _read(file: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64] | None]:
+def _read(predictions: Path | pd.DataFrame) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64] | None]:
     """Labels, logits and, where identities are known, persons of a predictions table, each (N,)."""
     import pyarrow as pa
-    import pyarrow.parquet as pq  # not pandas, which takes longer to load than the network
 
     try:
-        known = [name for name in ("identity",) if name in pq.read_schema(file).names]
-        table = pq.read_table(file, columns=["label", "logit", *known])
+        table = _table(predictions)
         labels, logits = (np.asarray(table[name]) for name in ("label", "logit"))
     except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(
-            f"{file} is not a table of predictions ({error}).", "Restore it, or give min_confidence=..."
+            f"{predictions} is not a table of predictions ({error}).", "Restore it, or give min_confidence=..."
         ) from error
-    return labels, logits, _clusters(table["identity"].to_numpy()) if known else None
+    return labels, logits, _clusters(table["identity"].to_numpy()) if "identity" in table.column_names else None
+
+
+def _table(predictions: Path | pd.DataFrame) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq  # not pandas, which takes longer to load than the network
+
+    if not isinstance(predictions, Path):
+        return pa.Table.from_pandas(predictions[["label", "logit", "identity"]])
+    known = [name for name in ("identity",) if name in pq.read_schema(predictions).names]
+    return pq.read_table(predictions, columns=["label", "logit", *known])
 
 
 def _clusters(identities: NDArray[Any]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.selective import choose_abstention, confidence
 from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.evaluation.statistics.shift import FEWEST_PERSONS, ClassMoments, Shift, shift_of
-from gender_lightning.models.checkpoint import Network, read_valid
+from gender_lightning.models.checkpoint import Answer, Network, read_valid
 from gender_lightning.models.features import observed
 
 TARGETS = (0.95, 0.98, 0.99, 0.995)  # accuracies of which a checkpoint keeps the confidences
@@ -276,14 +276,14 @@ def domain_of(checkpoint: Path) -> Domain | None:
         return None
 
 
-def probabilities_of(network: Network, images: Tensor, domain: Domain | None) -> tuple[list[float], Floats | None]:
-    """Calibrated probabilities of class male of images, uint8 (B, 3, S, S), and the faces as `Domain.describe` does."""
+def answers_of(network: Network, images: Tensor, domain: Domain | None) -> tuple[list[Answer], Floats | None]:
+    """What a network says about images, uint8 (B, 3, S, S), and the faces as `Domain.describe` does."""
     if domain is None or not len(images):
-        return network.probability(images).float().cpu().tolist(), None
+        return network.answers(images), None
     with observed(network.net) as features:
         logits = network(images).float()
         described = domain.describe(logits, features.take())
-    return torch.sigmoid(logits / network.spec.temperature).cpu().tolist(), described
+    return list(map(Answer, torch.sigmoid(logits / network.spec.temperature).cpu().tolist())), described
 
 
 def _described(

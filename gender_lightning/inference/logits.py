@@ -22,10 +22,12 @@ class Pass:
     Attributes:
         logits: Logits of class male, float32 (N,).
         measured: Properties measured on the pictures, float32 (N, P); P may be 0.
+        disagreement: Of an ensemble, `mutual_information` in nats, float32 (N,); None for a single network.
     """
 
     logits: NDArray[np.float32]
     measured: NDArray[np.float32]
+    disagreement: NDArray[np.float32] | None = None
 
 
 @torch.inference_mode()
@@ -52,15 +54,19 @@ def predict_split(
     network = network.to(device).to(memory_format=hardware.memory_format)
     logits, predicted = np.zeros(images, dtype=np.float32), np.zeros(images, dtype=np.bool_)
     measured: NDArray[np.float32] | None = None
+    disagreement = np.zeros(images, dtype=np.float32) if len(network.members) > 1 else None
     for batch in batches:
         pixels, rows = batch.images.to(device, non_blocking=True), batch.indices.numpy()
         with hardware.autocast():
-            logits[rows] = network(pixels).float().cpu().numpy()
+            answers, disagreements = network.logits_and_disagreement(pixels)
+        logits[rows] = answers.float().cpu().numpy()
+        if disagreement is not None and disagreements is not None:
+            disagreement[rows] = disagreements.float().cpu().numpy()
         if measure is not None:
-            values = measure(pixels).cpu().numpy()
+            values = measure(network.spec.framing.views(pixels)[0]).cpu().numpy()
             measured = np.zeros((images, values.shape[1]), dtype=np.float32) if measured is None else measured
             measured[rows] = values
         predicted[rows] = True
         advance(len(rows))
     assert predicted.all(), "each image of the split is predicted"
-    return Pass(logits, np.zeros((images, 0), dtype=np.float32) if measured is None else measured)
+    return Pass(logits, np.zeros((images, 0), dtype=np.float32) if measured is None else measured, disagreement)

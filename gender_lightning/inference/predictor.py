@@ -9,7 +9,6 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,15 +16,23 @@ import torch
 from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
-from gender_lightning.inference.abstention import OnValid, closing_text, is_far_below, least_confidence, on_valid
+from gender_lightning.inference.abstention import (
+    OnValid,
+    check_disagreement,
+    closing_text,
+    is_far_below,
+    least_confidence,
+    on_valid,
+)
 from gender_lightning.inference.bunches import bunches
+from gender_lightning.inference.checkpoints import Checkpoints, Given
 from gender_lightning.inference.colours import ChannelOrder
-from gender_lightning.inference.domain import FEWEST_FACES, Domain, Seen, domain_of, probabilities_of
+from gender_lightning.inference.domain import FEWEST_FACES, Domain, Seen, answers_of
 from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, Search
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
 from gender_lightning.inference.pictures import Opened, Picture, read_picture
-from gender_lightning.models.checkpoint import ModelSpec, Network, load_network
+from gender_lightning.models.checkpoint import Answer, ModelSpec, Network
 from gender_lightning.models.sharing import alone_with, gpu_errors_after_fork
 
 __all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "load", "read_picture"]
@@ -47,6 +54,8 @@ class Prediction:
         status: ``face``: detected and aligned; ``crop``: the picture was used as it is; ``no_face``: no face was
             found; ``unreadable``: the picture was skipped.
         note: Conversions of the picture, reasons to doubt the face, or why the picture is unreadable; may be empty.
+        disagreement: Of several checkpoints, how much they disagree on this face, in 0..0.69 nats, see
+            `models.ensemble.mutual_information`; None for a single one, and if there is no face.
     """
 
     label: str
@@ -54,6 +63,7 @@ class Prediction:
     box: Box | None = None
     status: str = "crop"
     note: str = ""
+    disagreement: float | None = None
 
 
 class Predictor:
@@ -72,8 +82,9 @@ class Predictor:
         min_confidence: float = 0.0,
         domain: Domain | None = None,
         on_valid: OnValid | None = None,
+        max_disagreement: float | None = None,
     ) -> None:
-        """Wrap a network that `load_network` returned.
+        """Wrap a network that `load_network` returned, or an `Ensemble`.
 
         Args:
             network: The network with its specification.
@@ -81,12 +92,15 @@ class Predictor:
             min_confidence: Calibrated probability of the label, in 0..1, below which it is ``uncertain``.
             domain: What the checkpoint remembers of its valid split.
             on_valid: What `min_confidence` does there.
+            max_disagreement: Disagreement of an ensemble, in nats, above which the label is ``uncertain``; None for
+                no limit.
         """
         self.network = network.eval()
         self.spec: ModelSpec = network.spec
         self.framing = network.spec.framing
         self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
+        self.max_disagreement = max_disagreement
         self.domain = domain
         self.on_valid = on_valid
         self.seen = Seen()
@@ -207,34 +221,39 @@ class Predictor:
     def _predictions(self, found: list[tuple[list[Crop], Prediction]], batch_size: int) -> list[list[Prediction]]:
         """The predictions for each picture's faces; for a picture without faces, the one that says why."""
         crops = [crop for of_picture, _ in found for crop in of_picture]
-        probabilities: list[float] = []
+        answers: list[Answer] = []
         for first in range(0, len(crops), batch_size):  # a crowd has many faces
             faces = np.stack([crop.pixels for crop in crops[first : first + batch_size]])
-            probabilities += self.probabilities(faces)
-        rest = iter(zip(crops, probabilities, strict=True))
+            answers += self.answers(faces)
+        rest = iter(zip(crops, answers, strict=True))
         return [[self.prediction(*next(rest)) for _ in of_picture] or [instead] for of_picture, instead in found]
 
-    @torch.inference_mode()
     def probabilities(self, faces: NDArray[np.uint8]) -> list[float]:
         """Probabilities of class male of framed images, uint8 (B, S, S, 3)."""
+        return [answer.probability for answer in self.answers(faces)]
+
+    @torch.inference_mode()
+    def answers(self, faces: NDArray[np.uint8]) -> list[Answer]:
+        """What the network says about framed images, uint8 (B, S, S, 3)."""
         with alone_with(self.network), gpu_errors_after_fork(self.device):
             if self._arriving_at is not None:
                 with torch.inference_mode(False):  # heat maps need weights that have gradients
                     self.network.to(self._arriving_at)
                 self._arriving_at = None
             images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
-            values, described = probabilities_of(self.network, images, self.domain)
-        self.seen.take(sum(self.label(value) != UNCERTAIN for value in values), len(values))
+            answers, described = answers_of(self.network, images, self.domain)
+        self.seen.take(sum(self._label(answer) != UNCERTAIN for answer in answers), len(answers))
         self.seen.describe(described)
-        return values
+        return answers
 
-    def prediction(self, crop: Crop, probability: float) -> Prediction:
-        """The prediction for a face with this calibrated probability of class male."""
-        return Prediction(self.label(probability), probability, crop.box, crop.status, crop.note)
+    def prediction(self, crop: Crop, answer: Answer) -> Prediction:
+        """The prediction for a face about which the network says this."""
+        return Prediction(
+            self._label(answer), answer.probability, crop.box, crop.status, crop.note, answer.disagreement
+        )
 
-    def label(self, probability: float) -> str:
-        """The class name for a probability of class male, or ``uncertain``."""
-        return label_of(probability, self.spec, self.min_confidence)
+    def _label(self, answer: Answer) -> str:
+        return label_of(answer, self.spec, self.min_confidence, self.max_disagreement)
 
     def _crops(self, opened: list[Opened], *, every: bool) -> Iterator[list[Crop]]:
         """The faces of each picture, or the largest one alone, with what was done to the picture as a note."""
@@ -251,15 +270,19 @@ def _pixels(of: tuple[Picture, Opened | str]) -> int:
     return 0 if isinstance(opened, str) else opened.pixels.shape[0] * opened.pixels.shape[1]
 
 
-def label_of(probability: float, spec: ModelSpec, min_confidence: float) -> str:
-    """The class name, or ``uncertain`` if the calibrated probability of the label is below the least confidence."""
-    male = probability >= spec.threshold
-    confidence = probability if male else 1 - probability
+def label_of(
+    answer: Answer, spec: ModelSpec, min_confidence: float = 0.0, max_disagreement: float | None = None
+) -> str:
+    """The class name; ``uncertain`` if its probability is too low, or the networks disagree too much."""
+    male = answer.probability >= spec.threshold
+    confidence = answer.probability if male else 1 - answer.probability
+    if max_disagreement is not None and answer.disagreement is not None and answer.disagreement > max_disagreement:
+        return UNCERTAIN
     return spec.class_names[int(male)] if confidence >= min_confidence else UNCERTAIN
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: Given | Checkpoints,
     device: str = "auto",
     *,
     faces: Faces = "auto",
@@ -268,6 +291,7 @@ def load(
     rotate: bool = False,
     min_confidence: float | Literal["auto"] | None = None,
     target_accuracy: float | None = None,
+    max_disagreement: float | None = None,
 ) -> Predictor:
     """Load a predictor. It works offline.
 
@@ -277,7 +301,7 @@ def load(
         'female'
 
     Args:
-        path: A checkpoint, or a run directory (its best.ckpt).
+        path: A checkpoint, or a run directory (its best.ckpt); or a list of several, whose mean is used.
         device: ``auto`` (CUDA, else MPS, else CPU), or torch's name of a device.
         faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`.
         face_model: YuNet's model file, or ``yunet`` to download it, for better detection; None uses MTCNN, which is
@@ -289,19 +313,23 @@ def load(
         target_accuracy: Choose `min_confidence` so that the given labels are right that often, as guaranteed by the
             run's valid split. If neither is set: 0.99, provided that the checkpoint is in its run directory and its
             valid split supports it.
+        max_disagreement: Disagreement of several checkpoints, in nats, above which the label is ``uncertain``.
 
     Raises:
-        UserError: The checkpoint is missing, damaged or not a checkpoint; the device does not exist; or a target
-            accuracy is requested that cannot be met, or whose predictions are missing.
+        UserError: The checkpoint is missing, damaged or not a checkpoint; several cannot be used as one; the device
+            does not exist; or a target accuracy is requested that cannot be met, or whose predictions are missing.
     """
+    checkpoints = Checkpoints.of(path)
+    check_disagreement(max_disagreement, checkpoints)
     try:
-        network = load_network(Path(path), _device(device))
+        network = checkpoints.network(_device(device))
     except RuntimeError as error:
         raise UserError(f"The device {device} cannot be used: {error}.", "Try device=cpu.", field="device") from error
-    least = least_confidence(Path(path), network.spec, min_confidence, target_accuracy)
+    least = least_confidence(checkpoints, network.spec, min_confidence, target_accuracy)
     search = Search(faces, None if face_model is None else os.fspath(face_model), min_face, rotate)
-    known = on_valid(Path(path), network.spec, least)
-    return Predictor(network, search.cropper(network.spec), least, domain_of(Path(path)), known)
+    known = on_valid(checkpoints, network.spec, least)
+    cropper = search.cropper(network.spec)
+    return Predictor(network, cropper, least, checkpoints.domain, known, max_disagreement)
 
 
 def _device(name: str) -> torch.device:

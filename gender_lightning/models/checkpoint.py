@@ -7,11 +7,11 @@ import importlib.metadata
 import math
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ from gender_lightning.models.files import (
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
-__all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "read_valid",
+__all__ = ["KEY", "Answer", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "read_valid",
            "save_weights", "update_spec"]  # fmt: skip
 
 
@@ -289,6 +289,18 @@ def _check_ours(path: Path, content: Mapping[str, Any]) -> None:
         )
 
 
+class Answer(NamedTuple):
+    """What a network says about a face.
+
+    Attributes:
+        probability: Calibrated probability of class male, in 0..1.
+        disagreement: Of an `Ensemble`, its `mutual_information` in nats; None for a single network.
+    """
+
+    probability: float
+    disagreement: float | None = None
+
+
 class Network(nn.Module):
     """A trained network with its preprocessing inside: uint8 images in, logits or probabilities out."""
 
@@ -303,9 +315,30 @@ class Network(nn.Module):
         """Map images, uint8 (B, 3, S, S), to logits of class male, float32 (B,), flip-averaged if the spec says so."""
         return flip_averaged(self.net, self.normalize(images), self.spec.test_time_flip)
 
+    @property
+    def members(self) -> tuple[Network, ...]:
+        """The networks whose mean this is; a single network is its own only member."""
+        return (self,)
+
+    def joined(self, logits: Sequence[Tensor]) -> Tensor:
+        """The result of `forward`, (B,), from what the net of each member says, (B,) each."""
+        (logit,) = logits
+        return logit
+
+    def logits_and_disagreement(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The result of `forward`, and the disagreement of the members, float32 (B,); None for a single network."""
+        return self(images), None
+
     def probability(self, images: Tensor) -> Tensor:
         """Map images, uint8 (B, 3, S, S), to calibrated probabilities of class male, float32 (B,)."""
         return torch.sigmoid(self(images) / self.spec.temperature)
+
+    def answers(self, images: Tensor) -> list[Answer]:
+        """An answer for each of the images, uint8 (B, 3, S, S)."""
+        logits, disagreement = self.logits_and_disagreement(images)
+        probabilities = torch.sigmoid(logits / self.spec.temperature).float().tolist()
+        several = [None] * len(probabilities) if disagreement is None else disagreement.tolist()
+        return list(map(Answer, probabilities, several))
 
 
 def flip_averaged(net: nn.Module, images: Tensor, flip: bool) -> Tensor:

@@ -13,6 +13,12 @@ from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.runs import Run
 
 Folders = Literal["whole", "halves"]
+# A part of a list: in quotes, where a backslash makes a quote a part of the name, or up to the next comma.
+_PART = re.compile(r"""\s*'(?:\\.|[^'\\])*'|\s*"(?:\\.|[^"\\])*"|[^,]+""")
+# The fields that decide which images are in which split.
+_ROWS = (
+    "name", "root", "seed", "split", "sizes", "fraction", "limit", "exclude", "corrections", "drop_contradictions",
+)  # fmt: skip
 
 
 def with_data_of_run(overrides: list[str], *, folders: Folders | None = None) -> list[str]:
@@ -26,15 +32,18 @@ def with_data_of_run(overrides: list[str], *, folders: Folders | None = None) ->
 
     Raises:
         UserErrors: An override would change the framing.
-        UserError: The run's configuration has no data section.
+        UserError: The run's configuration has no data section, or several checkpoints were trained on different rows.
     """
     given = {_key(text): text.partition("=")[2] for text in overrides}
     _refuse_framing(overrides)
-    run = Run.of(Path(_unquoted(given["checkpoint"])).expanduser()) if "checkpoint" in given else None
+    runs = [run for name in names_in(given.get("checkpoint", "")) if (run := Run.of(Path(name).expanduser()))]
+    run = runs[0] if runs else None
     section: Any = {} if run is None else run.config().get("data")
     named, trained_on = given.get("data"), section.get("name") if isinstance(section, dict) else None
     own = trained_on is not None and named in (None, trained_on)
     own = own and ("data.root" not in given or _same_place(given["data.root"], section.get("root")))
+    if named is None or (own and named == "folder"):
+        _refuse_other_rows(runs)
     if own and named == "folder":
         named, overrides = None, [text for text in overrides if _key(text) != "data"]
     chosen = any(name.startswith("data.sizes") for name in given)
@@ -53,6 +62,18 @@ def with_data_of_run(overrides: list[str], *, folders: Folders | None = None) ->
     before = [f"data={section['name']}"]
     before += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
     return before + overrides
+
+
+def _refuse_other_rows(runs: list[Run]) -> None:
+    """Refuse runs that were trained on different images: a test image of one may have been learned by another."""
+    sections = [section if isinstance(section := run.config().get("data"), dict) else {} for run in runs]
+    for run, section in zip(runs[1:], sections[1:], strict=True):
+        if any(section.get(field) != sections[0].get(field) for field in _ROWS):
+            raise UserError(
+                f"{runs[0].path} and {run.path} were trained on different data or splits.",
+                "Name data that none of them has seen: data=... data.root=...",
+                field="data",
+            )
 
 
 def _refuse_framing(overrides: list[str]) -> None:
@@ -74,8 +95,17 @@ def _key(text: str) -> str:
     return text.partition("=")[0].lstrip("+~")
 
 
+def names_in(value: str) -> list[str]:
+    """The file names in the value of an override: one, or those of a list, without their quotes."""
+    if not (value.startswith("[") and value.endswith("]")) or os.path.lexists(value):
+        return [_unquoted(value)] if value else []
+    return [_unquoted(part.strip()) for part in _PART.findall(value[1:-1]) if part.strip()]
+
+
 def _unquoted(value: str) -> str:
-    return value.strip("'\"")
+    if len(value) > 1 and value[0] == value[-1] and value[0] in ("'", '"'):
+        return value[1:-1].replace(f"\\{value[0]}", value[0])
+    return value
 
 
 def _same_place(typed: str, root: object) -> bool:

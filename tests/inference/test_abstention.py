@@ -24,7 +24,7 @@ from gender_lightning.inference.abstention import (
 from gender_lightning.inference.domain import Seen
 from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoint import Answer, ModelSpec, save_weights
 
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=2.0, threshold=0.4)
 
@@ -61,9 +61,9 @@ def test_a_target_is_met_as_evaluate_says(run: Path, place: str) -> None:
 
 
 def test_the_label_is_held_back_below_it() -> None:
-    said = [label_of(value, SPEC, 0.7) for value in (0.1, 0.31, 0.39, 0.41, 0.69, 0.71)]
+    said = [label_of(Answer(value), SPEC, 0.7) for value in (0.1, 0.31, 0.39, 0.41, 0.69, 0.71)]
     assert said == ["female", UNCERTAIN, UNCERTAIN, UNCERTAIN, UNCERTAIN, "male"]
-    assert [label_of(value, SPEC, 0.0) for value in (0.39, 0.41)] == ["female", "male"]
+    assert [label_of(Answer(value), SPEC, 0.0) for value in (0.39, 0.41)] == ["female", "male"]
 
 
 def test_what_cannot_be_promised_is_said(run: Path, tmp_path: Path) -> None:

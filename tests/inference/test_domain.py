@@ -15,7 +15,7 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.abstention import closing_text, least_confidence, on_valid
-from gender_lightning.inference.domain import Domain, Seen, domain_of, probabilities_of
+from gender_lightning.inference.domain import Domain, Seen, answers_of, domain_of
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.local import Classifier, FaceBatch
 from gender_lightning.models.backbones import create_backbone
@@ -71,7 +71,7 @@ def remembering(network: Network, domain: Domain, tmp_path_factory: pytest.TempP
 def _seen(network: Network, domain: Domain, pixels: torch.Tensor) -> Seen:
     classifier = Classifier(network, CPU, 0.6, 16, domain)
     with torch.inference_mode():
-        classifier.probabilities(pixels)
+        classifier.answers(pixels)
     classifier.seen.take(0, len(pixels))
     return classifier.seen
 
@@ -138,9 +138,10 @@ def test_faces_alike_raise_no_alarm_and_dark_ones_do(network: Network, domain: D
 
 def test_probabilities_are_the_same_with_and_without_a_memory(network: Network, domain: Domain) -> None:
     with torch.inference_mode():
-        plain, nothing = probabilities_of(network, _faces(3, 5), None)
-        same, described = probabilities_of(network, _faces(3, 5), domain)
-    assert plain == pytest.approx(same, abs=1e-6) and nothing is None
+        plain, nothing = answers_of(network, _faces(3, 5), None)
+        same, described = answers_of(network, _faces(3, 5), domain)
+    told = [[answer.probability for answer in answers] for answers in (plain, same)]
+    assert told[0] == pytest.approx(told[1], abs=1e-6) and nothing is None
     assert described is not None and described.shape == (5, domain.moments.means.shape[1])
 
 

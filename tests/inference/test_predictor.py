@@ -25,7 +25,7 @@ from gender_lightning.inference import predictor as predictor_module
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.predictor import Prediction, Predictor, load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights, update_spec
+from gender_lightning.models.checkpoint import Answer, ModelSpec, save_weights, update_spec
 from gender_lightning.models.sharing import gpu_errors_after_fork
 from gender_lightning.synthetic.faces import synthetic_faces
 
@@ -83,9 +83,9 @@ def test_any_series_with_an_order_is_taken_a_batch_at_a_time(predictor: Predicto
             yield face
 
     class Watching(Predictor):
-        def probabilities(self, faces: np.ndarray) -> list[float]:
+        def answers(self, faces: np.ndarray) -> list[Answer]:
             ahead.append(-1)
-            return super().probabilities(faces)
+            return super().answers(faces)
 
     assert len(Watching(predictor.network).predict(pictures(), batch_size=2)) == 5
     assert ahead == [0, 1, -1, 2, 3, -1, 4, -1]

@@ -17,6 +17,7 @@ import pytest
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import resolve_hardware
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import Item, Row
 from gender_lightning.inference.stream.local import Classifier, predict_stream
@@ -53,7 +54,7 @@ class Recorded(RayWorker):
 
     def __init__(self, job: RayJob) -> None:
         super().__init__(job)
-        (job.checkpoint.parent / f"loaded-{os.getpid()}").touch(exist_ok=False)
+        (job.checkpoints.files[0].parent / f"loaded-{os.getpid()}").touch(exist_ok=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def items(pictures: Path) -> list[Item]:
 def job(small_checkpoint: Path, tmp_path: Path) -> RecordedJob:
     checkpoint = tmp_path / "best.ckpt"
     checkpoint.write_bytes(small_checkpoint.read_bytes())
-    return RecordedJob(checkpoint, Cropper(Framing(32)), HARDWARE, 0.6, 8, chunk=10)
+    return RecordedJob(Checkpoints.of(checkpoint), Cropper(Framing(32)), HARDWARE, 0.6, 8, chunk=10)
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_the_rows_are_those_of_one_machine(ray: Any, job: RecordedJob, pictures:
     chunks = list(job.run(items(pictures), None, 2))
     assert sum(map(len, chunks)) == 412
     compare([row for chunk in chunks for picture in chunk for row in picture.rows], expected)
-    assert len(list(job.checkpoint.parent.glob("loaded-*"))) == 2  # once a worker, not once a chunk
+    assert len(list(job.checkpoints.files[0].parent.glob("loaded-*"))) == 2  # once a worker, not once a chunk
 
 
 def test_a_worker_that_is_killed_midway_loses_and_doubles_nothing(
@@ -116,11 +117,11 @@ def test_a_worker_that_is_killed_midway_loses_and_doubles_nothing(
     for chunk in job.run(items(pictures), None, 2):
         rows += [row for picture in chunk for row in picture.rows]
         if not killed:
-            victim = next(job.checkpoint.parent.glob("loaded-*"))
+            victim = next(job.checkpoints.files[0].parent.glob("loaded-*"))
             os.kill(int(victim.name.partition("-")[2]), signal.SIGKILL)
             killed = True
     compare(rows, expected)
-    assert killed and len(list(job.checkpoint.parent.glob("loaded-*"))) >= 2
+    assert killed and len(list(job.checkpoints.files[0].parent.glob("loaded-*"))) >= 2
 
 
 def test_more_workers_than_there_is_room_for_are_refused(ray: Any, job: RecordedJob, pictures: Path) -> None:

@@ -39,7 +39,7 @@ from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.lock import FileLock
 from gender_lightning.inference.stream.parts import Output
 from gender_lightning.inference.stream.sources import Source
-from gender_lightning.models.checkpoint import load_network
+from gender_lightning.models.checkpoint import Answer, load_network
 
 SETTINGS = {"checkpoint": "x", "faces": "auto"}
 
@@ -53,7 +53,7 @@ def names(*inputs: str) -> list[str]:
 def rows_of(name: str, faces: int = 1, frame: int | None = None) -> PredictedPicture:
     seen = tuple(DetectedFace(Box(1, 2, 3, 4), "face", "") for _ in range(faces))
     item = Item(name, name, frame, None if frame is None else frame / 2)
-    return predicted(SearchedPicture(item, seen), ["male"] * faces, [0.75] * faces)
+    return predicted(SearchedPicture(item, seen), ["male"] * faces, [Answer(0.75)] * faces)
 
 
 def test_a_folder_is_read_with_all_below_it(tmp_path: Path) -> None:
@@ -356,8 +356,8 @@ def test_a_crowd_goes_through_the_network_in_batches(small_checkpoint: Path) -> 
     faces = torch.randint(0, 256, (11, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
         expected = classifier.network.probability(faces).tolist()
-    assert classifier.probabilities(faces) == pytest.approx(expected, abs=1e-5)
-    assert classifier.probabilities(faces[:0]) == []
+    assert [answer.probability for answer in classifier.answers(faces)] == pytest.approx(expected, abs=1e-5)
+    assert classifier.answers(faces[:0]) == []
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Crop:
     """A face as the network expects it.
 
     Attributes:
-        pixels: RGB uint8 (S, S, 3).
+        pixels: RGB uint8 (S, S, 3), or several framings of the face side by side, see `SideBySide`.
         box: Place of the face in the upright picture, or of the part that was used if no face was detected.
         status: ``face``: detected and aligned; ``crop``: the picture is a face crop already and was used as it is.
         note: A remark for the reader of the result; may be empty.

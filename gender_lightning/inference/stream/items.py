@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.inference.faces.face import Box
+from gender_lightning.models.checkpoint import Answer
 
 COLUMNS = {
     "image": "string", "frame": "int32", "second": "float64", "face": "int32", "label": "string",
     "probability": "float32", "left": "int32", "top": "int32", "width": "int32", "height": "int32",
     "status": "string", "note": "string",
 }  # fmt: skip
-Row = dict[str, Any]  # a plain value for each of COLUMNS, or None
+DISAGREEMENT = "disagreement"  # float32, the last column of a table that several checkpoints have made together
+Row = dict[str, Any]  # a plain value for each of COLUMNS, or None; the same rows of a table have DISAGREEMENT
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,33 @@ class PredictedPicture:
     rows: tuple[Row, ...]
 
 
-def predicted(picture: SearchedPicture, labels: list[str], probabilities: list[float]) -> PredictedPicture:
-    """A picture with its rows: one per face, or a single one that says why there is no face."""
+def columns_of(row: Row | None) -> dict[str, str]:
+    """The columns of a table and their types, by one of its rows."""
+    return COLUMNS if row is None or DISAGREEMENT not in row else COLUMNS | {DISAGREEMENT: "float32"}
+
+
+def predicted(
+    picture: SearchedPicture, labels: list[str], answers: list[Answer], *, disagrees: bool = False
+) -> PredictedPicture:
+    """A picture with its rows: one per face, or a single one that says why there is no face.
+
+    Args:
+        picture: The picture, searched for faces.
+        labels: The label of each face.
+        answers: What the network says about each face.
+        disagrees: Whether the rows have the column `DISAGREEMENT`.
+    """
     start = {"image": picture.item.name, "frame": picture.item.frame, "second": picture.item.second}
     if not picture.faces:
         empty = dict.fromkeys(("face", "label", "probability", "left", "top", "width", "height"))
-        return PredictedPicture(picture.item, ({**start, **empty, "status": picture.status, "note": picture.note},))
+        row = {**start, **empty, "status": picture.status, "note": picture.note}
+        return PredictedPicture(picture.item, (row | ({DISAGREEMENT: None} if disagrees else {}),))
     rows = []
-    for number, (face, label, probability) in enumerate(zip(picture.faces, labels, probabilities, strict=True)):
-        assert math.isfinite(probability)
+    for number, (face, label, answer) in enumerate(zip(picture.faces, labels, answers, strict=True)):
+        assert math.isfinite(answer.probability)
         place = {"left": face.box.left, "top": face.box.top, "width": face.box.width, "height": face.box.height}
         note = "; ".join(text for text in (picture.note, face.note) if text)
-        prediction = {"face": number, "label": label, "probability": probability, **place}
-        rows.append({**start, **prediction, "status": face.status, "note": note})
+        prediction = {"face": number, "label": label, "probability": answer.probability, **place}
+        row = {**start, **prediction, "status": face.status, "note": note}
+        rows.append(row | ({DISAGREEMENT: answer.disagreement} if disagrees else {}))
     return PredictedPicture(picture.item, tuple(rows))

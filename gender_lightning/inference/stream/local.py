@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -18,12 +19,12 @@ from gender_lightning.data.loading import memory_for_batches, warn_if_short
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.bunches import bunches
-from gender_lightning.inference.domain import Domain, Seen, probabilities_of
+from gender_lightning.inference.domain import Domain, Seen, answers_of
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.pictures import Opened, open_picture
 from gender_lightning.inference.predictor import UNCERTAIN, label_of
 from gender_lightning.inference.stream.items import DetectedFace, Item, PredictedPicture, SearchedPicture, predicted
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoint import Answer, Network
 
 _AHEAD = 2  # batches that each process keeps ready
 _FRAMES = 8  # frames of a video per chunk: they are large, and are held in memory
@@ -34,7 +35,7 @@ class FaceBatch(NamedTuple):
     """A batch on its way from a worker to the network.
 
     Attributes:
-        faces: The faces of all pictures, one after another, uint8 (F, 3, S, S).
+        faces: The faces of all pictures, one after another, uint8 (F, 3, H, W).
         pictures: The pictures, in order.
     """
 
@@ -44,7 +45,7 @@ class FaceBatch(NamedTuple):
 
 @dataclass
 class Classifier:
-    """The network on its device, with the least confidence of a label.
+    """The network on its device, with the least confidence and the largest disagreement of a label.
 
     Attributes:
         network: The network.
@@ -52,6 +53,7 @@ class Classifier:
         min_confidence: Probability of the label below which it is withheld.
         batch_size: Faces per batch.
         domain: What the checkpoint remembers of valid; None if it remembers nothing.
+        max_disagreement: Of an ensemble, in nats, above which a label is withheld; None for no limit.
         seen: Sums over the faces so far.
     """
 
@@ -60,6 +62,7 @@ class Classifier:
     min_confidence: float
     batch_size: int
     domain: Domain | None = None
+    max_disagreement: float | None = None
     seen: Seen = field(default_factory=Seen)
 
     def __post_init__(self) -> None:
@@ -68,26 +71,27 @@ class Classifier:
 
     def __call__(self, batch: FaceBatch) -> list[PredictedPicture]:
         """The rows of all pictures of a batch."""
-        probabilities = iter(self.probabilities(batch.faces))
+        answers = iter(self.answers(batch.faces))
         results = []
         for picture in batch.pictures:
-            own = list(islice(probabilities, len(picture.faces)))
-            labels = [label_of(value, self.network.spec, self.min_confidence) for value in own]
+            own = list(islice(answers, len(picture.faces)))
+            spec = self.network.spec
+            labels = [label_of(answer, spec, self.min_confidence, self.max_disagreement) for answer in own]
             self.seen.take(len(labels) - labels.count(UNCERTAIN), len(labels))
-            results.append(predicted(picture, labels, own))
+            results.append(predicted(picture, labels, own, disagrees=len(self.network.members) > 1))
         return results
 
     @torch.inference_mode()
-    def probabilities(self, faces: Tensor) -> list[float]:
-        """Probabilities of class male for faces, uint8 (F, 3, S, S)."""
-        values: list[float] = []
+    def answers(self, faces: Tensor) -> list[Answer]:
+        """What the network says about faces, uint8 (F, 3, H, W)."""
+        answers: list[Answer] = []
         for start in range(0, len(faces), self.batch_size):
             pixels = faces[start : start + self.batch_size].to(self.hardware.device_type, non_blocking=True)
             with self.hardware.autocast():
-                probabilities, described = probabilities_of(self.network, pixels, self.domain)
-            values += probabilities
+                some, described = answers_of(self.network, pixels, self.domain)
+            answers += some
             self.seen.describe(described)
-        return values
+        return answers
 
 
 class FaceCrops(Dataset[FaceBatch]):
@@ -112,8 +116,7 @@ class FaceCrops(Dataset[FaceBatch]):
                 faces = tuple(DetectedFace(crop.box, crop.status, crop.note) for crop in own)
                 searched.append(SearchedPicture(item, faces, note="; ".join(opened.notes)))
                 pixels += [crop.pixels for crop in own]
-        size = self.cropper.framing.image_size
-        faces_of_all = torch.empty((len(pixels), 3, size, size), dtype=torch.uint8)
+        faces_of_all = torch.empty((len(pixels), 3, *self.cropper.framing.shape), dtype=torch.uint8)
         for place, crop in enumerate(pixels):
             faces_of_all[place] = torch.from_numpy(crop).permute(2, 0, 1)
         return FaceBatch(faces_of_all, searched)
@@ -163,7 +166,7 @@ def predict_stream(
     if cropper.detects:
         _ = cropper.detector  # loaded once, before the processes are started
     if workers:
-        face_bytes = 3 * cropper.framing.image_size**2
+        face_bytes = 3 * math.prod(cropper.framing.shape)
         warn_if_short(memory_for_batches(1), workers * _AHEAD * chunk * face_bytes)
     loader = DataLoader(
         FaceCrops(cropper, keep_pixels=keep_pixels),

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -21,12 +20,12 @@ import torch
 from gender_lightning.building import import_packages
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
+from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Cropper
-from gender_lightning.inference.stream.items import COLUMNS, Item, PredictedPicture, Row
+from gender_lightning.inference.stream.items import Item, PredictedPicture, Row, columns_of
 from gender_lightning.inference.stream.local import Classifier, FaceCrops, chunks
 from gender_lightning.inference.stream.parts import by_picture
 from gender_lightning.inference.stream.video import FrameReader
-from gender_lightning.models.checkpoint import load_network
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,11 +51,12 @@ def check_installed() -> None:
 class RayJob:
     """The settings that every worker needs; sent to all machines."""
 
-    checkpoint: Path
+    checkpoints: Checkpoints
     cropper: Cropper
     hardware: Hardware
     min_confidence: float
     batch_size: int
+    max_disagreement: float | None = None
     chunk: int = _CHUNK
     packages: tuple[str, ...] = ()  # the user's own packages, which each worker imports
 
@@ -122,7 +122,10 @@ class RayWorker:
         import_packages(job.packages)
         self.crops = FaceCrops(job.cropper)
         self.frames = FrameReader()
-        self.classifier = Classifier(load_network(job.checkpoint), job.hardware, job.min_confidence, job.batch_size)
+        network = job.checkpoints.network()
+        self.classifier = Classifier(
+            network, job.hardware, job.min_confidence, job.batch_size, max_disagreement=job.max_disagreement
+        )
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """The rows of the pictures of a block."""
@@ -133,7 +136,8 @@ class RayWorker:
         for items in chunks((self._with_pixels(item) for item in named), self.classifier.batch_size):
             batch = self.crops.__getitems__(items)
             rows += [row for picture in self.classifier(batch) for row in picture.rows]
-        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in COLUMNS.items()])
+        columns = columns_of(rows[0] if rows else None)
+        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in columns.items()])
         return pa.Table.from_pylist(rows, schema=schema)
 
     def _with_pixels(self, item: Item) -> Item:

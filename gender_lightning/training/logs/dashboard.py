@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from gender_lightning.errors import UserError
@@ -44,8 +45,9 @@ def view(entity: str, project: str) -> Any:
         UserError: wandb-workspaces is not installed.
     """
     try:
-        import wandb_workspaces.reports.v2 as wr
-        import wandb_workspaces.workspaces as ws
+        # not by `import`: the library does not export these names to type checkers
+        wr: Any = import_module("wandb_workspaces.reports.v2")
+        ws: Any = import_module("wandb_workspaces.workspaces")
     except ImportError as error:
         raise UserError(
             f"Dashboards need {error.name}, which is not installed.",
