@@ -211,6 +211,7 @@ ELSEWHERE = {
     "train resume=RUN/": "the same",
     "runs/slurm": "the same",
     "evaluation=folder-test": "further evaluations: tests/comparison",
+    "refit checkpoint=RUN groups": "more persons than there are in these drawn faces: tests/commands",
     "reference=RUN2": "the same: tests/end_to_end/verbs",
     "faces=detect": "faces that a detector finds: tests/inference",
     "persons=folder": "more persons: tests/inference",

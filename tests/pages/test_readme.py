@@ -87,6 +87,7 @@ LESS = {
     "evaluate": ["corruptions=none"],
     "compare": ["speed.measure=false"],
     "population": ["minimum=10"],
+    "refit": ["resamples=100"],
     "benchmark": [FEW, "data.batch_size=8", "stages=[decode,loader]", "repeats=1"],
     "data": [FEW],
 }
