@@ -32,7 +32,7 @@ from gender_lightning.models.files import (
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
-__all__ = ["KEY", "Answer", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "read_valid",
+__all__ = ["KEY", "Answer", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint",
            "save_weights", "update_spec"]  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def _placement(value: object) -> bool:
     return inside and isinstance(height, int) and isinstance(width, int) and min(height, width, right_x - left_x) >= 1
 
 
-_VALID = "valid"  # where a checkpoint keeps what it remembers of its valid split
+VALID = "valid"  # where a checkpoint keeps what it remembers of its valid split
 _MOST = 1e9
 _MOST_PIXELS = 2048  # largest side, the same limit as in the configuration
 _TUPLES = ("mean", "std", "class_names", "packages")
@@ -224,7 +224,7 @@ def update_spec(path: Path, valid: Mapping[str, Any] | None = None, **changes: A
 
     Args:
         path: The checkpoint.
-        valid: What it is to remember of its valid split, see `read_valid`; None keeps what it remembers.
+        valid: What it is to remember of its valid split, see `models.memory`; None keeps what it remembers.
         changes: The fields.
     """
     path = checkpoint_file(path)
@@ -232,14 +232,8 @@ def update_spec(path: Path, valid: Mapping[str, Any] | None = None, **changes: A
     _check_ours(path, content)
     described = {**content[KEY], **changes}
     ModelSpec.from_dict(described)
-    further = {} if valid is None else {_VALID: dict(valid)}
+    further = {} if valid is None else {VALID: dict(valid)}
     write_torch_file(path, {**content, **further, KEY: described})
-
-
-def read_valid(path: Path) -> Mapping[str, Any]:
-    """What a checkpoint remembers of its valid split, as written by `update_spec`; empty if it remembers nothing."""
-    found = read_torch_file(checkpoint_file(path)).get(_VALID)
-    return found if isinstance(found, dict) else {}
 
 
 def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:

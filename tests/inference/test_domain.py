@@ -19,9 +19,10 @@ from gender_lightning.inference.domain import Domain, Seen, answers_of, domain_o
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.local import Classifier, FaceBatch
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, read_valid, save_weights, update_spec
+from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, save_weights, update_spec
 from gender_lightning.models.features import observed
 from gender_lightning.models.heads import main_head
+from gender_lightning.models.memory import read_valid
 
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=0.5, test_time_flip=True)
 CPU = Hardware("cpu", 1, "32-true", False, False)
