@@ -11,7 +11,7 @@ OLDEST ?= 3.11
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-floors check-floors lint types docs notebooks audit check gpu-check clean
+.PHONY: help install train test test-all test-floors check-floors lint types docs notebooks audit check gpu-check dashboards clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -50,7 +50,7 @@ types: $(INSTALLED)  ## mypy, strict
 docs: $(INSTALLED)  ## build the manual, build/docs/index.html, without a network; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
-notebooks: $(INSTALLED)  ## run the notebooks anew and keep their outputs
+notebooks: $(INSTALLED)  ## run the notebooks again and keep their outputs
 	$(BIN)/jupyter execute --inplace --timeout=-1 $(sort $(wildcard notebooks/*.ipynb))
 
 audit: $(INSTALLED)  ## known security holes of what is installed; asks a server
@@ -61,6 +61,9 @@ check: lint types test  ## everything a commit should pass
 
 gpu-check: $(INSTALLED)  ## measure everything that needs a GPU, in ten minutes, into gpu-check.json
 	$(BIN)/python -m gender_lightning.benchmarks.gpu_check $(ARGS)
+
+dashboards: $(INSTALLED)  ## save a view with charts in W&B: make dashboards ARGS="TEAM --project PROJECT"
+	$(BIN)/python -m gender_lightning.training.logs.dashboard $(ARGS)
 
 clean:  ## remove the environment and caches; runs/ and data/ stay
 	rm -rf $(VENV) $(FLOORS) .pytest_cache .mypy_cache .ruff_cache

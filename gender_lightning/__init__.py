@@ -1,7 +1,7 @@
 """Train, tune, compare and use face-gender classifiers on CelebA.
 
 ``from gender_lightning import load`` gives a predictor from a checkpoint; `train`, `evaluate`, `compare`, `predict`,
-`population`, `export` and `search` are the commands as functions. Nothing heavy is imported before one is used.
+`population`, `refit`, `export`, `push` and `search` are the commands as functions. Nothing heavy is loaded before use.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gender_lightning.api import export as export
     from gender_lightning.api import population as population
     from gender_lightning.api import predict as predict
+    from gender_lightning.api import push as push
+    from gender_lightning.api import refit as refit
     from gender_lightning.api import search as search
     from gender_lightning.api import train as train
     from gender_lightning.errors import UserError as UserError
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
-    **dict.fromkeys(("train", "evaluate", "compare", "predict", "population", "export", "search"), "api"),
+    **dict.fromkeys(
+        ("train", "evaluate", "compare", "predict", "population", "refit", "export", "push", "search"), "api"
+    ),
     "load": "inference.predictor",
     "Run": "runs",
     "UserError": "errors",
@@ -38,6 +42,8 @@ __all__ = [
     "load",
     "population",
     "predict",
+    "push",
+    "refit",
     "search",
     "train",
 ]

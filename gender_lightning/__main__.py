@@ -53,8 +53,8 @@ def usage() -> str:
     """The text that `gender-lightning --help` prints."""
     lines = ["usage: gender-lightning <command> [field=value ...]", ""]
     for verb, command in COMMANDS.items():
-        lines.append(f"  {verb:<10} {command.purpose}")
-        lines.append(f"  {'':<10}   gender-lightning {command.example}")
+        lines.append(f"  {verb:<12} {command.purpose}")
+        lines.append(f"  {'':<12}   gender-lightning {command.example}")
     lines += ["", "`gender-lightning <command> --help` shows its groups and fields.", ""]
     return "\n".join(lines)
 

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gender_lightning.commands.predict import Predictions
+    from gender_lightning.commands.push import Pushed
     from gender_lightning.comparison.result import Comparison
     from gender_lightning.evaluation.results import Evaluation
     from gender_lightning.inference.population import GroupCount
+    from gender_lightning.refitting.result import Refit
 
 Override = str | Mapping[str, Any]
 _LEFT_BY_RUNS = ("GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
@@ -166,8 +168,29 @@ def population(*overrides: Override, **fields: Any) -> list[GroupCount]:
     return counted
 
 
+def refit(*overrides: Override, **fields: Any) -> Refit:
+    """Fit the last layer of a trained run again, like ``gender-lightning refit``.
+
+    Args:
+        overrides: Strings, and mappings from fields to values.
+        fields: Fields and groups of ``refit``, such as `checkpoint`, `groups` and `method`.
+
+    Returns:
+        What was gained, as in `refit.json`; it is accepted wherever a run is.
+
+    Raises:
+        UserError: Any mistake in the overrides; or too few persons.
+
+    Example:
+        >>> refit(checkpoint=run, groups=["Wearing_Lipstick"]).verdict()[0]
+        'Nothing was gained (no more than chance): the checkpoint keeps the old head (keep=always takes the new one).'
+    """
+    result: Refit = _call("refit", _texts(overrides, fields))
+    return result
+
+
 def export(*overrides: Override, **fields: Any) -> Path:
-    """Write a checkpoint as ONNX or .pt2, like ``gender-lightning export``.
+    """Write a checkpoint as ONNX, .pt2 or safetensors, like ``gender-lightning export``.
 
     Args:
         overrides: Strings, and mappings from fields to values.
@@ -181,6 +204,24 @@ def export(*overrides: Override, **fields: Any) -> Path:
     """
     file: Path = _call("export", _texts(overrides, fields))
     return file
+
+
+def push(*overrides: Override, **fields: Any) -> Pushed:
+    """Publish a checkpoint with its model card on the Hugging Face hub, like ``gender-lightning push``.
+
+    Args:
+        overrides: Strings, and mappings from fields to values.
+        fields: Fields of ``push``, such as `checkpoint` and `to`.
+
+    Returns:
+        The `upload` with its `url` and `revision`; with ``output="folder"``, the `folder`.
+
+    Raises:
+        UserError: Any mistake in the overrides; there is no evaluation, no permission or no connection; or the weights
+            may not be published. Nothing has been uploaded then.
+    """
+    pushed: Pushed = _call("push", _texts(overrides, fields))
+    return pushed
 
 
 def search(*overrides: Override, **fields: Any) -> Search:

@@ -57,15 +57,31 @@ def read_json(path: Path) -> Any:
     return _read(path, json.loads)
 
 
+def parse_json(text: str, path: Path) -> Any:
+    """The plain values of JSON that stands within another file, which is `path`.
+
+    Raises:
+        UserError: It is not JSON, or is nested too deeply.
+    """
+    return _parsed(path, lambda: text, json.loads)
+
+
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
-    try:
+    def text() -> str:
         if not path.is_file():
             raise OSError(None, "there is no such file" if not path.exists() else "it is not a file")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
-        content = parse(data.decode())
+        return data.decode()
+
+    return _parsed(path, text, parse)
+
+
+def _parsed(path: Path, text: Callable[[], str], parse: Callable[[str], Any]) -> Any:
+    try:
+        content = parse(text())
         _check_depth(content)
         return content
     except (OSError, ValueError, RecursionError, OverflowError, TypeError, AttributeError) as error:

@@ -76,7 +76,8 @@ def check_overrides(verb: str, arguments: list[str]) -> None:
     if any(argument.startswith("search=") for argument in arguments):
         from gender_lightning.sweeps.search.checking import check_space
 
-        check_space([argument for argument in arguments if not argument.startswith("-")])
+        own = ("-", "output=")  # the latter of wandb-sweep, whose other fields are those of train
+        check_space([argument for argument in arguments if not argument.startswith(own)])
 
 
 def run_hydra(verb: str, arguments: list[str], task: Callable[[Any], None]) -> None:

@@ -136,6 +136,8 @@ class Run:
         run = joined_run(str(directory)) or cls.open(directory)
         if is_first_process():
             refuse_links(run.path)
+            if "refit" in run.info():
+                raise UserError(f"{run.path} is a refit, not a training.", f"Give model.pretrained={run.path} instead.")
         if is_first_process() and run.info().get("status") == "done" and not extended:
             raise UserError(
                 f"The run in {run.path} is finished already.",
@@ -180,9 +182,7 @@ class Run:
     def info(self) -> dict[str, Any]:
         """The content of `run.json`; empty before the first `update`."""
         file = self.path / "run.json"
-        if not file.is_file():
-            return {}
-        content = read_json(file)
+        content = read_json(file) if file.is_file() else {}
         if not isinstance(content, dict):
             raise UserError(f"{file} is not the record of a run.", "Restore it, or start a new run.")
         for name, kind in _KINDS.items():

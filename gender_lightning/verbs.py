@@ -47,7 +47,7 @@ class Command:
     @property
     def module(self) -> str:
         """The module with its `main(values)` or `main(values, action)`."""
-        return f"gender_lightning.commands.{self.verb}"
+        return f"gender_lightning.commands.{self.verb.replace('-', '_')}"
 
     @property
     def schema(self) -> type[Section]:
@@ -90,11 +90,27 @@ _COMMANDS = (
         data_of_run=True,
     ),
     Command(
+        "refit",
+        "a new last layer for a trained run: for its worst group, or for your own cameras",
+        (
+            (f"refit checkpoint={RUN} groups=[Wearing_Lipstick]", ""),
+            (f"refit checkpoint={RUN} data=folder data.root=photos", "200 labelled pictures of your own"),
+            (f"refit checkpoint={RUN} method=thresholds", "what a threshold alone would do"),
+        ),
+        "RefitConfig",
+        notes=(
+            "Fits on the valid split of the run's own data, or on half of other data, and reports on test, which no "
+            "choice sees. The framing always belongs to the checkpoint.",
+        ),
+        data_of_run=True,
+    ),
+    Command(
         "export",
-        "a checkpoint as one ONNX or .pt2 file, compared with PyTorch",
+        "a checkpoint as one ONNX, .pt2 or .safetensors file, compared with PyTorch",
         (
             (f"export checkpoint={RUN} format=onnx", ""),
             (f"export checkpoint={RUN} quantize=int8", "8-bit weights and activations"),
+            (f"export checkpoint={RUN} format=safetensors", "for this program, without a pickle"),
         ),
         "ExportConfig",
         notes=(
@@ -104,6 +120,21 @@ _COMMANDS = (
             "threshold, version and model card are its metadata.",
         ),
         data_of_run=True,
+    ),
+    Command(
+        "push",
+        "a checkpoint with its measured model card to the Hugging Face hub",
+        (
+            (f"push checkpoint={RUN} to=hf://me/faces", "private, unless private=false"),
+            (f"push checkpoint={RUN} output=folder", "look at the files first"),
+        ),
+        "PushConfig",
+        notes=(
+            "Needs `hf auth login` or HF_TOKEN, and an evaluation of the run: its measured values, with intervals, are "
+            "the card. All files go up in one commit.",
+            "Weights that have learned from CelebA, directly or through the weights that they started from, are pushed "
+            "with i_may_publish=true only: CelebA may be used for non-commercial research only.",
+        ),
     ),
     Command(
         "population",
@@ -142,6 +173,20 @@ _COMMANDS = (
         ),
     ),
     Command(
+        "serve",
+        "answers other programs over HTTP: labels for the pictures that they send",
+        (
+            (f"serve checkpoint={RUN}", "for this computer alone"),
+            (f"serve checkpoint={RUN} host=0.0.0.0 token_file=token.txt", "for others, who must know the token"),
+        ),
+        "ServeConfig",
+        notes=(
+            "POST /predict takes pictures as a multipart form or as JSON; GET /health, /metrics (Prometheus) and "
+            "/openapi.json tell about the service. Pictures stay in memory, and are neither kept nor logged.",
+            "Ctrl-C or SIGTERM ends it: requests that have arrived are answered first.",
+        ),
+    ),
+    Command(
         "compare",
         "which of several runs is better, by how much, and whether that is more than chance",
         (
@@ -152,6 +197,16 @@ _COMMANDS = (
         ),
         "CompareConfig",
         notes=("Runs that differ only in the seed form one row: mean, standard deviation and n.",),
+    ),
+    Command(
+        "wandb-sweep",
+        "a search as a file for W&B's own sweeps and agents",
+        (("wandb-sweep search=resnet50 output=sweep.yaml", ""),),
+        "WandbSweepConfig",
+        notes=(
+            "The fields are those of train, and what is given here is given to every run. W&B has no conditional "
+            "ranges and one objective; what that leaves out is said, and stands at the top of the file.",
+        ),
     ),
     Command(
         "benchmark",

@@ -14,10 +14,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and numpy: workers and w
 
 import numpy as np
 import pytest
+from hub_server import hub
 from PIL import Image
 from postgres import postgres, postgres_url
 
-__all__ = ["postgres", "postgres_url"]  # fixtures
+__all__ = ["hub", "postgres", "postgres_url"]  # fixtures
 SIZES = {"train": 24, "valid": 12, "test": 12}
 _LEFT_BY_RUNS = (
     "GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE",

@@ -14,7 +14,20 @@ from gender_lightning.__main__ import main
     [
         (
             "gender-lightning ",
-            {"train", "evaluate", "compare", "predict", "population", "export", "demo", "benchmark", "data"},
+            {
+                "train",
+                "evaluate",
+                "compare",
+                "predict",
+                "population",
+                "export",
+                "push",
+                "demo",
+                "serve",
+                "wandb-sweep",
+                "benchmark",
+                "data",
+            },
         ),
         ("gender-lightning tr", {"train"}),
         ("gender-lightning  tr", {"train"}),

@@ -18,7 +18,8 @@ from gender_lightning.overrides import compose, groups
 from gender_lightning.verbs import COMMANDS
 
 CHOICES = [f"{group}={choice}" for group, choices in groups().items() for choice in choices]
-WITHIN = {"search/": ["search=default"]}  # groups that there are only beside a choice of another
+# groups that there are only beside a choice of another, and choices that need a field
+WITHIN = {"search/": ["search=default"], "loss=distill": ["loss.teacher=[runs/A]"]}
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +103,10 @@ def test_a_recipe_wins_over_the_menu_and_the_command_line_over_the_recipe() -> N
         (
             "augmentation.random_scale",
             [1.2, 0.8],
-            "random_scale=[1.2, 0.8] is not [smallest, largest]. Put the smaller factor first.",
+            "random_scale=[1.2, 0.8] is not [smallest, largest]. Put the smaller number first.",
         ),
+        ("augmentation.jpeg.quality", [90, 30], "augmentation: jpeg.quality=[90, 30] is not [smallest, largest]."),
+        ("augmentation.jpeg.quality", [0, 30], "augmentation.jpeg.quality[0]=0: it should be greater than or equal"),
         ("augmentation.random_scale", [1.0], "augmentation.random_scale=[1.0]: it should have at least 2 items"),
         ("augmentation.color_jitter.hue", 0.6, "augmentation.color_jitter.hue=0.6: it should be less than or equal to"),
         ("trainer.device", 2, "trainer.device: there is no such field. Did you mean 'devices'?"),

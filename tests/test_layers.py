@@ -14,12 +14,12 @@ ROOT = Path(gender_lightning.__file__).parent
 # From the ground up. A room may import what stands before it, and itself.
 ROOMS = (
     "errors", "csv_text", "durable", "plain_files", "interruption", "control_groups", "hardware", "console",
-    "progress", "job",
-    "provenance",
+    "progress", "job", "wandb_account",
+    "provenance", "energy",
     "building", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
-    "evaluation", "training", "diagnostics", "inference", "audit", "exporting",
-    "overrides", "benchmarks", "comparison", "reports", "demo", "sweeps",
+    "evaluation", "training", "diagnostics", "inference", "audit", "refitting", "exporting",
+    "overrides", "benchmarks", "comparison", "reports", "demo", "serving", "sweeps",
     "commands", "running", "distributed", "api", "__init__", "__main__",
 )  # fmt: skip
 HEIGHT = {room: height for height, room in enumerate(ROOMS)}

@@ -74,7 +74,7 @@ def test_help_has_a_line_and_an_example_for_each_verb(cli: Cli, arguments: list[
     code, out, _ = cli(*arguments)
     assert code == 0
     for verb, told in COMMANDS.items():
-        assert f"  {verb:<10} {told.purpose}\n" in out and f"gender-lightning {told.example}\n" in out
+        assert f"  {verb:<12} {told.purpose}\n" in out and f"gender-lightning {told.example}\n" in out
 
 
 def test_version(cli: Cli) -> None:

@@ -44,7 +44,7 @@ class Auditing:
         self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - start
 
     def look_at_labels(self, smallest_cell: int) -> None:
-        """All that the label files show."""
+        """Add what the label files show."""
         index = self.material.index
         with self.timed("labels"):
             found = [contradictions(index), persons_across_splits(index), self.material.without_picture]
@@ -54,14 +54,14 @@ class Auditing:
             self.findings += cells(index, smallest_cell)
         if index.identities is None:
             self.left_out.append(
-                "The persons are not known: contradictions within a person and persons in several splits could not be "
+                "The persons are unknown: contradictions within a person and persons in several splits could not be "
                 "looked for."
             )
         if not index.attribute_names:
             self.left_out.append("There are no attributes: cells of label and attribute could not be counted.")
 
     def look_at_pictures(self, records: NDArray[np.void]) -> None:
-        """All that the numbers of `measuring.measure` show."""
+        """Add what the measurements of the pictures show."""
         assert self.material.store is not None
         with self.timed("pictures"):
             self.findings += picture_findings(self.material.index, self.material.store, records)
@@ -69,11 +69,11 @@ class Auditing:
             self.findings += duplicate_findings(self.material.index, records)
 
     def look_at_probabilities(self, probability: NDArray[np.float64], judges: str) -> None:
-        """All that models that have not seen the images say of their labels; arguments as of `suspects`."""
+        """Add the labels that models which have not seen the images contradict; arguments as for `suspects`."""
         self.findings.append(suspects(self.material.index, probability, judges))
 
     def result(self) -> Audit:
-        """Everything that was found."""
+        """All findings."""
         index = self.material.index
         return Audit(
             data=self.section.model_dump(),

@@ -1,4 +1,4 @@
-"""Pictures that are there twice: to the last byte, or almost, by perceptual hashes.
+"""Exact duplicates, by the bytes of the files, and near duplicates, by perceptual hashes.
 
 Two pictures are almost equal where at most `RADIUS` of 63 bits of the coarse hash and at most `FINE_RADIUS` of 255
 bits of the fine one differ. Measured on faces of CelebA's framing: JPEG at quality 40, half the size and a blur of 1.5
@@ -34,7 +34,7 @@ def duplicate_findings(index: Index, records: NDArray[np.void]) -> list[Finding]
 
     Args:
         index: The images.
-        records: Of `measuring.measure`, in the order of the index.
+        records: Result of `measuring.measure`, in the order of the index.
     """
     read = np.flatnonzero(records["read"])
     digests = np.unique(records["digest"][read], return_inverse=True)[1]
@@ -55,11 +55,11 @@ def duplicate_findings(index: Index, records: NDArray[np.void]) -> list[Finding]
         finding("duplicates_with_other_label", "Duplicates with both labels", other, sum(map(len, other)),
                 "One of the labels is wrong, unless the pictures only look alike."),
         finding("duplicates_across_splits", "Duplicates across splits", across, sum(map(len, across)),
-                "What is tested was learned: figures on these images say nothing about new ones."),
+                "The model is tested on what it has learned: results on these images say nothing about new ones."),
         finding("exact_duplicates", "Equal files", exact, sum(map(len, exact)),
-                "The same file is there under several names."),
+                "The same file is present under several names."),
         finding("near_duplicates", "Almost equal pictures", varied, almost,
-                "Compressed, resized or brightened copies, or the same photograph from two places. The hash sees the "
+                "Compressed, resized or brightened copies, or the same photograph from two sources. The hash sees the "
                 "picture as a whole: mirrored and recropped copies are not found, and two plain pictures can be taken "
                 "for one."),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What an audit has found: counts, ids, and words that say no more than the counts support."""
+"""The findings of an audit: counts, ids, and words that claim no more than the counts support."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ KINDS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of doubt.
+    """The finding of one kind.
 
     Attributes:
         kind: A key of `KINDS`.
         part: Section of the page.
         title: Heading.
-        count: How many there are, of what `unit` says.
-        total: Of how many.
+        count: Number of cases, in `unit`.
+        total: Number of items that were checked.
         unit: What is counted, in the plural.
-        said: What was seen and what it does not show; a sentence or two.
-        columns: Names of what `rows` hold.
-        rows: The cases, the most telling first; ids are text.
+        said: What was found and what it does not show, in a sentence or two.
+        columns: Names of the columns of `rows`.
+        rows: The cases, the clearest first; ids are text.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Finding:
 
     @property
     def share(self) -> float:
-        """Of `total`; 0 where there is nothing."""
+        """Share of `total`; 0 if there is nothing."""
         return self.count / self.total if self.total else 0.0
 
 
@@ -69,8 +69,8 @@ class Doubt:
     """An image that a person should look at.
 
     Attributes:
-        image_id: As in the data set.
-        reason: In words, for the reviewer.
+        image_id: Name of the image in the data set.
+        reason: Why the image is suspected, for the reviewer.
     """
 
     image_id: str
@@ -83,12 +83,12 @@ class Audit:
 
     Attributes:
         data: The data section, as `config.yaml` would hold it.
-        images: Rows that were looked at.
-        males: Rows of them labelled male.
-        splits: Rows of each split.
+        images: Number of rows checked.
+        males: Number of these labelled male.
+        splits: Number of rows of each split.
         persons: Number of identities; None where they are not known.
         findings: In the order of the page.
-        doubts: Images for review, each once, the most telling first.
+        doubts: Images for review, each once, the clearest first.
         left_out: What was not looked at, and how it could be; a sentence each.
         seconds: Duration of each step.
     """
@@ -104,7 +104,7 @@ class Audit:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def finding(self, kind: str) -> Finding | None:
-        """The finding of this kind; None where it was not looked for."""
+        """The finding of this kind; None if it was not looked for."""
         return next((found for found in self.findings if found.kind == kind), None)
 
 

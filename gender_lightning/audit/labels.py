@@ -13,7 +13,7 @@ from gender_lightning.data.contradictions import contradicted, fewest_wrong
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS, wilson
 
 _TRAIN, _, _TEST = range(3)
-_RIGHT = 0.95  # accuracy for which the width of an interval is told
+_RIGHT = 0.95  # accuracy at which the width of an interval is given
 
 
 def text_of(image_id: bytes) -> str:
@@ -65,7 +65,7 @@ def persons_across_splits(index: Index) -> Finding | None:
         count=len(crossing),
         total=len(persons),
         unit="persons",
-        said="A model that has learned a face by heart is tested on it again: figures on valid and test flatter it."
+        said="A model that has memorised a face is tested on it again: results on valid and test flatter it."
         if len(crossing)
         else "No person is in more than one split, as far as the identities are right.",
         columns=("person", *SPLITS),
@@ -92,7 +92,7 @@ def cells(index: Index, smallest: int) -> list[Finding]:
             Finding(
                 "small_to_learn", "imbalance", "Cells that are small to learn from", len(few), len(table), "cells",
                 f"A cell is one label together with one value of an attribute. These have fewer than {smallest:,} "
-                "images in train. Whether a model does worse on them only an evaluation by group can say.",
+                "images in train. Only an evaluation by group can say whether a model does worse on them.",
                 ("cell", "label", "train", "valid", "test"),
                 tuple((row["cell"], row["label"], row["train"], row["valid"], row["test"]) for row in few),
             )

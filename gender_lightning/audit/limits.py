@@ -1,4 +1,4 @@
-"""`fail_on`: from which count or share on an audit says no, so that it can guard a data pipeline."""
+"""`fail_on`: the counts or shares above which an audit fails, so that it can guard a data pipeline."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gender_lightning.errors import UserError, UserErrors
 
 
 def check_limits(limits: Mapping[str, int | float]) -> None:
-    """Refuse names that are no findings.
+    """Refuse names of findings that do not exist.
 
     Raises:
-        UserErrors: Some are not.
+        UserErrors: There is no finding of some name.
     """
     unknown = [name for name in limits if name not in KINDS]
     if unknown:
@@ -26,16 +26,16 @@ def check_limits(limits: Mapping[str, int | float]) -> None:
 
 
 def crossed(audit: Audit, limits: Mapping[str, int | float]) -> Iterator[str]:
-    """A sentence on each limit that is crossed, or that nothing was looked for under.
+    """A sentence about each limit that is crossed, or whose kind was not looked for.
 
     Args:
         audit: What was found.
-        limits: By kind: a whole number is a count, a fraction a share; what is above it crosses it.
+        limits: The limit of each kind: a whole number is a count, a fraction a share. A value above it crosses it.
     """
     for kind, limit in limits.items():
         found = audit.finding(kind)
         if found is None:
-            yield f"{kind}: this was not looked for here, so that the limit of {limit:g} is not known to hold."
+            yield f"{kind}: this was not looked for, so whether the limit of {limit:g} holds is unknown."
         elif (found.share if isinstance(limit, float) else found.count) > limit:
             allowed = f"{100 * limit:g} %" if isinstance(limit, float) else f"{limit:,}"
             yield (

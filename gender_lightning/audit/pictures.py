@@ -28,7 +28,7 @@ def picture_findings(index: Index, store: ImageStore, records: NDArray[np.void])
     Args:
         index: The images.
         store: Their files, for the reason why one does not decode.
-        records: Of `measuring.measure`, in the order of the index.
+        records: Result of `measuring.measure`, in the order of the index.
     """
     read = records["read"]
     short = np.minimum(records["width"], records["height"])
@@ -36,13 +36,13 @@ def picture_findings(index: Index, store: ImageStore, records: NDArray[np.void])
         ("tiny", "Tiny pictures", short < TINY, short, "short_side",
          f"The short side has fewer than {TINY} pixels: enlarging adds none."),
         ("grey", "Grey pictures", records["colour"] < GREY, records["colour"].round(4), "colour",
-         "They have no colour. That is no mistake, but a model can take it for a sign of one class where grey pictures "
-         "are more often of one class."),
+         "They have no colour. That is not a fault, but a model can take it for a sign of one class where grey "
+         "pictures are more often of one class."),
         ("dark", "Dark pictures", records["brightness"] < DARK, records["brightness"].round(3), "brightness",
          f"The mean grey is below {DARK:.2f} of white."),
         ("blurred", "Blurred pictures", records["detail"] < BLURRED, records["detail"].round(4), "detail",
          "They have little fine structure at 64 pixels: out of focus, enlarged from few pixels, or smooth by nature. "
-         "Which of these it is the number cannot tell."),
+         "The number cannot tell which."),
     ]  # fmt: skip
     found = [_unreadable(index, store, ~read)]
     for kind, title, rows, values, name, said in rules:
@@ -87,7 +87,7 @@ def _unreadable(index: Index, store: ImageStore, rows: NDArray[np.bool_]) -> Fin
 def _listed(
     index: Index, kind: str, title: str, rows: NDArray[np.bool_], values: NDArray[Any], name: str, said: str, total: int
 ) -> Finding:
-    """The pictures of a rule, by rising value, with the share of each class."""
+    """The pictures that match a rule, in ascending order of the value, with the share of each class."""
     chosen = np.flatnonzero(rows)
     chosen = chosen[np.argsort(values[chosen], kind="stable")]
     if len(chosen):

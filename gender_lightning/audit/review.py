@@ -1,4 +1,4 @@
-"""Which images people look at, what they said, and the rate of wrong labels that follows from it.
+"""The images that people review, their answers, and the estimated rate of wrong labels.
 
 All suspected images are looked at, and a random sample of the others, in random order and without a sign of which is
 which: who knows what is suspected finds it. Since the order is random, a review that stops early is a smaller random
@@ -37,7 +37,7 @@ class Item:
     """An image to look at.
 
     Attributes:
-        image_id: As in the data set.
+        image_id: Name of the image in the data set.
         label: 0 or 1, as the data set has it.
         reason: Why it is suspected; empty where nothing is.
     """
@@ -87,12 +87,12 @@ def _is_doubt(value: Any) -> bool:
 
 
 def queue(index: Index, doubts: Sequence[Doubt], sample: int, seed: int) -> list[Item]:
-    """All suspected images that the data have, and a random sample of the others, in one random order.
+    """All suspected images in the data and a random sample of the others, in one random order.
 
     Args:
         index: The data.
-        doubts: Of the audit.
-        sample: Number of images that nothing is suspected of.
+        doubts: Suspected images of the audit.
+        sample: Number of unsuspected images.
         seed: The same one gives the same queue, so that a review continues.
     """
     reasons = {doubt.image_id.encode(): doubt.reason for doubt in doubts}
@@ -108,7 +108,7 @@ def queue(index: Index, doubts: Sequence[Doubt], sample: int, seed: int) -> list
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """What was answered before; nothing where there is no file yet.
+    """The answers given so far; empty if there is no file yet.
 
     Raises:
         UserError: The file is malformed.
@@ -136,15 +136,15 @@ def write_answers(path: Path, items: Sequence[Item], answers: Mapping[str, Answe
 
 
 def estimate(items: Sequence[Item], answers: Mapping[str, Answer], images: int, verdict: str = WRONG) -> Rate:
-    """The share of all images of which a person would say this.
+    """Estimate the share of all images to which a reviewer would give this verdict.
 
     Suspected and unsuspected images are two strata; in each the number is hypergeometric, whose exact interval is
     nothing once all were looked at. The two intervals are combined by MOVER (Zou and Donner 2008).
 
     Args:
-        items: Of `queue`.
-        answers: By image.
-        images: Of the data set, with those that are not in the queue.
+        items: Result of `queue`.
+        answers: The answer to each image.
+        images: Number of images of the data set, including those outside the queue.
         verdict: `wrong`, or `cannot tell`.
     """
     assert verdict in (WRONG, UNSURE)
@@ -169,9 +169,9 @@ def hypergeometric(hits: int, sample: int, size: int, level: float = LEVEL) -> I
     """Exact interval of the share of hits in a finite population, from a random sample of it without replacement.
 
     Args:
-        hits: In the sample.
+        hits: Number of hits in the sample.
         sample: Its size, at least 1.
-        size: Of the population.
+        size: Size of the population.
         level: Coverage that it has at least.
     """
     tail = (1 - level) / 2

@@ -6,6 +6,7 @@ baseline does not benefit from what is measured against it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import transforms
+from torchvision.transforms import v2
 
 from gender_lightning.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD
 from gender_lightning.transforms.settings import AugmentationSettings
@@ -45,9 +47,24 @@ def augmentation_transforms(settings: AugmentationSettings) -> list[Any]:
         steps.append(transforms.RandomRotation(settings.random_rotation, interpolation=bilinear))
     if settings.random_horizontal_flip > 0:
         steps.append(transforms.RandomHorizontalFlip(settings.random_horizontal_flip))
+    steps += _quality_transforms(settings)
     jitter = settings.color_jitter
     if any((jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)):
         steps.append(transforms.ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue))
+    return steps
+
+
+def _quality_transforms(settings: AugmentationSettings) -> list[Any]:
+    """Blur, JPEG and grey. Torchvision has no loss of resolution for PIL images, nor a border drawn for each."""
+    steps: list[Any] = []
+    blur, jpeg = settings.gaussian_blur, settings.jpeg
+    if blur.probability > 0:
+        kernel = 2 * math.ceil(3 * blur.sigma[1]) + 1
+        steps.append(transforms.RandomApply([transforms.GaussianBlur(kernel, blur.sigma)], blur.probability))
+    if jpeg.probability > 0:
+        steps.append(transforms.RandomApply([v2.JPEG(jpeg.quality)], jpeg.probability))
+    if settings.random_grayscale > 0:
+        steps.append(transforms.RandomGrayscale(settings.random_grayscale))
     return steps
 
 

@@ -123,7 +123,7 @@ def fold_of(index: Index, pairs: NDArray[np.int64], folds: int, seed: int) -> ND
         index: The images.
         pairs: (P, 2), rows that belong together.
         folds: How many.
-        seed: Of the order of the persons.
+        seed: Seed of the order of the persons.
 
     Returns:
         (N,), from 0 on.

@@ -19,6 +19,7 @@ from gender_lightning.comparison.columns import columns_of, count
 from gender_lightning.comparison.corruptions import corruption_errors
 from gender_lightning.comparison.foreign import Foreign, common, divide, foreign_rows, read_answers
 from gender_lightning.comparison.images import on_the_same_images
+from gender_lightning.comparison.in_wandb import log_comparison
 from gender_lightning.comparison.markdown import markdown, setting
 from gender_lightning.comparison.notes import notes_of
 from gender_lightning.comparison.pairs import compare_pairs
@@ -77,11 +78,13 @@ def compare(config: CompareConfig) -> Comparison:
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
     summaries = summarise(rows, corrupted, resampling, timing)
     repeated = [*selection.repeated, *repeated]
-    own = [it for it in summaries if not isinstance(it.row.runs[0], Foreign)]
+    own = [summary for summary in summaries if not isinstance(summary.row.runs[0], Foreign)]
     notes = about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)
     show(comparison)
+    if config.wandb:
+        log_comparison(comparison, output.absolute())
     console.print(f"written to {output.absolute()}", markup=False)
     return comparison
 

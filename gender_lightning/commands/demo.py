@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from gender_lightning.console import console
 from gender_lightning.demo.uploads import upload_folder
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interruption
+from gender_lightning.models.files import checkpoint_file
 from gender_lightning.runs import Run
 
 HOST = "127.0.0.1"
@@ -63,6 +65,7 @@ def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> N
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     """The page and its launch settings: it is served to this computer only, and contacts no other."""
+    checkpoint = checkpoint_file(Path(config.checkpoint))  # fetched, if it is published, while the hub may be asked
     import_gradio("demo", cache)
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
@@ -71,7 +74,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     from gender_lightning.reports.card_header import without_header
 
     predictor = load(
-        config.checkpoint,
+        checkpoint,
         config.device,
         faces=config.faces,
         face_model=config.face_model,
@@ -105,6 +108,8 @@ def import_gradio(command: str, cache: Path) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if read_already := sys.modules.get("huggingface_hub.constants"):
+        vars(read_already)["HF_HUB_OFFLINE"] = True
     try:
         import gradio  # noqa: F401
     except ImportError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
-from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, parse_config
+from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.fingerprint import fingerprint_of
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.revising import Correction, called_wrong, read_corrections
 from gender_lightning.data.skipping import SKIPPED, write_skipped
@@ -113,7 +113,7 @@ def prepare(config: EvaluateConfig) -> Setting:
     corrections = (
         {} if config.data.corrections is None else read_corrections(Path(config.data.corrections).expanduser())
     )
-    hardware = _hardware(config, run)
+    hardware = hardware_as_trained(config, run)
     finder = finder_of(network.spec, search_of(config, run))
     # makes_cache: the run may be of somebody else, so that what it says is not written to
     data = FaceDataModule(
@@ -122,7 +122,7 @@ def prepare(config: EvaluateConfig) -> Setting:
         device_type=hardware.device_type,
         makes_cache=False,
     )
-    _refuse_to_draw(config, run)
+    refuse_to_draw(config, run)
     data.prepare_data()
     data.setup(only=config.split)
     # here, not under inference mode: weights that are converted there have no gradients, which heat maps need
@@ -218,12 +218,8 @@ def _training_data(setting: Setting) -> TrainingData | None:
     learned = splits["train"]
     if not len(learned):
         return None
-    digest = hashlib.sha256()
-    for split, index in splits.items():
-        rows = sorted(zip(index.image_ids.tolist(), index.labels.tolist(), strict=True))
-        digest.update(split.encode() + b"\n" + b"\n".join(b"%s %d" % row for row in rows) + b"\n")
     persons = None if learned.identities is None else len(np.unique(learned.identities))
-    return TrainingData(len(learned), int(learned.labels.sum()), persons, digest.hexdigest())
+    return TrainingData(len(learned), int(learned.labels.sum()), persons, fingerprint_of(splits))
 
 
 def _trained(run: Run | None) -> dict[str, Any]:
@@ -233,7 +229,7 @@ def _trained(run: Run | None) -> dict[str, Any]:
     return section
 
 
-def search_of(config: EvaluateConfig | ExportConfig, run: Run | None) -> Search:
+def search_of(config: EvaluateConfig | ExportConfig | RefitConfig, run: Run | None) -> Search:
     """How faces are looked for in a data set, also where the command does not say.
 
     The run's own data are used as in training, CelebA and drawn faces as they are. Another folder's pictures may be of
@@ -281,7 +277,7 @@ def is_own_data(data: DataConfig, run: Run | None) -> bool:
     return KINDS[data.name].same_everywhere or Path(str(trained.get("root"))).absolute() == Path(data.root).absolute()
 
 
-def _refuse_to_draw(config: EvaluateConfig, run: Run | None) -> None:
+def refuse_to_draw(config: EvaluateConfig | RefitConfig, run: Run | None) -> None:
     """Where a run directory, which may be of somebody else, says that faces are, none are drawn."""
     own = run.config().get("data") if run else None
     if KINDS[config.data.name].make and isinstance(own, dict) and own.get("root") == config.data.root:
@@ -308,7 +304,7 @@ def _output(config: EvaluateConfig, run: Run | None) -> Path:
     return output
 
 
-def _hardware(config: EvaluateConfig, run: Run | None) -> Hardware:
+def hardware_as_trained(config: EvaluateConfig | RefitConfig, run: Run | None) -> Hardware:
     """The device in the precision that the run tested in, so that its numbers come out again."""
     trainer = run.config().get("trainer") if run else None
     precision = trainer.get("precision") if isinstance(trainer, dict) else None

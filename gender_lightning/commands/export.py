@@ -1,4 +1,4 @@
-"""`gender-lightning export`: write a checkpoint as ONNX or .pt2, and keep the file if it agrees with the checkpoint."""
+"""`gender-lightning export`: write a checkpoint in another format, and keep the file if it agrees with PyTorch."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from gender_lightning.exporting.graph import capture
 from gender_lightning.exporting.metadata import card_of, describe
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
+from gender_lightning.models.checkpoint import save_weights
 from gender_lightning.runs import Run
 
 _DRAWN_SEED = 1
@@ -71,15 +72,10 @@ def export(config: ExportConfig) -> Path:
     output = _output(config, predictor)
     run = Run.of(Path(config.checkpoint))
     faces = _faces(config, finder_of(predictor.spec, search_of(config, run)))
-    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None))
     with _scratch(output) as folder:
         made = Path(folder) / output.name
         with console.status(f"exporting {predictor.spec.backbone}"):
-            program = capture(predictor.network, predictor.framing)
-            if config.format == "onnx":
-                files.write_onnx(program, made, metadata)
-            else:
-                files.write_torch_export(program, made, metadata)
+            _write(config, predictor, made, run)
         _check(config, predictor, made, faces)
         if config.quantize == "int8":
             made = _quantize(config, predictor, made, faces)
@@ -87,6 +83,18 @@ def export(config: ExportConfig) -> Path:
         publish(made, output)
     console.print(f"written to {output.absolute()} ({output.stat().st_size / 1e6:.1f} MB)", markup=False)
     return output
+
+
+def _write(config: ExportConfig, predictor: Predictor, made: Path, run: Run | None) -> None:
+    if config.format == "safetensors":
+        save_weights(made, predictor.network.net.state_dict(), predictor.spec)
+        return
+    metadata = describe(predictor.spec, card_of(predictor.spec, run.path if run else None))
+    program = capture(predictor.network, predictor.framing)
+    if config.format == "onnx":
+        files.write_onnx(program, made, metadata)
+    else:
+        files.write_torch_export(program, made, metadata)
 
 
 def _output(config: ExportConfig, predictor: Predictor) -> Path:
@@ -214,7 +222,7 @@ def _calibration_faces(config: ExportConfig, predictor: Predictor, finder: Locat
 
 
 def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces: SampleFaces) -> None:
-    if not config.seconds:
+    if not config.seconds or config.format == "safetensors":  # which is computed as the checkpoint is
         return
     from gender_lightning.data.decoding import frame_tensor
 
@@ -245,4 +253,6 @@ def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces:
 
 
 def _open(config: ExportConfig, path: Path) -> files.Function:
-    return files.open_onnx(path, torch.get_num_threads()) if config.format == "onnx" else files.open_torch_export(path)
+    if config.format == "onnx":
+        return files.open_onnx(path, torch.get_num_threads())
+    return files.open_torch_export(path) if config.format == "torch_export" else files.open_checkpoint(path)

@@ -21,8 +21,9 @@ from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.evaluation.statistics.prevalence import Reference
 from gender_lightning.hardware import available_cores, resolve_hardware
+from gender_lightning.inference.domain import ALARM, domain_of
 from gender_lightning.inference.faces.crops import Search
-from gender_lightning.inference.population import Crowd, GroupCount, count
+from gender_lightning.inference.population import ALL, Crowd, GroupCount, count
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import ModelSpec, load_network
@@ -55,15 +56,24 @@ def population(config: PopulationConfig) -> list[GroupCount]:
     reference = _reference(config, checkpoint, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)
     hardware = resolve_hardware(accelerator=config.accelerator, prefix="")
-    _fill(crowd, config, source, Classifier(network, hardware, 0.0, config.batch_size))
+    classifier = Classifier(network, hardware, 0.0, config.batch_size, domain_of(checkpoint))
+    _fill(crowd, config, source, classifier)
     summary = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
     console.print(summary, markup=False)
     if left_out := source.left_out_text():
         console.print(left_out, markup=False)
-    if crowd.frames:
+    if crowd.frames and config.persons != "track":
         console.print(
             f"{crowd.frames:,} of the pictures are frames of videos. They count detections, not persons: someone who "
-            "appears in twenty frames is counted twenty times, and the interval is too narrow."
+            "appears in twenty frames is counted twenty times, and the interval is too narrow. persons=track follows "
+            "the faces from frame to frame.",
+            markup=False,
+        )
+    if config.persons == "track":
+        console.print(
+            f"{crowd.size(ALL) if crowd.groups else 0:,} tracks count as persons. Someone who leaves the picture and "
+            "comes back, and everyone after a cut, is counted again.",
+            markup=False,
         )
     lines = count(
         crowd,
@@ -80,6 +90,7 @@ def population(config: PopulationConfig) -> list[GroupCount]:
             f"There are fewer than minimum={config.minimum} {_counted(config)}, so nothing is reported.",
             "Give more pictures" + (", or a lower minimum." if config.minimum > 10 else "."),
         )
+    _refuse_other_kinds(lines[0], config, classifier, crowd)
     _report(lines, config, network.spec, len(crowd.groups))
     if config.output is not None:
         _write(lines, Path(config.output).expanduser(), network.spec)
@@ -101,6 +112,30 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Cl
     except KeyboardInterrupt:
         if not source.is_endless:
             raise
+
+
+def _refuse_other_kinds(everyone: GroupCount, config: PopulationConfig, classifier: Classifier, crowd: Crowd) -> None:
+    """Refuse to correct a count by labelled faces, of valid or of `reference=`, that the crowd is unlike.
+
+    Raises:
+        UserError: The crowd is of another kind than the labelled faces.
+    """
+    people = crowd.people_of(ALL)
+    persons = None if people is None else float(people[:, 0].sum() ** 2 / (people[:, 0] ** 2).sum())
+    difference = None if classifier.domain is None else classifier.domain.compare(classifier.seen, persons)
+    if difference is None or not difference.alarm:
+        return
+    if config.reference is not None and everyone.fit >= ALARM:
+        console.print(f"{difference.text} The labelled faces of reference= are used instead.", markup=False)
+        return
+    of_reference = "" if config.reference is None else " Nor do their scores look like those of reference=."
+    naive, male = everyone.estimate.naive, classifier.network.spec.class_names[1]
+    raise UserError(
+        f"{difference.text}{of_reference} So the count cannot be corrected; uncorrected, {naive:.1%} of "
+        f"{everyone.estimate.faces:,} faces are decided {male}.",
+        "Give labelled faces of the same kind, as evaluate writes them: reference=predictions.parquet",
+        field="reference",
+    )
 
 
 def _reference(config: PopulationConfig, checkpoint: Path, spec: ModelSpec) -> Reference:

@@ -18,7 +18,8 @@ from gender_lightning.console import console, hides_bars
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
-from gender_lightning.inference.abstention import coverage_text, least_confidence, valid_coverage
+from gender_lightning.inference.abstention import closing_text, least_confidence, on_valid
+from gender_lightning.inference.domain import domain_of
 from gender_lightning.inference.faces.crops import Cropper, Search
 from gender_lightning.inference.predictor import UNCERTAIN
 from gender_lightning.inference.stream.annotate import Annotator
@@ -91,6 +92,8 @@ def predict(config: PredictConfig) -> Counter[str]:
     annotator = _annotator(config, output.path, network.spec)
     rest = _rest(source.items(), done, annotator)
     batch_size = _batch_size(config, hardware)
+    domain = None if config.engine == "ray" else domain_of(checkpoint)  # the workers of a cluster add up nothing
+    classifier = Classifier(network, hardware, least, batch_size, domain)
     predicted: Iterator[list[PredictedPicture]]
     if config.engine == "ray":
         predicted = _on_ray(rest, config, checkpoint, cropper, hardware, least)
@@ -100,13 +103,13 @@ def predict(config: PredictConfig) -> Counter[str]:
         predicted = predict_stream(
             rest,
             cropper,
-            Classifier(network, hardware, least, batch_size),
+            classifier,
             workers=_workers(config, source, hardware),
             chunk=1 if source.is_endless else batch_size,
             keep_pixels=config.annotate,
         )
     counts = _collect(source, predicted, output, annotator, None if total is None else total - done.pictures)
-    _report(counts, done.pictures, source, output.path, _coverage(counts, checkpoint, network.spec, least))
+    _report(counts, done.pictures, source, output.path, _closing(counts, checkpoint, classifier))
     if not done.pictures and not counts["pictures"]:
         raise _nothing(config, source)
     if not done.pictures and counts["unreadable"] == counts["pictures"]:
@@ -203,11 +206,14 @@ def _counted(pictures: list[PredictedPicture]) -> Iterator[str]:
             yield row["label"] or row["status"]
 
 
-def _coverage(counts: Counter[str], checkpoint: Path, spec: ModelSpec, least: float) -> str:
-    """How many of the faces have a label; nothing if every face is given one."""
-    decided = sum(counts[name] for name in spec.class_names)
-    faces = decided + counts[UNCERTAIN]
-    return coverage_text(decided, faces, valid_coverage(checkpoint, spec, least)) if least and faces else ""
+def _closing(counts: Counter[str], checkpoint: Path, classifier: Classifier) -> str:
+    """How many of the faces have a label, if any may be without, and whether they are of valid's kind."""
+    spec, least = classifier.network.spec, classifier.min_confidence
+    seen = classifier.seen
+    if not seen.faces:  # a cluster has looked at them
+        decided = sum(counts[name] for name in spec.class_names)
+        seen.take(decided, decided + counts[UNCERTAIN])
+    return closing_text(seen, least, on_valid(checkpoint, spec, least), classifier.domain)
 
 
 def _report(counts: Counter[str], before: int, source: Source, output: Path, coverage: str) -> None:

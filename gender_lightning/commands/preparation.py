@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ import numpy as np
 import pytorch_lightning as pl
 
 from gender_lightning import building
-from gender_lightning.config import TrainConfig, parse_config
+from gender_lightning.commands.absolute_paths import with_absolute_paths
+from gender_lightning.config import Distill, TrainConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.decoding import decode
@@ -36,10 +36,11 @@ from gender_lightning.runs import Run, is_first_process, joined_run, to_yaml, wr
 from gender_lightning.training.batch_scaling import follow_batch
 from gender_lightning.training.checkpoint_files import check_resumable
 from gender_lightning.training.classifier import GenderClassifier
-from gender_lightning.training.known import Known, known_of
 from gender_lightning.training.logs.metrics_csv import read_rows
 from gender_lightning.training.ranks import wait_for_first_process
+from gender_lightning.training.teachers import Teachers, load_teachers
 from gender_lightning.training.trainer import hardware_of, planned_steps
+from gender_lightning.training.training_groups import TrainingGroups, training_groups_of
 
 _PLACE = re.compile("path|dir|file")  # in the name of a callback's argument: a place where it writes
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def new_run(values: dict[str, Any]) -> tuple[TrainConfig, Parts, Run]:
     Raises:
         UserError: The configuration has a mistake that can be found now; nothing has been written.
     """
-    config, values = _with_absolute_paths(parse_config(TrainConfig, values), values)
+    config, values = with_absolute_paths(parse_config(TrainConfig, values), values)
     joined = joined_run(config.run_dir)
     if joined is not None:
         wait_for_first_process(joined)
@@ -81,7 +82,7 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
     before = run.config()
     values = _configuration_of(run, before)
     parsed = parse_config(TrainConfig, {**values, "resume": str(run.path), "run_dir": str(run.path)})
-    config, values = _with_absolute_paths(parsed, values)
+    config, values = with_absolute_paths(parsed, values)
     _refuse_other_places(config, run)
     if is_first_process() and run.info().get("status") == "done":
         planned, trained = before["trainer"]["max_epochs"], len(read_rows(run.path / "metrics.csv"))
@@ -126,16 +127,16 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     _check_optimizer(config)
     if is_first_process():
         _check_network(config, hardware, config.data.batch_size)
-    finder = _finder(config)
+    teachers, finder = _teachers(config), _finder(config)
     data = FaceDataModule(config.data, seed=config.seed, finder=finder, makes_cache=_may_make_cache(config))
     if skipped is not None:
         data.skip_as_before(skipped)
     if is_first_process():
         data.prepare_data()
     data.setup()
-    known = known_of(data, config.loss)
-    _check_fit(config, data, hardware, known)
-    if known.shares is not None and is_first_process():
+    groups = training_groups_of(data, config.loss)
+    _check_fit(config, data, hardware, groups)
+    if groups.shares is not None and is_first_process():
         log.info(data.groups.describe(config.data.group_minimum))
     # once more, now that the length of the training is known, which decides whether compilation pays
     steps = planned_steps(config.trainer, sum(data.class_counts("train")), config.data.batch_size, hardware.devices)
@@ -158,7 +159,8 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         class_counts=data.class_counts("train"),
         fetch_weights=checkpoint is None,  # the checkpoint holds them
         transforms=transforms,
-        known=known,
+        groups=groups,
+        teachers=teachers,
     )
     if config.trainer.deterministic and hardware.device_type == "cuda":
         make_repeatable(model.net)
@@ -195,6 +197,12 @@ def _placement(config: TrainConfig, data: FaceDataModule) -> Placement | None:
             said, placement.width, placement.height,
         )  # fmt: skip
     return placement
+
+
+def _teachers(config: TrainConfig) -> Teachers | None:
+    if not isinstance(config.loss, Distill):
+        return None
+    return load_teachers(config.loss.teacher, Framing.of(config.data), run=Path(config.run_dir))
 
 
 def _check_optimizer(config: TrainConfig) -> None:
@@ -247,7 +255,7 @@ def _check_limits(config: TrainConfig, data: FaceDataModule, ranks: int) -> Iter
             )
 
 
-def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, known: Known) -> None:
+def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, groups: TrainingGroups) -> None:
     """Refuse a training that would end in an error, or without results, once it is over.
 
     Raises:
@@ -273,7 +281,7 @@ def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, kn
                     field="scheduler",
                 )
             )
-    names = [f"val/{name}" for name in (*training_metrics(), *known.group_metrics("valid"))]
+    names = [f"val/{name}" for name in (*training_metrics(), *groups.group_metrics("valid"))]
     for field, name in watched.items():
         if name not in names:
             problems.append(UserError(f"{field}={name} is not a metric.", suggestion(name, names), field=field))
@@ -281,29 +289,6 @@ def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, kn
         raise UserErrors(problems)
     if is_first_process() and len(data.index("train")) <= _ranks(config, hardware):  # one image per device
         _check_network(config, hardware, batch_size=1)
-
-
-def _with_absolute_paths(config: TrainConfig, values: dict[str, Any]) -> tuple[TrainConfig, dict[str, Any]]:
-    """The configuration with absolute paths, so that a resume may start from another directory.
-
-    Args:
-        config: The configuration, parsed from `values`.
-        values: The content of config.yaml.
-    """
-    data: dict[str, Any] = {"root": _absolute(config.data.root)}
-    for name in ("cache", "exclude", "corrections", "attributes"):
-        if (path := getattr(config.data, name)) is not None:
-            data[name] = _absolute(path)
-    pretrained = config.model.pretrained
-    model: dict[str, Any] = {"pretrained": _absolute(pretrained) if isinstance(pretrained, str) else pretrained}
-    config = config.model_copy(
-        update={"data": config.data.model_copy(update=data), "model": config.model.model_copy(update=model)}
-    )
-    return config, {**values, "data": {**values["data"], **data}, "model": {**values["model"], **model}}
-
-
-def _absolute(path: str) -> str:
-    return str(Path(os.path.expanduser(path)).absolute())
 
 
 def _refuse_other_places(config: TrainConfig, run: Run) -> None:

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from gender_lightning import building
 from gender_lightning.commands.preparation import Parts, new_run, resume_run
+from gender_lightning.commands.remembering import remember_valid
 from gender_lightning.commands.reporting import print_result, set_up_logging
-from gender_lightning.config import TrainConfig
+from gender_lightning.config import TrainConfig, WandbLogger
 from gender_lightning.console import record
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.fingerprint import described
+from gender_lightning.diagnostics.gallery import with_decisions
+from gender_lightning.energy import metered, nvml_gpus, rapl_zones
 from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature
-from gender_lightning.evaluation.predictions import predictions_table, write_predictions
+from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 from gender_lightning.evaluation.thresholds import choose_threshold
+from gender_lightning.hardware import Hardware
 from gender_lightning.interruption import ASKED
 from gender_lightning.job import this_job
-from gender_lightning.models.checkpoint import read_checkpoint, update_spec
+from gender_lightning.models.checkpoint import Network, read_checkpoint, update_spec
 from gender_lightning.runs import Pruned, Run, is_first_process
 from gender_lightning.sweeps.search.pruning import ReportToSearch
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
@@ -30,6 +39,7 @@ from gender_lightning.training.callbacks.early_stopping import EarlyStopping
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
 from gender_lightning.training.callbacks.first_step import FirstStep
+from gender_lightning.training.callbacks.gradient_norm import GradientNorm
 from gender_lightning.training.callbacks.learning_rate import LearningRate
 from gender_lightning.training.callbacks.progress import ProgressBar
 from gender_lightning.training.callbacks.throughput import Throughput
@@ -37,7 +47,7 @@ from gender_lightning.training.classifier import GenderClassifier
 from gender_lightning.training.faults import explained
 from gender_lightning.training.logs.loggers import finishing, make_loggers
 from gender_lightning.training.logs.metrics_csv import MetricsCsv, read_rows
-from gender_lightning.training.logs.wandb_run import WandbReport, report_run
+from gender_lightning.training.logs.wandb_run import WandbReport, WorstFaces, report_run
 from gender_lightning.training.ranks import one_report, watch_ranks
 from gender_lightning.training.trainer import make_trainer
 
@@ -65,8 +75,10 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
     data, model = parts.data, parts.model
     preemption = config.trainer.preemption_signal
     signals = (*ASKED, preemption) if preemption else ASKED
-    with run.alone(), run.recording(signals), run.log_file():
-        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr, **model.known.described())
+    with run.alone(), run.recording(signals), run.log_file(), measuring_energy(run, parts.hardware, config):
+        run.update(trainer=asdict(parts.hardware), learning_rate=model.optimizer.lr, **model.groups.described())
+        if is_first_process():
+            run.update(data_set=described({split: data.index(split) for split in ("train", "valid", "test")}))
         loggers = make_loggers(config.logger, run)
         with finishing(loggers), one_report(run), explained(run):
             callbacks = make_callbacks(config, run, loggers, data.has_valid)
@@ -79,9 +91,29 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
             if any(isinstance(callback, ReportToSearch) and callback.pruned for callback in callbacks):
                 raise Pruned
             run.update(images_per_second=_images_per_second(run.path / "metrics.csv"))
-            metrics = finish(config, run, trainer, model, data)
-            report_run(loggers, run, log_model=config.logger.name == "wandb" and config.logger.log_model)
+            metrics = finish(config, run, trainer, model, data, parts.hardware)
+            report(config, run, loggers, model, data)
     return metrics
+
+
+@contextmanager
+def measuring_energy(run: Run, hardware: Hardware, config: TrainConfig) -> Iterator[None]:
+    """Add the training's energy to `run.json`: `energy_wh`, of which `energy_parts` come from CPU and GPUs.
+
+    Nothing is written where the machine does not tell, where the GPUs that train are not among what it tells, and
+    where a part of the training (another node, an earlier job) was not measured.
+    """
+    before, info = 0.0, run.info()
+    gpus = nvml_gpus(hardware.devices if hardware.device_type == "cuda" else 0)
+    whole = config.trainer.num_nodes == 1 and (hardware.device_type == "cpu" or bool(gpus))
+    if run.resumed:
+        before = float(info.get("energy_wh") or 0.0)
+        whole = whole and before > 0
+    with metered([*rapl_zones(), *gpus] if whole and is_first_process() else []) as meter:
+        yield
+    if used := meter.watt_hours:
+        parts = {kind: round(used.get(kind, 0.0) + info.get("energy_parts", {}).get(kind, 0.0), 3) for kind in used}
+        run.update(energy_wh=round(sum(used.values()) + before, 3), energy_parts=parts)
 
 
 def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid: bool) -> list[Callback]:
@@ -94,7 +126,9 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     finite = FiniteLoss()
     callbacks += [FirstStep(run), finite]
     if loggers:
-        callbacks += [LearningRate(config.trainer.log_every_n_steps), WandbReport()]
+        every, picture = config.trainer.log_every_n_steps, _pictures(config) != "none"
+        callbacks += [LearningRate(every), *([GradientNorm(every)] if settings.gradient_norm else [])]
+        callbacks.append(WandbReport(picture=picture))
     if settings.early_stopping.patience is not None and not has_valid:
         log.warning("There is no valid split, so callbacks.early_stopping has nothing to monitor.")
     elif settings.early_stopping.patience is not None:
@@ -131,8 +165,33 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     return callbacks
 
 
+def report(config: TrainConfig, run: Run, loggers: list[Any], model: GenderClassifier, data: FaceDataModule) -> None:
+    """Log what the run directory holds to W&B, with the worst faces of valid where pictures of them are allowed."""
+    log_model = isinstance(config.logger, WandbLogger) and config.logger.log_model
+    shown = _pictures(config) == "worst" and data.has_valid and is_first_process()
+    report_run(loggers, run, log_model=log_model, worst=partial(worst_faces, run, model, data) if shown else None)
+
+
+def worst_faces(run: Run, model: GenderClassifier, data: FaceDataModule, most: int = 32) -> WorstFaces:
+    """The faces of valid with the largest loss, as the network saw them."""
+    rows = with_decisions(read_predictions(run.predictions / "valid.parquet"))
+    rows = rows.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most)
+    places = model.table["valid"].indices[rows["row"].to_numpy()]
+    pictures = data.dataset("valid").decode(places.tolist())
+    return WorstFaces(pictures.permute(0, 2, 3, 1).numpy(), rows)
+
+
+def _pictures(config: TrainConfig) -> str:
+    return config.logger.pictures if isinstance(config.logger, WandbLogger) else "none"
+
+
 def finish(
-    config: TrainConfig, run: Run, trainer: pl.Trainer, model: GenderClassifier, data: FaceDataModule
+    config: TrainConfig,
+    run: Run,
+    trainer: pl.Trainer,
+    model: GenderClassifier,
+    data: FaceDataModule,
+    hardware: Hardware,
 ) -> Metrics:
     """Load the best weights, calibrate them on valid, and test them once.
 
@@ -151,11 +210,14 @@ def finish(
         temperature = fit_temperature(table.logits, table.labels)
         if is_first_process():
             rows = data.index("valid").select(table.indices)
-            chosen = choose_threshold(
-                predictions_table(rows, "valid", table.logits, temperature), temperature, config.threshold
-            )
+            frame = predictions_table(rows, "valid", table.logits, temperature)
+            chosen = choose_threshold(frame, temperature, config.threshold)
             log.info(chosen.said)
-            update_spec(run.best, temperature=temperature, threshold=chosen.value, threshold_rule=chosen.rule)
+            network = Network(model.net, replace(model.spec, temperature=temperature))
+            valid = remember_valid(
+                network, data.dataset("valid"), np.asarray(table.indices), frame, hardware, chosen.value
+            )
+            update_spec(run.best, valid, temperature=temperature, threshold=chosen.value, threshold_rule=chosen.rule)
         metrics |= save_split(run, data, model, "valid", temperature)
     if config.test:
         trainer.test(model, data.loader("test"), verbose=False)

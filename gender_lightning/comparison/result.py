@@ -33,7 +33,7 @@ class Summary:
 
     Attributes:
         row: Recipe and runs.
-        scores: By metric, see `scores.scores_of`.
+        scores: The scores of each metric, see `scores.scores_of`.
         corruption_error: Mean over corruptions, for the runs that `evaluate` has measured; None where it has not.
         slices: In a fixed order, the same for every row.
         worst: The slice with the lowest accuracy among those that are not small.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gender_lightning.config.augmentation import AugmentationConfig, ColorJitter
 from gender_lightning.config.commands import (
     BenchmarkConfig,
     CompareConfig,
@@ -9,15 +10,16 @@ from gender_lightning.config.commands import (
     EvaluateConfig,
     Speed,
     TrainConfig,
+    WandbSweepConfig,
 )
 from gender_lightning.config.data import CelebaData, DataConfig, FolderData, Sizes, SyntheticData
+from gender_lightning.config.refit import RefitConfig
 from gender_lightning.config.search import Alternative, SearchConfig
 from gender_lightning.config.sections import (
-    AugmentationConfig,
     Bce,
     CallbacksConfig,
-    ColorJitter,
     CsvLogger,
+    Distill,
     Focal,
     GroupDro,
     LoggerConfig,
@@ -29,7 +31,8 @@ from gender_lightning.config.sections import (
     TrainerConfig,
     WandbLogger,
 )
-from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig
+from gender_lightning.config.serving import ServeConfig
+from gender_lightning.config.use import DemoConfig, ExportConfig, PopulationConfig, PredictConfig, PushConfig
 from gender_lightning.config.validation import parse_config
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "DataCommandConfig",
     "DataConfig",
     "DemoConfig",
+    "Distill",
     "EvaluateConfig",
     "ExportConfig",
     "Focal",
@@ -56,8 +60,11 @@ __all__ = [
     "OptimizerConfig",
     "PopulationConfig",
     "PredictConfig",
+    "PushConfig",
+    "RefitConfig",
     "SchedulerConfig",
     "SearchConfig",
+    "ServeConfig",
     "Sizes",
     "Speed",
     "SyntheticData",
@@ -65,5 +72,6 @@ __all__ = [
     "TrainConfig",
     "TrainerConfig",
     "WandbLogger",
+    "WandbSweepConfig",
     "parse_config",
 ]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from gender_lightning.config.augmentation import AugmentationConfig
 from gender_lightning.config.base import Auto, Count, Positive, Section, matching, refuse
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
@@ -21,7 +22,6 @@ from gender_lightning.config.root import (
 )
 from gender_lightning.config.search import SearchConfig
 from gender_lightning.config.sections import (
-    AugmentationConfig,
     CallbacksConfig,
     LoggerConfig,
     LossConfig,
@@ -177,6 +177,12 @@ class DataCommandConfig(Root):
         return self
 
 
+class WandbSweepConfig(TrainConfig):
+    """The search to hand to W&B, as for `train -m`, and the file to write."""
+
+    output: NonEmpty = Field(description="YAML file to write, for `wandb sweep`")
+
+
 class EvaluateConfig(Root):
     """The checkpoint to evaluate, on which faces, and how thoroughly."""
 
@@ -257,4 +263,5 @@ class CompareConfig(Root):
         description="runs tested on different images: same refuses them, common compares on those that all share"
     )
     accelerator: Accelerator = Field(description=f"{ACCELERATOR}, for the measurement of speed")
+    wandb: bool = Field(default=False, description="log the verdict and the table to W&B, in the first run's project")
     speed: Speed

@@ -12,7 +12,7 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 Split = Literal["train", "valid", "test"]
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 # Descriptions of fields that several commands have.
-CHECKPOINT = "run directory or .ckpt file"
+CHECKPOINT = "run directory, .ckpt or .safetensors file, hf://user/name or wandb://entity/project/artifact:alias"
 ACCELERATOR = "device to compute on"
 INPUT = (
     "file, folder (with its subfolders), 'glob', list (.txt, .csv), video, camera (or camera:1), or - for names on "

@@ -27,7 +27,8 @@ class ModelConfig(Section):
 
     name: str = Field(min_length=1, description="backbone: resnet50, vgg19, vit_b_16 ... or timm/<name>")
     pretrained: bool | str = Field(
-        description="true: the library's weights; or the path of a run, checkpoint or state dict; false: from scratch"
+        description="true: the library's weights; a run, checkpoint or state dict, by its path or as hf://... or "
+        "wandb://...; false: from scratch"
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="dropout before the head")
     freeze: Literal["none", "backbone"] | Count = Field(
@@ -41,53 +42,6 @@ class ModelConfig(Section):
     )
     test_time_flip: bool = Field(description="average the logits of an image and its mirror image")
     arguments: dict[str, Any] = Field(description="further arguments of the backbone's builder")
-
-
-class ColorJitter(Section):
-    """Ranges as torchvision's ColorJitter has them: factor in [1 - x, 1 + x], hue shift in [-x, x]."""
-
-    brightness: NonNegative = Field(description="largest change of brightness, as a factor of 1 - x to 1 + x")
-    contrast: NonNegative = Field(description="largest change of contrast, as a factor of 1 - x to 1 + x")
-    saturation: NonNegative = Field(description="largest change of saturation, as a factor of 1 - x to 1 + x")
-    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(description="largest shift of hue, turns of the colour circle")
-
-
-class Progressive(Section):
-    """Train at a smaller size until a share of the training is over."""
-
-    until: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the training at which this size ends")
-    image_size: Annotated[int, Field(ge=16)] = Field(description="side of the input until then, px")
-
-
-class AugmentationConfig(Section):
-    """Random changes of the training images, drawn per image, on the device."""
-
-    random_rotation: Annotated[float, Field(ge=0, le=180)] = Field(description="largest rotation either way, degrees")
-    random_horizontal_flip: Fraction = Field(description="probability of a mirror image")
-    color_jitter: ColorJitter
-    random_erasing: Fraction = Field(description="probability that a rectangle is erased")
-    random_scale: list[Positive] = Field(min_length=2, max_length=2, description="[smallest, largest] factor of size")
-    random_translation: Fraction = Field(description="largest shift, as a share of the side")
-    mixup: NonNegative = Field(description="MixUp's alpha of the Beta distribution; 0 is off")
-    cutmix: NonNegative = Field(description="CutMix's alpha of the Beta distribution; 0 is off")
-    fill: Literal["reflection", "border", "zeros"] = Field(description="what fills the area outside the picture")
-    progressive: list[Progressive] = Field(
-        description="smaller inputs early: [{until: 0.5, image_size: 64}] for the first half"
-    )
-    extra: dict[str, dict[str, Any]] = Field(
-        description="further transforms of a batch by _target_: torchvision.transforms.v2, kornia, your own packages"
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> AugmentationConfig:
-        if self.random_scale[0] > self.random_scale[1]:
-            problem = f"random_scale={self.random_scale} is not [smallest, largest]"
-            raise Contradictions([(problem, "Put the smaller factor first.")])
-        ends = [stage.until for stage in self.progressive]
-        if ends != sorted(set(ends)):
-            problem = "the progressive stages are not in the order of `until`"
-            raise Contradictions([(problem, "Sort them, with a different `until` for each.")])
-        return self
 
 
 class Auxiliary(Section):
@@ -105,6 +59,11 @@ class Auxiliary(Section):
         if isinstance(self.attributes, list) and LABEL in self.attributes:
             raise Contradictions([(f"loss.auxiliary.attributes: {LABEL} is the label itself", "Leave it out.")])
         return self
+
+
+def _listed(value: Any) -> Any:
+    """A list of one, for a single text."""
+    return [value] if isinstance(value, str) else value
 
 
 class _Loss(Section):
@@ -154,12 +113,31 @@ class GroupDro(_Loss):
         return self
 
 
+class Distill(_Loss):
+    """Distillation (Hinton et al. 2015; Beyer et al. 2022): the mean answer of trained runs is the target."""
+
+    name: Literal["distill"] = Field(description="kind of loss")
+    teacher: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_listed)] = Field(
+        description="run directories or checkpoints whose mean logit is learned: [runs/A, runs/B]"
+    )
+    weight: Fraction = Field(description="share of the teachers' answers in the loss; the labels have the rest")
+    temperature: Positive = Field(description="what both logits are divided by; the higher, the more doubt is learned")
+
+    @model_validator(mode="after")
+    def _taught(self) -> Distill:
+        if not self.teacher:
+            raise Contradictions([("loss=distill has no teacher", "Name trained runs: loss.teacher=[runs/A,runs/B].")])
+        return self
+
+
 def _named(section: Any) -> Any:
     """Name the loss of older runs, which were made when there was only one."""
     return {"name": "bce", **section} if isinstance(section, Mapping) else section
 
 
-LossConfig = Annotated[Annotated[Bce | Focal | GroupDro, Field(discriminator="name")], BeforeValidator(_named)]
+LossConfig = Annotated[
+    Annotated[Bce | Focal | GroupDro | Distill, Field(discriminator="name")], BeforeValidator(_named)
+]
 
 
 class OptimizerConfig(Section):
@@ -264,6 +242,9 @@ class CallbacksConfig(Section):
     checkpoint: Checkpoint
     ema: Ema
     early_stopping: EarlyStopping
+    gradient_norm: bool = Field(
+        default=True, description="log the norm of the gradients as train/gradient_norm, where there is a logger"
+    )
     extra: dict[str, dict[str, Any]] = Field(description="further Lightning callbacks by _target_")
 
 
@@ -284,6 +265,11 @@ class WandbLogger(Section):
     )
     notes: str | None = Field(default=None, description="remarks on the run in W&B; null: WANDB_NOTES")
     log_model: bool = Field(description="keep the best checkpoint as an artifact")
+    pictures: Literal["none", "batch", "worst"] = Field(
+        default="batch",
+        description="faces of your data in W&B. none; batch: a picture of the first batch; worst: also the 32 faces of "
+        "valid with the largest loss",
+    )
 
 
 class CsvLogger(Section):

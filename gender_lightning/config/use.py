@@ -1,4 +1,4 @@
-"""The schemas of the commands that use a trained model: predict, population, export and demo."""
+"""The schemas of the commands that use a trained model: predict, population, export, push and demo."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Section, refuse
+from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.root import (
@@ -44,8 +45,9 @@ class PredictConfig(Root):
     faces: FacesField
     face_model: FaceModel
     min_face: MinFace
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; 0: never; null: by target_accuracy"
+    min_confidence: Auto | Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; 0: never; auto: the knee of the "
+        "risk-coverage curve on valid; null: by target_accuracy"
     )
     target_accuracy: Fraction | None = Field(
         description="share of labels that must be right, guaranteed on the valid split; the others are `uncertain`; "
@@ -88,8 +90,9 @@ class PopulationConfig(Root):
         description="one count in all, per folder of the pictures, or per window of a video's time"
     )
     window: Annotated[float, Field(ge=1)] = Field(description="by=time: length of a window, s")
-    persons: Literal["none", "folder"] = Field(
-        description="folder: each folder holds the pictures of one person; none: each face counts as one person"
+    persons: Literal["none", "folder", "track"] = Field(
+        description="folder: each folder holds the pictures of one person; track: faces that overlap from frame to "
+        "frame of a video are one person; none: each face counts as one person"
     )
     minimum: Annotated[int, Field(ge=10)] = Field(
         description="a group with fewer faces (or persons, if they are known) is not reported"
@@ -135,10 +138,11 @@ class ExportConfig(Root):
 
     checkpoint: str = Field(description=CHECKPOINT)
     output: str | None = Field(
-        description="file to write; null: <run directory>/exports/<backbone>.onnx, -int8.onnx or .pt2"
+        description="file to write; null: <run directory>/exports/<backbone>.onnx, -int8.onnx, .pt2 or .safetensors"
     )
-    format: Literal["onnx", "torch_export"] = Field(
-        description="onnx for onnxruntime and others, torch_export for PyTorch's .pt2"
+    format: Literal["onnx", "torch_export", "safetensors"] = Field(
+        description="onnx for onnxruntime and others, torch_export for PyTorch's .pt2, safetensors for a checkpoint of "
+        "this program that holds no pickle"
     )
     quantize: Literal["none", "int8"] = Field(
         description="int8: 8-bit weights and activations, ONNX only; the loss of accuracy is measured and printed"
@@ -158,7 +162,36 @@ class ExportConfig(Root):
     def _together(self) -> ExportConfig:
         problems = idle_face_fields(self)
         if self.quantize == "int8" and self.format != "onnx":
-            problems.append(("quantize=int8 makes an ONNX file", "Leave out format=torch_export."))
+            problems.append(("quantize=int8 makes an ONNX file", f"Leave out format={self.format}."))
+        refuse(problems)
+        return self
+
+
+class PushConfig(Root):
+    """The checkpoint to publish, where, and on whose responsibility."""
+
+    checkpoint: NonEmpty = Field(description="run directory that was evaluated, or a checkpoint in it")
+    to: NonEmpty | None = Field(description="repository on the Hugging Face hub: hf://user/name; created if need be")
+    output: NonEmpty | None = Field(
+        description="new folder for the files of the repository, to look at; nothing is uploaded then"
+    )
+    private: bool = Field(description="whether a new repository is for you alone; a public one is refused then")
+    i_may_publish: bool = Field(
+        description="you are entitled to publish weights whose data restrict it (CelebA), or whose data are not known"
+    )
+    evaluation: NonEmpty | None = Field(
+        description="evaluation for the card: a name in <run>/evaluation/, such as folder-test; null: the run's own "
+        "data, split test"
+    )
+    card: CardConfig
+
+    @model_validator(mode="after")
+    def _together(self) -> PushConfig:
+        problems = []
+        if self.to is None and self.output is None:
+            problems.append(("to=null names no repository", "Add to=hf://user/name, or output=FOLDER to look first."))
+        if self.to is not None and not self.to.startswith("hf://"):
+            problems.append((f"to={self.to} is not on the Hugging Face hub", "Write to=hf://user/name."))
         refuse(problems)
         return self
 
@@ -175,8 +208,9 @@ class DemoConfig(Root):
     face_model: FaceModel
     min_face: MinFace
     rotate: Rotate = False
-    min_confidence: Fraction | None = Field(
-        description="probability of the label below which it is `uncertain`; null: by target_accuracy"
+    min_confidence: Auto | Fraction | None = Field(
+        description="probability of the label below which it is `uncertain`; auto: the knee of the risk-coverage curve "
+        "on valid; null: by target_accuracy"
     )
     target_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         description="share of labels that must be right on the run's valid split; the others are `uncertain`; null: as "

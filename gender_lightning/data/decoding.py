@@ -105,6 +105,18 @@ def _check_size(width: int, height: int, path: str) -> None:
         )
 
 
+def claimed_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels by the header alone; (0, 0) for bytes without one, which `decode` refuses."""
+    try:
+        if data[:2] == b"\xff\xd8":
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            return width, height
+        with _open(data) as image:
+            return image.size
+    except PILLOW_ERRORS:
+        return 0, 0
+
+
 def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=_formats())
 

@@ -33,6 +33,7 @@ class DataKind:
         shown: What a sentence calls the data: "measured on the test split of ...".
         about: What the data are and what may be done with them, for a model card.
         label: What the label is, for a model card.
+        forbids: Why weights that have learned from the data may not simply be published; empty where nothing does.
         make: Makes the data where they do not exist yet; None: only their owner can.
         same_everywhere: Whether two copies in different folders are the same data.
         placement: Where faces lie in the pictures; None: it differs between data sets of this kind.
@@ -45,6 +46,7 @@ class DataKind:
     shown: str
     about: str
     label: str
+    forbids: str = ""
     make: Callable[[Any], None] | None = None
     same_everywhere: bool = False
     placement: Placement | None = None
@@ -106,6 +108,7 @@ _KINDS = (
         "should be treated as subject to the same restrictions. The people in it did not consent; they are famous, "
         "mostly young and mostly light-skinned, and were photographed at their best.",
         label="`Male`",
+        forbids="CelebA may be used for non-commercial research only, and so should weights that have learned from it",
         same_everywhere=True,
         placement=CELEBA,
         labels=lambda config: _split(read_celeba(root_of(config)), config),

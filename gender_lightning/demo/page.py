@@ -21,6 +21,7 @@ from gender_lightning.inference.pictures import Picture
 from gender_lightning.inference.predictor import Predictor
 
 MOST_FILES = 500  # per batch
+_FEWEST_FACES = 10
 _WAITING = '<div class="gl-empty">Upload a picture, or choose one of the drawn faces.</div>'
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
@@ -100,7 +101,8 @@ def theme() -> gr.themes.Base:
 def show(predictor: Predictor, picture: Picture) -> str:
     """The result for a picture, or a message that says why there is none."""
     try:
-        return markup.result(look_at(picture, predictor), predictor.spec, predictor.min_confidence)
+        seen = look_at(picture, predictor)
+        return markup.result(seen, predictor.spec, predictor.min_confidence) + _so_far(predictor)
     except (UserError, MemoryError) as error:
         return markup.message(problem_of(error))
 
@@ -132,4 +134,10 @@ def show_batch(
             progress((number, len(paths)), desc="looking", unit="pictures")
 
         rows = look_at_many(paths, predictor, max_seconds, advance)
-        return markup.batch_result(rows, predictor.spec), None
+        return markup.batch_result(rows, predictor.spec) + _so_far(predictor), None
+
+
+def _so_far(predictor: Predictor) -> str:
+    """What can be said of all faces since the start; nothing of a handful."""
+    closing = predictor.closing if predictor.seen.faces >= _FEWEST_FACES else ""
+    return markup.remark(f"So far: {closing}" if closing else "")

@@ -47,7 +47,7 @@ class Review:
         items: In the order in which they are shown.
         answers: Given before; changed in place.
         file: `corrections.csv`.
-        images: Of the whole data set.
+        images: Number of images of the whole data set.
     """
 
     def __init__(self, items: Sequence[Item], answers: dict[str, Answer], file: Path, images: int) -> None:

@@ -22,7 +22,7 @@ def doubtful_rows(table: pd.DataFrame, called_wrong: NDArray[np.bool_]) -> NDArr
     """Rows whose label contradicts the other images of the person, or that a person has called wrong.
 
     Args:
-        table: Of `predictions_table`.
+        table: Result of `predictions_table`.
         called_wrong: (N,), from the corrections of a review.
     """
     known = table["identity"].notna().to_numpy(dtype=np.bool_)

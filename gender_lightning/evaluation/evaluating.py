@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation import calibration, selective
+from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.decisions import decision_intervals
 from gender_lightning.evaluation.fairness import Decisions, Fairness, measure_fairness
+from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.evaluation.metrics import confusion_columns, probabilities
@@ -55,7 +57,7 @@ class Subject:
     """What is evaluated: fields of `Evaluation`, and the two numbers that were fitted on valid.
 
     Attributes:
-        checkpoint: As the user gave it.
+        checkpoint: The checkpoint as the user typed it.
         run: Name of the run; empty outside of a run.
         data: Kind of the data.
         split: Part of the data.
@@ -221,7 +223,8 @@ def _calibration(
 def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None) -> Selective:
     curve = selective.risk_coverage(split.labels, split.probability)
     points = np.unique(np.linspace(0, len(curve.risk) - 1, _CURVE_POINTS).round().astype(int))
-    guaranteed = []
+    guaranteed: list[ChosenAbstention] = []
+    knee = None
     if valid is not None and np.isfinite(valid["logit"]).all():
         clusters = clusters_of(valid["identity"].array, len(valid))
         for target in TARGETS:
@@ -229,6 +232,8 @@ def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None) ->
                 valid["label"], valid["logit"], subject.temperature, target, clusters=clusters
             )
             guaranteed.append(_guaranteed(split, chosen, subject.own_data and subject.split == "test"))
+        found = find_knee(valid["label"], valid["logit"], subject.temperature, clusters=clusters)
+        knee = _knee_on(split, found)
     return Selective(
         aurc=curve.aurc,
         aurc_of_oracle=curve.aurc_of_oracle,
@@ -237,6 +242,7 @@ def _selective(split: _Decided, subject: Subject, valid: pd.DataFrame | None) ->
         min_confidence=curve.min_confidence[points].tolist(),
         reached=[_reached(split, accuracy, curve.confidence_at(accuracy)) for accuracy in ATTAINABLE],
         guaranteed=guaranteed,
+        knee=knee,
     )
 
 
@@ -248,16 +254,12 @@ def _reached(split: _Decided, accuracy: float, min_confidence: float | None) -> 
 
 
 def _guaranteed(split: _Decided, chosen: selective.Abstention, holds: bool) -> ChosenAbstention:
-    least, nowhere = chosen.min_confidence, Measure(math.nan, *NOWHERE)
+    least, accuracy = chosen.min_confidence, Measure(math.nan, *NOWHERE)
     coverage = (math.nan, math.nan, math.nan)
-    accuracy = nowhere
     if least is not None:
         found = selective.select(split.labels, split.probability, least)
         coverage = (found.coverage, found.coverage_male, found.coverage_female)
-        kept = selective.confidence(split.probability) >= least
-        if kept.any():
-            part = _Decided(split.labels[kept], split.logits[kept], split.probability[kept], split.clusters[kept])
-            accuracy = _decision_measures(part, 0.5)["accuracy"]
+        accuracy = _accuracy_from(split, least)
     return ChosenAbstention(
         chosen.target_accuracy,
         chosen.error_rate,
@@ -268,6 +270,23 @@ def _guaranteed(split: _Decided, chosen: selective.Abstention, holds: bool) -> C
         accuracy,
         holds,
     )
+
+
+def _accuracy_from(split: _Decided, least: float) -> Measure:
+    """Accuracy on what is decided from a confidence on."""
+    kept = selective.confidence(split.probability) >= least
+    if not kept.any():
+        return Measure(math.nan, *NOWHERE)
+    part = _Decided(split.labels[kept], split.logits[kept], split.probability[kept], split.clusters[kept])
+    return _decision_measures(part, 0.5)["accuracy"]
+
+
+def _knee_on(split: _Decided, found: Knee) -> ChosenKnee:
+    least, curve = found.min_confidence, found.curve
+    return ChosenKnee(
+        least, found.coverage, found.risk, found.risk_of_all, curve[:, 0].tolist(), curve[:, 1].tolist(),
+        selective.select(split.labels, split.probability, least).coverage, _accuracy_from(split, least),
+    )  # fmt: skip
 
 
 def _trained_on(subject: Subject) -> bool:

@@ -39,7 +39,7 @@ def in_words(name: str) -> str:
     """The name of a slice or group in English.
 
     Args:
-        name: As in `dark`, `Eyeglasses=1`, `female Young=0 Heavy_Makeup=1`.
+        name: Name of the slice, such as `dark`, `Eyeglasses=1`, `female Young=0 Heavy_Makeup=1`.
 
     Example:
         >>> in_words("female Young=0 Heavy_Makeup=1")
@@ -53,6 +53,23 @@ def in_words(name: str) -> str:
         return name
     told = [_condition(part[:-2], part.endswith("=1")) for part in conditions]
     return " ".join([_CLASSES.get(first, "faces"), " and ".join(told)]).strip()
+
+
+def group_in_words(name: str) -> str:
+    """The name of a group of `data.groups` in English.
+
+    Example:
+        >>> group_in_words("female without Wearing_Lipstick with Eyeglasses")
+        'women without lipstick and with glasses'
+    """
+    first, *others = name.split(" ")
+    if first not in _CLASSES or (len(others) % 2 and others != ["rest"]):
+        return name
+    if others == ["rest"]:
+        return f"other {_CLASSES[first]}"
+    pairs = zip(others[1::2], others[::2], strict=True)
+    told = [_condition(attribute, word == "with") for attribute, word in pairs]
+    return " ".join([_CLASSES[first], " and ".join(told)]).strip()
 
 
 def attribute_in_words(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.fairness import Fairness
 from gender_lightning.evaluation.group_words import in_words, rest_in_words
 from gender_lightning.evaluation.measure import Measure, Number
@@ -142,6 +143,7 @@ class Selective:
         min_confidence: (P,) confidences.
         reached: What would be possible at 99 and at 99.5 % accuracy.
         guaranteed: What was chosen on valid for several accuracies; empty without predictions on valid.
+        knee: What `min_confidence=auto` does; None without predictions on valid, and in earlier versions.
     """
 
     aurc: Number
@@ -151,6 +153,7 @@ class Selective:
     min_confidence: list[float]
     reached: list[AttainableCoverage]
     guaranteed: list[ChosenAbstention]
+    knee: ChosenKnee | None = None
 
     @property
     def best_chosen(self) -> ChosenAbstention | None:
@@ -163,7 +166,7 @@ class Slice:
     """A subgroup of the split; decisions at 0.5.
 
     Attributes:
-        name: As in `Eyeglasses=1`, `dark`, `male Wearing_Lipstick=1`.
+        name: Name of the slice, such as `Eyeglasses=1`, `dark`, `male Wearing_Lipstick=1`.
         group: The heading that it stands under.
         rule: What belongs to it, in words or as a comparison with its number.
         rest: What it is compared with: `other images`, `other males` or `other females`.
@@ -244,7 +247,7 @@ class Evaluation:
     """One model on one split of one data set.
 
     Attributes:
-        checkpoint: As the user gave it.
+        checkpoint: The checkpoint as the user typed it.
         run: Name of its run; empty outside of a run.
         data: `celeba`, `folder` or `synthetic`.
         split: `train`, `valid` or `test`.

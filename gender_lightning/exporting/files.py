@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.export import ExportedProgram
 
 from gender_lightning.errors import UserError
-from gender_lightning.exporting.graph import INPUT, OUTPUT
+from gender_lightning.exporting.graph import INPUT, OUTPUT, ExportableClassifier
+from gender_lightning.models.checkpoint import load_network
+from gender_lightning.models.files import SAFETENSORS
 
 # uint8 (B, 3, H, W) to float32 (B,)
 Function = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": SAFETENSORS}
 _EXTRA_FILE = "gender_lightning.json"
 _PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of one ONNX file, a little below what its format can address
 
@@ -114,8 +117,16 @@ def write_torch_export(program: ExportedProgram, path: Path, metadata: Mapping[s
 def open_torch_export(path: Path) -> Function:
     """Open a .pt2 file with PyTorch on the CPU."""
     with _quiet():
-        model = torch.export.load(path).module()
+        return _function(torch.export.load(path).module())
 
+
+def open_checkpoint(path: Path) -> Function:
+    """Open a checkpoint, such as a safetensors file, with PyTorch on the CPU."""
+    network = load_network(path)
+    return _function(ExportableClassifier(network, network.spec.framing).eval())
+
+
+def _function(model: nn.Module) -> Function:
     @torch.inference_mode()
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result: NDArray[np.float32] = model(torch.from_numpy(images)).numpy()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.knee import find_knee
+from gender_lightning.evaluation.metrics import probabilities
+from gender_lightning.evaluation.selective import choose_abstention, select
+from gender_lightning.inference.domain import Domain, Seen, domain_of
 from gender_lightning.models.checkpoint import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -18,20 +23,37 @@ _FAR_BELOW = 0.15  # of a coverage on valid: what is decided less often than tha
 DEFAULT_TARGET = 0.99  # accuracy of the labels, where the user sets neither an accuracy nor a confidence
 
 
+class OnValid(NamedTuple):
+    """What a least confidence does on the run's valid split.
+
+    Attributes:
+        coverage: Share of the images that are decided, in 0..1.
+        accuracy: Of those; nan if it is not known.
+    """
+
+    coverage: float
+    accuracy: float
+
+
 def least_confidence(
-    checkpoint: Path, spec: ModelSpec, min_confidence: float | None = None, target_accuracy: float | None = None
+    checkpoint: Path,
+    spec: ModelSpec,
+    min_confidence: float | Literal["auto"] | None = None,
+    target_accuracy: float | None = None,
 ) -> float:
     """The calibrated probability of a label below which it is withheld.
 
     A target accuracy is met by the same choice that `evaluate` reports: with 95 % probability over the persons of the
     run's valid split, the labels that are given are right that often on pictures of further persons like them.
-    If neither number is set, the target is 0.99; and if the run's predictions are missing or cannot support that
-    target, every label is given, whatever its probability.
+    If neither is set, the target is 0.99; and if valid cannot support that target, or is not known, every label is
+    given, whatever its probability. Valid is known from the run's predictions, or else from what the checkpoint
+    remembers of it.
 
     Args:
         checkpoint: A checkpoint, or a run directory.
         spec: The specification of that checkpoint.
-        min_confidence: Returned unchanged if it is set; 0 gives every label.
+        min_confidence: A number is returned unchanged; 0 gives every label. ``auto`` is the knee of the risk-coverage
+            curve of valid, see `evaluation.knee`.
         target_accuracy: Accuracy that the given labels should have, above 0 and below 1.
 
     Raises:
@@ -40,11 +62,13 @@ def least_confidence(
     """
     if min_confidence is not None and target_accuracy is not None:
         raise UserError("min_confidence and target_accuracy exclude each other.", "Give one of them.")
+    if min_confidence == "auto":
+        return _knee(checkpoint, spec)
     if min_confidence is not None:
-        if not 0 <= min_confidence <= 1:
+        if isinstance(min_confidence, str) or not 0 <= min_confidence <= 1:
             raise UserError(
                 f"min_confidence={min_confidence} is not a probability.",
-                "Give a number from 0 to 1.",
+                "Give a number from 0 to 1, or auto.",
                 field="min_confidence",
             )
         return min_confidence
@@ -56,13 +80,11 @@ def least_confidence(
         )
     predictions = _predictions_of(checkpoint)
     if predictions is None:
-        if target_accuracy is None:
-            return 0.0
-        raise UserError(
-            f"{checkpoint} is not inside a run directory with predictions/valid.parquet, which target_accuracy needs.",
-            "Give the run directory, or min_confidence=...",
-            field="target_accuracy",
-        )
+        domain = domain_of(checkpoint)
+        cut = domain.cuts.get(target_accuracy or DEFAULT_TARGET) if domain else None
+        if target_accuracy is None or cut is not None:
+            return cut[0] if cut else 0.0
+        raise _unknown(checkpoint, "target_accuracy")
     chosen = _chosen(predictions, spec, target_accuracy or DEFAULT_TARGET)
     if chosen is None and target_accuracy is not None:
         raise UserError(
@@ -76,44 +98,55 @@ def least_confidence(
     return chosen or 0.0
 
 
-def valid_coverage(checkpoint: Path, spec: ModelSpec, least: float) -> float | None:
-    """The share of the run's valid split that gets a label at a least confidence, in 0..1.
-
-    Returns:
-        None if the checkpoint is not inside its run directory, or valid is empty or unreadable.
-    """
+def on_valid(checkpoint: Path, spec: ModelSpec, least: float) -> OnValid | None:
+    """What a least confidence does on the run's valid split; None if nothing is known of it."""
     predictions = _predictions_of(checkpoint)
-    if predictions is None:
-        return None
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        logits = np.asarray(pq.read_table(predictions, columns=["logit"])["logit"], dtype=np.float64)
-    except (OSError, KeyError, pa.ArrowException):
+        if predictions is None:
+            domain = domain_of(checkpoint)
+            return None if domain is None else OnValid(domain.coverage(least), math.nan)
+        labels, logits, _ = _read(predictions)
+    except UserError:
         return None
-    probability = 1 / (1 + np.exp(-logits / spec.temperature))
-    confidence = np.where(probability >= spec.threshold, probability, 1 - probability)
-    return float((confidence >= least).mean()) if len(confidence) else None
+    if not len(labels):
+        return None
+    found = select(labels, probabilities(logits, spec.temperature), least, threshold=spec.threshold)
+    return OnValid(found.coverage, found.accuracy)
 
 
-def coverage_text(decided: int, faces: int, on_valid: float | None) -> str:
-    """A sentence on how many faces got a label, beside the run's valid split; another one where that is far more.
+def is_far_below(decided: int, faces: int, on_valid: OnValid | None) -> bool:
+    """Whether so much less is decided than on valid that the pictures must be of another kind."""
+    if on_valid is None or not faces:
+        return False
+    spread = 2 * math.sqrt(on_valid.coverage * (1 - on_valid.coverage) / faces)
+    return decided / faces < on_valid.coverage - max(_FAR_BELOW, spread)
+
+
+def coverage_text(decided: int, faces: int, on_valid: OnValid | None) -> str:
+    """A sentence on how many faces got a label, beside the run's valid split.
 
     Args:
         decided: Number of faces that have a label.
         faces: Number of faces in all, at least 1.
-        on_valid: See `valid_coverage`.
+        on_valid: What the same confidence does there.
     """
-    share = decided / faces
-    text = f"{share:.0%} of the faces are decided"
+    text = f"{decided / faces:.0%} of the faces are decided"
     if on_valid is None:
         return f"{text}, the others are uncertain."
-    text += f"; of the run's valid split it was {on_valid:.0%}."
-    spread = 2 * np.sqrt(on_valid * (1 - on_valid) / faces)
-    if share < on_valid - max(_FAR_BELOW, spread):
-        text += " These pictures differ from those of the training: more of the labels may be wrong than there."
+    text += f"; of the run's valid split it was {on_valid.coverage:.0%}"
+    text += "." if math.isnan(on_valid.accuracy) else f", of which {on_valid.accuracy:.1%} were right."
     return text
+
+
+def closing_text(seen: Seen, least: float, on_valid: OnValid | None, domain: Domain | None) -> str:
+    """All there is to say about the faces so far: how many are decided, and whether they are of valid's kind."""
+    told = [coverage_text(seen.decided, seen.faces, on_valid)] if least and seen.faces else []
+    difference = domain.compare(seen) if domain else None
+    if difference is not None and difference.alarm:
+        told.append(difference.text)
+    elif told and is_far_below(seen.decided, seen.faces, on_valid):
+        told.append("These pictures differ from those of the training: more of the labels may be wrong than there.")
+    return " ".join(told)
 
 
 def _predictions_of(checkpoint: Path) -> Path | None:
@@ -124,10 +157,40 @@ def _predictions_of(checkpoint: Path) -> Path | None:
 
 
 def _chosen(file: Path, spec: ModelSpec, target: float) -> float | None:
+    labels, logits, clusters = _read(file)
+    if not len(labels):
+        return None
+    chosen = choose_abstention(labels, logits, spec.temperature, target, clusters=clusters, threshold=spec.threshold)
+    return chosen.min_confidence
+
+
+def _knee(checkpoint: Path, spec: ModelSpec) -> float:
+    predictions = _predictions_of(checkpoint)
+    if predictions is None:
+        domain = domain_of(checkpoint)
+        if domain is None:
+            raise _unknown(checkpoint, "min_confidence")
+        return domain.knee.min_confidence
+    labels, logits, clusters = _read(predictions)
+    if not len(labels):
+        raise UserError(f"{predictions} is empty.", "Give min_confidence=... as a number.", field="min_confidence")
+    who = np.arange(len(labels)) if clusters is None else clusters
+    return find_knee(labels, logits, spec.temperature, clusters=who, threshold=spec.threshold).min_confidence
+
+
+def _unknown(checkpoint: Path, field: str) -> UserError:
+    needs = "min_confidence=auto" if field == "min_confidence" else field
+    return UserError(
+        f"{checkpoint} is not inside a run directory with predictions/valid.parquet, which {needs} needs.",
+        "Give the run directory, or min_confidence=... as a number.",
+        field=field,
+    )
+
+
+def _read(file: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64] | None]:
+    """Labels, logits and, where identities are known, persons of a predictions table, each (N,)."""
     import pyarrow as pa
     import pyarrow.parquet as pq  # not pandas, which takes longer to load than the network
-
-    from gender_lightning.evaluation.selective import choose_abstention
 
     try:
         known = [name for name in ("identity",) if name in pq.read_schema(file).names]
@@ -137,11 +200,7 @@ def _chosen(file: Path, spec: ModelSpec, target: float) -> float | None:
         raise UserError(
             f"{file} is not a table of predictions ({error}).", "Restore it, or give min_confidence=..."
         ) from error
-    if not len(labels):
-        return None
-    clusters = _clusters(table["identity"].to_numpy()) if known else None
-    chosen = choose_abstention(labels, logits, spec.temperature, target, clusters=clusters, threshold=spec.threshold)
-    return chosen.min_confidence
+    return labels, logits, _clusters(table["identity"].to_numpy()) if known else None
 
 
 def _clusters(identities: NDArray[Any]) -> NDArray[np.int64]:

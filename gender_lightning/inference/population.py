@@ -12,10 +12,11 @@ import numpy as np
 from gender_lightning.evaluation.statistics.fit import goodness_of_fit
 from gender_lightning.evaluation.statistics.prevalence import Estimate, Method, Reference, Tally, Target, estimate
 from gender_lightning.evaluation.statistics.proportions import Floats
-from gender_lightning.inference.stream.items import Item, PredictedPicture
+from gender_lightning.inference.stream.items import Item, PredictedPicture, Row
+from gender_lightning.inference.tracking import Tracker
 
 By = Literal["none", "folder", "time"]
-Persons = Literal["none", "folder"]
+Persons = Literal["none", "folder", "track"]
 ALL = "all"
 
 
@@ -27,7 +28,8 @@ class Crowd:
         by: What defines a group.
         window: Length of a group by time, in seconds of a video.
         threshold: Probability from which a face is counted as male.
-        persons: Which faces belong to one person: those of one folder, or unknown.
+        persons: Which faces belong to one person: those of one folder, those of one track of a video (`Tracker`), or
+            unknown. With tracks, every face of a picture that is no frame is a person of its own.
         groups: Sums of each group.
         people: For each group and person: faces, faces counted as male, sum of probabilities. Empty if persons are
             unknown.
@@ -47,25 +49,40 @@ class Crowd:
     frames: int = 0
     unreadable: int = 0
     without_face: int = 0
+    _video: str = ""
+    _tracker: Tracker = field(default_factory=Tracker)
+    _single: int = 0
 
     def take(self, pictures: Iterable[PredictedPicture]) -> None:
         """Count the faces of some pictures."""
         for picture in pictures:
             self.pictures += 1
             self.frames += picture.item.frame is not None
-            probabilities = [row["probability"] for row in picture.rows if row["probability"] is not None]
+            faces = [row for row in picture.rows if row["probability"] is not None]
+            probabilities = [row["probability"] for row in faces]
             if not probabilities:
                 self.unreadable += picture.rows[0]["status"] == "unreadable"
                 self.without_face += picture.rows[0]["status"] != "unreadable"
                 continue
             group = group_of(picture.item, self.by, self.window, self.persons)
-            tally = Tally.of(probabilities, self.threshold)
-            self.groups[group] = self.groups.get(group, Tally.empty()) + tally
-            if self.persons == "folder":
-                person = os.path.dirname(picture.item.name)
-                sums = np.array([len(tally), tally.decided, tally.sums.sum()])
+            self.groups[group] = self.groups.get(group, Tally.empty()) + Tally.of(probabilities, self.threshold)
+            if self.persons != "none":
                 known = self.people.setdefault(group, {})
-                known[person] = known.get(person, np.zeros(3)) + sums
+                for person, probability in zip(self._persons(picture.item, faces), probabilities, strict=True):
+                    sums = np.array([1, probability >= self.threshold, probability])
+                    known[person] = known.get(person, np.zeros(3)) + sums
+
+    def _persons(self, item: Item, faces: list[Row]) -> list[str]:
+        """A name for the person of each face of a picture, the same for all faces of one person."""
+        if self.persons == "folder":
+            return [os.path.dirname(item.name)] * len(faces)
+        if item.second is None:
+            self._single += len(faces)
+            return [f"{self._single - place}" for place in range(len(faces))]
+        if item.name != self._video:
+            self._video, self._tracker = item.name, Tracker()
+        boxes = [(row["left"], row["top"], row["width"], row["height"]) for row in faces]
+        return [f"{item.name}\0{track}" for track in self._tracker.take(boxes, item.second)]
 
     @property
     def everyone(self) -> Tally:
@@ -76,9 +93,13 @@ class Crowd:
         """Sums (P, 3) of each person of a group, or of all groups (`ALL`); None if persons are unknown."""
         if self.persons == "none":
             return None
-        if group in self.people:
+        if group != ALL:
             return np.stack(list(self.people[group].values()))
-        return np.stack([sums for people in self.people.values() for sums in people.values()])
+        everyone: dict[str, Floats] = {}
+        for people in self.people.values():
+            for person, sums in people.items():  # a track may have gone on into the next window
+                everyone[person] = everyone.get(person, np.zeros(3)) + sums
+        return np.stack(list(everyone.values()))
 
     def size(self, group: str) -> int:
         """Number of persons in a group, or of faces if persons are unknown."""

@@ -6,19 +6,21 @@ import copy
 import dataclasses
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gender_lightning.errors import UserError
-from gender_lightning.inference.abstention import least_confidence
+from gender_lightning.inference.abstention import OnValid, closing_text, is_far_below, least_confidence, on_valid
 from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.colours import ChannelOrder
+from gender_lightning.inference.domain import FEWEST_FACES, Domain, Seen, domain_of, probabilities_of
 from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, Search
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
@@ -63,19 +65,32 @@ class Predictor:
     answers with a `UserError`.
     """
 
-    def __init__(self, network: Network, cropper: Cropper | None = None, min_confidence: float = 0.0) -> None:
+    def __init__(
+        self,
+        network: Network,
+        cropper: Cropper | None = None,
+        min_confidence: float = 0.0,
+        domain: Domain | None = None,
+        on_valid: OnValid | None = None,
+    ) -> None:
         """Wrap a network that `load_network` returned.
 
         Args:
             network: The network with its specification.
             cropper: Finds the faces; None uses ``faces="auto"``.
             min_confidence: Calibrated probability of the label, in 0..1, below which it is ``uncertain``.
+            domain: What the checkpoint remembers of its valid split.
+            on_valid: What `min_confidence` does there.
         """
         self.network = network.eval()
         self.spec: ModelSpec = network.spec
         self.framing = network.spec.framing
         self.cropper = cropper or Cropper.of(network.spec)
         self.min_confidence = min_confidence
+        self.domain = domain
+        self.on_valid = on_valid
+        self.seen = Seen()
+        self._has_warned = False
         self._channel_order = ChannelOrder()
         self._arriving_at: torch.device | None = None  # the device, after it was sent to a process and before its use
 
@@ -110,8 +125,9 @@ class Predictor:
             UserError: A file is missing or does not decode, or an object is of another kind; the message says which.
 
         Warns:
-            UserWarning: Most faces in the arrays have more blue than red, so that the arrays are likely to be BGR.
-                Given once per predictor.
+            UserWarning: Most faces in the arrays have more blue than red, so that the arrays are likely to be BGR; or
+                the faces so far, 30 or more, are of another kind than the run's valid split. Each is given once per
+                predictor.
 
         Example:
             >>> model = load("best.ckpt")
@@ -170,7 +186,23 @@ class Predictor:
                         self._channel_order.take([crop.pixels for crop in own])
             results += self._predictions(found, batch_size)
             self._channel_order.warn()
+        self._warn()
         return results
+
+    @property
+    def closing(self) -> str:
+        """How many of the faces so far are decided, and whether they are of valid's kind; may be empty."""
+        return closing_text(self.seen, self.min_confidence, self.on_valid, self.domain)
+
+    def _warn(self) -> None:
+        """Say once that the faces so far are unlike those of valid."""
+        if self._has_warned or self.seen.faces < FEWEST_FACES:
+            return
+        difference = self.domain.compare(self.seen) if self.domain else None
+        few = self.min_confidence > 0 and is_far_below(self.seen.decided, self.seen.faces, self.on_valid)
+        if few or (difference is not None and difference.alarm):
+            self._has_warned = True
+            warnings.warn(self.closing, UserWarning, stacklevel=4)
 
     def _predictions(self, found: list[tuple[list[Crop], Prediction]], batch_size: int) -> list[list[Prediction]]:
         """The predictions for each picture's faces; for a picture without faces, the one that says why."""
@@ -191,7 +223,9 @@ class Predictor:
                     self.network.to(self._arriving_at)
                 self._arriving_at = None
             images = torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous().to(self.device)
-            values: list[float] = self.network.probability(images).tolist()
+            values, described = probabilities_of(self.network, images, self.domain)
+        self.seen.take(sum(self.label(value) != UNCERTAIN for value in values), len(values))
+        self.seen.describe(described)
         return values
 
     def prediction(self, crop: Crop, probability: float) -> Prediction:
@@ -232,7 +266,7 @@ def load(
     face_model: str | os.PathLike[str] | None = None,
     min_face: int | None = None,
     rotate: bool = False,
-    min_confidence: float | None = None,
+    min_confidence: float | Literal["auto"] | None = None,
     target_accuracy: float | None = None,
 ) -> Predictor:
     """Load a predictor. It works offline.
@@ -250,7 +284,8 @@ def load(
             installed.
         min_face: Side in pixels of the smallest face to look for.
         rotate: Whether a picture in which no face is found for sure is also tried on its sides and upside down.
-        min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0 for never.
+        min_confidence: Calibrated probability of the label below which it is ``uncertain``; 0 for never; ``auto``
+            for the knee of the risk-coverage curve of the run's valid split.
         target_accuracy: Choose `min_confidence` so that the given labels are right that often, as guaranteed by the
             run's valid split. If neither is set: 0.99, provided that the checkpoint is in its run directory and its
             valid split supports it.
@@ -265,7 +300,8 @@ def load(
         raise UserError(f"The device {device} cannot be used: {error}.", "Try device=cpu.", field="device") from error
     least = least_confidence(Path(path), network.spec, min_confidence, target_accuracy)
     search = Search(faces, None if face_model is None else os.fspath(face_model), min_face, rotate)
-    return Predictor(network, search.cropper(network.spec), least)
+    known = on_valid(Path(path), network.spec, least)
+    return Predictor(network, search.cropper(network.spec), least, domain_of(Path(path)), known)
 
 
 def _device(name: str) -> torch.device:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gender_lightning.models.heads import LogitHead
+from gender_lightning.models.heads import main_head
 
 
 class AttributeHeads(nn.Module):
@@ -23,7 +23,7 @@ class AttributeHeads(nn.Module):
 
     def __init__(self, net: nn.Module, attributes: int) -> None:
         super().__init__()
-        head = _main_head(net)
+        head = main_head(net)
         self.linear = nn.Linear(head.in_features, attributes)
         self._features: Tensor | None = None
         head.register_forward_pre_hook(self._keep)
@@ -49,10 +49,3 @@ class AttributeHeads(nn.Module):
             {"params": [self.linear.weight], "lr": lr, "weight_decay": weight_decay},
             {"params": [self.linear.bias], "lr": lr, "weight_decay": 0.0},
         ]
-
-
-def _main_head(net: nn.Module) -> LogitHead:
-    """The head whose logit is the network's output; timm's VOLO and distilled networks have a second head."""
-    heads = {path: module for path, module in net.named_modules() if isinstance(module, LogitHead)}
-    main = [path for path in heads if "aux" not in path and "dist" not in path]
-    return heads[main[0] if main else next(iter(heads))]

@@ -14,7 +14,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 from gender_lightning.errors import UserError
 from gender_lightning.models import auxiliary, transfer, weights
 from gender_lightning.models.auxiliary import forward_train
-from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file
+from gender_lightning.models.files import KEY, checkpoint_file, read_weights_file
 from gender_lightning.models.groups import parameter_groups
 from gender_lightning.models.heads import (
     frozen_at,
@@ -233,8 +233,7 @@ def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Tr
             has those of the library's weights of this name; a network without weights has ImageNet's.
     """
     if isinstance(pretrained, str):
-        foreign = transfer.is_safetensors(Path(pretrained))
-        spec = None if foreign else read_torch_file(checkpoint_file(Path(pretrained))).get(KEY)
+        spec = read_weights_file(checkpoint_file(Path(pretrained))).get(KEY)
         if isinstance(spec, dict) and _is_triple(spec.get("mean")) and _is_triple(spec.get("std"), above=0):
             return tuple(spec["mean"]), tuple(spec["std"])
     if not pretrained:

@@ -20,12 +20,20 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from gender_lightning.data.framing import CELEBA, FRAMING_FIELDS, Crop, Framing, Interpolation, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.files import KEY, checkpoint_file, read_torch_file, write_torch_file
+from gender_lightning.models.files import (
+    KEY,
+    checkpoint_file,
+    is_safetensors,
+    read_torch_file,
+    read_weights_file,
+    write_safetensors,
+    write_torch_file,
+)
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
-__all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "save_weights",
-           "update_spec"]  # fmt: skip
+__all__ = ["KEY", "ModelSpec", "Network", "load_network", "package_version", "read_checkpoint", "read_valid",
+           "save_weights", "update_spec"]  # fmt: skip
 
 
 def package_version() -> str:
@@ -167,6 +175,7 @@ def _placement(value: object) -> bool:
     return inside and isinstance(height, int) and isinstance(width, int) and min(height, width, right_x - left_x) >= 1
 
 
+_VALID = "valid"  # where a checkpoint keeps what it remembers of its valid split
 _MOST = 1e9
 _MOST_PIXELS = 2048  # largest side, the same limit as in the configuration
 _TUPLES = ("mean", "std", "class_names", "packages")
@@ -196,32 +205,48 @@ def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -
     """Write weights and spec as one file, atomically.
 
     Args:
-        path: File to write or replace.
+        path: File to write or replace; `.safetensors` has the spec in its metadata.
         net_state: State dict of a network of `create_backbone`, on any device.
         spec: The specification of the weights.
 
     Raises:
         UserError: The file could not be written.
     """
+    if is_safetensors(path):
+        write_safetensors(path, net_state, spec.to_dict())
+        return
     state = {name: value.detach().cpu() for name, value in net_state.items()}
     write_torch_file(path, {KEY: spec.to_dict(), "state_dict": state})
 
 
-def update_spec(path: Path, **changes: Any) -> None:
-    """Change fields of a checkpoint's spec (temperature, threshold ...), atomically; weights stay as they are."""
+def update_spec(path: Path, valid: Mapping[str, Any] | None = None, **changes: Any) -> None:
+    """Change fields of a checkpoint's spec (temperature, threshold ...), atomically; weights stay as they are.
+
+    Args:
+        path: The checkpoint.
+        valid: What it is to remember of its valid split, see `read_valid`; None keeps what it remembers.
+        changes: The fields.
+    """
     path = checkpoint_file(path)
     content = read_torch_file(path)
     _check_ours(path, content)
     described = {**content[KEY], **changes}
     ModelSpec.from_dict(described)
-    write_torch_file(path, {**content, KEY: described})
+    further = {} if valid is None else {_VALID: dict(valid)}
+    write_torch_file(path, {**content, **further, KEY: described})
+
+
+def read_valid(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint remembers of its valid split, as written by `update_spec`; empty if it remembers nothing."""
+    found = read_torch_file(checkpoint_file(path)).get(_VALID)
+    return found if isinstance(found, dict) else {}
 
 
 def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     """Read a checkpoint.
 
     Args:
-        path: A file (best.ckpt, last.ckpt), or a run directory, whose best.ckpt is read.
+        path: A file (best.ckpt, last.ckpt, .safetensors), or a name of one, see `checkpoint_file`.
 
     Returns:
         The spec, and the weights under the names that they have in the bare backbone.
@@ -230,7 +255,7 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
         UserError: The file is missing or damaged, is not one of ours, or comes from another version.
     """
     path = checkpoint_file(path)
-    content = read_torch_file(path)
+    content = read_weights_file(path)
     _check_ours(path, content)
     spec = ModelSpec.from_dict(content[KEY])
     if "placement" not in content[KEY]:

@@ -1,18 +1,23 @@
-"""Reading and writing torch files: atomically, tensors and plain values only, with errors that name the file."""
+"""Reading and writing files of weights: atomically, tensors and plain values only, with errors that name the file."""
 
 from __future__ import annotations
 
+import json
 import pickle
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
+from gender_lightning.models.remote import fetch, is_remote
+from gender_lightning.plain_files import parse_json, read_json
 
 # What torch.load and the unpickler raise for damaged bytes; UnpicklingError says that a foreign type was refused.
 _DAMAGE = (
@@ -20,21 +25,88 @@ _DAMAGE = (
     AssertionError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile, ImportError,
 )  # fmt: skip
 KEY = "gender_lightning"  # where our files keep what is needed to use their weights
+SAFETENSORS = ".safetensors"
+PUBLISHED, PUBLISHED_CONFIG = f"model{SAFETENSORS}", "config.json"  # what `push` writes into a repository
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that ``path`` names: the file itself, or best.ckpt of a run directory; `~` is the home folder.
+    """The checkpoint that ``path`` names, as a file on this machine; `~` is the home folder.
+
+    Args:
+        path: A file, a run directory (its best.ckpt), a folder that `push` wrote (its model.safetensors), or
+            `hf://...` or `wandb://...`, which is fetched: see `models.remote`.
 
     Raises:
-        UserError: It is a directory without checkpoints/best.ckpt.
+        UserError: It is a directory without a checkpoint, or cannot be fetched.
     """
+    if is_remote(path):
+        return fetch(path)
     path = path.expanduser()
     if not path.is_dir():
         return path
-    best = path / "checkpoints" / "best.ckpt"
-    if not best.is_file():
-        raise UserError(f"{path} has no checkpoints/best.ckpt.", "Give a run directory or a checkpoint file.")
-    return best
+    for file in (path / "checkpoints" / "best.ckpt", path / PUBLISHED):
+        if file.is_file():
+            return file
+    raise UserError(f"{path} has no checkpoints/best.ckpt.", "Give a run directory or a checkpoint file.")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file has the extension of safetensors."""
+    return path.suffix == SAFETENSORS
+
+
+def read_weights_file(path: Path) -> dict[str, Any]:
+    """Read a file of `torch.save` or safetensors onto the CPU. Nothing in the file is executed.
+
+    Returns:
+        The dictionary in the file. A safetensors file that describes its model, or has the config.json of `push` beside
+        it, gives what a checkpoint gives: the description and the `state_dict`.
+
+    Raises:
+        UserError: See `read_torch_file`.
+    """
+    return _read_safetensors(path) if is_safetensors(path) else read_torch_file(path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(path) if not path.exists() else IsADirectoryError(None, "it is not a file")
+        with safe_open(path, framework="pt", device="cpu") as file:
+            described = (file.metadata() or {}).get(KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is not a mapping
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.", "Give a file of weights.") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged, or not a safetensors file.", "Give an intact file.") from error
+    if described is not None:
+        return {KEY: parse_json(described, path), "state_dict": state}
+    beside = path.with_name(PUBLISHED_CONFIG)  # programs that write weights anew drop their metadata
+    config = read_json(beside) if beside.is_file() else None
+    if isinstance(config, dict) and KEY in config:
+        return {KEY: config[KEY], "state_dict": state}
+    return state
+
+
+def write_safetensors(path: Path, state: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Write weights and their description, as JSON in the metadata, so that `path` holds the old or the new file.
+
+    Raises:
+        UserError: There is no space, no permission or no such directory.
+    """
+    from safetensors.torch import save
+
+    # copies: the format has no place for tensors that share memory
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    try:
+        with writing(path, "wb") as file:
+            file.write(save(copies, {"format": "pt", KEY: json.dumps(description)}))
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written: {error.strerror}.", "Free space or choose another place."
+        ) from error
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:

@@ -60,6 +60,13 @@ def replace_linear(net: nn.Module, path: str, dropout: float) -> None:
     setattr(net.get_submodule(parent), child, LogitHead(head, dropout))
 
 
+def main_head(net: nn.Module) -> LogitHead:
+    """The head whose logit is the network's output; timm's VOLO and distilled networks have a second head."""
+    heads = {path: module for path, module in net.named_modules() if isinstance(module, LogitHead)}
+    main = [path for path in heads if "aux" not in path and "dist" not in path]
+    return heads[main[0] if main else next(iter(heads))]
+
+
 def head_paths(net: nn.Module) -> list[str]:
     """Module paths of all that is not backbone: the head, and auxiliary classifiers where there are any."""
     auxiliary: list[str] = list(getattr(net, "auxiliary", {}))

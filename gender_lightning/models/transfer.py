@@ -7,18 +7,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from gender_lightning.errors import UserError
-from gender_lightning.models.files import checkpoint_file, read_torch_file
+from gender_lightning.models.files import checkpoint_file, read_weights_file
 from gender_lightning.models.heads import head_paths, is_head
 
 log = logging.getLogger(__name__)
-SAFETENSORS = ".safetensors"
 # where trainers keep the weights in a checkpoint, in the order in which they are looked for
 CONTAINERS = (
     "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "model_ema", "ema_state_dict",
@@ -32,12 +30,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the state dict of a network from a checkpoint of ours, of another trainer, or a bare state dict.
 
     Args:
-        path: A file of `torch.save` or a `.safetensors` file; a run directory means its best.ckpt.
+        path: A file of `torch.save` or a `.safetensors` file, or a name, see `checkpoint_file`.
 
     Raises:
-        UserError: See `read_torch_file`; or the file holds no tensors in any known place.
+        UserError: See `checkpoint_file` and `read_torch_file`; or the file holds no tensors in any known place.
     """
-    content = _read_safetensors(path.expanduser()) if is_safetensors(path) else read_torch_file(checkpoint_file(path))
+    content = read_weights_file(checkpoint_file(path))
     candidates = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
     for candidate in (*candidates, content):
         state = {name: value for name, value in candidate.items() if isinstance(value, Tensor)}
@@ -48,23 +46,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         "Give a checkpoint or a state dict as model.pretrained.",
         field="model.pretrained",
     )
-
-
-def is_safetensors(path: Path) -> bool:
-    """Whether a file has the extension of safetensors."""
-    return path.suffix == SAFETENSORS
-
-
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(path))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.", "Give a file of weights.", field="model.pretrained") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged, or not a safetensors file.", "Give an intact file.") from error
 
 
 def fitting_prefix(own: Iterable[str], names: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from gender_lightning.overrides.composing import (
     where_choices_lie,
 )
 from gender_lightning.overrides.fields import alike_beside, is_known, nearest
-from gender_lightning.overrides.of_run import with_data_of_run
+from gender_lightning.overrides.of_run import Folders, with_data_of_run
 from gender_lightning.overrides.own_folders import KEY, gathered, of_texts
 from gender_lightning.overrides.parsing import Override, parse
 from gender_lightning.overrides.paths import quoted
@@ -34,12 +34,13 @@ _TARGET = "optimizer._target_"
 def complete(verb: str, overrides: Sequence[str]) -> list[str]:
     """Add the overrides that a command implies, turn `--config-dir` into an override, and quote file names.
 
-    `evaluate` and `export` start from the data section of the checkpoint's run; `train -m` with an
+    `evaluate`, `refit` and `export` start from the data section of the checkpoint's run; `train -m` with an
     `interval(...)` is a search.
     """
     overrides = gathered(overrides)
     if COMMANDS[verb].data_of_run:
-        data_added = with_data_of_run(overrides, whole_folders=verb == "evaluate")
+        folders: dict[str, Folders] = {"evaluate": "whole", "refit": "halves"}
+        data_added = with_data_of_run(overrides, folders=folders.get(verb))
         return [quoted(text) for text in data_added]
     ranges = any("interval(" in text for text in overrides)
     chosen = any(text.startswith("search=") for text in overrides)

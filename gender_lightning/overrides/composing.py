@@ -12,6 +12,8 @@ from gender_lightning.config.resolvers import register_resolvers
 from gender_lightning.errors import UserError
 from gender_lightning.overrides.own_folders import folders_of, of_texts
 
+SEARCHING = ("train", "wandb-sweep")  # the commands that have a search
+
 
 def compose(verb: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The plain, resolved mapping that `conf/<verb>.yaml` and the overrides compose to."""
@@ -55,7 +57,7 @@ def menu_of(verb: str, texts: Sequence[str] = ()) -> dict[str, list[str]]:
 def _menu_of(verb: str, own: tuple[str, ...]) -> dict[str, list[str]]:
     from hydra import compose as hydra_compose
 
-    chosen = ["search=default"] if verb == "train" else []  # for the groups within a search
+    chosen = ["search=default"] if verb in SEARCHING else []  # for the groups within a search
     used = hydra_compose(verb, [*chosen, *own], return_hydra_config=True).hydra.runtime.choices
     return {group: choices for group, choices in groups(own).items() if group in used}
 

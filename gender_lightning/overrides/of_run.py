@@ -6,21 +6,23 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gender_lightning.data.framing import FRAMING_FIELDS
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.runs import Run
 
+Folders = Literal["whole", "halves"]
 
-def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> list[str]:
+
+def with_data_of_run(overrides: list[str], *, folders: Folders | None = None) -> list[str]:
     """Put the data section of the checkpoint's run in front, unless `data=` names another.
 
     Args:
         overrides: The overrides as typed.
-        whole_folders: Whether all pictures of a folder other than the run's own belong to the requested split, unless
-            sizes are given. The run's own folder is split as for the training, even if it is named again, so that
-            training pictures are not tested.
+        folders: How a folder other than the run's own is divided, unless sizes are given: `whole` makes all of it the
+            requested split, `halves` makes it valid and test. The run's own folder is split as for the training, even
+            if it is named again, so that training pictures are not tested.
 
     Raises:
         UserErrors: An override would change the framing.
@@ -36,8 +38,9 @@ def with_data_of_run(overrides: list[str], *, whole_folders: bool = False) -> li
     if own and named == "folder":
         named, overrides = None, [text for text in overrides if _key(text) != "data"]
     chosen = any(name.startswith("data.sizes") for name in given)
-    if whole_folders and not own and not chosen and (named or trained_on) == "folder":
-        sizes = {split: float(split == given.get("split", "test")) for split in ("train", "valid", "test")}
+    if folders and not own and not chosen and (named or trained_on) == "folder":
+        whole = {split: float(split == given.get("split", "test")) for split in ("train", "valid", "test")}
+        sizes = whole if folders == "whole" else {"train": 0.0, "valid": 0.5, "test": 0.5}
         overrides = [*overrides, f"data.sizes={hydra_value(sizes)}"]
     if run is None or named is not None:
         return overrides

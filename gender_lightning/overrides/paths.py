@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from pathlib import Path
 
 from gender_lightning.overrides.of_run import hydra_value
 
@@ -52,3 +53,8 @@ def _is_there(value: str) -> bool:
     return (
         value[0] in _QUOTES or os.path.lexists(os.path.expanduser(value)) or bool(glob.glob(os.path.expanduser(value)))
     )
+
+
+def absolute(path: str) -> str:
+    """A path that holds in any working directory; `~` is the home folder."""
+    return str(Path(os.path.expanduser(path)).absolute())

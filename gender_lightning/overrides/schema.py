@@ -6,7 +6,7 @@ from typing import Any
 
 from gender_lightning.config.validation import UnknownField, parse_config
 from gender_lightning.errors import UserError, UserErrors
-from gender_lightning.overrides.composing import groups, plain
+from gender_lightning.overrides.composing import SEARCHING, groups, plain
 from gender_lightning.overrides.fields import extends, flat
 from gender_lightning.verbs import COMMANDS
 
@@ -97,7 +97,7 @@ def _planted(verb: str, hydra: Any, texts: list[str]) -> list[UserError]:
     from omegaconf import OmegaConf
 
     typed = _typed(texts)
-    own = {**_HYDRAS_OWN, "sweeper._target_": _SWEEPERS[verb == "train"]}
+    own = {**_HYDRAS_OWN, "sweeper._target_": _SWEEPERS[verb in SEARCHING]}
     return [
         UserError(
             f"hydra.{name} is changed by a file of conf/, which could run any code.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gender_lightning.data.kinds import DataKind
+from gender_lightning.data.kinds import DataKind, words_of
 from gender_lightning.reports.page import without_folders
 
 # Fields of the configuration that describe a training, with their words
@@ -37,6 +37,7 @@ This is not legal advice. Who puts such a model to use should look at least at t
 - GDPR: a face picture is personal data.
 - NIST AI Risk Management Framework 1.0, MEASURE: 2.5 (valid and reliable: Metrics), 2.11 (fairness and bias: Is it
   fair?), 2.12 (environmental impact: Training)."""
+_COUNTERS = {"cpu": "processors and memory", "gpu": "GPUs"}
 
 
 def training_section(run: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any]) -> str:
@@ -56,6 +57,33 @@ def training_section(run: Mapping[str, Any], config: Mapping[str, Any], model: M
         parts.append(_about_groups(config, model))
     parts.append("\n".join(f"- {fact}" for fact in facts) if facts else _UNKNOWN_COST)
     return "\n\n".join(parts)
+
+
+def refit_section(run: Mapping[str, Any]) -> Iterator[str]:
+    """What `refit` did to the last layer; nothing for other runs.
+
+    Args:
+        run: Content of `run.json`, which may be anybody's.
+    """
+    done = run.get("refit")
+    if not isinstance(done, Mapping):
+        return
+    what = {name: _plain(done.get(name)) for name in ("source", "method", "words", "head", "images", "persons", "data")}
+    people = "unknown persons" if done.get("persons") is None else f"{what['persons']} persons"
+    trained = words_of(_plain(done.get("backbone_data"))).about
+    verdict = done.get("verdict")
+    told = " ".join(_plain(text) for text in verdict[:3]) if isinstance(verdict, list) else ""
+    yield (
+        f"## Refit\n\nThe backbone is that of the run `{what['source']}`, unchanged; the settings above are of its "
+        f"training, the cost is of the refit. A head was fitted by `{what['method']}` ({what['words']}) on "
+        f"{what['images']} images of {people} ({words_of(what['data']).shown}), and the checkpoint has the "
+        f"{what['head']} head. {told}\n\nThe backbone was trained on: {trained}"
+    )
+
+
+def _plain(value: Any) -> str:
+    """A short text without markup."""
+    return str(value)[:500].replace("\\", "").replace("|", " ").replace("<", "&lt;").replace("`", "").replace("\n", " ")
 
 
 _UNKNOWN_COST = "What it cost is not known: the checkpoint does not lie in its run directory."
@@ -112,7 +140,9 @@ def _cost(run: Mapping[str, Any]) -> Iterator[str]:
         gpus = ", ".join(hardware.get("gpus") or []) or "no GPU"
         yield f"on {hardware.get('cores', '?')} cores of {hardware.get('cpu', 'an unknown CPU')}, {gpus}"
     if run.get("energy_wh"):
-        yield f"energy: {float(run['energy_wh']):,.1f} Wh by the machine's own counters"
+        told = " and ".join(_COUNTERS.get(kind, kind) for kind in run.get("energy_parts") or ())
+        text = f"energy: {float(run['energy_wh']):,.1f} Wh by the machine's own counters"
+        yield f"{text} of {told}" if told else text
     elif run.get("seconds"):
         yield "energy: not measured (at most what the machine draws in those minutes)"
     if run.get("images_per_second"):

@@ -65,6 +65,7 @@ def report_page(findings: Findings) -> str:
         "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],
         "calibration_rows": _calibration_rows(evaluation),
         "selective_rows": _selective_rows(evaluation),
+        "knee": _knee_text(evaluation),
         "slice_rows": [_slice_row(slice_) for group in GROUPS for slice_ in evaluation.slices if slice_.group == group],
         "corruption_head": _corruption_head(findings.corruptions),
         "corruption_rows": _corruption_rows(findings.corruptions),
@@ -170,6 +171,24 @@ def _selective_rows(evaluation: Evaluation) -> list[list[str]]:
         for rule in evaluation.selective.guaranteed
         if rule.exists
     ]  # fmt: skip
+
+
+def _knee_text(evaluation: Evaluation) -> str:
+    """What `min_confidence=auto` does; empty where there is no knee."""
+    knee = evaluation.selective.knee
+    if knee is None:
+        return ""
+    if knee.min_confidence == 0:
+        return "The risk-coverage curve of the validation split has no knee: min_confidence=auto decides everything."
+    return (
+        f"With min_confidence=auto labels are given from a confidence of {number(knee.min_confidence, 4)} on, at the "
+        f"knee of the validation split's curve: {percent(knee.valid_coverage)} are decided there, every person "
+        f"counting once, and {percent(knee.valid_risk, 2)} of these wrongly, instead of "
+        f"{percent(knee.valid_risk_of_all, 2)} of all. Of these images {percent(knee.coverage)} are decided, "
+        f"{with_interval(knee.accuracy)} of them rightly. "
+        "The knee is where the curve lies furthest below the chord from nothing to everything: deciding less would "
+        "lower the risk by less than it does on average, deciding more would raise it by more. It promises no accuracy."
+    )
 
 
 def _slice_row(row: Slice) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.results import Bin, Calibration, Selective
 from gender_lightning.evaluation.statistics.curves import Curve, confusion_matrix, precision_recall_curve, roc_curve
 from gender_lightning.evaluation.statistics.proportions import proportion
@@ -136,12 +137,24 @@ def risk_coverage(selective: Selective) -> Figure:
     for one, marker in zip(chosen, MARKERS, strict=False):
         label = f"chosen on valid for {one.target_accuracy:.1%}"
         axes.plot(one.coverage, 1 - one.accuracy.value, marker, color=COLORS["orange"], label=label, markersize=6)
+    if selective.knee is not None:
+        _knee(axes, selective.knee)
     axes.set(xlabel="share of images that are decided", ylabel="errors among them", title="Risk and coverage")
     _percent_axes(axes)
     highest = float(np.nanmax(risk[coverage > 0.02])) if (coverage > 0.02).any() else float(np.nanmax(risk))
     axes.set_ylim(0, max(0.02, 1.15 * highest))
     axes.legend(loc="upper left")
     return figure
+
+
+def _knee(axes: Axes, knee: ChosenKnee) -> None:
+    """The curve of valid with its chord, and the knee on it and on this split."""
+    grey = COLORS["grey"]
+    axes.plot(knee.curve_coverage, knee.curve_risk, color=grey, linewidth=0.8, label="valid, over persons")
+    axes.plot([0, 1], [0, knee.valid_risk_of_all], ":", color=grey, linewidth=0.8)
+    axes.plot(knee.valid_coverage, knee.valid_risk, "x", color=grey, label="its knee, furthest below the dotted chord")
+    if not math.isnan(knee.accuracy.value):
+        axes.plot(knee.coverage, 1 - knee.accuracy.value, "X", color=COLORS["orange"], label="the knee here (auto)")
 
 
 def _percent_axes(axes: Axes) -> None:

@@ -16,7 +16,7 @@ from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.metric_list import label_of
 from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
 from gender_lightning.reports.card_header import card_header
-from gender_lightning.reports.card_training import REGULATIONS, licence_section, training_section
+from gender_lightning.reports.card_training import REGULATIONS, licence_section, refit_section, training_section
 from gender_lightning.reports.fairness_words import (
     count,
     detectable,
@@ -50,11 +50,13 @@ class CardNotes:
         contact: Whom to ask or to complain to.
         citation: How to cite the model.
         license: Licence of the weights, by its identifier on the Hugging Face hub.
+        location: How `load` finds the weights.
     """
 
     contact: str | None = None
     citation: str | None = None
     license: str | None = None
+    location: str = "checkpoints/best.ckpt"
 
 
 def model_card(
@@ -78,9 +80,10 @@ def model_card(
         "their uncertainty, where the people concerned agreed to it; sorting one's own pictures. A person looks at "
         "what the model is unsure of.",
         "## Out of scope\n\n" + "\n".join(f"- {text}" for text in _OUT_OF_SCOPE),
-        _how_to_use(evaluation),
+        _how_to_use(evaluation, notes),
         _data(evaluation, trained, run),
         training_section(run, config, evaluation.model),
+        *refit_section(run),
         _metrics(evaluation),
         _confidence(evaluation),
         _fairness(evaluation),
@@ -110,11 +113,11 @@ def _what_it_is(evaluation: Evaluation, run: Mapping[str, Any]) -> str:
     )
 
 
-def _how_to_use(evaluation: Evaluation) -> str:
+def _how_to_use(evaluation: Evaluation, notes: CardNotes) -> str:
     threshold = evaluation.calibration.threshold
     return (
         "## How to use\n\n```python\nfrom gender_lightning import load\n\n"
-        'predictor = load("checkpoints/best.ckpt")\nprediction = predictor.predict("face.jpg")\n```\n\n'
+        f'predictor = load("{notes.location}")\nprediction = predictor.predict("face.jpg")\n```\n\n'
         f"A face is called male from a probability of {threshold:.3f} on. Pass `min_confidence=` or `target_accuracy=` "
         "to `load` to let it abstain."
     )

@@ -36,18 +36,15 @@ from gender_lightning.models.heads import backbone_parameters, frozen_at, set_fr
 from gender_lightning.models.rows import Rows, Table, assert_complete
 from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.epoch_loss import EpochLoss
-from gender_lightning.training.known import Known
 from gender_lightning.training.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer, restride
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
 from gender_lightning.training.signals import Targets
-from gender_lightning.transforms import (
-    Augment,
-    mix,
-    step_key,
-)
+from gender_lightning.training.teachers import Teachers
+from gender_lightning.training.training_groups import TrainingGroups
+from gender_lightning.transforms import Augment, mix, step_key
 
 _EPOCH_LOSS = "epoch_loss"  # in Lightning's checkpoint: float32 (ranks, 2), see `EpochLoss.sums`
 
@@ -77,7 +74,8 @@ class GenderClassifier(pl.LightningModule):
         class_counts: tuple[int, int] | None = None,
         fetch_weights: bool = True,
         transforms: Sequence[nn.Module] = (),
-        known: Known | None = None,
+        groups: TrainingGroups | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         """Build the network.
 
@@ -91,7 +89,8 @@ class GenderClassifier(pl.LightningModule):
             seed: Augmentation, mixing and dropout are functions of the seed, the step and the image.
             class_counts: Number of training images of (female, male), for balanced class weights.
             transforms: Further transforms of training batches, see `Augment`.
-            known: Groups and auxiliary attributes of the images, if the training uses any.
+            groups: Groups and auxiliary attributes of the images, if the training uses any.
+            teachers: Trained networks whose answers are learned, for ``loss=distill``.
             fetch_weights: Whether to load ``model.pretrained``; False if a resume will overwrite the weights anyway.
 
         Raises:
@@ -118,11 +117,11 @@ class GenderClassifier(pl.LightningModule):
                 field="augmentation.progressive",
             )
         self.augment = Augment(settings, self.spec.mean, self.spec.std, seed=seed, extra=transforms)
-        self.known = known or Known()
-        self.criterion = Criterion(loss, class_counts, self.known.shares, self.known.class_shares)
-        self.signals = self.known.signals(loss)
+        self.groups, self.teachers = groups or TrainingGroups(), teachers
+        self.criterion = Criterion(loss, class_counts, self.groups.shares, self.groups.class_shares)
+        self.signals = self.groups.signals(loss)
         self.auxiliary_weight = loss.auxiliary.weight
-        number = 0 if self.known.attributes is None else self.known.attributes.shape[1]
+        number = 0 if self.groups.attributes is None else self.groups.attributes.shape[1]
         self.attribute_heads = AttributeHeads(self.net, number) if number else None
         self.epoch_loss = EpochLoss()
         self.table: dict[str, Table] = {}
@@ -158,6 +157,8 @@ class GenderClassifier(pl.LightningModule):
         """Freeze the backbone if this epoch requires it, also when a resume starts in the middle of an epoch."""
         self._freeze()
         self.signals.to(self.device)
+        if self.teachers is not None:
+            self.teachers.to(self.device, channels_last=self.channels_last)
 
     def on_train_epoch_start(self) -> None:
         """Freeze or unfreeze the backbone, and start the mean loss; not called when a resume starts inside an epoch."""
@@ -260,10 +261,11 @@ class GenderClassifier(pl.LightningModule):
         # dropout draws from torch's own stream, which would be at another position after a resume
         seed_generators(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx), self.device)
         images, (labels, groups, attributes) = self._augmented(batch)
+        teacher = None if self.teachers is None else self.teachers(images, self.augment.normalize)
         logits, auxiliary = forward_train(self.net, images)
-        loss: Tensor = self.criterion(logits, labels, groups)
+        loss: Tensor = self.criterion(logits, labels, groups, teacher)
         for weight, auxiliary_logits in auxiliary:
-            loss = loss + weight * self.criterion(auxiliary_logits, labels, groups, observe=False)
+            loss = loss + weight * self.criterion(auxiliary_logits, labels, groups, teacher, observe=False)
         if self.attribute_heads is not None:
             loss = loss + self.auxiliary_weight * self.attribute_heads(attributes)
         value, n = loss.detach(), len(images)
@@ -275,8 +277,8 @@ class GenderClassifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the weights of group DRO, by group."""
-        if self.criterion.dro is not None and self.known.shares is not None:
-            names = [f"train/weight_{key_of(name)}" for name in self.known.shares.names]
+        if self.criterion.dro is not None and self.groups.shares is not None:
+            names = [f"train/weight_{key_of(name)}" for name in self.groups.shares.names]
             self.log_dict(dict(zip(names, self.criterion.dro.weights, strict=True)))
 
     def _total_steps(self) -> float:
@@ -357,17 +359,17 @@ class GenderClassifier(pl.LightningModule):
 
     def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
         """Accuracy of each group on the last table of a split, and its size if `sizes`; empty without groups."""
-        table, groups = self.table[split], self.known.groups_of.get(split)
-        if groups is None or self.known.shares is None:
+        table, of_images = self.table[split], self.groups.groups_of.get(split)
+        if of_images is None or self.groups.shares is None:
             return {}
-        of_rows, names = groups[table.indices], self.known.shares.names
+        of_rows, names = of_images[table.indices], self.groups.shares.names
         found = group_metrics(table.labels, table.logits, of_rows, names)
         return found | group_sizes(of_rows, names) if sizes else found
 
     def groups_line(self) -> str:
         """Describe the accuracy and size of each group of valid; empty without groups."""
         found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
-        return described(found, self.known.shares.names) if found and self.known.shares else ""
+        return described(found, self.groups.shares.names) if found and self.groups.shares else ""
 
     def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
         """The table of the rows since the start of the epoch, which is complete unless the batches are limited."""

@@ -42,8 +42,27 @@ def focal(logits: Tensor, targets: Tensor, weights: Tensor | None, section: Any)
     return modulated.mean()
 
 
-# Group DRO is cross-entropy whose weights change; see `GroupDro`.
-LOSSES: Mapping[str, LossFunction] = {"bce": bce, "focal": focal, "group_dro": bce}
+# Group DRO is cross-entropy whose weights change; see `GroupDro`. Distillation has it for its share of the labels.
+LOSSES: Mapping[str, LossFunction] = {"bce": bce, "focal": focal, "group_dro": bce, "distill": bce}
+
+
+def distillation(logits: Tensor, teacher: Tensor, weights: Tensor | None, temperature: float) -> Tensor:
+    """Mean divergence of the student's answer from the teacher's, both softened (Hinton et al. 2015, section 2).
+
+    It is T^2 KL(sigmoid(teacher / T) || sigmoid(logits / T)), the sum over both classes; the factor keeps the gradient
+    of the same size for every T.
+
+    Args:
+        logits: The student's, float (B,).
+        teacher: The teacher's, float (B,), without a gradient.
+        weights: A weight per image, float (B,), or None.
+        temperature: T, above 0.
+    """
+    target = torch.sigmoid(teacher / temperature)
+    entropy = F.binary_cross_entropy_with_logits(teacher / temperature, target, reduction="none")
+    divergence = F.binary_cross_entropy_with_logits(logits / temperature, target, reduction="none") - entropy
+    divergence = divergence if weights is None else divergence * weights
+    return temperature**2 * divergence.mean()
 
 
 @dataclass(frozen=True)
@@ -111,17 +130,27 @@ class Criterion(nn.Module):
         self.register_buffer("group_labels", labels, persistent=False)
         self.register_buffer("group_weights", weights, persistent=False)
 
-    def forward(self, logits: Tensor, targets: Tensor, groups: Tensor | None = None, *, observe: bool = True) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        groups: Tensor | None = None,
+        teacher: Tensor | None = None,
+        *,
+        observe: bool = True,
+    ) -> Tensor:
         """The scalar loss of a batch.
 
         Args:
             logits: Logits of class male, float (B,); the computation is in float32 or wider.
             targets: 1 for male, (B,); any value in [0, 1] after MixUp or CutMix, with a mixture of both weights.
             groups: Share of each group in each image, (B, G); None if the loss does not use groups.
+            teacher: The teachers' logits of the same images, float32 (B,), for `distill`; None leaves the labels alone.
             observe: Whether group DRO takes these losses into account; False for further logits of the same images.
         """
         assert logits.shape == targets.shape, (logits.shape, targets.shape)
         logits = logits.float() if logits.element_size() < 4 else logits
+        answers = logits
         logits = logits + self.adjustment if self.adjustment else logits
         targets = targets.to(logits.dtype)
         weights = None
@@ -138,7 +167,11 @@ class Criterion(nn.Module):
             # cross-entropy is linear in the target: this is the sum over groups of weight times the loss of its label
             smoothed = (weighted @ smooth(self.group_labels, smoothing)) / of_groups.clamp(min=1e-30)
             weights = of_groups if weights is None else weights * of_groups
-        return LOSSES[self.section.name](logits, smoothed, weights, self.section)
+        loss = LOSSES[self.section.name](logits, smoothed, weights, self.section)
+        if teacher is None or self.section.name != "distill":
+            return loss
+        soft = distillation(answers, teacher.to(answers.dtype), weights, self.section.temperature)
+        return torch.lerp(loss, soft, self.section.weight)
 
     def end_step(self) -> None:
         """Tell the loss that an optimizer step ends here."""

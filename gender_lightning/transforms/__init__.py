@@ -8,12 +8,22 @@ from gender_lightning.transforms.normalize import Normalize
 from gender_lightning.transforms.parameters import Parameters, draw_parameters
 from gender_lightning.transforms.picture import describe_batch_image
 from gender_lightning.transforms.randomness import step_key
-from gender_lightning.transforms.settings import AugmentationSettings, ColorJitter, ProgressiveStage
+from gender_lightning.transforms.settings import (
+    AugmentationSettings,
+    ColorJitter,
+    Downscale,
+    GaussianBlur,
+    Jpeg,
+    ProgressiveStage,
+)
 
 __all__ = [
     "Augment",
     "AugmentationSettings",
     "ColorJitter",
+    "Downscale",
+    "GaussianBlur",
+    "Jpeg",
     "Normalize",
     "Parameters",
     "ProgressiveStage",

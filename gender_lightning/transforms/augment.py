@@ -1,4 +1,4 @@
-"""One pass over the batch, on its device: warp, colour matrix, hue, normalisation, erasing."""
+"""One pass over the batch, on its device: warp, loss of quality, colour matrix, hue, normalisation, erasing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.transforms import color, erasing, geometry
 from gender_lightning.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from gender_lightning.transforms.parameters import Parameters, draw_parameters
+from gender_lightning.transforms.quality import Quality
 from gender_lightning.transforms.randomness import step_key
 from gender_lightning.transforms.settings import AugmentationSettings, Fill
 
@@ -20,20 +21,23 @@ from gender_lightning.transforms.settings import AugmentationSettings, Fill
 _PIXELS_PER_PIECE = 8 * 112 * 112
 
 
-def augment(images: Tensor, parameters: Parameters, fill: Fill = "reflection") -> Tensor:
+def augment(
+    images: Tensor, parameters: Parameters, fill: Fill = "reflection", quality: Quality | None = None
+) -> Tensor:
     """Apply everything up to normalisation and erasing.
 
     Args:
         images: Images, uint8 or float32 (B, 3, H, W) in 0..255; not altered.
         parameters: Parameters of the same B images, on the same device; what is None costs nothing.
         fill: What a warp shows beyond the edge.
+        quality: Blurs, shrinks and compresses by these parameters; needed if they do any of it.
 
     Returns:
         The augmented images, float32 (B, 3, H, W) in 0..255 (levels are not rounded).
     """
     p = parameters
     levels = images.to(torch.float32)
-    if p.rotation is None and p.scale is None and p.translation is None:
+    if not p.warps:
         levels = levels if p.flipped is None else geometry.flip(levels, p.flipped)
     else:
         zeros = levels.new_zeros(len(levels))
@@ -44,7 +48,11 @@ def augment(images: Tensor, parameters: Parameters, fill: Fill = "reflection") -
             levels.new_zeros(len(levels), 2) if p.translation is None else p.translation,
             zeros.bool() if p.flipped is None else p.flipped,
             fill,
+            aspect=p.aspect,
+            border=p.border,
         )
+    if quality is not None:
+        levels = quality(levels, p)
     if not (p.brightness is None and p.contrast is None and p.saturation is None):
         levels = color.jitter(levels, p.brightness, p.contrast, p.saturation)
     return levels if p.hue is None else color.shift_hue(levels, p.hue)
@@ -87,6 +95,7 @@ class Augment(nn.Module):
         self.seed = seed
         self.channels_last = channels_last
         self.normalize = Normalize(mean, std)
+        self.quality = Quality()
         self.extra = nn.ModuleList(extra)
 
     @torch.no_grad()
@@ -104,7 +113,8 @@ class Augment(nn.Module):
             The normalised images, float32 (B, 3, S', S'), channels-last if so configured.
         """
         key = torch.full((), step_key(self.seed, step), dtype=torch.int64, device=images.device)
-        return self._batch(images, indices, key, size)
+        with torch.autocast(images.device.type, enabled=False):  # half precision is meant for weights, not for pixels
+            return self._batch(images, indices, key, size)
 
     def compile_batches(self) -> None:
         """Fuse the kernels of a batch on a GPU, unless the user has added transforms.
@@ -133,7 +143,7 @@ class Augment(nn.Module):
 
     def _piece(self, images: Tensor, parameters: Parameters, size: int | None) -> Tensor:
         small = images if size is None else geometry.shrink(images, size)
-        return self._finish(self._further(augment(small, parameters, self.settings.fill)), parameters)
+        return self._finish(self._further(augment(small, parameters, self.settings.fill, self.quality)), parameters)
 
     def _further(self, levels: Tensor) -> Tensor:
         for transform in self.extra:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from gender_lightning.transforms.settings import Fill
 
+MIRRORED, REPEATED = -2.0, -1.0  # kinds of border without a level of their own
+
 
 def shrink(images: Tensor, size: int) -> Tensor:
     """Resize a square batch to ``size`` pixels, antialiased bilinear, rounded to whole levels.
@@ -36,16 +38,22 @@ def flip(images: Tensor, flipped: Tensor) -> Tensor:
     return torch.lerp(images, images.flip(-1), flipped.to(images.dtype)[:, None, None, None])
 
 
-def inverse_affine(rotation: Tensor, scale: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def inverse_affine(
+    rotation: Tensor, scale: Tensor, flipped: Tensor, aspect: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The linear map from an output pixel back to its source, both measured from the image's centre, y down.
 
-    The forward map is flip, then scale, then rotation (degrees, counter-clockwise as seen); the result is its
-    inverse ((a, b), (c, d)) as a, b, c, d, each float32 (B,).
+    The forward map is flip, then scale (by scale * sqrt(aspect) across and scale / sqrt(aspect) down), then rotation
+    (degrees, counter-clockwise as seen); the result is its inverse ((a, b), (c, d)) as a, b, c, d, each float32 (B,).
     """
     angle = torch.deg2rad(rotation)
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     mirror = 1 - 2 * flipped.to(scale.dtype)
-    return mirror * cosine, -mirror * sine, sine, cosine
+    if aspect is None:
+        return mirror * cosine, -mirror * sine, sine, cosine
+    down = torch.sqrt(aspect)
+    across = mirror / down
+    return across * cosine, -across * sine, down * sine, down * cosine
 
 
 def warp(
@@ -55,6 +63,9 @@ def warp(
     translation: Tensor,
     flipped: Tensor,
     fill: Fill = "reflection",
+    *,
+    aspect: Tensor | None = None,
+    border: Tensor | None = None,
 ) -> Tensor:
     """Flip, scale, rotate about the centre and shift, in one bilinear resampling.
 
@@ -68,13 +79,16 @@ def warp(
         scale: Factors, float32 (B,); above 1 enlarges.
         translation: Shifts to the right and down, float32 (B, 2), as fractions of width and height.
         flipped: Which images are mirrored, bool (B,).
-        fill: What lies beyond the edge: "reflection", "border" (the edge repeated) or "zeros".
+        fill: What lies beyond the edge: "reflection", "border" (the edge repeated), "zeros", or "mixed" (``border``).
+        aspect: Factors of width over height, float32 (B,), by which a picture is stretched before it is rotated, the
+            area kept; None for 1.
+        border: What lies beyond the edge of each image, float32 (B,), from `draw_borders`; for "mixed" only.
 
     Returns:
         The warped images, float32 (B, C, H, W), contiguous.
     """
     height, width = images.shape[-2:]
-    a, b, c, d = (part[:, None] for part in inverse_affine(rotation, scale, flipped))
+    a, b, c, d = (part[:, None] for part in inverse_affine(rotation, scale, flipped, aspect))
     # Output coordinates, shifted back; grid_sample counts source pixels from -1 to 1.
     x = torch.arange(width, device=images.device) - (width - 1) / 2 - translation[:, :1] * width
     y = torch.arange(height, device=images.device) - (height - 1) / 2 - translation[:, 1:] * height
@@ -90,9 +104,53 @@ def warp(
         grid = torch.empty(len(images), 2, height, width, device=images.device)
         for axis, (row, column) in enumerate(parts):
             torch.add(row, column, out=grid[:, axis])
+    if fill == "mixed":
+        assert border is not None
+        return sample_mixed(images, grid, border)
     if fill == "border" and images.device.type == "mps":  # whose grid_sample refuses it
         grid, fill = inside(grid), "zeros"
+    return sample(images, grid, fill)
+
+
+def sample(images: Tensor, grid: Tensor, fill: str) -> Tensor:
+    """Sample bilinearly at coordinates x and y, float32 (B, 2, H, W) in ``grid_sample``'s convention."""
     return F.grid_sample(images, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode=fill, align_corners=False)
+
+
+def draw_borders(kind: Tensor, level: Tensor) -> Tensor:
+    """What lies beyond the edge of each image: a mirror image, the edge repeated, black, an even grey; a quarter each.
+
+    Args:
+        kind: Uniform random numbers, float32 (B,) in [0, 1).
+        level: Uniform random numbers for the grey, float32 (B,) in [0, 1).
+
+    Returns:
+        `MIRRORED`, `REPEATED`, or the level of an even grey in 0..255, float32 (B,).
+    """
+    even = 255 * level * (kind >= 0.75)
+    return torch.where(kind < 0.25, MIRRORED, torch.where(kind < 0.5, REPEATED, even))
+
+
+def sample_mixed(images: Tensor, grid: Tensor, border: Tensor) -> Tensor:
+    """Sample as `sample` does, with another fill for each image.
+
+    Where it is not mirrored, coordinates stop at the edge, which repeats it. An even grey is blended in by the weight
+    that a bilinear sample beyond the edge gives it, so that level 0 is the same as "zeros".
+
+    Args:
+        images: Images, float32 (B, C, H, W).
+        grid: Coordinates, float32 (B, 2, H, W).
+        border: From `draw_borders`, float32 (B,).
+    """
+    height, width = images.shape[-2:]
+    kind = border[:, None, None, None]
+    limits = torch.stack([torch.full((), 1 - 1 / side, device=grid.device) for side in (width, height)])[:, None, None]
+    stop = torch.where(kind == MIRRORED, torch.inf, limits)
+    stopped = torch.minimum(torch.maximum(grid, -stop), stop)
+    sampled = sample(images, stopped, "reflection")
+    beyond = (grid - stopped).abs()
+    inside = (1 - beyond[:, :1] * (width / 2)).clamp(min=0) * (1 - beyond[:, 1:] * (height / 2)).clamp(min=0)
+    return torch.lerp(sampled, kind, (1 - inside) * (kind >= 0))
 
 
 def inside(grid: Tensor) -> Tensor:

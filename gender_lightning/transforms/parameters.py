@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
-from gender_lightning.transforms import erasing
+from gender_lightning.transforms import erasing, geometry
 from gender_lightning.transforms.randomness import Stream, uniforms
 from gender_lightning.transforms.settings import AugmentationSettings
 
@@ -25,6 +27,11 @@ class Parameters:
         saturation: Factors, float32 (B,).
         hue: Shifts in turns, float32 (B,).
         erased: Boxes, int64 (B, 4): top, left, height, width in pixels.
+        aspect: Factors of width over height, float32 (B,).
+        border: What fills the area beyond the edge where that differs between images, see `geometry.draw_borders`.
+        sigma: Blur in px, float32 (B,); 0 where there is none.
+        side: Side of the shrunk picture in whole px, float32 (B,); that of the image where it is not shrunk.
+        quality: Quality of the JPEG file, float32 (B,), whole numbers in 1..100; 0 where there is none.
     """
 
     rotation: Tensor | None = None
@@ -36,6 +43,16 @@ class Parameters:
     saturation: Tensor | None = None
     hue: Tensor | None = None
     erased: Tensor | None = None
+    aspect: Tensor | None = None
+    border: Tensor | None = None
+    sigma: Tensor | None = None
+    side: Tensor | None = None
+    quality: Tensor | None = None
+
+    @property
+    def warps(self) -> bool:
+        """Whether pixels move other than by a flip."""
+        return not (self.rotation is None and self.scale is None and self.translation is None and self.aspect is None)
 
     def __getitem__(self, rows: slice) -> Parameters:
         """The parameters of some of the images."""
@@ -55,10 +72,10 @@ def draw_parameters(
         settings: What is on, and how strongly.
         indices: Index of the image in each row, int64 (B,), on the device that the parameters shall be on.
         key: Key of the training step, from `step_key`; an int, or a scalar int64 tensor on the device.
-        height: Height of the augmented image in pixels (for the erased box).
+        height: Height of the augmented image in pixels (for the erased box and the shrunk image).
         width: Width of the augmented image in pixels.
     """
-    u = uniforms(key, indices, Stream.AUGMENT_END)
+    u = uniforms(key, indices, Stream.OTHERS_END if settings.has_others else Stream.AUGMENT_END)
 
     def between(low: float, high: float, stream: Stream) -> Tensor | None:
         return None if low == high else low + (high - low) * u[:, stream]
@@ -67,6 +84,10 @@ def draw_parameters(
         return between(max(0.0, 1 - strength), 1 + strength, stream) if strength > 0 else None
 
     s, color = settings, settings.color_jitter
+    others = _others(settings, u, min(height, width)) if settings.has_others else {}
+    saturation = factor(color.saturation, Stream.SATURATION)
+    if "grey" in others:
+        saturation = torch.where(others.pop("grey"), 0.0, 1.0 if saturation is None else saturation)
     shift, turn, probability = s.random_translation, s.random_rotation, s.random_horizontal_flip
     return Parameters(
         rotation=between(-turn, turn, Stream.ROTATION),
@@ -75,15 +96,44 @@ def draw_parameters(
         flipped=u[:, Stream.FLIP] < probability if probability > 0 else None,
         brightness=factor(color.brightness, Stream.BRIGHTNESS),
         contrast=factor(color.contrast, Stream.CONTRAST),
-        saturation=factor(color.saturation, Stream.SATURATION),
+        saturation=saturation,
         hue=between(-color.hue, color.hue, Stream.HUE),
         erased=_erased(s.random_erasing, u, height, width),
+        **others,
     )
 
 
 def _scale(settings: AugmentationSettings, u: Tensor) -> Tensor | None:
     low, high = settings.random_scale
     return None if low == high == 1 else low + (high - low) * u[:, Stream.SCALE]
+
+
+def _others(settings: AugmentationSettings, u: Tensor, size: int) -> dict[str, Tensor]:
+    """Whether an image becomes grey, and the parameters that came later: only those that are on."""
+    s = settings
+    drawn: dict[str, Tensor] = {}
+    if tuple(s.random_aspect_ratio) != (1, 1):
+        drawn["aspect"] = _log_uniform(u[:, Stream.ASPECT], *s.random_aspect_ratio)
+    if s.random_grayscale > 0:
+        drawn["grey"] = u[:, Stream.GRAYSCALE] < s.random_grayscale
+    if s.fill == "mixed":
+        drawn["border"] = geometry.draw_borders(u[:, Stream.FILL], u[:, Stream.FILL_LEVEL])
+    if s.gaussian_blur.probability > 0:
+        low, high = s.gaussian_blur.sigma
+        sigma = low + (high - low) * u[:, Stream.BLUR_SIGMA]
+        drawn["sigma"] = torch.where(u[:, Stream.BLUR] < s.gaussian_blur.probability, sigma, 0.0)
+    if s.downscale.probability > 0 and s.downscale.smallest < size:
+        side = _log_uniform(u[:, Stream.DOWNSCALE_SIDE], s.downscale.smallest, size).round()
+        drawn["side"] = torch.where(u[:, Stream.DOWNSCALE] < s.downscale.probability, side, float(size))
+    if s.jpeg.probability > 0:
+        worst, best = s.jpeg.quality
+        quality = torch.floor(worst + (best - worst + 1) * u[:, Stream.JPEG_QUALITY])
+        drawn["quality"] = torch.where(u[:, Stream.JPEG] < s.jpeg.probability, quality, 0.0)
+    return drawn
+
+
+def _log_uniform(u: Tensor, low: float, high: float) -> Tensor:
+    return low * torch.exp(math.log(high / low) * u)
 
 
 def _erased(probability: float, u: Tensor, height: int, width: int) -> Tensor | None:

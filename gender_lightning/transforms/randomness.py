@@ -43,6 +43,17 @@ class Stream(IntEnum):
     MIX_X = 36
     MIX_Y = 37
     MIX_END = 38
+    ASPECT = 38
+    GRAYSCALE = 39
+    FILL = 40
+    FILL_LEVEL = 41
+    BLUR = 42
+    BLUR_SIGMA = 43
+    DOWNSCALE = 44
+    DOWNSCALE_SIDE = 45
+    JPEG = 46
+    JPEG_QUALITY = 47
+    OTHERS_END = 48
 
 
 def _signed(value: int) -> int:

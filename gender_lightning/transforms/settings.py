@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Fill = Literal["reflection", "border", "zeros"]
+Fill = Literal["reflection", "border", "zeros", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,33 @@ class ColorJitter:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+
+
+@dataclass(frozen=True)
+class GaussianBlur:
+    """With this probability a blur as ``torchvision.transforms.GaussianBlur``'s, sigma in px uniform between both."""
+
+    probability: float = 0.0
+    sigma: tuple[float, float] = (0.1, 2.0)
+
+
+@dataclass(frozen=True)
+class Downscale:
+    """With this probability a picture is shrunk and enlarged again, as by Albumentations' ``Downscale``.
+
+    The smaller side is log-uniform between ``smallest`` px and that of the picture.
+    """
+
+    probability: float = 0.0
+    smallest: int = 24
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """With this probability the losses of ``torchvision.transforms.v2.JPEG``, the quality uniform between both."""
+
+    probability: float = 0.0
+    quality: tuple[int, int] = (30, 95)
 
 
 @dataclass(frozen=True)
@@ -41,9 +68,15 @@ class AugmentationSettings:
         random_erasing: Probability that a rectangle is blanked (after normalisation, with 0).
         random_scale: Smallest and largest factor; the factor is uniform between them.
         random_translation: Largest shift x as a fraction of the side; both shifts are uniform in [-x, x].
+        random_aspect_ratio: Smallest and largest factor of width over height; log-uniform, and the area is kept.
+        random_grayscale: Probability that the colours are lost.
+        gaussian_blur: Blur, see `GaussianBlur`.
+        downscale: Loss of resolution, see `Downscale`.
+        jpeg: Loss of a JPEG file, see `Jpeg`; on the shrunk picture where `downscale` has shrunk it.
         mixup: Alpha of MixUp's Beta(alpha, alpha); 0 is off.
         cutmix: Alpha of CutMix's Beta(alpha, alpha); 0 is off.
-        fill: What a warp shows beyond the edge of the picture.
+        fill: What a warp shows beyond the edge of the picture; mixed: each picture has its own of the three or an even
+            grey.
         progressive: Stages of smaller images, by rising ``until``; after the last, the full size.
 
     Example:
@@ -58,6 +91,11 @@ class AugmentationSettings:
     random_erasing: float = 0.0
     random_scale: tuple[float, float] = (1.0, 1.0)
     random_translation: float = 0.0
+    random_aspect_ratio: tuple[float, float] = (1.0, 1.0)
+    random_grayscale: float = 0.0
+    gaussian_blur: GaussianBlur = field(default_factory=GaussianBlur)
+    downscale: Downscale = field(default_factory=Downscale)
+    jpeg: Jpeg = field(default_factory=Jpeg)
     mixup: float = 0.0
     cutmix: float = 0.0
     fill: Fill = "reflection"
@@ -67,6 +105,17 @@ class AugmentationSettings:
     def mixes(self) -> bool:
         """Whether images are mixed with one another, so that targets become soft."""
         return self.mixup > 0 or self.cutmix > 0
+
+    @property
+    def has_others(self) -> bool:
+        """Whether anything is on that draws numbers beyond `Stream.MIX_END`."""
+        chances = (
+            self.random_grayscale,
+            self.gaussian_blur.probability,
+            self.downscale.probability,
+            self.jpeg.probability,
+        )
+        return any(chances) or tuple(self.random_aspect_ratio) != (1, 1) or self.fill == "mixed"
 
     def size_at(self, progress: float) -> int | None:
         """Side in pixels at this fraction (0..1) of the training; None means the full size."""

@@ -24,13 +24,16 @@ def composed(verb: str) -> tuple[Values, dict[str, list[str]]]:
     """
     content = _read(conf_dir() / f"{verb}.yaml")
     values: Values = {}
+    menu: dict[str, list[str]] = {}
     used = set()
     for entry in content.pop("defaults"):
+        if isinstance(entry, str) and not entry.startswith("_"):  # another command, whose fields this one has too
+            values, menu = composed(entry)
         for group, choice in entry.items() if isinstance(entry, dict) else ():
             used.add(group)
             if choice is not None and not group.startswith("override "):
                 values[group] = choice_values(group, choice)
-    menu = {group: names for group, names in choices_in([conf_dir()]).items() if group.partition("/")[0] in used}
+    menu |= {group: names for group, names in choices_in([conf_dir()]).items() if group.partition("/")[0] in used}
     return _merged(values, content), menu
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision import transforms
 
 from gender_lightning.benchmarks import drawn_pictures, input_stages, network_stages
@@ -23,7 +25,7 @@ from gender_lightning.inference.faces.reduced import Reduced
 from gender_lightning.inference.pictures import open_picture
 from gender_lightning.overrides import compose
 from gender_lightning.training.loss import Criterion
-from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, Normalize
+from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, GaussianBlur, Jpeg, Normalize
 
 SIZE = 32
 STRONG = AugmentationSettings(
@@ -70,6 +72,11 @@ def test_the_common_way_does_the_whole_list() -> None:
         for step in common_transform(AugmentationSettings(random_rotation=5), SIZE, "none").transforms
     ]
     assert names == ["Resize", "RandomRotation", "ToTensor", "Normalize"]
+    quality = AugmentationSettings(random_grayscale=0.1, gaussian_blur=GaussianBlur(0.2), jpeg=Jpeg(1.0, (1, 1)))
+    steps = common_transform(quality, SIZE, "square").transforms
+    assert [type(step).__name__ for step in steps[2:5]] == ["RandomApply", "RandomApply", "RandomGrayscale"]
+    picture = Image.effect_noise((SIZE, SIZE), 50).convert("RGB")
+    assert np.asarray(steps[3](picture)).std() < np.asarray(picture).std()
     affine = common_transform(STRONG, SIZE, "square").transforms[2]
     assert affine.degrees == [-20.0, 20.0] and affine.translate == (0.1, 0.1) and affine.scale == (0.8, 1.2)
     assert affine.interpolation == transforms.InterpolationMode.BILINEAR

@@ -23,7 +23,7 @@ STILL = ("model.freeze=backbone", "optimizer.lr=1e-12")  # nothing moves, batch 
     "overrides",
     [
         ("augmentation.mixup=0.4", "augmentation.cutmix=1.0"),
-        ("augmentation=strong", "augmentation.progressive=[{until: 0.5, image_size: 24}]", "trainer.max_epochs=2"),
+        ("augmentation=framing", "augmentation.progressive=[{until: 0.5, image_size: 24}]", "trainer.max_epochs=2"),
         ("augmentation=light", "optimizer=lion", "scheduler=one_cycle"),
         ("augmentation=none", "optimizer=adam", "scheduler=step", "scheduler.every_epochs=1", "trainer.max_epochs=2"),
         ("loss.label_smoothing=0.1", "loss.class_weights=balanced", "optimizer=sgd", "model.layer_decay=0.7"),

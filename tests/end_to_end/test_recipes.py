@@ -32,7 +32,7 @@ def recipe(command: Callable[..., None], faces: Path, tmp_path: Path) -> Train:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["celeba", "celeba_mini"])
+@pytest.mark.parametrize("name", ["celeba", "celeba_mini", "robust"])
 def test_a_recipe_for_official_splits(recipe: Train, name: str) -> None:
     run = recipe(name, "trainer.limit_train_batches=3", "augmentation.progressive=[]", "model.freeze=none")
     assert len(pd.read_parquet(run / "predictions" / "test.parquet")) == 13

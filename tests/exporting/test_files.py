@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from gender_lightning import export
 from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
@@ -17,7 +18,7 @@ from gender_lightning.exporting import checking, files
 from gender_lightning.exporting.graph import capture
 from gender_lightning.exporting.metadata import card_of, describe
 from gender_lightning.inference.predictor import load
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoint import ModelSpec, read_checkpoint
 from gender_lightning.overrides import compose, groups
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")
@@ -53,6 +54,18 @@ def test_any_batch_of_any_size_as_the_checkpoint(kind: str, exported: dict[str, 
         assert np.abs(ours - expected).max() < 1e-5
         said += expected
     assert np.std(said) > 1e-3, "a network that says the same of everything would agree with anything"
+
+
+def test_the_command_writes_a_checkpoint_without_a_pickle(
+    small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = export(checkpoint=small_checkpoint, format="safetensors", output=tmp_path / "a.safetensors", images=4)
+    assert "difference of the probability from PyTorch's" in capsys.readouterr().out
+    ours, theirs = (read_checkpoint(path) for path in (file, small_checkpoint))
+    assert ours[0] == theirs[0] and all(torch.equal(ours[1][name], value) for name, value in theirs[1].items())
+    pictures = np.random.default_rng(6).integers(0, 256, (2, 40, 30, 3), dtype=np.uint8)
+    said = [load(path, device="cpu", faces="none").predict(pictures) for path in (file, small_checkpoint)]
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torch_export"])

@@ -11,8 +11,17 @@ import torch
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.knee import find_knee
 from gender_lightning.evaluation.selective import choose_abstention
-from gender_lightning.inference.abstention import coverage_text, least_confidence, valid_coverage
+from gender_lightning.inference.abstention import (
+    OnValid,
+    closing_text,
+    coverage_text,
+    is_far_below,
+    least_confidence,
+    on_valid,
+)
+from gender_lightning.inference.domain import Seen
 from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, save_weights
@@ -80,13 +89,27 @@ def test_what_cannot_be_promised_is_said(run: Path, tmp_path: Path) -> None:
 def test_what_is_decided_is_told_beside_valid(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoints" / "best.ckpt"
     spec = ModelSpec("resnet18", Framing(32), temperature=2.0, threshold=0.6)
-    assert valid_coverage(checkpoint, spec, 0.9) is None
+    assert on_valid(checkpoint, spec, 0.9) is None
     (tmp_path / "predictions").mkdir()
     probability = np.array([0.99, 0.95, 0.85, 0.65, 0.55, 0.05, 0.02, 0.2])
     logit = 2 * np.log(probability / (1 - probability))
     pd.DataFrame({"label": 1, "logit": logit}).to_parquet(tmp_path / "predictions" / "valid.parquet")
-    assert valid_coverage(checkpoint, spec, 0.9) == 4 / 8
+    assert on_valid(checkpoint, spec, 0.9) == OnValid(4 / 8, 2 / 4)
     assert coverage_text(54, 100, None) == "54% of the faces are decided, the others are uncertain."
-    assert coverage_text(54, 100, 0.6) == "54% of the faces are decided; of the run's valid split it was 60%."
-    assert "differ from those of the training" in coverage_text(54, 100, 0.9)
-    assert "differ" not in coverage_text(2, 4, 0.8)  # so few tell nothing
+    assert coverage_text(54, 100, OnValid(0.6, 0.991)) == (
+        "54% of the faces are decided; of the run's valid split it was 60%, of which 99.1% were right."
+    )
+    assert coverage_text(54, 100, OnValid(0.9, float("nan"))).endswith("of the run's valid split it was 90%.")
+    assert is_far_below(54, 100, OnValid(0.9, 0.99)) and not is_far_below(54, 100, OnValid(0.6, 0.99))
+    assert not is_far_below(2, 4, OnValid(0.8, 0.9))  # so few tell nothing
+    seen = Seen()
+    seen.take(54, 100)
+    assert "differ from those of the training" in closing_text(seen, 0.9, OnValid(0.9, 0.99), None)
+
+
+def test_the_knee_is_that_of_valid(run: Path) -> None:
+    table = pd.read_parquet(run / "predictions" / "valid.parquet")
+    knee = find_knee(table["label"], table["logit"], 2.0, clusters=np.arange(len(table)), threshold=0.4)
+    assert 0.5 < knee.min_confidence < 1 and knee.risk < knee.risk_of_all / 2
+    assert least_confidence(run, SPEC, "auto") == knee.min_confidence
+    assert load(run, device="cpu", min_confidence="auto").min_confidence == knee.min_confidence

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from typed_commands import type_in
 
@@ -31,9 +32,26 @@ class Beep(pl.Callback):
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with everything that the commands are given: runs, checkpoints, photographs, a film, a package."""
-    place = tmp_path_factory.mktemp("house")
+def house(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A directory with everything that the commands are given: runs, checkpoints, photographs, a film, a package.
+
+    Commands write into it, so each worker has one; since its trainings take a minute, it is built once and copied.
+    """
+    if worker_id == "master":
+        return build(tmp_path_factory.mktemp("house"))
+    built = tmp_path_factory.getbasetemp().parent / "house"  # stays there: the runs name their faces by full path
+    whole = built.with_suffix(".whole")
+    with FileLock(built.with_suffix(".lock")):
+        if not whole.exists():
+            shutil.rmtree(built, ignore_errors=True)
+            built.mkdir()
+            build(built)
+            whole.touch()
+    return shutil.copytree(built, tmp_path_factory.mktemp("house"), dirs_exist_ok=True)
+
+
+def build(place: Path) -> Path:
+    """Fill the directory."""
     for seed, where in enumerate(("runs/train/A", "runs/train/B"), 1):
         typed = ["model=resnet18", "data.image_size=48", f"seed={seed}", f"run_dir={where}", *TAUGHT]
         done = type_in(["train", *typed], place)

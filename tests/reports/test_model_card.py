@@ -68,6 +68,8 @@ def test_an_auditor_finds_what_was_asked_for(evaluation: Evaluation) -> None:
     ):  # fmt: skip
         assert text in card, text
     assert "energy: 12.0 Wh" in model_card(evaluation, RUN | {"energy_wh": 12.0}, CONFIG)
+    both = RUN | {"energy_wh": 12.0, "energy_parts": {"cpu": 2.0, "gpu": 10.0}}
+    assert "own counters of processors and memory and GPUs" in model_card(evaluation, both, CONFIG)
     assert "no skin tone" not in card and "trained from scratch" in model_card(evaluation, {}, {"seed": 1})
 
 

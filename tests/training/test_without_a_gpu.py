@@ -28,11 +28,23 @@ from gender_lightning.training.callbacks.finite_loss import FiniteLoss
 from gender_lightning.training.callbacks.throughput import Throughput
 from gender_lightning.training.classifier import GenderClassifier
 from gender_lightning.training.loss import Criterion
-from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, ProgressiveStage, color, mix
+from gender_lightning.transforms import (
+    Augment,
+    AugmentationSettings,
+    ColorJitter,
+    Downscale,
+    GaussianBlur,
+    Jpeg,
+    ProgressiveStage,
+    color,
+    mix,
+)
 
 EVERYTHING = AugmentationSettings(
     random_rotation=15, random_horizontal_flip=0.5, color_jitter=ColorJitter(0.3, 0.3, 0.3, 0.02), random_erasing=0.25,
     random_scale=(0.8, 1.2), random_translation=0.1, mixup=0.2, cutmix=0.5, progressive=(ProgressiveStage(0.5, 24),),
+    random_aspect_ratio=(0.8, 1.25), random_grayscale=0.1, gaussian_blur=GaussianBlur(0.5), downscale=Downscale(0.5, 8),
+    jpeg=Jpeg(0.5), fill="mixed",
 )  # fmt: skip
 SETTINGS: dict[str, Any] = {"label_smoothing": 0.1, "class_weights": "balanced"}
 # what only describes a tensor and starts no kernel
@@ -84,7 +96,7 @@ def test_augmentation_mixing_and_loss_never_wait_for_the_device(
     assert criterion(mixed.mean((1, 2, 3)), targets).device.type == "cuda"
     assert mixed.is_contiguous(memory_format=torch.channels_last)
     # all of the augmentations at once, most on a few numbers for each image; the host starts each in about 5 us
-    assert on_fake_gpu.counts.total() < 350, on_fake_gpu.counts
+    assert on_fake_gpu.counts.total() < 550, on_fake_gpu.counts
 
 
 def test_the_guard_sees_what_it_is_there_for(on_fake_gpu: Kernels) -> None:

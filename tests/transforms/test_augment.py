@@ -11,6 +11,9 @@ from gender_lightning.transforms import (
     Augment,
     AugmentationSettings,
     ColorJitter,
+    Downscale,
+    GaussianBlur,
+    Jpeg,
     Normalize,
     Parameters,
     describe_batch_image,
@@ -27,6 +30,12 @@ ALL = AugmentationSettings(
     random_erasing=0.5,
     random_scale=(0.9, 1.1),
     random_translation=0.1,
+    random_grayscale=0.3,
+    random_aspect_ratio=(0.8, 1.25),
+    gaussian_blur=GaussianBlur(0.5, (0.1, 1)),
+    downscale=Downscale(0.5, 10),
+    jpeg=Jpeg(0.5, (30, 95)),
+    fill="mixed",
 )
 
 

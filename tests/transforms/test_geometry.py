@@ -8,7 +8,16 @@ import torchvision.transforms.v2.functional as F
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
-from gender_lightning.transforms.geometry import flip, inside, shrink, warp
+from gender_lightning.transforms.geometry import (
+    MIRRORED,
+    REPEATED,
+    draw_borders,
+    flip,
+    inside,
+    shrink,
+    warp,
+)
+from gender_lightning.transforms.settings import Fill
 
 BILINEAR = InterpolationMode.BILINEAR
 TOLERANCE = 0.05  # of 255 levels: float32 coordinates, rounded in another order
@@ -58,6 +67,41 @@ def test_fill_beyond_the_edge(fill: str, expected: float) -> None:
     shift = shift - torch.tensor([0.3, 0.0])  # three pixels to the left: the last column shows column 12
     ours = warp(columns, rotation, scale, shift, flipped, fill)  # type: ignore[arg-type]
     assert ours[0, 0, 5, 9].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_stretching_is_a_resize_and_a_crop(faces: Tensor) -> None:
+    rotation, scale, shift, flipped = _still(len(faces))
+    ours = warp(faces, rotation, scale * 2**0.5, shift, flipped, aspect=scale * 2)  # twice as wide, as high as before
+    theirs = F.center_crop(F.resize(faces, [37, 64], BILINEAR), [37, 32])
+    assert (ours - theirs).abs().max() < TOLERANCE
+    square = faces[:, :, 2:34]
+    ours = warp(square, rotation + 90, scale * 2**0.5, shift, flipped, aspect=scale * 2)
+    theirs = F.rotate(F.center_crop(F.resize(square, [32, 64], BILINEAR), [32, 32]), 90)  # first stretched, then turned
+    assert (ours - theirs).abs().max() < TOLERANCE
+
+
+def test_each_image_has_its_own_border(faces: Tensor) -> None:
+    kinds: list[Fill] = ["reflection", "border", "zeros"]
+    rotation, scale = torch.tensor([10.0, -30, 80, 10, -30, 80]), torch.tensor([0.5, 0.9, 1.4, 0.5, 0.9, 1.4])
+    shift = torch.tensor([[0.3, -0.2], [0.9, 0.0], [0.0, 0.6]] * 2)
+    moves = rotation, scale, shift, torch.tensor([True, False, True, False, True, False])
+    border = torch.tensor([MIRRORED, REPEATED, 0.0, 0.0, MIRRORED, REPEATED])
+    ours = warp(faces, *moves, "mixed", border=border)
+    wanted = [kinds[number] for number in (0, 1, 2, 2, 0, 1)]
+    for row, fill in enumerate(wanted):
+        theirs = warp(faces, *moves, fill)[row]
+        assert (ours[row] - theirs).abs().max() < TOLERANCE, fill
+    grey = warp(faces, *moves, "mixed", border=torch.full((6,), 90.0))
+    white = warp(torch.ones_like(faces), *moves, "zeros")  # the weight of the picture in each pixel
+    assert (grey - (warp(faces, *moves, "zeros") + 90 * (1 - white))).abs().max() < TOLERANCE
+
+
+def test_borders_are_drawn_in_equal_parts() -> None:
+    u = torch.rand(2, 4000, generator=torch.Generator().manual_seed(6))
+    borders = draw_borders(u[0], u[1])
+    shares = [(borders == value).float().mean().item() for value in (MIRRORED, REPEATED, 0.0)]
+    assert shares == pytest.approx([0.25] * 3, abs=0.03)
+    assert borders[borders > 0].mean().item() == pytest.approx(127.5, abs=6)
 
 
 def test_shrinking_is_torchvisions_antialiased_resize(faces: Tensor) -> None:

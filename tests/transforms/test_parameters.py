@@ -12,6 +12,9 @@ from torchvision.transforms import v2
 from gender_lightning.transforms import (
     AugmentationSettings,
     ColorJitter,
+    Downscale,
+    GaussianBlur,
+    Jpeg,
     Parameters,
     ProgressiveStage,
     draw_parameters,
@@ -25,6 +28,11 @@ ALL = AugmentationSettings(
     random_erasing=0.25,
     random_scale=(0.8, 1.1),
     random_translation=0.1,
+    random_aspect_ratio=(0.8, 1.25),
+    gaussian_blur=GaussianBlur(0.5, (0.1, 1)),
+    downscale=Downscale(0.5, 10),
+    jpeg=Jpeg(0.5, (30, 95)),
+    fill="mixed",
 )
 KEY = step_key(1, 0)
 

@@ -91,7 +91,9 @@ def test_one_field_in_full() -> None:
     assert "data.image_size=64 side of the model's square input, px (whole number, 16 to 2048)" in text
     assert "optimizer.lr=1.0e-3*model.lr_factor peak learning rate (number above 0)" in text
     assert "run_dir=runs/<name>/<date>_<time> run directory" in text
-    assert "checkpoint=... (required) run directory or .ckpt file (text)" in " ".join(help_of("predict").split())
+    assert "checkpoint=... (required) run directory, .ckpt or .safetensors file, hf://user/name" in " ".join(
+        help_of("predict").split()
+    )
     assert "with data=celeba: CelebA" in text and "data.sizes=null" in help_of("data")
     assert set(sections_of(COMMANDS["train"])) >= {"data", "model", "loss", "optimizer", "trainer", "search"}
 

@@ -38,7 +38,7 @@ class Difference:
 
     Attributes:
         estimate: Difference on the images as they are.
-        interval: From the bootstrap over clusters.
+        interval: Interval from the bootstrap over clusters.
         p: Two-sided, of no difference, from the same bootstrap.
     """
 

@@ -68,7 +68,7 @@ class Confirms(Protocol):
     def confirm_many(
         self, pictures: Sequence[NDArray[np.uint8]], eyes: Sequence[NDArray[np.float64]]
     ) -> list[Face | None]:
-        """Of each picture the face whose eyes are near these places, (2, 2) of (x, y) in pixels, if any."""
+        """The face of each picture whose eyes are near these places, (2, 2) of (x, y) in pixels, if any."""
         ...
 
 

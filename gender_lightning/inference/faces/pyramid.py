@@ -45,7 +45,7 @@ class Pyramid:
         Args:
             windows: float32 (N, 4): x1, y1, x2, y2 in pixels.
             rows: int64 (N,): which picture each belongs to.
-            side: Of a patch.
+            side: Side of a patch, px.
 
         Returns:
             float32 (N, 3, side, side), about -1..1.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -19,9 +19,10 @@ from gender_lightning.data.loading import memory_for_batches, warn_if_short
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.bunches import bunches
+from gender_lightning.inference.domain import Domain, Seen, probabilities_of
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.pictures import Opened, open_picture
-from gender_lightning.inference.predictor import label_of
+from gender_lightning.inference.predictor import UNCERTAIN, label_of
 from gender_lightning.inference.stream.items import DetectedFace, Item, PredictedPicture, SearchedPicture, predicted
 from gender_lightning.models.checkpoint import Network
 
@@ -44,12 +45,23 @@ class FaceBatch(NamedTuple):
 
 @dataclass
 class Classifier:
-    """The network on its device, with the least confidence of a label."""
+    """The network on its device, with the least confidence of a label.
+
+    Attributes:
+        network: The network.
+        hardware: Its device and precision.
+        min_confidence: Probability of the label below which it is withheld.
+        batch_size: Faces per batch.
+        domain: What the checkpoint remembers of valid; None if it remembers nothing.
+        seen: Sums over the faces so far.
+    """
 
     network: Network
     hardware: Hardware
     min_confidence: float
     batch_size: int
+    domain: Domain | None = None
+    seen: Seen = field(default_factory=Seen)
 
     def __post_init__(self) -> None:
         device = torch.device(self.hardware.device_type)
@@ -62,6 +74,7 @@ class Classifier:
         for picture in batch.pictures:
             own = list(islice(probabilities, len(picture.faces)))
             labels = [label_of(value, self.network.spec, self.min_confidence) for value in own]
+            self.seen.take(len(labels) - labels.count(UNCERTAIN), len(labels))
             results.append(predicted(picture, labels, own))
         return results
 
@@ -72,7 +85,9 @@ class Classifier:
         for start in range(0, len(faces), self.batch_size):
             pixels = faces[start : start + self.batch_size].to(self.hardware.device_type, non_blocking=True)
             with self.hardware.autocast():
-                values += self.network.probability(pixels).float().cpu().tolist()
+                probabilities, described = probabilities_of(self.network, pixels, self.domain)
+            values += probabilities
+            self.seen.describe(described)
         return values
 
 

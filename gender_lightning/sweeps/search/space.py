@@ -60,6 +60,30 @@ class Space:
             values[parameter.key] = value
         return point
 
+    def without_conditions(self) -> tuple[list[tuple[Parameter, Value]], list[Parameter], list[Parameter]]:
+        """The part of the space in which everything that others depend on keeps its value.
+
+        Returns:
+            The parameters that others depend on with their values (the recipe's, or else the first choice); those that
+            are left to search; and those that do not apply with these values.
+        """
+        asked = {key for parameter in self.parameters for key in parameter.when}
+        fixed: list[tuple[Parameter, Value]] = []
+        kept: list[Parameter] = []
+        dropped: list[Parameter] = []
+        values: dict[str, Value] = {}
+        for parameter in self.parameters:
+            if parameter.key in values or not self._applies(parameter, values):
+                dropped.append(parameter)
+                continue
+            own = self._current(parameter.key)
+            values[parameter.key] = own if parameter.contains(own) else parameter.corners()[0]
+            if parameter.key in asked:
+                fixed.append((parameter, values[parameter.key]))
+            else:
+                kept.append(parameter)
+        return fixed, kept, dropped
+
     def corners(self) -> Iterator[dict[str, Value]]:
         """Points that together hold the ends of every range and every choice."""
         most = max((len(parameter.corners()) for parameter in self.parameters), default=0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from gender_lightning.config import WandbLogger
+from gender_lightning.runs import Run
 from gender_lightning.sweeps.search.plots import figures
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
     # imported here, since they import torch, which the sweep does not need otherwise
     from gender_lightning.training.logs.loggers import flatten
     from gender_lightning.training.logs.wandb_place import new_id, project_of
-    from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, open_run
+    from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, open_run
+    from gender_lightning.wandb_account import choose_mode
 
     mode = choose_mode(config.mode)
     if mode == "disabled":
@@ -52,10 +54,10 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
         group=config.group or group,
         tags=config.tags or None,
         name=f"{group} summary",
-        job_type="summary",
+        job_type="sweep",
     )
     logger = GuardedWandbLogger(opener, project=project_of(config), run_id=run_id, directory=directory)
-    logger.attempt("log the trials", partial(_log_table, path=directory / "trials.csv"))
+    logger.attempt("log the trials", partial(_log_table, directory=directory))
     plots = figures(study)
     if plots:
         logger.attempt("log the plots", partial(_log_plots, plots=plots))
@@ -65,13 +67,20 @@ def log_search(config: WandbLogger, study: Study, directory: Path, group: str, s
     logger.finish(0)
 
 
-def _log_table(experiment: WandbRun, path: Path) -> None:
+def _log_table(experiment: WandbRun, directory: Path) -> None:
     import wandb
 
-    with path.open(newline="") as file:
+    with (directory / "trials.csv").open(newline="") as file:
         header, *rows = list(csv.reader(file))
-    data: list[Any] = [*rows]
-    experiment.log({"trials": wandb.Table(columns=[*header], data=data)})
+    place = header.index("run")
+    data: list[Any] = [[*row, _link(experiment, directory / row[place])] for row in rows]
+    experiment.log({"trials": wandb.Table(columns=[*header, "wandb"], data=data)})
+
+
+def _link(experiment: WandbRun, directory: Path) -> str:
+    """The address of a trial's own W&B run, beside that of the summary; its id where there is no address, offline."""
+    run_id = str(Run(directory).info().get(WANDB_ID) or "")
+    return f"{experiment.url.rpartition('/')[0]}/{run_id}" if run_id and experiment.url else run_id
 
 
 def _log_plots(experiment: WandbRun, plots: Mapping[str, Any]) -> None:

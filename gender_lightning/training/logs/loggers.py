@@ -23,7 +23,8 @@ from gender_lightning.training.logs.wandb_place import (
     project_of,
     run_id_of,
 )
-from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, open_run
+from gender_lightning.wandb_account import choose_mode, describe, named_mode
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
@@ -117,7 +118,8 @@ def _make_wandb(config: WandbLogger, run: Run, resolved: Mapping[str, Any]) -> l
     if is_first_process():
         run_id = run_id_of(info)
         run.update(**{ID: run_id})  # first, so that a resume finds it even if opening fails
-        opener = partial(_open_wandb, config, run.path, run_id, resolved, place_of(config, resolved, info))
+        known = {**resolved, "data_set": info.get("data_set", {})}  # runs on other data are told apart by it
+        opener = partial(_open_wandb, config, run.path, run_id, known, place_of(config, resolved, info))
 
     def record(opened: WandbRun) -> None:
         run.update(**{ID: opened.id, RECORDED_PROJECT: opened.project, RECORDED_ENTITY: opened.entity or None})

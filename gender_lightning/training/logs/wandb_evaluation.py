@@ -16,7 +16,8 @@ from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.wandb_place import entity_of, project_of
 from gender_lightning.training.logs.wandb_run import log_curves
-from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, describe, named_mode, open_run
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, open_run
+from gender_lightning.wandb_account import choose_mode, describe, named_mode
 
 if TYPE_CHECKING:
     import pandas as pd

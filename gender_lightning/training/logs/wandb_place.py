@@ -52,7 +52,7 @@ def place_of(config: WandbLogger, resolved: Mapping[str, Any], info: Mapping[str
     else:
         group = config.group or os.environ.get("WANDB_RUN_GROUP") or job.sweep
         name = " ".join([name or job.sweep, str(job.number), *job.varied])[:_LONGEST_NAME]
-        place |= {"name": name, "group": group, "job_type": job.kind}
+        place |= {"name": name, "group": group, "job_type": "trial" if job.kind == "trial" else "train"}
     if under_agent():
         return place  # the agent chose the project
     return {"project": project_of(config, info), "entity": entity_of(config, info), **place}

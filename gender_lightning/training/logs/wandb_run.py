@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -35,8 +36,28 @@ PREFIXES = {"valid": "val", "test": "test"}  # prefix of the metric names of a s
 _POINTS = 500  # per curve: finer than a screen can show
 
 
+@dataclass(frozen=True)
+class WorstFaces:
+    """The faces of valid with the largest loss, the worst first.
+
+    Attributes:
+        pictures: What the network saw, RGB uint8 (N, S, S, 3).
+        table: One row per face with `image_id`, `label` (1 male), `probability` (of male) and `loss` (nats).
+    """
+
+    pictures: NDArray[np.uint8]
+    table: pd.DataFrame
+
+
 class WandbReport(pl.Callback):
-    """Opens W&B during the first steps, and logs a labelled picture of the first batch as the network saw it."""
+    """Opens W&B during the first steps, and logs a labelled picture of the first batch as the network saw it.
+
+    Args:
+        picture: Whether to log the picture.
+    """
+
+    def __init__(self, *, picture: bool = True) -> None:
+        self._picture = picture
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start opening the run: the loader processes have been forked by now."""
@@ -55,7 +76,7 @@ class WandbReport(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """Log the picture before the first step; the augmentation is a pure function, so this has no side effects."""
-        if trainer.current_epoch > 0 or batch_idx > 0:
+        if not self._picture or trainer.current_epoch > 0 or batch_idx > 0:
             return
         for logger in wandb_loggers(trainer.loggers):
             if logger.alive:
@@ -63,7 +84,13 @@ class WandbReport(pl.Callback):
                 logger.attempt("log a batch", partial(_log_picture, picture=picture))
 
 
-def report_run(loggers: Sequence[pl.loggers.Logger], run: Run, *, log_model: bool) -> None:
+def report_run(
+    loggers: Sequence[pl.loggers.Logger],
+    run: Run,
+    *,
+    log_model: bool,
+    worst: Callable[[], WorstFaces] | None = None,
+) -> None:
     """Log the contents of a run directory after its training.
 
     Args:
@@ -71,6 +98,7 @@ def report_run(loggers: Sequence[pl.loggers.Logger], run: Run, *, log_model: boo
         run: The run, with `predictions/valid.parquet`, `predictions/test.parquet`, `metrics.json` and
             `checkpoints/best.ckpt`; missing files are left out.
         log_model: Log `best.ckpt` as an artifact. The file must not change afterwards, since it is not copied.
+        worst: Gives the worst faces of valid, which are logged; None where no pictures are wanted.
     """
     for logger in wandb_loggers(loggers):
         for split, prefix in PREFIXES.items():
@@ -78,6 +106,8 @@ def report_run(loggers: Sequence[pl.loggers.Logger], run: Run, *, log_model: boo
             if path.is_file():
                 table = read_predictions(path)
                 logger.attempt(f"log curves of {split}", partial(log_curves, table=table, prefix=prefix))
+        if worst is not None and logger.alive:
+            logger.attempt("log the worst faces", partial(_log_worst, worst=worst()))
         logger.attempt("log final metrics", partial(_log_summary, path=run.path / "metrics.json"))
         if log_model and run.best.is_file():
             logger.attempt("log the best checkpoint", partial(_log_best, path=run.best))
@@ -119,6 +149,18 @@ def _log_picture(experiment: WandbRun, picture: NDArray[np.uint8]) -> None:
     import wandb
 
     experiment.log({"train/augmented_batch": wandb.Image(picture, caption="as the network sees it")})
+
+
+def _log_worst(experiment: WandbRun, worst: WorstFaces) -> None:
+    import wandb
+
+    columns = ["face", "image_id", "label", "probability", "loss"]
+    values = [worst.table[name].tolist() for name in columns[1:]]
+    rows: list[Any] = [
+        [wandb.Image(picture), name, CLASS_NAMES[label], probability, loss]
+        for picture, name, label, probability, loss in zip(worst.pictures, *values, strict=True)
+    ]
+    experiment.log({"val/worst_faces": wandb.Table(columns=[*columns], data=rows)})
 
 
 def _log_summary(experiment: WandbRun, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import netrc
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -12,30 +11,21 @@ from concurrent.futures import TimeoutError as StillPending
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from gender_lightning.evaluation.metrics import training_metrics
+from gender_lightning.evaluation.group_metrics import GAP, WORST
+from gender_lightning.evaluation.metric_list import metrics_of
+from gender_lightning.wandb_account import describe
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
 
-Mode = Literal["online", "offline", "disabled"]
 INIT_SECONDS = 30  # W&B's default of 90 is long without a network
 OPEN_SECONDS = 120  # online, then offline; W&B 0.31 waits for ever on a lock of its own if its process cannot start
 FINISH_SECONDS = 900  # W&B's default is unlimited, which would stall a sweep when the network fails
 _STAGING = "WANDB_DATA_DIR"
-_PUBLIC = "api.wandb.ai"
-_PUBLIC_ALIASES = {_PUBLIC, "api.forge.coreweave.com"}  # the default since W&B 0.31, which accepts the same keys
-_MODES: Mapping[str, Mode] = {
-    "online": "online",
-    "run": "online",
-    "offline": "offline",
-    "dryrun": "offline",
-    "disabled": "disabled",
-}
 log = logging.getLogger(__name__)
 
 
@@ -181,35 +171,6 @@ def _fulfil(opening: Future[WandbRun | None], opener: Callable[[], WandbRun | No
         opening.set_exception(error)
 
 
-def named_mode(wanted: Literal["auto", "online", "offline", "disabled"]) -> Mode:
-    """Resolve the requested mode: "auto" follows WANDB_MODE and defaults to online."""
-    named = os.environ.get("WANDB_MODE", "").lower() if wanted == "auto" else wanted
-    return _MODES.get(named, "online")
-
-
-def choose_mode(wanted: Literal["auto", "online", "offline", "disabled"]) -> Mode:
-    """Choose the mode of a run, online only if the user is logged in, without network access or prompts."""
-    mode = named_mode(wanted)
-    return "offline" if mode == "online" and not logged_in() else mode
-
-
-def logged_in() -> bool:
-    """Whether the environment or the netrc file has a W&B key for the server in use."""
-    # wandb.login(prompt=False) would tell as well, but contacts the server, which takes 5 s without a network
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    try:
-        import wandb
-
-        settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
-        server = urlsplit(settings.base_url).netloc
-    except Exception as error:  # a broken W&B is reported where the run is opened
-        log.debug("W&B has no settings: %s", describe(error))
-        server = _PUBLIC
-    servers = {server, _PUBLIC} if server in _PUBLIC_ALIASES else {server}
-    return not servers.isdisjoint(_netrc_hosts())
-
-
 def open_run(
     *,
     mode: Literal["online", "offline"],
@@ -249,17 +210,6 @@ def open_run(
     except Exception as error:  # not installed, damaged, no disk space: no reason to stop a training
         log.warning("W&B does not work (%s). The training continues without it.", describe(error))
         return None
-
-
-def describe(error: Exception) -> str:
-    """Describe an error in one line."""
-    if isinstance(error, OSError) and error.strerror and str(error.filename).startswith(tempfile.gettempdir()):
-        return (
-            f"{error.filename}: {error.strerror}; W&B keeps pictures and tables there until they are sent, so free "
-            "space, exclude the folder from cleaning, or set TMPDIR to another one"
-        )
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
 def _check_temporary_folder() -> None:
@@ -304,11 +254,15 @@ def _init(
 
 
 def _define_charts(run: WandbRun) -> None:
-    """Draw what is measured once an epoch over epochs, and everything else over optimizer steps."""
+    """Draw what is measured once an epoch over epochs, everything else over optimizer steps; tables show the best."""
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     run.define_metric("epoch", hidden=True)
-    for name in ("train/loss", "images_per_second", *(f"val/{metric}" for metric in training_metrics())):
+    measured = {metric.name: metric.better for metric in metrics_of(place="training")}
+    best = {f"val/{name}": better for name, better in {**measured, WORST: "max", GAP: "min"}.items()}
+    for name, better in {"train/loss": "min", **best}.items():
+        run.define_metric(name, step_metric="epoch", step_sync=True, summary=better)
+    for name in ("images_per_second", "val/accuracy_*", "train/weight_*"):
         run.define_metric(name, step_metric="epoch", step_sync=True)
 
 
@@ -322,15 +276,3 @@ def _forget() -> None:
 def _staging(directory: Path) -> str:
     """The staging directory of artifacts; W&B's default is in the home directory."""
     return str(directory / "wandb" / "data")
-
-
-def _netrc_hosts() -> set[str]:
-    named = os.environ.get("NETRC")
-    for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
-        try:
-            hosts = netrc.netrc(path).hosts
-        except (OSError, netrc.NetrcParseError) as error:
-            log.debug("%s is not read: %s", path, error)
-            continue
-        return {host for host, (_, _, key) in hosts.items() if key}
-    return set()

@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 from comparison.simulated_runs import make_run_at
 from sklearn.metrics import roc_auc_score
+from wandb_helpers import history, records
+
+from gender_lightning.runs import Run
 
 Command = Callable[..., None]
 MODEL = ("model=timm", "model.name=timm/test_resnet", "data=celeba", "data.image_size=32")
@@ -37,7 +40,11 @@ def refused(command: Command, capsys: pytest.CaptureFixture[str], *overrides: st
 def test_a_sweep_is_compared(sweep: Path, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     speed = ("speed.batch_size=2", "speed.seconds=0.01", "speed.repeats=2")
-    command("compare", f"runs={sweep}", f"output={out}", "accelerator=cpu", *speed)
+    command("compare", f"runs={sweep}", f"output={out}", "accelerator=cpu", "wandb=true", *speed)
+    read = records(Run(out))
+    opened = next(record["run"] for record in read if record["type"] == "run")
+    assert (opened["job_type"], opened["display_name"]) == ("compare", "compare out")
+    assert history(read)["comparison.nrows"] == [2] and "comparison_page._type" in history(read)
     said = json.loads((out / "comparison.json").read_text())
     assert [(row["label"], row["n"]) for row in said["rows"]] == [("test_resnet", 2), ("test_resnet lr=0.5", 1)]
     tables = [pd.read_parquet(sweep / name / "predictions" / "test.parquet") for name in ("0", "1")]
@@ -61,7 +68,7 @@ def test_a_sweep_is_compared(sweep: Path, command: Command, tmp_path: Path, caps
         ET.parse(out / "figures" / f"{name}.svg")
         assert (out / "figures" / f"{name}.png").stat().st_size > 5000
     assert sorted(path.name for path in out.iterdir()) == [
-        "comparison.html", "comparison.json", "comparison.md", "figures",
+        "comparison.html", "comparison.json", "comparison.md", "figures", "wandb",
     ]  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from gender_lightning.runs import Pruned, Run
 from gender_lightning.training.logs import wandb_session
 from gender_lightning.training.logs.loggers import finish_loggers, finishing, flatten, make_loggers
 from gender_lightning.training.logs.wandb_place import place_of, project_of, run_id_of, under_agent
-from gender_lightning.training.logs.wandb_session import GuardedWandbLogger, choose_mode, logged_in
+from gender_lightning.training.logs.wandb_session import GuardedWandbLogger
+from gender_lightning.wandb_account import choose_mode, logged_in
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+    run.update(data_set={"fingerprint": "f00d", "train": 7})
     loggers = make_loggers(wandb_config(), run)
     run_id = run.info()["wandb_id"]
     (run.path / "log.txt").write_text("hello")
@@ -61,12 +63,14 @@ def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCapt
     assert (opened["run_id"], opened["project"], opened["run_group"]) == (run_id, "p", "g")
     assert (opened["tags"], opened["display_name"]) == (["a", "b"], "tiny resnet18")
     assert opened["job_type"] == "train"
-    axes = {
-        it["name"]: it.get("step_metric") for it in (r["metric"] for r in read if r["type"] == "metric") if "name" in it
-    }
-    assert axes["val/accuracy"] == axes["val/loss"] == axes["train/loss"] == "epoch"
+    charts = {it.get("name") or it["glob_name"]: it for it in (r["metric"] for r in read if r["type"] == "metric")}
+    for name in ("val/accuracy", "val/loss", "train/loss", "val/group_gap", "val/accuracy_*"):
+        assert charts[name]["step_metric"] == "epoch"
+    best = {name: [*charts[name]["summary"]] for name in ("val/accuracy", "val/auroc", "val/loss", "val/group_gap")}
+    assert best == {"val/accuracy": ["max"], "val/auroc": ["max"], "val/loss": ["min"], "val/group_gap": ["min"]}
     assert config(read)["model.name"] == "resnet18"
     assert config(read)["seed"] == 1
+    assert (config(read)["data_set.fingerprint"], config(read)["data_set.train"]) == ("f00d", 7)
     columns = history(read)
     assert columns["trainer/global_step"] == [0, 1]
     assert columns["train/loss"][0] == pytest.approx(0.25)
@@ -204,7 +208,8 @@ def test_jobs_of_our_own_sweep_do_not_share_a_wandb_run(tmp_path: Path, monkeypa
     job = JobInfo(sweep="s", number=7, directory=str(tmp_path), varied=["model=vgg19", "seed=2"])
     monkeypatch.setenv(JOB_VARIABLE, job.to_json())
     monkeypatch.delenv("WANDB_NAME")
-    assert place_of(wandb_config(group=None), {"name": "n"}, {})["name"] == "s 7 model=vgg19 seed=2"
+    said = place_of(wandb_config(group=None), {"name": "n"}, {})
+    assert (said["name"], said["job_type"]) == ("s 7 model=vgg19 seed=2", "train")
 
 
 def test_a_run_has_a_name_that_a_dashboard_can_be_read_by() -> None:

@@ -3,19 +3,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import wandb
 from PIL import Image
 from wandb_helpers import config, fit, history, isolate, logits_of, make_run, records, wandb_config
 
+from gender_lightning.commands.train import worst_faces
+from gender_lightning.diagnostics.gallery import with_decisions
 from gender_lightning.evaluation.predictions import COLUMNS, write_predictions
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.loggers import finish_loggers, make_loggers
-from gender_lightning.training.logs.wandb_run import WandbReport, log_curves, report_run
+from gender_lightning.training.logs.wandb_run import WandbReport, WorstFaces, log_curves, report_run
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +56,9 @@ def finished_run(path: Path) -> tuple[Run, dict[str, pd.DataFrame]]:
         write_predictions(table, run.predictions / f"{split}.parquet")
     run.best.write_bytes(b"w" * 1000)
     run.write_metrics({"val/accuracy": 0.75, "test/accuracy": 0.5})
-    report_run(loggers, run, log_model=True)
+    rows = with_decisions(tables["valid"]).nlargest(3, "loss")
+    faces = np.arange(3 * 8 * 8 * 3, dtype=np.uint8).reshape(3, 8, 8, 3)
+    report_run(loggers, run, log_model=True, worst=lambda: WorstFaces(faces, rows))
     finish_loggers(loggers, 0)
     return run, tables
 
@@ -75,6 +81,13 @@ def test_offline_file_holds_everything(tmp_path: Path) -> None:
     assert sum(counts.values()) == 60
     assert read_table(run, columns, "val/roc_curve")[-1] == ["male", 1.0, 1.0]
     assert read_table(run, columns, "val/precision_recall_curve")[0][1] == 1.0
+
+    worst = json.loads(media(run, columns["val/worst_faces.path"][0]).read_text())
+    losses = [row[-1] for row in worst["data"]]
+    assert worst["columns"][0] == "face" and losses == sorted(losses, reverse=True) and len(losses) == 3
+    (kept,) = [r["artifact"] for r in read if r["type"] == "artifact" and "worst_faces" in r["artifact"]["name"]]
+    pictures = [entry["local_path"] for entry in kept["manifest"]["contents"] if entry["path"].endswith(".png")]
+    assert len(pictures) == 3 and {Image.open(path).size for path in pictures} == {(8, 8)}
 
     models = [r["artifact"] for r in read if r["type"] == "artifact" and r["artifact"]["type"] == "model"]
     assert len(models) == 1
@@ -106,3 +119,32 @@ def test_an_empty_run_directory_is_reported_without_fuss(tmp_path: Path, caplog:
     report_run(loggers, run, log_model=True)
     finish_loggers(loggers, 1)
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_no_picture_is_logged_where_none_is_wanted(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    loggers = make_loggers(wandb_config(), run)
+    fit(run, loggers, WandbReport(picture=False))
+    finish_loggers(loggers, 0)
+    columns = history(records(run))
+    assert columns["train/loss"] and not [name for name in columns if "augmented" in name]
+    assert not [*run.path.rglob("*.png")]
+
+
+def test_the_worst_faces_are_those_with_the_largest_loss(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    table = make_table(np.arange(40) % 2, "valid")
+    write_predictions(table, run.predictions / "valid.parquet")
+    indices = np.arange(40) + 100  # of a part of the split
+    decoded: list[list[int]] = []
+
+    def decode(rows: list[int]) -> torch.Tensor:
+        decoded.append(rows)
+        return torch.zeros((len(rows), 3, 4, 4), dtype=torch.uint8)
+
+    model: Any = SimpleNamespace(table={"valid": SimpleNamespace(indices=indices)})
+    data: Any = SimpleNamespace(dataset=lambda split: SimpleNamespace(decode=decode))
+    worst = worst_faces(run, model, data, most=5)
+    loss = np.logaddexp(0, np.where(table["label"] == 1, -1, 1) * table["logit"])
+    assert decoded == [(np.argsort(-loss)[:5] + 100).tolist()] and worst.pictures.shape == (5, 4, 4, 3)
+    assert worst.table["loss"].to_numpy() == pytest.approx(np.sort(loss)[::-1][:5], rel=1e-4)

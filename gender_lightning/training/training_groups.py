@@ -18,7 +18,7 @@ from gender_lightning.training.signals import Signals
 
 
 @dataclass(frozen=True)
-class Known:
+class TrainingGroups:
     """Groups and auxiliary attributes of the images, as far as a training uses them.
 
     Attributes:
@@ -65,7 +65,7 @@ class Known:
         return described
 
 
-def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
+def training_groups_of(data: FaceDataModule, loss: LossConfig) -> TrainingGroups:
     """Gather the groups and attributes; nothing if there are no training images.
 
     Raises:
@@ -73,7 +73,7 @@ def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
     """
     train = data.index("train")
     if not len(train):
-        return Known()
+        return TrainingGroups()
     balance = data.balance()
     class_shares = None
     if balance is not None:
@@ -83,13 +83,13 @@ def known_of(data: FaceDataModule, loss: LossConfig) -> Known:
     columns = [train.attribute_names.index(name) for name in names]
     attributes = train.attributes[:, columns] if names else None
     if not data.config.groups and loss.name != "group_dro":
-        return Known(class_shares=class_shares, attribute_names=names, attributes=attributes)
+        return TrainingGroups(class_shares=class_shares, attribute_names=names, attributes=attributes)
     groups = data.groups
     of_split = {split: groups.of(data.index(split)) for split in SPLITS}
     counts = np.asarray(groups.counts)
     shares = counts / counts.sum() if balance is None else balance.shares(of_split["train"])
-    known = GroupShares(groups.names, groups.labels, groups.counts, tuple(shares.tolist()))
-    return Known(known, of_split, class_shares, names, attributes)
+    balanced = GroupShares(groups.names, groups.labels, groups.counts, tuple(shares.tolist()))
+    return TrainingGroups(balanced, of_split, class_shares, names, attributes)
 
 
 def auxiliary_names(train: Index, loss: LossConfig) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""A checkpoint as a service: pictures over HTTP in, labels out."""
