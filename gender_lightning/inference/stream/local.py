@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -168,6 +169,8 @@ def predict_stream(
     if workers:
         face_bytes = 3 * math.prod(cropper.framing.shape)
         warn_if_short(memory_for_batches(1), workers * _AHEAD * chunk * face_bytes)
+    # the number of processes is the user's or ours; torch's remark about it names a line of its own
+    warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
     loader = DataLoader(
         FaceCrops(cropper, keep_pixels=keep_pixels),
         batch_sampler=chunks(items, chunk),

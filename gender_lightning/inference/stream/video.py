@@ -41,6 +41,7 @@ def video_frames(path: str, step: int = 1, missing: Callable[[int], None] = lamb
     import cv2
 
     name = os.fsencode(path).decode("utf-8", "backslashreplace")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: the rows say in words what FFmpeg prints in codes
     capture = cv2.VideoCapture(path)
     if not capture.isOpened():
         why = "it cannot be opened" if os.path.isfile(path) else "there is no such file"
