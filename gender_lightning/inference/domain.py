@@ -24,7 +24,7 @@ from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.selective import choose_abstention, confidence
 from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.evaluation.statistics.shift import FEWEST_PERSONS, ClassMoments, Shift, shift_of
-from gender_lightning.models.checkpoint import Answer, Network, read_valid
+from gender_lightning.models.checkpoint import Answer, Network
 from gender_lightning.models.features import observed
 from gender_lightning.models.memory import read_valid
 
