@@ -18,6 +18,7 @@ from gender_lightning.inference.tracking import Tracker
 By = Literal["none", "folder", "time"]
 Persons = Literal["none", "folder", "track"]
 ALL = "all"
+PICTURES = "pictures"  # those that have no time, beside videos
 
 
 @dataclass
@@ -132,7 +133,9 @@ def group_of(item: Item, by: By, window: float, persons: Persons = "none") -> st
     if by == "folder":
         folder = os.path.dirname(item.name)
         return (os.path.dirname(folder) if persons == "folder" else folder) or "."
-    if by == "time" and item.second is not None:
+    if by == "time":
+        if item.second is None:
+            return PICTURES
         start = int(item.second // window) * window
         return f"{item.name} {_clock(start)}-{_clock(start + window)}"
     return ALL
@@ -178,7 +181,7 @@ def count(
     if not crowd.groups or crowd.size(ALL) < minimum:
         return []
     kept = {ALL: crowd.everyone}
-    if set(crowd.groups) != {ALL}:
+    if set(crowd.groups) - {ALL, PICTURES}:
         left_out = hidden({group: crowd.size(group) for group in crowd.groups}, minimum)
         in_order = list(crowd.groups) if crowd.by == "time" else sorted(crowd.groups)  # 10:00 would come before 2:00
         kept |= {group: crowd.groups[group] for group in in_order if group not in left_out}

@@ -8,7 +8,7 @@ from typing import Any
 
 from gender_lightning.building import OPTIMIZER
 from gender_lightning.building import check as check_section
-from gender_lightning.config.validation import short, suggestion
+from gender_lightning.config.validation import UnknownField, close_to, short, suggestion
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.overrides.composing import (
     fields_with,
@@ -71,7 +71,10 @@ def check(verb: str, arguments: Sequence[str]) -> None:
         for variant in _variants(chosen):
             problems += _field_problems(verb, variant, menu, own)
     wrong = {text.partition("=")[0].lstrip("+~") for text, one in zip(texts, parsed, strict=True) if not one}
-    # a value whose form is wrong was left out above, but is not missing
+    # a value is not missing where its form is wrong, so that it was left out above, or where its name is misspelt
+    missing = [one.field for one in problems if isinstance(one, MissingValue) and one.field]
+    unknown = [one.field for one in problems if isinstance(one, UnknownField) and one.field]
+    wrong |= {meant for field in unknown for meant in close_to(field, missing)}
     problems = [one for one in problems if not isinstance(one, MissingValue) or one.field not in wrong]
     if problems:
         unique = {str(problem): problem for problem in problems}
@@ -169,10 +172,10 @@ def _unknown(
     """The problem of a field that does not exist: it is misspelt, or may be added with a plus sign."""
     free = not alike_beside(key, known) and not schema_problems(verb, {**dict.fromkeys(choices, ""), f"+{text}": key})
     if not free:
-        return UserError(f"{key}: there is no such field.", nearest(key, known, list(menu)), field=key)
+        return UnknownField(f"{key}: there is no such field.", nearest(key, known, list(menu)), field=key)
     if key.startswith("optimizer.") and (wrong := _argument_problem(verb, key, choices)):
         return wrong[0]
-    return UserError(f"{text}: there is no such field.", f"To add it, write +{text}.", field=key)
+    return UnknownField(f"{text}: there is no such field.", f"To add it, write +{text}.", field=key)
 
 
 def _argument_problem(verb: str, key: str, texts: Sequence[str]) -> list[UserError]:

@@ -121,5 +121,5 @@ def _composition_problem(verb: str, error: Exception) -> UserError:
         remedy = f"`gender-lightning {verb} --cfg hydra` shows Hydra's own fields."
         return UserError(f"{key}: {reason}.", remedy, field=key)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return UserError(f"{key}: there is no such field.", f"To add it, write +{key}=...", field=key)
+        return UnknownField(f"{key}: there is no such field.", f"To add it, write +{key}=...", field=key)
     return UserError(f"{key}: {reason}.", "Change this value.", field=key)

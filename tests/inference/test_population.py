@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gender_lightning.evaluation.statistics.prevalence import Reference
-from gender_lightning.inference.population import ALL, Crowd, count, group_of, hidden
+from gender_lightning.inference.population import ALL, PICTURES, Crowd, count, group_of, hidden
 from gender_lightning.inference.stream.items import Item, PredictedPicture
 
 
@@ -43,7 +43,7 @@ def test_pictures_become_sums() -> None:
 def test_time_is_cut_into_spans_of_each_video() -> None:
     frame = Item("a.mp4", "a.mp4", 7, 125.0)
     assert group_of(frame, "time", 60) == "a.mp4 0:02:00-0:03:00"
-    assert group_of(Item("a.jpg", "a.jpg"), "time", 60) == ALL
+    assert group_of(Item("a.jpg", "a.jpg"), "time", 60) == PICTURES
     assert group_of(frame, "none", 60) == ALL
 
 
@@ -58,6 +58,14 @@ def test_everyone_first_and_nothing_of_a_small_crowd() -> None:
     lines = count(crowd, reference, 50, **how)  # type: ignore[arg-type]
     assert [line.group for line in lines] == [ALL, "b"]  # a is left out with the single face
     assert lines[1].estimate.share == pytest.approx(0.75, abs=0.03)
+    mixed = Crowd("time", 60, 0.5)
+    mixed.take([_predicted(f"{n}.jpg", 0.9) for n in range(60)])
+    assert [line.group for line in count(mixed, reference, 50, **how)] == [ALL]  # type: ignore[arg-type]
+    mixed.take([_predicted("a.mp4", 0.1, second=float(n)) for n in range(55)])
+    lines = count(mixed, reference, 50, **how)  # type: ignore[arg-type]
+    assert [(line.group, line.estimate.faces) for line in lines] == [
+        (ALL, 115), (PICTURES, 60), ("a.mp4 0:00:00-0:01:00", 55),
+    ]  # fmt: skip
     assert count(crowd, reference, 200, **how) == []  # type: ignore[arg-type]
 
 

@@ -180,6 +180,10 @@ def test_other_commands_have_their_own_fields() -> None:
         "checkpoint: a value is missing. Give checkpoint=... on the command line.",
         "split=tset: it should be 'train', 'valid' or 'test'.",
     ]
+    assert mistakes("predict", "chekpoint=x", "inptu=y") == [  # and not that checkpoint and input are missing
+        "chekpoint: there is no such field. Did you mean 'checkpoint'?",
+        "inptu: there is no such field. Did you mean 'input'?",
+    ]
     (said,) = mistakes("data", "data=celeba", "download=maybe")
     assert said == "download=maybe: it should be a valid boolean."
     (said,) = mistakes("evaluate", "-m", "checkpoint=x", "split=valid,test")
