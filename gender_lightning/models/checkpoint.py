@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from gender_lightning.data.framing import CELEBA, FRAMING_FIELDS, Crop, Framing, Interpolation, Placement
 from gender_lightning.errors import UserError
+from gender_lightning.models.answer import Answer
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.files import (
     KEY,
@@ -281,18 +282,6 @@ def _check_ours(path: Path, content: Mapping[str, Any]) -> None:
             f"{path} is not a checkpoint of gender_lightning: it does not describe how to use its weights.",
             "Give one that `gender-lightning train` wrote (bare weights go into model.pretrained=PATH).",
         )
-
-
-class Answer(NamedTuple):
-    """What a network says about a face.
-
-    Attributes:
-        probability: Calibrated probability of class male, in 0..1.
-        disagreement: Of an `Ensemble`, its `mutual_information` in nats; None for a single network.
-    """
-
-    probability: float
-    disagreement: float | None = None
 
 
 class Network(nn.Module):

@@ -121,6 +121,7 @@ def test_population_is_corrected_by_the_mean_on_valid(runs: list[Path], folder: 
         (tmp_path / "valid.parquet").rename(runs[1] / "predictions" / "valid.parquet")
 
 
+@pytest.mark.slow
 def test_one_file_holds_all_of_them(runs: list[Path], folder: Path, tmp_path: Path) -> None:
     how = [f"output={tmp_path / 'both.onnx'}", "data=folder", f"data.root={folder}", "images=4", "split=test"]
     typed = complete("export", [listed(runs), *how, "seconds=0", "batch_sizes=[1,3]"])
