@@ -9,7 +9,7 @@ import pytest
 
 import gender_lightning
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
-from gender_lightning.config.faces import Faces
+from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import UnknownField
 from gender_lightning.errors import UserErrors
@@ -192,4 +192,4 @@ def test_the_default_rate_is_the_backbones_and_a_typed_one_the_users() -> None:
 
 
 def test_faces_are_found_in_the_same_ways_on_the_command_line_and_in_python() -> None:
-    assert get_args(Faces) == get_args(crops.Faces)
+    assert get_args(FacesOrViews) == get_args(crops.Faces)

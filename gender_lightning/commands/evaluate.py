@@ -117,7 +117,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
 def prepare(config: EvaluateConfig) -> Setting:
     """Load the network and read the data: what can be wrong is wrong before anything is computed."""
-    checkpoints = Checkpoints.of(config.checkpoint)
+    checkpoints = Checkpoints.of(config.checkpoint, config.faces)
     network = checkpoints.network()
     run = run_of_data(config.data, checkpoints)
     output = _output(config, checkpoints)

@@ -51,7 +51,7 @@ def population(config: PopulationConfig) -> list[GroupCount]:
     source.check()
     if config.output is not None:
         refuse_overwriting(Path(config.output).expanduser())
-    checkpoints = Checkpoints.of(config.checkpoint)
+    checkpoints = Checkpoints.of(config.checkpoint, config.faces)
     network = checkpoints.network()
     reference = _reference(config, checkpoints, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)

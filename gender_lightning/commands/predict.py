@@ -75,7 +75,7 @@ def predict(config: PredictConfig) -> Counter[str]:
     total = source.count()
     if total == 0:
         raise _nothing(config, source)
-    checkpoints = Checkpoints.of(config.checkpoint)
+    checkpoints = Checkpoints.of(config.checkpoint, config.faces)
     check_disagreement(config.max_disagreement, checkpoints)
     network = checkpoints.network()
     least = least_confidence(checkpoints, network.spec, config.min_confidence, config.target_accuracy)

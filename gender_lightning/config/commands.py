@@ -10,7 +10,7 @@ from gender_lightning.config.augmentation import AugmentationConfig
 from gender_lightning.config.base import Auto, Count, Positive, Section, matching, refuse
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
-from gender_lightning.config.faces import FaceModel, Faces, MinFace, Rotate, idle_face_fields
+from gender_lightning.config.faces import FaceModel, Faces, FacesOrViews, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.group_fields import group_problems
 from gender_lightning.config.root import (
     ACCELERATOR,
@@ -192,7 +192,7 @@ class EvaluateConfig(Root):
         description="folder of the results; null: <run directory>/evaluation/<data>-<split>",
     )
     split: Split = Field(description="part of the data to evaluate")
-    faces: Faces | None = Field(
+    faces: FacesOrViews | None = Field(
         default=None,
         description="as in predict; null: as trained for the run's own data, auto for other folders, else none",
     )

@@ -7,11 +7,12 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 Faces = Literal["auto", "detect", "none"]
+FacesOrViews = Literal["auto", "detect", "none", "tta"]
 FacesField = Annotated[
-    Faces,
+    FacesOrViews,
     Field(
         description="auto: detect and align, unless a picture is a face crop in CelebA's framing; detect: always; "
-        "none: never"
+        "none: never; tta: as auto, averaged over three zooms of the face"
     ),
 ]
 FaceModel = Annotated[
@@ -32,7 +33,7 @@ Rotate = Annotated[
 
 class _FindsFaces(Protocol):
     @property
-    def faces(self) -> Faces | None: ...
+    def faces(self) -> FacesOrViews | None: ...
     @property
     def face_model(self) -> str | None: ...
     @property

@@ -115,7 +115,7 @@ def check_disagreement(most: float | None, checkpoints: Checkpoints) -> None:
             "Give nats, from 0 to 0.69, such as 0.05.",
             field="max_disagreement",
         )
-    if most is not None and checkpoints.is_one:
+    if most is not None and checkpoints.is_one and not checkpoints.views:
         raise UserError(
             "max_disagreement is about several checkpoints, and there is only one.",
             "Name others as [A,B,C], or leave it out.",

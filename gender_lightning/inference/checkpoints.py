@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from gender_lightning.inference.domain import Domain, domain_of
 from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, read_checkpoint
 from gender_lightning.models.ensemble import Ensemble
 from gender_lightning.models.files import checkpoint_file
+from gender_lightning.models.views import Views
 from gender_lightning.runs import Run
 
 if TYPE_CHECKING:
@@ -37,19 +38,21 @@ class Checkpoints:
 
     Attributes:
         given: Run directories or files; `~` is the home folder.
+        views: Whether the network sees several views of a face, see `models.views`.
     """
 
     given: tuple[Path, ...]
+    views: bool = False
 
     @classmethod
-    def of(cls, given: Given | Checkpoints) -> Checkpoints:
-        """Take one path, or several.
+    def of(cls, given: Given | Checkpoints, faces: str | None = None) -> Checkpoints:
+        """Take one path, or several, and how faces are looked for: only ``tta`` makes a difference.
 
         Raises:
             UserError: There is none, or one is named twice.
         """
         if isinstance(given, Checkpoints):
-            return given
+            return replace(given, views=True) if faces == "tta" else given
         several: Iterable[PathLike] = [given] if isinstance(given, str | os.PathLike) else given
         paths = tuple(Path(path).expanduser() for path in several)
         if not paths:
@@ -61,7 +64,7 @@ class Checkpoints:
                 "Name each checkpoint once.",
                 field="checkpoint",
             )
-        return cls(paths)
+        return cls(paths, faces == "tta")
 
     def __str__(self) -> str:
         """The paths as a command takes them."""
@@ -93,12 +96,12 @@ class Checkpoints:
 
     @property
     def domain(self) -> Domain | None:
-        """What the checkpoint remembers of its valid split; a mean remembers nothing."""
-        return domain_of(self.files[0]) if self.is_one else None
+        """What the checkpoint remembers of its valid split; a mean, of networks or of views, remembers nothing."""
+        return domain_of(self.files[0]) if self.is_one and not self.views else None
 
     def absolute(self) -> Checkpoints:
         """The same files by their absolute paths, which hold on other machines too."""
-        return Checkpoints(tuple(path.absolute() for path in self.files))
+        return Checkpoints(tuple(path.absolute() for path in self.files), self.views)
 
     def digest(self) -> str:
         """A hash of the files' content, which tells one network, or one mean, from another."""
@@ -114,6 +117,10 @@ class Checkpoints:
         Raises:
             UserError: A checkpoint is missing or damaged, or the networks cannot be joined.
         """
+        network = self._network(device)
+        return Views(network).eval() if self.views else network
+
+    def _network(self, device: str | torch.device) -> Network:
         networks = [load_network(path, device) for path in self.files]
         if self.is_one:
             return networks[0]

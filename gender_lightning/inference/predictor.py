@@ -303,7 +303,8 @@ def load(
     Args:
         path: A checkpoint, or a run directory (its best.ckpt); or a list of several, whose mean is used.
         device: ``auto`` (CUDA, else MPS, else CPU), or torch's name of a device.
-        faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`.
+        faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`; ``tta``: as ``auto``, averaged
+            over the face in the framing of the training and at two zooms.
         face_model: YuNet's model file, or ``yunet`` to download it, for better detection; None uses MTCNN, which is
             installed.
         min_face: Side in pixels of the smallest face to look for.
@@ -319,7 +320,7 @@ def load(
         UserError: The checkpoint is missing, damaged or not a checkpoint; several cannot be used as one; the device
             does not exist; or a target accuracy is requested that cannot be met, or whose predictions are missing.
     """
-    checkpoints = Checkpoints.of(path)
+    checkpoints = Checkpoints.of(path, faces)
     check_disagreement(max_disagreement, checkpoints)
     try:
         network = checkpoints.network(_device(device))

@@ -22,7 +22,7 @@ from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
-Faces = Literal["auto", "detect", "none"]
+Faces = Literal["auto", "detect", "none", "tta"]
 Status = Literal["face", "crop", "no_face"]
 _BLURRED = 2.0  # a face that is enlarged by more than this factor has less detail than the training pictures
 
@@ -63,6 +63,8 @@ class Cropper:
     2. the eyes of its largest face are where the training pictures have them, within half the distance between the
        eyes (in a picture larger than twice a training picture, further faces are treated as with ``detect``); or
     3. no face is found in it, and it is at most twice as large as a training picture.
+
+    ``tta`` is ``auto`` for a network that sees several views of a face, see `models.views`.
     """
 
     def __init__(
@@ -76,21 +78,21 @@ class Cropper:
 
         Args:
             framing: Framing of the checkpoint.
-            faces: ``auto``, ``detect`` or ``none``, as above.
+            faces: ``auto``, ``detect``, ``none`` or ``tta``, as above.
             detector: Finds the faces.
             placement: Where the eyes are in the training pictures of the checkpoint.
 
         Raises:
-            UserError: `faces` is none of the three.
+            UserError: `faces` is none of the four.
         """
         if faces not in get_args(Faces):
             raise UserError(
                 f"faces={faces} is not a choice.", f"Use one of: {', '.join(get_args(Faces))}.", field="faces"
             )
         self.framing = framing
-        self.faces = faces
+        self.faces = "auto" if faces == "tta" else faces
         self.placement = placement or CELEBA
-        self.detects = faces == "detect" or (faces == "auto" and placement is not None)
+        self.detects = faces == "detect" or (self.faces == "auto" and placement is not None)
         self._detector = detector
 
     @property
