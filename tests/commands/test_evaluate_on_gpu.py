@@ -30,7 +30,7 @@ class StubNetwork:
 
 def test_several_pinned_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(evaluate, "load_network", lambda path: StubNetwork())
+    monkeypatch.setattr(evaluate.Checkpoints, "network", lambda checkpoints: StubNetwork())
     monkeypatch.setattr(evaluate, "hardware_as_trained", lambda config, run: GPU)
     monkeypatch.setattr(evaluate, "finder_of", lambda spec, search: None)
     monkeypatch.setattr(evaluate, "search_of", lambda config, run: None)
@@ -44,7 +44,7 @@ def test_several_pinned_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "sizes": {"train": 0, "valid": 0, "test": 12},
     })  # fmt: skip
     config = EvaluateConfig.model_construct(
-        checkpoint=str(tmp_path / "best.ckpt"), output=str(tmp_path / "out"), split="test", data=data
+        checkpoint=str(tmp_path / "best.ckpt"), output=str(tmp_path / "out"), split="test", data=data, faces="none"
     )
     setting = evaluate.prepare(config)
     for loader in (setting.data.loader("test"), setting.data.loader("test", rows=np.arange(1, 12, 2))):
