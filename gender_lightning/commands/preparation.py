@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 
 from gender_lightning import building
@@ -18,16 +17,15 @@ from gender_lightning.commands.absolute_paths import with_absolute_paths
 from gender_lightning.config import Distill, TrainConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.data.datamodule import FaceDataModule
-from gender_lightning.data.decoding import decode
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.hardware import Hardware
-from gender_lightning.inference.faces.crops import Cropper, Search, load_detector
+from gender_lightning.inference.faces.crops import Cropper, Search
 from gender_lightning.inference.faces.located import Located
-from gender_lightning.inference.faces.training_faces import SAMPLE, measure_placement
+from gender_lightning.inference.faces.training_faces import placement_of
 from gender_lightning.models.pooling import make_repeatable
 from gender_lightning.models.probe import check_network
 from gender_lightning.overrides.of_run import check_drawn
@@ -180,23 +178,9 @@ def _finder(config: TrainConfig) -> Located | None:
 
 def _placement(config: TrainConfig, data: FaceDataModule) -> Placement | None:
     """Where the faces are in the training pictures; only the first process, which writes checkpoints, measures it."""
-    known = CELEBA if config.faces != "none" else KINDS[config.data.name].placement
-    if known is not None or not is_first_process():
-        return known
-    train = data.dataset("train")
-    rows = np.random.default_rng(0).choice(len(train), min(SAMPLE, len(train)), replace=False)
-    ids = train.index.image_ids[np.sort(rows)]
-    pictures = (decode(train.store.read(image_id), path=train.store.describe(image_id)) for image_id in ids)
-    placement = measure_placement(pictures, data.framing, load_detector())
-    if placement is None:
-        log.info("The faces are at no common place in the training pictures: predict will use pictures as they are.")
-    else:
-        said = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in placement.eyes)
-        log.info(
-            "The eyes in the training pictures are at %s of %d x %d px: predict will align faces that are elsewhere.",
-            said, placement.width, placement.height,
-        )  # fmt: skip
-    return placement
+    if config.faces != "none":
+        return CELEBA
+    return placement_of(data, "train") if is_first_process() else None
 
 
 def _teachers(config: TrainConfig) -> Teachers | None:

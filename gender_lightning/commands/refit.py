@@ -18,6 +18,7 @@ from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import RefitConfig, parse_config
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.framing import Placement
 from gender_lightning.data.groups import Groups, check_attributes, make_groups
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.errors import UserError
@@ -26,6 +27,7 @@ from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.faces.located import Located, finder_of
+from gender_lightning.inference.faces.training_faces import placement_of
 from gender_lightning.models.checkpoint import Network, load_network
 from gender_lightning.models.last_layer import LastLayer
 from gender_lightning.progress import counting_bar
@@ -103,9 +105,10 @@ def refit(config: RefitConfig) -> Refit:
     outcome = fit(setting, layer, features["fit"], features["report"])
     seconds["fits"] = time.monotonic() - started - seconds["features"]
     result = measure(setting, layer, outcome, seconds)
+    spec = replace(setting.network.spec, placement=_placement(setting, result))
     parts = (setting.fit, setting.report)
     result = write_refit(
-        config, setting.run, setting.search, setting.network, layer, parts, setting.groups, outcome, result
+        config, setting.run, setting.search, setting.network, spec, layer, parts, setting.groups, outcome, result
     )
     print_refit(result)
     return result
@@ -215,6 +218,14 @@ def measure(setting: Setting, layer: LastLayer, outcome: Outcome, seconds: Mappi
         seconds={name: round(value, 1) for name, value in seconds.items()},
         remarks=tuple(_remarks(setting)),
     )
+
+
+def _placement(setting: Setting, result: Refit) -> Placement | None:
+    """Where a face has to be for the head: where it is in the fitting pictures, if these are used as they are."""
+    if setting.own_data or setting.finder is not None or result.head == "old":
+        return setting.network.spec.placement
+    split = next(iter(setting.data))
+    return placement_of(setting.data[split], split)
 
 
 def _read(

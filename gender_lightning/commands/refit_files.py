@@ -19,7 +19,7 @@ from gender_lightning.evaluation.group_metrics import group_metrics, group_sizes
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
 from gender_lightning.inference.faces.crops import Search
-from gender_lightning.models.checkpoint import Network, package_version, save_weights
+from gender_lightning.models.checkpoint import ModelSpec, Network, package_version, save_weights
 from gender_lightning.models.last_layer import LastLayer, changed_state
 from gender_lightning.refitting.outcome import Outcome
 from gender_lightning.refitting.result import Refit
@@ -35,6 +35,7 @@ def write_refit(
     source: Run | None,
     search: Search,
     network: Network,
+    spec: ModelSpec,
     layer: LastLayer,
     parts: tuple[Index, Index],
     groups: Groups,
@@ -48,6 +49,7 @@ def write_refit(
         source: The run that was refitted, if the checkpoint lies in one.
         search: How faces were looked for.
         network: Its network.
+        spec: The specification of its network, with the place of the faces that its head has learned from.
         layer: Its last layer.
         parts: Fitting images and images of the report.
         groups: The groups.
@@ -67,7 +69,6 @@ def write_refit(
     seconds = sum(result.seconds.values())
     run.update(refit=_record(result, config, before), seconds=round(seconds, 1))
     with run.recording(), run.log_file():
-        spec = network.spec
         state = network.net.state_dict()
         if new:
             spec = replace(

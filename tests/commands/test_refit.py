@@ -17,7 +17,7 @@ import gender_lightning
 from gender_lightning.commands import refit as command
 from gender_lightning.commands.evaluate import evaluate
 from gender_lightning.config import EvaluateConfig, RefitConfig, parse_config
-from gender_lightning.data.framing import Framing
+from gender_lightning.data.framing import CELEBA, Framing
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.inference.predictor import load
 from gender_lightning.models.backbones import create_backbone
@@ -187,12 +187,16 @@ def test_another_threshold_leaves_the_weights_and_moves_the_decision(done: Refit
 
 
 def test_other_data_are_halved_and_need_no_groups(run: Run, faces: Path, tmp_path: Path) -> None:
-    result = refitted(run, tmp_path / "B", "data=folder", f"data.root={faces / 'valid'}", "method=afr", "faces=none")
+    folder = ("data=folder", f"data.root={faces / 'valid'}", "method=afr", "faces=none", "keep=always")
+    result = refitted(run, tmp_path / "B", *folder)
     assert (result.fit_part.images, result.report_part.images) == (30, 30)
     assert result.aim == "balanced_accuracy" and not result.own_data
     data = Run.open(result.path).config()["data"]
     assert data["root"] == str(faces / "valid") and data["image_size"] == 32
     assert "picture" in " ".join(result.remarks)
+    # a network of CelebA with a head of pictures in which no face is found: predict uses pictures as they are
+    assert read_checkpoint(run.path)[0].placement == CELEBA
+    assert read_checkpoint(result.path)[0].placement is None
 
 
 def test_features_are_kept_checked_and_continued(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gender_lightning.data.datamodule import FaceDataModule
+from gender_lightning.data.decoding import decode
 from gender_lightning.data.framing import Framing, Placement
+from gender_lightning.data.kinds import KINDS
 from gender_lightning.inference.faces.alignment import is_framed
+from gender_lightning.inference.faces.crops import load_detector
 from gender_lightning.inference.faces.face import Detector, Face
+
+log = logging.getLogger(__name__)
 
 SAMPLE = (
     48  # pictures: three seconds on a slow core; the median of the eyes is then known to a fiftieth of their spread
@@ -17,6 +24,35 @@ SAMPLE = (
 _LEAST_FOUND = 0.5  # share of the pictures that must show a face
 _LEAST_ALIKE = 0.75  # share of these faces that must be at the typical place
 _LARGEST = 512  # px: longest side of a typical picture, since faces need not be aligned on a larger canvas
+
+
+def placement_of(data: FaceDataModule, split: str) -> Placement | None:
+    """Where the faces are in pictures that are learned from as they are: known for the kind of data, or measured.
+
+    Args:
+        data: The data, set up.
+        split: The split that is learned from.
+
+    Returns:
+        See `measure_placement`.
+    """
+    known = KINDS[data.config.name].placement
+    if known is not None:
+        return known
+    dataset = data.dataset(split)
+    rows = np.random.default_rng(0).choice(len(dataset), min(SAMPLE, len(dataset)), replace=False)
+    ids = dataset.index.image_ids[np.sort(rows)]
+    pictures = (decode(dataset.store.read(image_id), path=dataset.store.describe(image_id)) for image_id in ids)
+    placement = measure_placement(pictures, data.framing, load_detector())
+    if placement is None:
+        log.info("The faces are at no common place in the training pictures: predict will use pictures as they are.")
+    else:
+        said = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in placement.eyes)
+        log.info(
+            "The eyes in the training pictures are at %s of %d x %d px: predict will align faces that are elsewhere.",
+            said, placement.width, placement.height,
+        )  # fmt: skip
+    return placement
 
 
 def measure_placement(pictures: Iterable[NDArray[np.uint8]], framing: Framing, detector: Detector) -> Placement | None:
