@@ -70,9 +70,10 @@ def population(config: PopulationConfig) -> list[GroupCount]:
             markup=False,
         )
     if config.persons == "track":
+        tracks = crowd.size(ALL) if crowd.groups else 0
         console.print(
-            f"{crowd.size(ALL) if crowd.groups else 0:,} tracks count as persons. Someone who leaves the picture and "
-            "comes back, and everyone after a cut, is counted again.",
+            f"{'1 track counts as a person' if tracks == 1 else f'{tracks:,} tracks count as persons'}. Someone who "
+            "leaves the picture and comes back, and everyone after a cut, is counted again.",
             markup=False,
         )
     lines = count(
@@ -183,7 +184,8 @@ def _report(lines: list[GroupCount], config: PopulationConfig, spec: ModelSpec, 
     if config.persons == "none":
         console.print(
             "Detections are counted, not people: someone who appears several times is counted several times, and the "
-            "interval treats each detection as a different person. If each person has a folder, use persons=folder.",
+            "interval treats each detection as a different person. Use persons=folder if each person has a "
+            "folder, persons=track for a video.",
             markup=False,
         )
     doubtful = [line.group for line in lines if line.fit < _DOUBTFUL]
