@@ -131,7 +131,7 @@ def test_labelled_faces_of_the_crowds_kind_are_used(
     classifier = Classifier(load_network(checkpoint), HARDWARE, 0.0, 16, domain_of(checkpoint))
     index_of = sorted((root / "red").iterdir())
     pixels = torch.stack([frame_tensor(np.array(Image.open(path).convert("RGB")), FRAMING) for path in index_of])
-    classifier.probabilities(pixels)
+    classifier.answers(pixels)
     classifier.seen.take(60, 60)
     typed = [f"checkpoint={checkpoint}", "input=x", "reference=labelled.parquet"]
     config = parse_config(PopulationConfig, compose("population", typed))
