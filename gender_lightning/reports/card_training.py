@@ -51,6 +51,8 @@ def training_section(run: Mapping[str, Any], config: Mapping[str, Any], model: M
     facts = list(_cost(run))
     parts = ["## Training"]
     settings = [f"{words} {value}" for name, words in _SETTINGS if (value := _field(config, name)) not in _NOTHING]
+    if (teachers := _teachers(config)) > 0:
+        settings.append(f"teachers {teachers}")
     if settings:
         parts.append("Settings: " + ", ".join(settings) + ".")
     if config:
@@ -106,10 +108,18 @@ def licence_section(config: Mapping[str, Any], data: DataKind, chosen: str | Non
         if config
         else "Whether it started from weights of others is not known."
     )
+    if _teachers(config):
+        origin += " It learned what other models answer: the licences of their data bind too."
     return (
         f"## Licence of the weights\n\n{told} {origin} Whether weights inherit the limits of their training data is "
         f"disputed; whoever publishes them should assume so. The data: {data.about}"
     )
+
+
+def _teachers(config: Mapping[str, Any]) -> int:
+    """Number of models whose answers were learned (`loss=distill`)."""
+    teachers = _field(config, "loss.teacher")
+    return len(teachers) if isinstance(teachers, list) else 0
 
 
 def _about_groups(config: Mapping[str, Any], model: Mapping[str, Any]) -> str:

@@ -70,6 +70,10 @@ def test_an_auditor_finds_what_was_asked_for(evaluation: Evaluation) -> None:
     assert "energy: 12.0 Wh" in model_card(evaluation, RUN | {"energy_wh": 12.0}, CONFIG)
     both = RUN | {"energy_wh": 12.0, "energy_parts": {"cpu": 2.0, "gpu": 10.0}}
     assert "own counters of processors and memory and GPUs" in model_card(evaluation, both, CONFIG)
+    student = model_card(
+        evaluation, RUN, CONFIG | {"loss": {"name": "distill", "teacher": ["/home/ada/a", "/home/ada/b"]}}
+    )
+    assert "teachers 2." in student and "what other models answer" in student and "/home/ada/a" not in student
     assert "no skin tone" not in card and "trained from scratch" in model_card(evaluation, {}, {"seed": 1})
 
 
