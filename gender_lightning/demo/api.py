@@ -36,7 +36,8 @@ client.predict([handle_file(name) for name in ("a.jpg", "b.jpg")], api_name="/pr
 
 - `file`: its name; `notes`: conversions that were needed to open it;
 - `faces`: the largest first, each with `label` (a class or `uncertain`), `probability` of `{male}`, `box` (`left`,
-  `top`, `width` and `height` in pixels), `status` (`face`: detected and aligned; `crop`: used as it is) and `note`;
+  `top`, `width` and `height` in pixels), `status` (`face`: detected and aligned; `crop`: used as it is), `note`
+  and `disagreement` (of several models, in nats; null for one);
 - `left_out`: the number of smaller faces that are left out.
 
 A picture that cannot be read is an error (`gradio_client.exceptions.AppError`) with the reason.

@@ -57,7 +57,7 @@ def test_a_picture_gets_what_the_predictor_says(client: Any, predictor: Predicto
     assert answer == {"file": "face0.png", "left_out": 0, "notes": []}
     assert face.pop("box") == vars(expected.box)
     assert face == {"label": expected.label, "probability": pytest.approx(expected.probability),
-                    "status": "crop", "note": ""}  # fmt: skip
+                    "status": "crop", "note": "", "disagreement": None}  # fmt: skip
     with pytest.raises(gradio_client.exceptions.AppError, match=r"^text\.jpg does not decode"):
         ask(client, folder / "text.jpg", "/predict")
 

@@ -56,7 +56,7 @@ def test_uploads_are_gone_however_a_look_ends(
     def crash(*_: Any, **__: Any) -> None:
         raise RuntimeError("the device is lost")
 
-    monkeypatch.setattr(Predictor, "probabilities", crash)
+    monkeypatch.setattr(Predictor, "answers", crash)
     paths = upload(tmp_path / "uploads")
     with pytest.raises(RuntimeError):
         page.show_upload(predictor, paths[0])
