@@ -215,6 +215,7 @@ ELSEWHERE = {
     "reference=RUN2": "the same: tests/end_to_end/verbs",
     "faces=detect": "faces that a detector finds: tests/inference",
     "persons=folder": "more persons: tests/inference",
+    "persons=track": "more persons in a film: tests/inference",
     "target_accuracy": "more faces than a test has: tests/inference",
 }
 ONE_BATCH = [
