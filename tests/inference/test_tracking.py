@@ -8,7 +8,7 @@ import torch
 from torchvision.ops import box_iou
 
 from gender_lightning.evaluation.statistics.prevalence import Reference, estimate
-from gender_lightning.inference.population import ALL, Crowd
+from gender_lightning.inference.population import ALL, PICTURES, Crowd
 from gender_lightning.inference.stream.items import Item, PredictedPicture
 from gender_lightning.inference.tracking import Tracker, overlaps
 
@@ -62,7 +62,7 @@ def test_tracks_count_once_and_widen_the_interval() -> None:
     picture = {"probability": 0.9, "status": "crop", "left": 0, "top": 0, "width": 9, "height": 9}
     crowd.take([PredictedPicture(Item("c.jpg", "c.jpg"), (picture, picture))])
     assert crowd.size(ALL) == 60 + 1 + 2 and blind.size(ALL) == 600
-    assert "mp4" not in repr(crowd.groups[ALL])
+    assert "mp4" not in repr(crowd.groups[PICTURES])
     people = crowd.people_of(ALL)
     assert people is not None and people[:, 0].sum() == 603
     wide = estimate(crowd.everyone, reference, people=people, target="population")
