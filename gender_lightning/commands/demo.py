@@ -67,25 +67,13 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     checkpoints = Checkpoints.of(config.checkpoint)
     _ = checkpoints.files  # fetched, if they are published, while the hub may be asked
     import_gradio("demo", cache)
+    from gender_lightning.commands.interactive import predictor_of
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
     from gender_lightning.exporting.metadata import card_of
-    from gender_lightning.inference.predictor import load
     from gender_lightning.reports.card_header import without_header
 
-    predictor = load(
-        checkpoints,
-        config.device,
-        faces=config.faces,
-        face_model=config.face_model,
-        min_face=config.min_face,
-        rotate=config.rotate,
-        min_confidence=config.min_confidence,
-        target_accuracy=config.target_accuracy,
-        max_disagreement=config.max_disagreement,
-    )
-    if predictor.cropper.remark:
-        console.print(predictor.cropper.remark, markup=False)
+    predictor = predictor_of(config, checkpoints, config.max_disagreement)
     run = checkpoints.run
     faces = drawn_faces(_EXAMPLES)
     card = without_header(card_of(predictor.spec, run.path if run else None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 from pathlib import Path
@@ -10,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from gender_lightning.commands.interactive import predictor_of
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import ServeConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.errors import UserError
-from gender_lightning.inference.predictor import Predictor, load
+from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.predictor import Predictor
 from gender_lightning.interruption import GRACE_SECONDS, Interruption
 from gender_lightning.models.files import checkpoint_file
 from gender_lightning.training.allocator import keep_freed_memory
@@ -60,8 +61,8 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     if not config.is_local:
         console.print(_warning(config.host, token), markup=False)
     listener = listen(config.host, config.port)
-    checkpoint = checkpoint_file(Path(config.checkpoint))
-    predictor = _predictor(config, checkpoint)
+    checkpoints = Checkpoints.of(checkpoint_file(Path(config.checkpoint)))
+    predictor = _predictor(config, checkpoints)
     limits = Limits(
         max_bytes=round(config.max_megabytes * 1e6),
         max_pixels=round(config.max_megapixels * 1e6),
@@ -72,7 +73,7 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     )
     service = Service(
         predictor,
-        fingerprint(checkpoint),
+        checkpoints.digest(),
         limits,
         max_batch=config.max_batch,
         max_wait=config.max_wait_ms / 1000,
@@ -90,20 +91,9 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     return uvicorn.Server(settings), listener
 
 
-def _predictor(config: ServeConfig, checkpoint: Path) -> Predictor:
+def _predictor(config: ServeConfig, checkpoints: Checkpoints) -> Predictor:
     """The predictor, which has been used once, so that the first request does not wait for what is loaded late."""
-    predictor = load(
-        checkpoint,
-        config.device,
-        faces=config.faces,
-        face_model=config.face_model,
-        min_face=config.min_face,
-        rotate=config.rotate,
-        min_confidence=config.min_confidence,
-        target_accuracy=config.target_accuracy,
-    )
-    if predictor.cropper.remark:
-        console.print(predictor.cropper.remark, markup=False)
+    predictor = predictor_of(config, checkpoints)
     if predictor.device.type == "cpu":
         keep_freed_memory()
     predictor.predict(np.full((218, 178, 3), 128, dtype=np.uint8))
@@ -152,12 +142,6 @@ def listen(host: str, port: int) -> socket.socket:
             "Choose another port or address; port=0 takes any free port.",
             field="port",
         ) from error
-
-
-def fingerprint(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint file, in hexadecimal."""
-    with checkpoint.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _address(host: str, port: int) -> str:

@@ -94,7 +94,7 @@ class Checkpoints:
         """The run that holds what belongs to this network; None for a file elsewhere, and for a mean."""
         return self.runs[0] if self.is_one else None
 
-    @property
+    @cached_property
     def domain(self) -> Domain | None:
         """What the checkpoint remembers of its valid split; a mean, of networks or of views, remembers nothing."""
         return domain_of(self.files[0]) if self.is_one and not self.views else None
