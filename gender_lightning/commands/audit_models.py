@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from gender_lightning.audit.judging import judge
 from gender_lightning.audit.reading import Material
@@ -19,6 +17,7 @@ from gender_lightning.config import DataCommandConfig
 from gender_lightning.console import console
 from gender_lightning.csv_text import cell
 from gender_lightning.data.annotations import SPLITS, Index
+from gender_lightning.data.folds import fold_of
 from gender_lightning.data.framing import FRAMING_FIELDS
 from gender_lightning.data.revising import read_excluded
 from gender_lightning.errors import UserError
@@ -114,32 +113,6 @@ def by_folds(
         f"Judged by {config.folds} models ({backbone}), each trained on the persons of train and valid but those whose "
         "labels it judges."
     )
-
-
-def fold_of(index: Index, pairs: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each image: a person's images are in one fold, and so are duplicates; folds are about equal.
-
-    Args:
-        index: The images.
-        pairs: (P, 2), rows that belong together.
-        folds: How many.
-        seed: Seed of the order of the persons.
-
-    Returns:
-        (N,), from 0 on.
-    """
-    persons = np.arange(len(index)) if index.identities is None else np.unique(index.identities, return_inverse=True)[1]
-    number = int(persons.max()) + 1
-    edges = persons[pairs]
-    graph = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(number, number))
-    group = connected_components(graph, directed=False)[1][persons]
-    sizes = np.bincount(group)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    middle = np.cumsum(sizes[order]) - sizes[order] / 2
-    fold_of_group = np.empty(len(sizes), dtype=np.int64)
-    fold_of_group[order] = np.minimum(middle * folds / len(index), folds - 1).astype(np.int64)
-    folds_of_images: NDArray[np.int64] = fold_of_group[group]
-    return folds_of_images
 
 
 def check_recipe(config: DataCommandConfig) -> None:

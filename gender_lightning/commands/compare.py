@@ -17,6 +17,7 @@ from rich.table import Table
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.comparison.columns import columns_of, count
 from gender_lightning.comparison.corruptions import corruption_errors
+from gender_lightning.comparison.folds import join_folds
 from gender_lightning.comparison.foreign import Foreign, common, divide, foreign_rows, read_answers
 from gender_lightning.comparison.images import on_the_same_images
 from gender_lightning.comparison.in_wandb import log_comparison
@@ -64,7 +65,10 @@ def compare(config: CompareConfig) -> Comparison:
     answers = [read_answers(file) for file in files]
     selection = select_runs(wanted)
     split, why = choose_split(selection.runs, config.split, config.evaluation)
-    runs, shared = on_the_same_images(read_runs(selection.runs, split, config.evaluation), config.images)
+    read, of_folds = read_runs(selection.runs, split, config.evaluation), list[str]()
+    if split == "valid":
+        read, of_folds = join_folds(read)
+    runs, shared = on_the_same_images(read, config.images)
     if answers and config.images == "common":
         runs = common(runs, answers)
     named = {run.path.resolve() for run in select_runs(alone).runs} if alone else set()
@@ -88,7 +92,7 @@ def compare(config: CompareConfig) -> Comparison:
     summaries = summarise(rows, corrupted, resampling, timing)
     repeated = [*selection.repeated, *repeated]
     own = [summary for summary in summaries if not isinstance(summary.row.runs[0], (Foreign, Mean))]
-    notes = of_means + about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
+    notes = of_folds + of_means + about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)
     write(comparison, output)
     show(comparison)

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gender_lightning.comparison.folds import joined_folds
 from gender_lightning.comparison.foreign import Foreign
 from gender_lightning.comparison.result import Comparison, Summary
 from gender_lightning.comparison.scores import Score
@@ -82,12 +83,14 @@ def _metric_column(metric: Metric) -> Column:
 
 
 def count(summary: Summary) -> str:
-    """`3 seeds`, or the one seed; of a mean or a file of answers, that it is one."""
+    """`3 seeds`, or the one seed, and folds; of a mean or a file of answers, that it is one."""
     if isinstance(summary.row.runs[0], Foreign):
         return "file"
     if len(members := summary.row.runs[0].members) > 1:
         return f"mean of {len(members)}"
-    return f"{summary.row.n} seeds" if summary.row.n > 1 else f"seed {summary.row.runs[0].seed}"
+    seeds = f"{summary.row.n} seeds" if summary.row.n > 1 else f"seed {summary.row.runs[0].seed}"
+    folds = joined_folds(summary.row.runs[0])
+    return f"{seeds}, {folds} folds" if folds else seeds
 
 
 def _percent(score: Score) -> Cell:

@@ -105,12 +105,14 @@ class RunResult:
 def choose_split(runs: Sequence[Run], wanted: str, evaluation: str | None) -> tuple[Split, str | None]:
     """Which split they are compared on, and a sentence where that is not simply test.
 
-    Trials of a search never see test, so that they are compared on valid.
+    Trials of a search never see test, so that they are compared on valid; the folds of a cross-validation are, too.
     """
     if evaluation is not None:
         return "valid" if evaluation.endswith("-valid") else "test", None
     if wanted != "auto":
         return ("valid" if wanted == "valid" else "test"), (_CHOSEN if wanted == "valid" else None)
+    if runs and all(run.config().get("data", {}).get("folds") for run in runs):
+        return "valid", _CHOSEN
     untested = [run for run in runs if not _file(run, "test", None).is_file()]
     if untested and all(_file(run, "valid", None).is_file() for run in runs):
         some = "The runs have" if len(untested) == len(runs) else f"{len(untested)} of {len(runs)} runs have"

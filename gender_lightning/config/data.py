@@ -57,6 +57,12 @@ class _Data(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         description="seed of the subset, of a random split and of drawn faces"
     )
+    folds: Annotated[int, Field(ge=2, le=50)] | None = Field(
+        default=None,
+        description="cross-validation: train and valid are divided into this many parts of whole persons, one of which "
+        "is valid; null: the splits as they are",
+    )
+    fold: Count | None = Field(default=None, description="the part that is valid, from 1 to data.folds")
     resident: bool | Auto = Field(
         default="auto",
         description="keep the pictures in the device's memory after the first epoch; auto: on a GPU with room for them",
@@ -99,6 +105,16 @@ class _Data(Section):
         default=False,
         description="leave out training images whose label contradicts most training images of the same person",
     )
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> Self:
+        if (self.folds is None) != (self.fold is None):
+            given, missing = ("data.folds", "data.fold") if self.fold is None else ("data.fold", "data.folds")
+            example = "train -m data.folds=5 data.fold=1,2,3,4,5"
+            refuse([(f"{given} needs {missing}", f"Give both, for example {example}.")])
+        if self.folds is not None and self.fold is not None and self.fold > self.folds:
+            refuse([(f"data.fold={self.fold} of {self.folds} folds", f"Give a number from 1 to {self.folds}.")])
+        return self
 
     @model_validator(mode="after")
     def _groups(self) -> Self:

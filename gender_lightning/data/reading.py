@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.attribute_file import with_attributes
+from gender_lightning.data.folds import hold_out
 from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.revising import corrected, without_listed
@@ -26,6 +27,9 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
     index, store = KINDS[config.name].read(config)
     if config.corrections is not None:
         index = corrected(index, config.corrections)
+    if config.folds is not None:
+        assert config.fold is not None
+        index = hold_out(index, config.folds, config.fold, config.seed)
     if config.drop_contradictions:
         index = without_contradictions(index)  # before any limit, which would hide images of a person
     index = stratified_fraction(index, config.fraction, config.seed)

@@ -60,7 +60,7 @@ def run_grid(
                 job = waiting.get_nowait()
             except queue.Empty:
                 return
-            board.started(job.number, shlex.join(job.overrides))
+            board.started(job.number, _told(job))
             result = run_job(job, slot, children)
             results.append(result)
             board.ended(job.number, result.status, result.metrics.get("val/accuracy"), result.error)
@@ -96,11 +96,16 @@ def allocate(directory: Path, *, again: bool = False) -> None:
     refuse_links(directory)
 
 
+def _told(job: Job) -> str:
+    """What tells a job from the others; of a single job, all that was typed."""
+    return shlex.join(job.varied or job.overrides)
+
+
 def _print(results: Sequence[JobResult], directory: Path) -> None:
-    table = Table("job", "overrides", "status", "valid accuracy", "test accuracy")
+    table = Table("job", "varied fields", "status", "valid accuracy", "test accuracy")
     for result in results:
         scores = (result.metrics.get(f"{split}/accuracy") for split in ("val", "test"))
         shown = ["-" if score is None else f"{score:.4f}" for score in scores]
-        table.add_row(str(result.job.number), escape(shlex.join(result.job.overrides)), result.status, *shown)
+        table.add_row(str(result.job.number), escape(_told(result.job)), result.status, *shown)
     console.print(table)
     console.print(f"sweep directory: {directory}", markup=False)

@@ -210,6 +210,7 @@ ELSEWHERE = {
     "resume=RUN data": "a run that was cut off: tests/end_to_end/breaks",
     "train resume=RUN/": "the same",
     "runs/slurm": "the same",
+    "runs=runs/folds": "a cross-validation: tests/comparison/test_joined_folds.py",
     "evaluation=folder-test": "further evaluations: tests/comparison",
     "refit checkpoint=RUN groups": "more persons than there are in these drawn faces: tests/commands",
     "reference=RUN2": "the same: tests/end_to_end/verbs",
