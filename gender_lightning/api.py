@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gender_lightning.console import shown
 from gender_lightning.errors import UserError
+from gender_lightning.notebook import as_html
 from gender_lightning.running import execute
 from gender_lightning.runs import Run
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from gender_lightning.commands.push import Pushed
     from gender_lightning.comparison.result import Comparison
     from gender_lightning.evaluation.results import Evaluation
-    from gender_lightning.inference.population import GroupCount
+    from gender_lightning.inference.population import Counts
     from gender_lightning.refitting.result import Refit
 
 Override = str | Mapping[str, Any]
@@ -57,6 +59,18 @@ class Search:
         import pandas as pd
 
         return pd.read_csv(self.path / "trials.csv")
+
+    def __repr__(self) -> str:
+        return f"Search({shown(self.path)!r}, best={list(self.best)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best runs with their metrics on valid, and that of test."""
+        names = list(self.best[0].metrics()) if self.best else []
+        names = [name for name in names if name.startswith("val/")]
+        rows = [[shown(run.path), *(f"{run.metrics()[name]:.4f}" for name in names)] for run in self.best]
+        tested = "  ".join(f"{name} {value:.4f}" for name, value in self.test.items())
+        page = f"Page: {shown(self.path / 'sweep.html')}"
+        return as_html(f"Search {shown(self.path)}", ["best run", *names], rows, [*([tested] if tested else []), page])
 
 
 def train(*overrides: Override, **fields: Any) -> Run:
@@ -151,7 +165,7 @@ def predict(*overrides: Override, **fields: Any) -> Predictions:
     return predictions
 
 
-def population(*overrides: Override, **fields: Any) -> list[GroupCount]:
+def population(*overrides: Override, **fields: Any) -> Counts:
     """Count the faces of a crowd by predicted gender, like ``gender-lightning population``.
 
     Args:
@@ -159,12 +173,12 @@ def population(*overrides: Override, **fields: Any) -> list[GroupCount]:
         fields: Fields of ``population``, such as `checkpoint` and `input`.
 
     Returns:
-        The counts of all faces first, then those of each group that is large enough.
+        The counts of all faces first, then those of each group that is large enough; `table()` gives them as a table.
 
     Raises:
         UserError: Any mistake in the overrides; or too few faces.
     """
-    counted: list[GroupCount] = _call("population", _texts(overrides, fields))
+    counted: Counts = _call("population", _texts(overrides, fields))
     return counted
 
 

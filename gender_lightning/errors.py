@@ -30,6 +30,10 @@ class UserError(ValueError):
         self.field = field
         super().__init__(f"{self.problem} {remedy}" if remedy else self.problem)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the message, as on the command line, not the way through this program."""
+        return [f"UserError: {self}"]
+
     def __reduce__(self) -> tuple[object, ...]:
         return type(self)._restore, (self.problem, self.remedy, self.field)
 

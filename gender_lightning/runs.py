@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import fcntl
-import functools
 import json
 import logging
 import os
 import platform
-import re
 import shlex
 import sys
 import time
@@ -24,50 +21,25 @@ from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
-from gender_lightning.plain_files import read_json, read_yaml, refuse_links
+from gender_lightning.plain_files import refuse_links
 from gender_lightning.provenance import git_state, hardware, package_versions
+from gender_lightning.run_record import Record
 
 # Through this variable rank 0 passes the run directory to the ranks that Lightning starts.
 _RANK_VARIABLE = "GENDER_LIGHTNING_RUN_DIR"
-# Types of the fields read from run.json, which may come from somebody else.
-_KINDS: dict[str, Any] = {
-    "status": str,
-    "seconds": (int, float),
-    "resumed": list,
-    "wandb_id": str,
-    "wandb_project": str,
-    "wandb_entity": str,
-    "first_step": str,
-    "error": str,
-}
 _PATIENCE = 5.0  # seconds for the loader processes of a killed training to exit
 log = logging.getLogger(__name__)
-
-
-@functools.lru_cache(maxsize=4)
-def _parsed(file: Path, stamp: tuple[int, ...] | None) -> Any:
-    """Read a YAML file once per command, since several parts of a command need its content."""
-    return read_yaml(file)
-
-
-def _stamp(file: Path) -> tuple[int, ...] | None:
-    """Modification time, size and inode, which change when a file is rewritten; None if it does not exist."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class Pruned(Exception):
     """The search has stopped this trial early."""
 
 
-class Run:
+class Run(Record):
     """A training and its directory (`config.yaml`, `run.json`, `metrics.json`, `checkpoints/` ...)."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.checkpoints = path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
@@ -178,44 +150,6 @@ class Run:
         """The run that contains a checkpoint, or whose directory was given; None for a file outside of any run."""
         candidates = (checkpoint, *checkpoint.absolute().parents[:2])
         return next((cls.open(path) for path in candidates if (path / "run.json").is_file()), None)
-
-    def info(self) -> dict[str, Any]:
-        """The content of `run.json`; empty before the first `update`."""
-        file = self.path / "run.json"
-        content = read_json(file) if file.is_file() else {}
-        if not isinstance(content, dict):
-            raise UserError(f"{file} is not the record of a run.", "Restore it, or start a new run.")
-        for name, kind in _KINDS.items():
-            if content.get(name) is not None and not isinstance(content[name], kind):
-                raise UserError(
-                    f"{file} is damaged ({name} is {content[name]!r:.60}).", "Restore it, or start a new run."
-                )
-        if not re.fullmatch(r"[\w-]{0,64}", content.get("wandb_id") or ""):  # it becomes a part of file names
-            raise UserError(f"{file} is damaged (wandb_id is not a W&B run id).", "Restore it, or start a new run.")
-        return content
-
-    def config(self) -> dict[str, Any]:
-        """The content of `config.yaml` as plain dicts and scalars."""
-        file = self.path / "config.yaml"
-        content = _parsed(file, _stamp(file))
-        if not isinstance(content, dict):
-            raise UserError(f"{file} holds no configuration.", "Restore it, or start a new run.")
-        return copy.deepcopy(content)
-
-    def metrics(self) -> dict[str, float]:
-        """The content of `metrics.json`: `val/accuracy`, `test/accuracy` ...; empty where it is not written yet."""
-        file = self.path / "metrics.json"
-        content = read_json(file) if file.is_file() else {}
-        if not isinstance(content, dict):
-            raise UserError(f"{file} holds no metrics.", "Restore it, or start a new run.")
-        return content
-
-    def __fspath__(self) -> str:
-        """The directory, so that a run can be given wherever a path can."""
-        return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
 
     def update(self, **fields: Any) -> None:
         """Add fields to `run.json`; on the first process only."""

@@ -13,10 +13,10 @@ import gender_lightning
 ROOT = Path(gender_lightning.__file__).parent
 # From the ground up. A room may import what stands before it, and itself.
 ROOMS = (
-    "errors", "csv_text", "durable", "plain_files", "interruption", "control_groups", "hardware", "console",
+    "errors", "csv_text", "durable", "plain_files", "interruption", "control_groups", "hardware", "console", "notebook",
     "progress", "job", "wandb_account",
     "provenance", "energy",
-    "building", "runs",
+    "building", "run_record", "runs",
     "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
     "evaluation", "training", "diagnostics", "inference", "audit", "refitting", "exporting",
     "overrides", "benchmarks", "comparison", "reports", "demo", "serving", "sweeps",

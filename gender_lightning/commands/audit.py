@@ -21,7 +21,7 @@ from gender_lightning.audit.measuring import CACHE, measure
 from gender_lightning.audit.reading import open_material
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataCommandConfig
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.data.decoding import decode
 from gender_lightning.data.images import ImageStore
 from gender_lightning.errors import UserError
@@ -62,7 +62,7 @@ def audit(config: DataCommandConfig) -> Audit:
     face = None if material.store is None or not config.images else _faces(material.store)
     write_text(output / PAGE, audit_page(result, said, shlex.join(["gender-lightning", *sys.argv[1:]]), face))
     _print(result)
-    console.print(f"written to {(output / PAGE).absolute()} and {RECORD}", markup=False)
+    console.print(f"written to {shown(output / PAGE)} and {RECORD}", markup=False)
     for sentence in said:
         console.print(sentence, markup=False)
     if said:

@@ -31,7 +31,7 @@ from gender_lightning.benchmarks.timing import Rate, one_core, take_turns
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import BenchmarkConfig, ModelConfig, parse_config
 from gender_lightning.config.validation import suggestion
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.loading import automatic_workers
 from gender_lightning.errors import UserError
@@ -125,7 +125,7 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     console.print(table(measurements))
     for sentence in said:
         console.print(sentence, markup=False)
-    console.print(f"written to {output.absolute()}", markup=False)
+    console.print(f"written to {shown(output)}", markup=False)
 
 
 def measure(bench: Bench, models: dict[str, ModelConfig]) -> list[Measurement]:

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +34,7 @@ from gender_lightning.comparison.selection import select_runs
 from gender_lightning.comparison.summarising import Timing, summarise
 from gender_lightning.comparison.verdict import verdict
 from gender_lightning.config import CompareConfig, parse_config
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.hardware import Hardware, resolve_hardware
@@ -98,8 +99,8 @@ def compare(config: CompareConfig) -> Comparison:
     show(comparison)
     if config.wandb:
         log_comparison(comparison, output.absolute())
-    console.print(f"written to {output.absolute()}", markup=False)
-    return comparison
+    console.print(f"written to {shown(output)}", markup=False)
+    return replace(comparison, path=output.absolute())
 
 
 def write(comparison: Comparison, output: Path) -> None:

@@ -16,7 +16,7 @@ from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.fingerprint import fingerprint_of
 from gender_lightning.data.kinds import KINDS
@@ -111,8 +111,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     if setting.run is not None and (setting.run.is_own if config.wandb == "auto" else config.wandb):
         log_evaluation(setting.run, evaluation, table, setting.output)
     print_evaluation(evaluation)
-    console.print(f"written to {setting.output.absolute()}", markup=False)
-    return evaluation
+    console.print(f"written to {shown(setting.output)}", markup=False)
+    return replace(evaluation, path=setting.output.absolute())
 
 
 def prepare(config: EvaluateConfig) -> Setting:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from gender_lightning.console import console
-from gender_lightning.evaluation.measure import Measure, decimal
+from gender_lightning.evaluation.measure import decimal
+from gender_lightning.evaluation.result_tables import measures_of
 from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.reports.fairness_words import count, gap_sentence
 
@@ -26,11 +27,9 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table.add_column("at 0.5", justify="right")
     table.add_column(f"{evaluation.level:.0%} interval")
     table.add_column(f"at {evaluation.calibration.threshold:.3f}", justify="right")
-    for name, measure in evaluation.metrics.items():
+    for name, measure in measures_of(evaluation).items():
         other = evaluation.metrics_at_threshold.get(name)
-        _add(table, name, measure, "" if other is None else decimal(other.value))
-    for name in ("loss", "brier", "ece"):
-        _add(table, name, getattr(evaluation.calibration, name), "")
+        table.add_row(name, decimal(measure.value), measure.ends(), "" if other is None else decimal(other.value))
     return table
 
 
@@ -58,7 +57,3 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.suspects:
         yield f"The model contradicts {count(evaluation.suspects, 'label')} (suspects.csv); many are its own mistakes."
     yield from evaluation.remarks
-
-
-def _add(table: Table, name: str, measure: Measure, other: str) -> None:
-    table.add_row(name, decimal(measure.value), measure.ends(), other)

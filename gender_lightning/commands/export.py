@@ -17,7 +17,7 @@ from gender_lightning.benchmarks.timing import take_turns
 from gender_lightning.commands.evaluate import run_of_data, search_of
 from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import FaceDataset
 from gender_lightning.data.images import ImageStore
@@ -83,7 +83,7 @@ def export(config: ExportConfig) -> Path:
             made = _quantize(config, predictor, made, faces)
         _report_speed(config, predictor, made, faces)
         publish(made, output)
-    console.print(f"written to {output.absolute()} ({output.stat().st_size / 1e6:.1f} MB)", markup=False)
+    console.print(f"written to {shown(output)} ({output.stat().st_size / 1e6:.1f} MB)", markup=False)
     return output
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import PopulationConfig, parse_config
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.csv_text import cell
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import probabilities
@@ -24,7 +23,7 @@ from gender_lightning.hardware import available_cores, resolve_hardware
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.domain import ALARM
 from gender_lightning.inference.faces.crops import Search
-from gender_lightning.inference.population import ALL, Crowd, GroupCount, count
+from gender_lightning.inference.population import ALL, Counts, Crowd, GroupCount, count
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.models.checkpoint import ModelSpec
@@ -34,13 +33,13 @@ from gender_lightning.runs import write_text
 _DOUBTFUL = 0.05  # probability of such scores by chance, below which the correction is called into question
 
 
-def main(values: dict[str, Any]) -> list[GroupCount]:
+def main(values: dict[str, Any]) -> Counts:
     """Count from the composed configuration, and print the table."""
     set_up_logging()
     return population(parse_config(PopulationConfig, values))
 
 
-def population(config: PopulationConfig) -> list[GroupCount]:
+def population(config: PopulationConfig) -> Counts:
     """Count everyone, then the groups that are large enough.
 
     Raises:
@@ -92,10 +91,11 @@ def population(config: PopulationConfig) -> list[GroupCount]:
             "Give more pictures" + (", or a lower minimum." if config.minimum > 10 else "."),
         )
     refuse_other_kinds(lines[0], config, classifier, crowd)
-    _report(lines, config, network.spec, len(crowd.groups))
+    counts = Counts(lines, network.spec.class_names)
+    _report(counts, config, network.spec, len(crowd.groups))
     if config.output is not None:
-        _write(lines, Path(config.output).expanduser(), network.spec)
-    return lines
+        _write(counts, Path(config.output).expanduser())
+    return counts
 
 
 def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Classifier) -> None:
@@ -165,12 +165,12 @@ def _reference(config: PopulationConfig, checkpoints: Checkpoints, spec: ModelSp
     )
 
 
-def _report(lines: list[GroupCount], config: PopulationConfig, spec: ModelSpec, groups: int) -> None:
+def _report(lines: Counts, config: PopulationConfig, spec: ModelSpec, groups: int) -> None:
     female, male = spec.class_names
     table = Table("", title=f"share of {male}, with a {config.level:.0%} interval", title_style="")
     for column in ("faces", female, male, f"share {male}", "interval", "uncorrected"):
         table.add_column(column, justify="right")
-    for row in _rows(lines, spec):
+    for row in lines.rows():
         interval = f"{row['share_low']:.1%} to {row['share_high']:.1%}"
         numbers = [f"{row[name]:,}" for name in ("faces", female, male)]
         table.add_row(str(row["group"]), *numbers, f"{row[f'share_{male}']:.1%}", interval, f"{row['uncorrected']:.1%}")
@@ -203,27 +203,8 @@ def _counted(config: PopulationConfig) -> str:
     return "faces" if config.persons == "none" else "persons"
 
 
-def _rows(lines: list[GroupCount], spec: ModelSpec) -> Iterator[dict[str, Any]]:
-    female, male = spec.class_names
-    for line in lines:
-        found = line.estimate
-        men = round(found.share * found.faces)
-        yield {
-            "group": line.group,
-            "faces": found.faces,
-            **({} if line.persons is None else {"persons": line.persons}),
-            female: found.faces - men,
-            male: men,
-            f"share_{male}": round(found.share, 4),
-            "share_low": round(found.low, 4),
-            "share_high": round(found.high, 4),
-            "uncorrected": round(found.naive, 4),
-            "fit": round(line.fit, 4),
-        }
-
-
-def _write(lines: list[GroupCount], path: Path, spec: ModelSpec) -> None:
-    rows = list(_rows(lines, spec))
+def _write(lines: Counts, path: Path) -> None:
+    rows = lines.rows()
     if path.suffix == ".json":
         text = json.dumps(rows, indent=2) + "\n"
     else:
@@ -239,4 +220,4 @@ def _write(lines: list[GroupCount], path: Path, spec: ModelSpec) -> None:
         raise UserError(
             f"{path} cannot be written: {error.strerror}.", "Choose another place: output=...", field="output"
         ) from error
-    console.print(f"written to {path.absolute()}", markup=False)
+    console.print(f"written to {shown(path)}", markup=False)

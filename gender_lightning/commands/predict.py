@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import PredictConfig, parse_config
-from gender_lightning.console import console, hides_bars
+from gender_lightning.console import bars, console, shown
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
@@ -29,6 +29,8 @@ from gender_lightning.inference.stream.parts import Done, Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.interruption import Interruption
 from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.notebook import as_html
+from gender_lightning.progress import bar_on
 from gender_lightning.training.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -54,6 +56,12 @@ class Predictions:
         rows = list(read_rows(self.path))
         types = {name: kind.replace("int32", "Int32") for name, kind in columns_of(rows[0] if rows else None).items()}
         return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+    def __repr__(self) -> str:
+        return f"Predictions(path={shown(self.path)!r}, counts={self.counts})"
+
+    def _repr_html_(self) -> str:
+        return as_html(shown(self.path), ["", "number"], [[name, f"{count:,}"] for name, count in self.counts.items()])
 
 
 def main(values: dict[str, Any]) -> Predictions:
@@ -234,7 +242,7 @@ def _report(counts: Counter[str], before: int, source: Source, output: Path, cov
         console.print("The column note gives the reason for each picture that cannot be read.")
     if left_out := source.left_out_text():
         console.print(left_out, markup=False)
-    console.print(f"written to {output.absolute()}", markup=False)
+    console.print(f"written to {shown(output)}", markup=False)
 
 
 def _annotator(config: PredictConfig, output: Path, spec: ModelSpec) -> Annotator | None:
@@ -296,4 +304,4 @@ class _RateColumn(ProgressColumn):
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=hides_bars(console))
+    return bar_on(bars, *columns, TimeRemainingColumn())

@@ -11,7 +11,7 @@ from typing import Any
 
 from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import PushConfig, parse_config
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.data.kinds import KINDS, words_of
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.results import Evaluation
@@ -71,7 +71,7 @@ def push(config: PushConfig) -> Pushed:
     if config.output is not None:
         folder = _new_folder(Path(config.output).expanduser())
         write_repository(folder, network, card, learned)
-        console.print(f"written to {folder.absolute()}; nothing was uploaded", markup=False)
+        console.print(f"written to {shown(folder)}; nothing was uploaded", markup=False)
         return Pushed(folder=folder)
     assert target is not None  # the schema sees to it
     with tempfile.TemporaryDirectory(prefix="gender-lightning-push-") as scratch:

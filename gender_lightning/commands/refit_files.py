@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from gender_lightning.config import RefitConfig
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.groups import Groups
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
@@ -111,7 +111,7 @@ def print_refit(result: Refit) -> None:
     console.print(table)
     for sentence in (*result.verdict(), *result.remarks):
         console.print(sentence, markup=False)
-    console.print(f"run directory: {result.path}", markup=False)
+    console.print(f"run directory: {shown(result.path)}", markup=False)
 
 
 def _metrics(split: str, index: Index, logits: Any, temperature: float, groups: Groups | None) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from gender_lightning.console import console, record
+from gender_lightning.console import console, record, shown
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.group_metrics import images_of, is_group_metric
 from gender_lightning.evaluation.measure import decimal
@@ -36,7 +36,7 @@ def print_result(run: Run, metrics: Mapping[str, float]) -> None:
     splits = [split for split in ("val", "test") if f"{split}/accuracy" in metrics]
     if splits:
         console.print(metrics_table({split: _of_split(metrics, split) for split in splits}))
-    console.print(f"run directory: {run.path}", markup=False)
+    console.print(f"run directory: {shown(run.path)}", markup=False)
 
 
 def metrics_table(columns: Mapping[str, Mapping[str, float]]) -> Table:

@@ -16,7 +16,7 @@ from gender_lightning.commands.audit import RECORD
 from gender_lightning.commands.demo import import_gradio, launch_settings, serve
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataCommandConfig, parse_config
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.data.decoding import decode
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interruption
@@ -53,9 +53,7 @@ def review(config: DataCommandConfig) -> None:
             _serve(config, state, material)
         finally:
             console.print(summary(items, answers, len(material.index)), markup=False)
-            console.print(
-                f"answers: {(folder / CORRECTIONS).absolute()} (data.corrections=FILE uses them)", markup=False
-            )
+            console.print(f"answers: {shown(folder / CORRECTIONS)} (data.corrections=FILE uses them)", markup=False)
 
 
 def _serve(config: DataCommandConfig, state: Any, material: Material) -> None:

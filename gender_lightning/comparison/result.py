@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.comparison.costs import Cost
@@ -14,6 +15,9 @@ from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.rows import Row
 from gender_lightning.comparison.scores import Score
 from gender_lightning.comparison.verdict import Verdict, sentence
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Comparison:
         notes: What a reader must know: what was left out, what the figures do not say.
         machine: Hardware that inference was measured on (`provenance.hardware`), with precision and batch size.
         provenance: Versions, command and source of the comparison itself.
+        path: The folder with the page, the JSON file and the figures; None before they are written.
     """
 
     data: str
@@ -85,6 +90,7 @@ class Comparison:
     notes: tuple[str, ...]
     machine: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
 
     @property
     def rows(self) -> list[Row]:
@@ -94,6 +100,36 @@ class Comparison:
     def by_accuracy(self) -> list[Summary]:
         """The most accurate first."""
         return sorted(self.summaries, key=lambda summary: -summary.scores["accuracy"].mean)
+
+    def table(self) -> pd.DataFrame:
+        """One row per model, the most accurate first: `runs`, and for each metric mean, `_sd`, `_low` and `_high`."""
+        import pandas as pd
+
+        rows = {}
+        for summary in self.by_accuracy():
+            row: dict[str, float | None] = {"runs": summary.row.n}
+            for name, score in summary.scores.items():
+                low, high = score.interval
+                row |= {name: score.mean, f"{name}_sd": score.sd, f"{name}_low": low, f"{name}_high": high}
+            rows[summary.row.label] = row
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+    def pairs_table(self) -> pd.DataFrame:
+        """One row per pair of models: `difference` with `low` and `high`, `p`, `p_holm`, and the verdict as `said`."""
+        import pandas as pd
+
+        pairs = []
+        for pair in (_pair(self, one) for one in self.pairs):
+            low, high = pair["interval"]
+            pairs.append({name: pair[name] for name in ("first", "second", "difference")} | {"low": low, "high": high})
+            pairs[-1] |= {name: pair[name] for name in ("p", "p_holm", "differs", "said")}
+        return pd.DataFrame(pairs)
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: `comparison.md`, with headings that leave the notebook's own above them."""
+        from gender_lightning.comparison.markdown import markdown
+
+        return "\n".join(f"##{line}" if line.startswith("#") else line for line in markdown(self).splitlines())
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:

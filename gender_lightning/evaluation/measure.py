@@ -32,6 +32,9 @@ class Measure:
     wilson_low: Number = math.nan
     wilson_high: Number = math.nan
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self, digits: int = 4) -> str:
         """`0.9432 (0.9290 to 0.9551)`; without brackets where there is no interval, a dash where there is no value."""
         ends = self.ends(digits)

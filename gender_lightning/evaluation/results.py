@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.chosen_knee import ChosenKnee
@@ -20,8 +21,12 @@ from gender_lightning.evaluation.fairness import Fairness
 from gender_lightning.evaluation.group_words import in_words, rest_in_words
 from gender_lightning.evaluation.measure import Measure, Number
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Group = Literal["lighting", "expression", "pose", "likeness", "other"]
 GROUPS: tuple[Group, ...] = ("lighting", "expression", "pose", "likeness", "other")
+TableName = Literal["metrics", "slices", "fairness", "suspects", "corruptions"]
 FORMAT = 1
 
 
@@ -272,6 +277,7 @@ class Evaluation:
             `metrics.json` too.
         fairness: Gaps between groups; None in evaluations of earlier versions.
         training_data: What the model learned from; None where it is not known.
+        path: The folder with the report, the tables and the figures; None for one that was read back.
     """
 
     checkpoint: str
@@ -298,6 +304,7 @@ class Evaluation:
     fairness: Fairness | None = None
     training_data: TrainingData | None = None
     format: int = FORMAT
+    path: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
 
     @property
     def prefix(self) -> str:
@@ -307,6 +314,25 @@ class Evaluation:
     def slice(self, name: str) -> Slice:
         """The slice of this name."""
         return next(found for found in self.slices if found.name == name)
+
+    def table(self, name: TableName = "metrics") -> pd.DataFrame:
+        """One of the tables.
+
+        Args:
+            name: `metrics`, with their intervals; `slices` and `fairness`, as in the files of these names; `suspects`
+                and `corruptions`, which are read from the files.
+
+        Raises:
+            UserError: There is no such table in this evaluation.
+        """
+        from gender_lightning.evaluation.result_tables import table_of
+
+        return table_of(self, name)
+
+    def _repr_html_(self) -> str:
+        from gender_lightning.evaluation.result_tables import html_of
+
+        return html_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON takes them: what is not a number is None."""
@@ -321,7 +347,7 @@ class Evaluation:
             UserError: It is something else, or of another version.
         """
         try:
-            return _adapter().validate_python(dict(content))
+            return _adapter().validate_python({**content, "path": None})
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from gender_lightning.evaluation.statistics.prevalence import Estimate, Method, 
 from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.inference.stream.items import Item, PredictedPicture, Row
 from gender_lightning.inference.tracking import Tracker
+from gender_lightning.notebook import as_html
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 By = Literal["none", "folder", "time"]
 Persons = Literal["none", "folder", "track"]
@@ -123,6 +127,53 @@ class GroupCount:
     estimate: Estimate
     fit: float
     persons: int | None = None
+
+
+class Counts(list[GroupCount]):
+    """The lines of a count: that of all faces first, then one per group.
+
+    Args:
+        lines: The lines.
+        class_names: Names of the two classes.
+    """
+
+    def __init__(self, lines: Iterable[GroupCount], class_names: Sequence[str]) -> None:
+        super().__init__(lines)
+        self.class_names = tuple(class_names)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping per line, as in the file that `output=` names."""
+        return [_row(line, *self.class_names) for line in self]
+
+    def table(self) -> pd.DataFrame:
+        """The same as a table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [f"{value:.4f}" if isinstance(value, float) else f"{value}" for value in row.values()]
+            for row in self.rows()
+        ]
+        return as_html(f"Share of {self.class_names[1]}", list(self.rows()[0]) if self else (), rows)
+
+
+def _row(line: GroupCount, female: str, male: str) -> dict[str, Any]:
+    found = line.estimate
+    men = round(found.share * found.faces)
+    return {
+        "group": line.group,
+        "faces": found.faces,
+        **({} if line.persons is None else {"persons": line.persons}),
+        female: found.faces - men,
+        male: men,
+        f"share_{male}": round(found.share, 4),
+        "share_low": round(found.low, 4),
+        "share_high": round(found.high, 4),
+        "uncorrected": round(found.naive, 4),
+        "fit": round(line.fit, 4),
+    }
 
 
 def group_of(item: Item, by: By, window: float, persons: Persons = "none") -> str:

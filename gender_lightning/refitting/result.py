@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gender_lightning.console import shown
 from gender_lightning.data.groups import Groups
 from gender_lightning.evaluation.group_words import group_in_words
+from gender_lightning.notebook import as_html
 from gender_lightning.refitting.choosing import Aim
 from gender_lightning.refitting.judging import Judged, Row
 
@@ -91,6 +93,10 @@ class Refit:
     def __fspath__(self) -> str:
         """The run directory, so that the result can be given wherever a path can."""
         return str(self.path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, and where the new run is."""
+        return as_html(f"Refit of {self.source}", sentences=[*self.verdict(), f"Run: {shown(self.path)}"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `refit.json`; nan becomes null."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.errors import UserError
 from gender_lightning.plain_files import refuse_links
 from gender_lightning.sweeps.board import Board
@@ -105,7 +105,7 @@ def _print(results: Sequence[JobResult], directory: Path) -> None:
     table = Table("job", "varied fields", "status", "valid accuracy", "test accuracy")
     for result in results:
         scores = (result.metrics.get(f"{split}/accuracy") for split in ("val", "test"))
-        shown = ["-" if score is None else f"{score:.4f}" for score in scores]
-        table.add_row(str(result.job.number), escape(_told(result.job)), result.status, *shown)
+        cells = ["-" if score is None else f"{score:.4f}" for score in scores]
+        table.add_row(str(result.job.number), escape(_told(result.job)), result.status, *cells)
     console.print(table)
-    console.print(f"sweep directory: {directory}", markup=False)
+    console.print(f"sweep directory: {shown(directory)}", markup=False)

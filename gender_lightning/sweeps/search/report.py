@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.markup import escape
 from rich.table import Table
 
-from gender_lightning.console import console
+from gender_lightning.console import console, shown
 from gender_lightning.csv_text import cell
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.job import job_environment
@@ -162,8 +162,8 @@ def _alone(directory: Path) -> Iterator[None]:
 def _print(plan: Plan, best: list[FrozenTrial], commands: list[str], summary: Mapping[str, Any]) -> None:
     table = Table("run", *plan.settings.objectives, "parameters", title="best" if len(best) == 1 else "Pareto front")
     for trial in best:
-        shown = "  ".join(f"{name}={value}" for name, value in trial.params.items())
-        table.add_row(str(_run(trial)), *(f"{value:.4f}" for value in trial.values), escape(shown))
+        parameters = "  ".join(f"{name}={value}" for name, value in trial.params.items())
+        table.add_row(str(_run(trial)), *(f"{value:.4f}" for value in trial.values), escape(parameters))
     console.print(table)
     if tested := summary.get("test"):
         console.print("  ".join(f"{name} {value:.4f}" for name, value in tested.items()), markup=False)
@@ -171,4 +171,4 @@ def _print(plan: Plan, best: list[FrozenTrial], commands: list[str], summary: Ma
         console.print(f"A trial takes its first step {seconds:.1f} s after its start (median).")
     for command in commands:
         console.print(command, markup=False)
-    console.print(f"sweep directory: {plan.directory}", markup=False)
+    console.print(f"sweep directory: {shown(plan.directory)}", markup=False)

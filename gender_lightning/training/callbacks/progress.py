@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
+from gender_lightning.console import bars, record, redraws
 from gender_lightning.console import console as default_console
-from gender_lightning.console import record, redraws
+from gender_lightning.progress import bar_on
 from gender_lightning.training.callbacks.remaining import RemainingTime, clock
 from gender_lightning.training.callbacks.throughput import Throughput
 
@@ -35,6 +36,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
         super().__init__()
         self._throughput = throughput
         self._console = console or default_console
+        self._bars = console or bars
         self._remaining = RemainingTime()
         self._enabled = True
         self._bar: Progress | None = None
@@ -173,11 +175,11 @@ class ProgressBar(pl.callbacks.ProgressBar):
 
     def _show(self, name: str, total: float) -> None:
         """Start a bar, or reuse the existing one."""
-        if not self._enabled or not redraws(self._console):
+        if not self._enabled or not redraws(self._bars):
             return
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"))
-            self._bar = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
+            self._bar = bar_on(self._bars, *columns, auto_refresh=False, transient=True)
             self._bar.add_task(name, text="")
             self._bar.start()
         self._total = total

@@ -1,0 +1,77 @@
+"""The tables of an evaluation, and how it shows itself in a notebook."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gender_lightning.console import shown
+from gender_lightning.errors import UserError
+from gender_lightning.evaluation.fairness import fairness_table
+from gender_lightning.evaluation.measure import Measure, decimal
+from gender_lightning.evaluation.results import Evaluation, TableName
+from gender_lightning.evaluation.slices import slices_table
+from gender_lightning.notebook import as_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def table_of(evaluation: Evaluation, name: TableName) -> pd.DataFrame:
+    """See `Evaluation.table`."""
+    import pandas as pd
+
+    if name == "metrics":
+        return metrics_table(evaluation)
+    if name == "slices":
+        return slices_table(evaluation.slices)
+    if name == "fairness" and evaluation.fairness is not None:
+        return fairness_table(evaluation.fairness)
+    file = None if evaluation.path is None else evaluation.path / f"{name}.csv"
+    if name not in ("suspects", "corruptions") or file is None or not file.is_file():
+        raise UserError(
+            f"This evaluation has no table {name}.",
+            "Choose metrics or slices, or evaluate again: fairness, suspects and corruptions lie in its folder.",
+        )
+    return pd.read_csv(file)
+
+
+def measures_of(evaluation: Evaluation) -> dict[str, Measure]:
+    """The metrics, and the losses of the calibrated probabilities."""
+    losses = {name: getattr(evaluation.calibration, name) for name in ("loss", "brier", "ece")}
+    return evaluation.metrics | losses
+
+
+def metrics_table(evaluation: Evaluation) -> pd.DataFrame:
+    """One row per metric: `value` at 0.5, `low` and `high`, and `at_threshold`, which was chosen on valid."""
+    import pandas as pd
+
+    other = evaluation.metrics_at_threshold
+    rows = {
+        name: (measure.value, measure.low, measure.high, other[name].value if name in other else math.nan)
+        for name, measure in measures_of(evaluation).items()
+    }
+    columns = ["value", "low", "high", "at_threshold"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
+
+
+def html_of(evaluation: Evaluation) -> str:
+    """What was measured on what, the metrics, the worst subgroup, and where the page is."""
+    other = evaluation.metrics_at_threshold
+    rows = [
+        [name, decimal(measure.value), measure.ends(), decimal(other[name].value) if name in other else ""]
+        for name, measure in measures_of(evaluation).items()
+    ]
+    sentences = []
+    if evaluation.worst_slice is not None:
+        worst = evaluation.slice(evaluation.worst_slice.name)
+        sentences.append(f"Worst subgroup: {worst.words}, accuracy {worst.accuracy} on {worst.images:,} images.")
+    sentences += evaluation.remarks
+    if evaluation.path is not None:
+        sentences.append(f"Page: {shown(evaluation.path / 'report.html')}")
+    people = "" if evaluation.persons is None else f" of {evaluation.persons:,} persons"
+    heading = f"{evaluation.data} {evaluation.split}: {evaluation.images:,} images{people}"
+    interval = f"{evaluation.level:.0%} interval"
+    return as_html(
+        heading, ["metric", "at 0.5", interval, f"at {evaluation.calibration.threshold:.3f}"], rows, sentences
+    )
