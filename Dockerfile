@@ -10,7 +10,7 @@ COPY pyproject.toml README.md LICENSE /source/
 COPY conf /source/conf
 COPY gender_lightning /source/gender_lightning
 COPY hydra_plugins /source/hydra_plugins
-RUN pip install --no-cache-dir '/source[serve]'
+RUN pip install --no-cache-dir '/source[serve]' && pip uninstall --yes --quiet pip  # a service installs nothing
 
 FROM python:3.13-slim
 COPY --from=build /opt/venv /opt/venv

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,3 +161,27 @@ def test_of_all_right_and_of_few_nothing_is_certain() -> None:
     few = evaluate_table(subject(), table(n=30), None, resamples=100)
     assert all(math.isnan(it.low) for it in few.metrics.values())
     assert "There are only 2 persons of one class" in " ".join(few.remarks)
+
+
+def test_an_evaluation_has_its_tables(evaluation: Evaluation, tmp_path: Path) -> None:
+    metrics = evaluation.table()
+    assert metrics.loc["accuracy", "value"] == evaluation.metrics["accuracy"].value
+    assert metrics.loc["accuracy", "at_threshold"] == evaluation.metrics_at_threshold["accuracy"].value
+    assert np.isnan(metrics.loc["auroc", "at_threshold"])
+    assert evaluation.table("slices")["slice"].tolist() == [found.name for found in evaluation.slices]
+    with pytest.raises(UserError, match="no table suspects"):
+        evaluation.table("suspects")
+    (tmp_path / "suspects.csv").write_text("image_id\n1.jpg\n")
+    placed = replace(evaluation, path=tmp_path)
+    assert placed.table("suspects")["image_id"].tolist() == ["1.jpg"]
+    assert placed == evaluation and "path" not in placed.to_dict()
+    assert Evaluation.from_dict({**placed.to_dict(), "path": "/elsewhere"}).path is None
+
+
+def test_a_notebook_shows_what_is_printed(evaluation: Evaluation) -> None:
+    html, accuracy = evaluation._repr_html_(), evaluation.metrics["accuracy"]
+    cells = [f">{text}<" for text in ("accuracy", f"{accuracy.value:.4f}", accuracy.ends())]
+    assert "".join(re.findall(r">[^<>]+<", html)).find("".join(cells)) >= 0
+    assert str(accuracy) == f"{accuracy.value:.4f} ({accuracy.ends()})"
+    assert all(f">{name}<" in html for name in evaluation.table().index)
+    assert "women without lipstick, accuracy" in html
