@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gender_lightning import runs
+from gender_lightning import run_record, runs
 from gender_lightning.errors import UserError
 from gender_lightning.runs import Run
 
@@ -276,7 +276,7 @@ def test_its_configuration_is_read_once_and_again_when_it_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(runs, "read_yaml", lambda file: read.append(file) or yaml.safe_load(file.read_text()))
+    monkeypatch.setattr(run_record, "read_yaml", lambda file: read.append(file) or yaml.safe_load(file.read_text()))
     run = Run.create(str(tmp_path / "run"), {"data": {"name": "celeba"}}, [])
     for other in (run, Run.open(run.path), Run.of(run.path / "checkpoints" / "best.ckpt")):
         assert other is not None
