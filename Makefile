@@ -11,7 +11,7 @@ OLDEST ?= 3.11
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-floors check-floors lint types docs notebooks audit check gpu-check dashboards clean
+.PHONY: help install train test test-all test-nightly test-floors check-floors lint types docs notebooks audit check gpu-check dashboards clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -26,8 +26,11 @@ test: $(INSTALLED)  ## the quick tests
 	$(PYTEST) -n $(WORKERS) $(ARGS)
 
 test-all: $(INSTALLED)  ## the slow tests too, as CI does
-	$(PYTEST) -m "not alone" -n $(WORKERS) --durations=20 $(ARGS)
-	$(PYTEST) -m alone --durations=10 $(ARGS) || [ $$? -eq 5 ]  # 5: none of them was asked for
+	$(PYTEST) -m "not alone and not nightly" -n $(WORKERS) --durations=20 $(ARGS)
+	$(PYTEST) -m "alone and not nightly" --durations=10 $(ARGS) || [ $$? -eq 5 ]  # 5: none of them was asked for
+
+test-nightly: $(INSTALLED)  ## what CI has no time for: every page of the manual, every model, every case of the fuzz tests
+	$(PYTEST) -m nightly -n $(WORKERS) --durations=20 $(ARGS)
 
 test-floors: $(FLOORS)/.installed  ## the quick tests with the lowest version of every dependency
 	$(FLOORS)/bin/python -m pytest $(ARGS)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 import gender_lightning
 from gender_lightning.config import DataCommandConfig, EvaluateConfig, TrainConfig, parse_config
-from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.config.location import conf_dir
 from gender_lightning.config.validation import UnknownField
 from gender_lightning.errors import UserErrors
-from gender_lightning.inference.faces import crops
 from gender_lightning.overrides import compose, groups
 from gender_lightning.verbs import COMMANDS
 
@@ -55,7 +53,7 @@ def messages(values: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_is_valid(choice: str) -> None:
-    beside = [it for prefix, choices in WITHIN.items() if choice.startswith(prefix) for it in choices]
+    beside = [other for prefix, choices in WITHIN.items() if choice.startswith(prefix) for other in choices]
     config = parse_config(TrainConfig, compose("train", [*beside, choice]))
     assert config.run_dir.startswith(f"runs/{config.name}/")
 
@@ -136,9 +134,14 @@ def test_all_mistakes_are_listed_at_once(values: dict[str, Any]) -> None:
     assert starts == {"trainer.devices=0", "optimizer.lr=fast", "dta", "data.zoom=3"}
     with pytest.raises(UserErrors, match="^4 mistakes:\n- ") as caught:
         parse_config(TrainConfig, values)
-    assert {it.field for it in caught.value.mistakes} == {"trainer.devices", "optimizer.lr", "dta", "data.zoom"}
-    assert [it.field for it in caught.value.mistakes if isinstance(it, UnknownField)] == ["dta"]
-    assert all(it.problem.endswith(".") for it in caught.value.mistakes)
+    assert {mistake.field for mistake in caught.value.mistakes} == {
+        "trainer.devices",
+        "optimizer.lr",
+        "dta",
+        "data.zoom",
+    }
+    assert [mistake.field for mistake in caught.value.mistakes if isinstance(mistake, UnknownField)] == ["dta"]
+    assert all(mistake.problem.endswith(".") for mistake in caught.value.mistakes)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,3 @@ def test_the_default_rate_is_the_backbones_and_a_typed_one_the_users() -> None:
     assert compose("train", ["model=vgg19", "optimizer=sgd"])["optimizer"]["lr"] == 0.002
     assert compose("train", ["model=vgg19", "optimizer.lr=0.5"])["optimizer"]["lr"] == 0.5
     assert compose("train", ["model.lr_factor=0.5", "optimizer=lion"])["optimizer"]["lr"] == 5e-5
-
-
-def test_faces_are_found_in_the_same_ways_on_the_command_line_and_in_python() -> None:
-    assert get_args(FacesOrViews) == get_args(crops.Faces)

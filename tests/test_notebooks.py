@@ -125,11 +125,16 @@ SMALL = "'data.sizes={train:160,valid:120,test:240}'"  # five crowds of up to 90
 LESS = {"EPOCHS": 2, "TRIALS": 2}
 COUNTS = "05_use_a_model"  # a population is counted only by a model that tells men from women
 REAL = "02_train_and_read_a_run"  # the one that is run on photographs where there are any
+# A search, an export and a population, which tests of their own run, take half of the time of all five.
+NIGHTLY = ("03_tune", "05_use_a_model")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=pytest.mark.nightly if path.stem in NIGHTLY else ()) for path in NOTEBOOKS],
+)
 def test_it_runs_when_the_first_cell_is_changed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On other data and for fewer epochs, from top to bottom in a folder of its own."""
     notebook = read(path)

@@ -82,7 +82,7 @@ def main(values: dict[str, Any]) -> None:
     models = {name: _model(name, typed) for name in config.models} or {_choice("model"): config.model}
     output = Path(config.output)
     if output.exists():
-        raise UserError(f"{output} exists already.", "Choose another output=...", field="output")
+        raise UserError(f"output={output}: it exists already.", "Choose another output=...", field="output")
     with Interruption().listening(["SIGTERM"]):  # so that a training that is being measured ends as well
         benchmark(config, models, typed, output)
 

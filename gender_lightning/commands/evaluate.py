@@ -16,6 +16,7 @@ from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
+from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.console import console, shown
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.fingerprint import fingerprint_of
@@ -35,7 +36,7 @@ from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.hardware import Hardware, resolve_hardware
 from gender_lightning.inference.checkpoints import Checkpoints
-from gender_lightning.inference.faces.crops import Faces, Search
+from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
 from gender_lightning.models.checkpoint import ModelSpec, Network
@@ -268,7 +269,7 @@ def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) ->
         trained = run.config()
         if typed == Search():
             return Search(**{"faces": "none"} | {name: trained[name] for name in asdict(typed) if name in trained})
-        faces: Faces = trained.get("faces", "none")
+        faces: FacesOrViews = trained.get("faces", "none")
     else:
         faces = "auto" if KINDS[data.name].placement is None else "none"
     if faces == "none" and typed != Search():

@@ -265,7 +265,7 @@ def _check_fit(config: TrainConfig, data: FaceDataModule, hardware: Hardware, gr
                     field="scheduler",
                 )
             )
-    names = [f"val/{name}" for name in (*training_metrics(), *groups.group_metrics("valid"))]
+    names = [f"val/{name}" for name in (*training_metrics(), *groups.metric_names("valid"))]
     for field, name in watched.items():
         if name not in names:
             problems.append(UserError(f"{field}={name} is not a metric.", suggestion(name, names), field=field))

@@ -117,7 +117,7 @@ def refit(config: RefitConfig) -> Refit:
 def prepare(config: RefitConfig) -> Setting:
     """Load the network and read the data: what can be wrong is wrong before anything is computed."""
     if Path(config.output).exists():
-        raise UserError(f"output={config.output}: it is there already.", "Choose another output=...", field="output")
+        raise UserError(f"output={config.output}: it exists already.", "Choose another output=...", field="output")
     checkpoint = Path(config.checkpoint).expanduser()
     network, run = load_network(checkpoint), Run.of(checkpoint)
     own_data = is_own_data(config.data, run)

@@ -66,7 +66,7 @@ def refuse_overwriting(path: Path) -> None:
         UserError: It is there.
     """
     if path.exists():
-        raise UserError(f"output={path}: it is there already.", "Remove it, or choose another output=...")
+        raise UserError(f"output={path}: it exists already.", "Remove it, or choose another output=...")
 
 
 def set_up_logging() -> None:

@@ -122,7 +122,7 @@ class Domain:
         """Share of valid that is decided from a confidence on, in 0..1."""
         return 1.0 if least <= 0 else float(1 - np.interp(least, self.confidences, np.linspace(0, 1, _QUANTILES)))
 
-    def compare(self, seen: Seen, persons: float | None = None) -> Difference | None:
+    def compare(self, seen: Seen, persons: float | None = None) -> DomainShift | None:
         """Whether faces are of valid's kind; None of fewer than 30.
 
         Args:
@@ -135,7 +135,7 @@ class Domain:
         scores, features = (
             shift_of(seen.sums[part] / seen.faces, seen.faces, self.moments.of_columns(part), persons) for part in parts
         )
-        return Difference(seen.faces, scores, features)
+        return DomainShift(seen.faces, scores, features)
 
     def to_dict(self) -> dict[str, Any]:
         """Tensors and scalars, as a checkpoint keeps them."""
@@ -227,7 +227,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Difference:
+class DomainShift:
     """How a crowd of faces differs from valid.
 
     Attributes:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.errors import UserError
 from gender_lightning.inference.abstention import (
     OnValid,
@@ -28,7 +29,7 @@ from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.checkpoints import Checkpoints, Given
 from gender_lightning.inference.colours import ChannelOrder
 from gender_lightning.inference.domain import FEWEST_FACES, Domain, Seen, answers_of
-from gender_lightning.inference.faces.crops import Crop, Cropper, Faces, Search
+from gender_lightning.inference.faces.crops import Crop, Cropper, Search
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
 from gender_lightning.inference.pictures import Opened, Picture, read_picture
@@ -285,7 +286,7 @@ def load(
     path: Given | Checkpoints,
     device: str = "auto",
     *,
-    faces: Faces = "auto",
+    faces: FacesOrViews = "auto",
     face_model: str | os.PathLike[str] | None = None,
     min_face: int | None = None,
     rotate: bool = False,

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import math
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from gender_lightning.data.framing import CELEBA, FRAMING_FIELDS, Crop, Framing, Interpolation, Placement
+from gender_lightning.data.framing import CELEBA, FRAMING_FIELDS, Framing, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.models.answer import Answer
 from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.field_checks import CHECKS, shown
 from gender_lightning.models.files import (
     KEY,
     checkpoint_file,
@@ -105,15 +105,15 @@ class ModelSpec:
             UserError: Keys are unknown or missing, or values have the wrong type or are out of range.
         """
         version = values.get("package_version", "unknown")
-        wrong = [f"{name!r:.60} is unknown" for name in values if name not in _CHECKS]
+        wrong = [f"{name!r:.60} is unknown" for name in values if name not in CHECKS]
         wrong += [f"{name!r} is missing" for name in ("backbone", "image_size") if name not in values]
         wrong += [
-            f"{name}={_shown(value)} is not valid"
+            f"{name}={shown(value)} is not valid"
             for name, value in values.items()
-            if name in _CHECKS and not _CHECKS[name](value)
+            if name in CHECKS and not CHECKS[name](value)
         ]
         if wrong:
-            version = version if _text(version) else "unknown"
+            version = version if CHECKS["package_version"](version) else "unknown"
             raise UserError(
                 f"The checkpoint's description of the model cannot be read: {', '.join(wrong[:5])} (written "
                 f"by gender_lightning {version}, read by {package_version()}).",
@@ -126,80 +126,9 @@ class ModelSpec:
         return cls(framing=framing, **fields)
 
 
-def _shown(value: object) -> str:
-    try:
-        text = type(value).__name__ if isinstance(value, Tensor) else repr(value)
-    except ValueError:  # a whole number with thousands of digits
-        text = "a huge number"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _number(low: float, high: float, *, above: bool = False) -> Any:
-    def check(value: object) -> bool:
-        # compared with a limit, since isfinite does not accept whole numbers beyond a float's range
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST:
-            return False
-        return (low < value if above else low <= value) and value <= high
-
-    return check
-
-
-def _several(kind: Any, n: int) -> Any:
-    return lambda value: isinstance(value, list | tuple) and len(value) == n and all(kind(item) for item in value)
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
-
-
-def _plain(value: object, depth: int = 0) -> bool:
-    """Whether an argument is a scalar, or a short list or dictionary of them."""
-    if isinstance(value, list | tuple | dict):
-        items = [*value, *value.values()] if isinstance(value, dict) else value
-        return len(items) <= 200 and depth < 4 and all(_plain(item, depth + 1) for item in items)
-    return value is None or _scalar(value)
-
-
-def _scalar(value: object) -> bool:
-    return isinstance(value, bool) or _number(-_MOST, _MOST)(value) or value == "" or _text(value)
-
-
-def _placement(value: object) -> bool:
-    """Whether these are a height, a width and two eyes within them, at least a pixel apart."""
-    if value is None:
-        return True
-    if not _several(_number(0, _MOST_PIXELS), 6)(value):
-        return False
-    assert isinstance(value, list | tuple)
-    height, width, left_x, left_y, right_x, right_y = value
-    inside = max(left_y, right_y) <= height and max(left_x, right_x) <= width
-    return inside and isinstance(height, int) and isinstance(width, int) and min(height, width, right_x - left_x) >= 1
-
-
 VALID = "valid"  # where a checkpoint keeps what it remembers of its valid split
-_MOST = 1e9
-_MOST_PIXELS = 2048  # largest side, the same limit as in the configuration
 _TUPLES = ("mean", "std", "class_names", "packages")
-_CHECKS: dict[str, Any] = {
-    "backbone": _text,
-    "image_size": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_PIXELS,
-    "dropout": _number(0, 1),
-    "arguments": lambda value: isinstance(value, dict) and all(map(_text, value)) and _plain(value),
-    "crop": lambda value: isinstance(value, str) and value in get_args(Crop),
-    "zoom": _number(0, 1, above=True),
-    "interpolation": lambda value: isinstance(value, str) and value in get_args(Interpolation),
-    "placement": _placement,
-    "mean": _several(_number(-math.inf, math.inf), 3),
-    "std": _several(_number(0, math.inf, above=True), 3),
-    "test_time_flip": lambda value: isinstance(value, bool),
-    "class_names": _several(_text, 2),
-    "threshold": _number(0, 1),
-    "threshold_rule": lambda value: value == "" or _text(value),
-    "temperature": _number(0, math.inf, above=True),
-    "packages": lambda value: isinstance(value, list | tuple) and len(value) <= 50 and all(map(_text, value)),
-    "package_version": _text,
-}
-assert _CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)} - {"framing"} | {*FRAMING_FIELDS}
+assert CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)} - {"framing"} | {*FRAMING_FIELDS}
 
 
 def save_weights(path: Path, net_state: Mapping[str, Tensor], spec: ModelSpec) -> None:

@@ -22,7 +22,7 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.group_metrics import described, group_metrics, group_sizes, key_of
+from gender_lightning.evaluation.group_metrics import key_of
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.models.attribute_heads import AttributeHeads
 from gender_lightning.models.backbones import (
@@ -359,17 +359,11 @@ class GenderClassifier(pl.LightningModule):
 
     def group_metrics(self, split: str, *, sizes: bool = False) -> dict[str, float]:
         """Accuracy of each group on the last table of a split, and its size if `sizes`; empty without groups."""
-        table, of_images = self.table[split], self.groups.groups_of.get(split)
-        if of_images is None or self.groups.shares is None:
-            return {}
-        of_rows, names = of_images[table.indices], self.groups.shares.names
-        found = group_metrics(table.labels, table.logits, of_rows, names)
-        return found | group_sizes(of_rows, names) if sizes else found
+        return self.groups.metrics(split, self.table[split], sizes=sizes)
 
     def groups_line(self) -> str:
-        """Describe the accuracy and size of each group of valid; empty without groups."""
-        found = self.group_metrics("valid", sizes=True) if "valid" in self.table else {}
-        return described(found, self.groups.shares.names) if found and self.groups.shares else ""
+        """Describe the accuracy and size of each group of valid; empty without groups, or before an evaluation."""
+        return self.groups.line(self.table["valid"]) if "valid" in self.table else ""
 
     def _collect(self, split: str, loader: Any, batches: list[int | float]) -> Table:
         """The table of the rows since the start of the epoch, which is complete unless the batches are limited."""

@@ -12,7 +12,8 @@ from gender_lightning.config import LossConfig
 from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.groups import check_attributes, no_attributes
-from gender_lightning.evaluation.group_metrics import group_metric_names
+from gender_lightning.evaluation.group_metrics import described, group_metric_names, group_metrics, group_sizes
+from gender_lightning.models.rows import Table
 from gender_lightning.training.loss import GroupShares
 from gender_lightning.training.signals import Signals
 
@@ -35,12 +36,26 @@ class TrainingGroups:
     attribute_names: tuple[str, ...] = ()
     attributes: NDArray[np.bool_] | None = None
 
-    def group_metrics(self, split: str) -> tuple[str, ...]:
+    def metric_names(self, split: str) -> tuple[str, ...]:
         """Names of the group metrics of a split, for the groups that have images there."""
         if self.shares is None:
             return ()
         there = set(self.groups_of[split].tolist())
         return group_metric_names([name for number, name in enumerate(self.shares.names) if number in there])
+
+    def metrics(self, split: str, table: Table, *, sizes: bool = False) -> dict[str, float]:
+        """Accuracy of each group on the rows of a split, and its size if `sizes`; empty without groups."""
+        of_images = self.groups_of.get(split)
+        if of_images is None or self.shares is None:
+            return {}
+        of_rows, names = of_images[table.indices], self.shares.names
+        found = group_metrics(table.labels, table.logits, of_rows, names)
+        return found | group_sizes(of_rows, names) if sizes else found
+
+    def line(self, table: Table) -> str:
+        """Describe the accuracy and size of each group on the rows of valid; empty without groups."""
+        found = self.metrics("valid", table, sizes=True)
+        return described(found, self.shares.names) if found and self.shares else ""
 
     def signals(self, loss: LossConfig) -> Signals:
         """The groups and attributes that this loss needs with each batch."""
@@ -51,18 +66,18 @@ class TrainingGroups:
 
     def described(self) -> dict[str, object]:
         """The entries of run.json: the groups with their sizes in each split, and the auxiliary attributes."""
-        described: dict[str, object] = {}
+        found: dict[str, object] = {}
         if self.shares is not None:
             sizes = {
                 split: np.bincount(rows, minlength=len(self.shares.names)) for split, rows in self.groups_of.items()
             }
-            described["groups"] = [
+            found["groups"] = [
                 {"name": name} | {split: int(counts[number]) for split, counts in sizes.items()}
                 for number, name in enumerate(self.shares.names)
             ]
         if self.attribute_names:
-            described["auxiliary_attributes"] = list(self.attribute_names)
-        return described
+            found["auxiliary_attributes"] = list(self.attribute_names)
+        return found
 
 
 def training_groups_of(data: FaceDataModule, loss: LossConfig) -> TrainingGroups:

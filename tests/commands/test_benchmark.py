@@ -67,7 +67,8 @@ def test_this_process_opens_the_gpu_after_the_last_training(tmp_path: Path, monk
     models: Any = {name: SimpleNamespace(name=name) for name in ("a", "b")}
     found: list[Any] = list(benchmark.measure(bench, models))
     assert opened == ["startup", "augmentation", "input", "network", "network"]
-    assert [getattr(it, "stage", it) for it in found] == ["startup", "input", "network", "train", "network", "train"]
+    stages = [getattr(measurement, "stage", measurement) for measurement in found]
+    assert stages == ["startup", "input", "network", "train", "network", "train"]
 
 
 def test_faces_are_two_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,5 +80,6 @@ def test_faces_are_two_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         augment=torch.nn.Identity(),
     )
     found = benchmark.measure(bench, {})
-    assert [(it.stage, it.where) for it in found] == [(name, "per core") for name in FACE_STAGES]
-    assert all(it.ours.median > 0 for it in found)
+    places = [(measurement.stage, measurement.where) for measurement in found]
+    assert places == [(name, "per core") for name in FACE_STAGES]
+    assert all(measurement.ours.median > 0 for measurement in found)

@@ -296,7 +296,7 @@ def test_mistakes_leave_nothing_behind(checkpoint: Path, here: Path, typed: list
     before = set(here.iterdir())
     with pytest.raises(UserError, match=said):
         run(checkpoint, *typed)
-    assert {it for it in here.iterdir() if it.name != "predictions.csv.parts"} == before
+    assert {path for path in here.iterdir() if path.name != "predictions.csv.parts"} == before
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_the_card_is_what_the_hub_reads_and_holds_the_measured_values(evaluated:
     config = json.loads((tmp_path / "folder" / "config.json").read_text())
     assert config["learned_from"] == ["celeba"] and ModelSpec.from_dict(config["gender_lightning"]) == SPEC
     assert read_checkpoint(tmp_path / "folder")[0] == SPEC, "the folder is a checkpoint"
-    with pytest.raises(UserError, match="it is there already"):
+    with pytest.raises(UserError, match="it exists already"):
         push(checkpoint=evaluated, output=tmp_path / "folder")
 
 

@@ -101,7 +101,7 @@ def test_the_verdict_in_words(single: Resampling) -> None:
         row("GoogLeNet", right_except(400, range(4, 16))),
         row("VGG19", right_except(400, range(0, 60))),
     ]
-    accuracies = [float(it.runs[0].correct.mean()) for it in rows]
+    accuracies = [float(one.runs[0].correct.mean()) for one in rows]
     said = verdict(rows, accuracies, compare_pairs(rows, single), 400)
     assert said.headline == (
         "ResNet50 has the highest accuracy, 97.5 %, but cannot be told apart from GoogLeNet; its run beat that of the "
@@ -111,7 +111,7 @@ def test_the_verdict_in_words(single: Resampling) -> None:
     assert said.sentences[-1].startswith("ResNet50 and GoogLeNet cannot be told apart on 400 images: 0.5 points (-")
     clear = verdict(rows[1:], accuracies[1:], compare_pairs(rows[1:], single), 400)
     assert clear.headline.startswith("The run of GoogLeNet is the most accurate, 97.0 %: it beat that of VGG19. Each")
-    seeds = [row(it.label, it.runs[0].correct, np.roll(it.runs[0].correct, 100)) for it in rows[1:]]
+    seeds = [row(one.label, one.runs[0].correct, np.roll(one.runs[0].correct, 100)) for one in rows[1:]]
     sure = verdict(seeds, accuracies[1:], compare_pairs(seeds, single), 400)
     assert sure.headline == "GoogLeNet is the most accurate, 97.0 %: it beats VGG19."
     assert verdict([row("x", rows[0].runs[0].correct, rows[0].runs[0].correct)], [0.975], [], 400).headline == (
@@ -162,7 +162,7 @@ def test_intervals_of_differences_cover_with_thirty_people() -> None:
         people = np.repeat(np.arange(30), np.clip(generator.geometric(1 / 17, 30), 1, 40))
         hard = generator.normal(size=30)[people] + generator.normal(size=len(people))
         own = [0.5 * generator.normal(size=30)[people] + 0.3 * generator.normal(size=len(people)) for _ in range(2)]
-        rows = [row(name, hard + it < 2.5) for name, it in zip("ab", own, strict=True)]
+        rows = [row(name, hard + offset < 2.5) for name, offset in zip("ab", own, strict=True)]
         (pair,) = compare_pairs(rows, Resampling(people, resamples=2))
         covered += pair.interval.low <= 0
     assert covered / 200 >= 0.93 - 0.025

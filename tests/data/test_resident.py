@@ -104,9 +104,9 @@ def _rank(rank: int, root: Path, store: Path, batch_size: int, done: int, report
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     same = []
     data, other = (module(root, batch_size=batch_size) for _ in range(2))
-    for it in (data, other):
-        it._ranks = lambda: (rank, 2)  # type: ignore[method-assign]
-        it.load_state_dict({"epoch": 0, "done": done})
+    for part in (data, other):
+        part._ranks = lambda: (rank, 2)  # type: ignore[method-assign]
+        part.load_state_dict({"epoch": 0, "done": done})
     resident = ResidentLoader(data.loader("train", training=True), torch.device("cpu"), rank=rank, ranks=2)
     valid = ResidentLoader(data.loader("valid"), torch.device("cpu"), rank=rank, ranks=2, training=False)
     ordinary, check = other.loader("train", training=True), other.loader("valid")

@@ -87,13 +87,13 @@ def test_only_what_was_uploaded_is_read_or_removed(client: Any, folder: Path, tm
 
 
 def test_all_that_uses_the_network_waits_in_one_line(client: Any, folder: Path, predictor: Predictor) -> None:
-    functions = [it for it in client.config["dependencies"] if it["queue"] is not False]
+    functions = [function for function in client.config["dependencies"] if function["queue"] is not False]
     from gender_lightning.demo.page import build
 
     page = build(predictor, "", list(synthetic_faces(2, seed=1)[0]), 60)
-    queued = [it for it in page.fns.values() if it.queue is not False]
+    queued = [function for function in page.fns.values() if function.queue is not False]
     assert len(queued) == 6 and len(functions) == 4  # an upload, a batch, two drawn faces, two endpoints
-    assert {(it.concurrency_id, it.concurrency_limit) for it in queued} == {("network", 1)}
+    assert {(function.concurrency_id, function.concurrency_limit) for function in queued} == {("network", 1)}
     paths = [folder / f"face{number}.png" for number in range(6)]
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(lambda path: ask(client, path, "/predict"), paths))

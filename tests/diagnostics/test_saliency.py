@@ -71,7 +71,7 @@ HEAVY = ("vgg19", "vit_b_16", "efficientnet_v2_s")  # seconds to build
 
 
 @pytest.mark.parametrize(
-    "path", [pytest.param(it, id=it.stem, marks=pytest.mark.slow if it.stem in HEAVY else ()) for it in MENU]
+    "path", [pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in HEAVY else ()) for path in MENU]
 )
 def test_every_backbone_of_the_menu_has_maps(path: Path) -> None:
     name = yaml.safe_load(path.read_text())["name"]

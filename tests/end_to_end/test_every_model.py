@@ -16,6 +16,8 @@ from gender_lightning import load
 from gender_lightning.overrides import groups
 
 QUICK = ("resnet18", "googlenet", "efficientnet_b0", "timm")  # the others below, while they learn
+# Those with a rate of their own, and one with the plain rate; of the others CI repeats the committed loss curves.
+IN_CI = ("resnet18", "vgg19", "vit_b_16")
 
 
 @pytest.mark.parametrize("model", QUICK)
@@ -58,7 +60,9 @@ STOP = [f"+callbacks.extra.stop.{name}={value}" for name, value in _STOP.items()
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("model", groups()["model"])
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=() if name in IN_CI else pytest.mark.nightly) for name in groups()["model"]]
+)
 def test_learns_with_nothing_else_chosen(
     command: Callable[..., None], plain_cue: Path, tmp_path: Path, model: str
 ) -> None:

@@ -37,6 +37,7 @@ def many_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_fast_and_plain_reach_the_same_accuracy(many_faces: Path, command: Callable[..., None], tmp_path: Path) -> None:
     fast = [_fast(many_faces, command, tmp_path / str(seed), seed) for seed in SEEDS]

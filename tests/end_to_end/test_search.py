@@ -29,6 +29,7 @@ from gender_lightning.sweeps.search.trials import CONTINUED, RUN
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LIMIT = 600  # seconds; each process of a search loads torch, which takes long on a busy machine
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+EPOCHS = 25  # enough to be interrupted in
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.dropout=choice(0.0,0.3)")
 Command = Callable[..., list[str]]
 
@@ -79,7 +80,8 @@ def check(n_trials: int, *directories: Path, storage: str | None = None) -> optu
     assert len(ended) == n_trials and not [trial for trial in trials if trial.state == TrialState.RUNNING]
     assert len({trial.user_attrs[RUN] for trial in ended}) == n_trials
     for trial in ended:
-        (place,) = (it / str(trial.user_attrs[RUN]) for it in directories if (it / str(trial.user_attrs[RUN])).exists())
+        name = str(trial.user_attrs[RUN])
+        (place,) = (sweep / name for sweep in directories if (sweep / name).exists())
         expected = "done" if trial.state == TrialState.COMPLETE else "pruned"
         assert json.loads((place / "run.json").read_text())["status"] == expected
         config = yaml.safe_load((place / "config.yaml").read_text())
@@ -118,7 +120,7 @@ def test_ctrl_c_and_the_same_command_goes_on(
     search: Command, environment: dict[str, str], tmp_path: Path, devices: int
 ) -> None:
     directory = tmp_path / "sweep"
-    command = search("search.n_trials=1", "trainer.max_epochs=60", f"trainer.devices={devices}")
+    command = search("search.n_trials=1", f"trainer.max_epochs={EPOCHS}", f"trainer.devices={devices}")
     sweep = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     until(lambda: (directory / "0" / "checkpoints" / "last.ckpt").exists())
     sweep.send_signal(signal.SIGINT)
@@ -132,7 +134,7 @@ def test_ctrl_c_and_the_same_command_goes_on(
     study = check(1, directory)
     assert [CONTINUED in trial.user_attrs for trial in study.trials] == [True, False]
     epochs = [row["epoch"] for row in csv.DictReader((directory / "0" / "metrics.csv").open())]
-    assert epochs == [str(number) for number in range(1, 61)]
+    assert epochs == [str(number) for number in range(1, EPOCHS + 1)]
     assert "resumed" in json.loads((directory / "0" / "run.json").read_text())
 
 
@@ -187,19 +189,19 @@ def test_chaos(
     cores = len(os.sched_getaffinity(0))
     shape = [f"hydra.sweeper.workers={min(2, cores)}"] if seed % 2 == 0 or cores < 2 else ["trainer.devices=2"]
     pruning = ["search.pruner.n_startup_trials=1", "search.max_failures=20"]
-    command = search("search.n_trials=4", "trainer.max_epochs=4", *shape, *pruning)
+    command = search("search.n_trials=3", "trainer.max_epochs=3", *shape, *pruning)
     story = [*shape]
 
     def begin() -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
 
     sweep = begin()
-    for _ in range(3):
-        time.sleep(draw.uniform(3, 15))
+    for _ in range(2):
+        time.sleep(draw.uniform(3, 12))
         if sweep.poll() is not None:
             break
         trials = children_of(sweep.pid)
-        kinds = {"sweep": [sweep.pid], "trial": trials, "process of a trial": [it for t in trials for it in below(t)]}
+        kinds = {"sweep": [sweep.pid], "trial": trials, "process of a trial": [pid for t in trials for pid in below(t)]}
         kind = draw.choice([kind for kind, pids in kinds.items() if pids])
         with suppress(ProcessLookupError):  # it may have ended by itself
             os.kill(draw.choice(kinds[kind]), signal.SIGKILL)
@@ -210,7 +212,7 @@ def test_chaos(
     sweep.wait(timeout=LIMIT)
     result = run(command, environment, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    study = check(4, directory)
+    study = check(3, directory)
     reproduced(directory, study, environment)
     states = ", ".join(trial.state.name.lower() for trial in study.trials)
     with capsys.disabled():
@@ -234,7 +236,7 @@ def children_of(pid: int) -> list[int]:
 def below(pid: int) -> list[int]:
     """All processes that a process has started, and those that they have."""
     try:
-        return [it for child in children_of(pid) for it in (child, *below(child))]
+        return [found for child in children_of(pid) for found in (child, *below(child))]
     except FileNotFoundError:  # it has ended meanwhile
         return []
 

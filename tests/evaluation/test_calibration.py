@@ -28,10 +28,10 @@ def test_bins_are_scikit_learns_quantiles() -> None:
     labels = generator.random(1500) < probability**2
     observed, predicted = calibration_curve(labels, probability, n_bins=15, strategy="quantile")
     found = reliability_bins(labels, probability)
-    assert [it.images for it in found] == [100] * 15
-    np.testing.assert_allclose([it.observed for it in found], observed, atol=0.011)  # an image at an edge may move
-    np.testing.assert_allclose([it.predicted for it in found], predicted, atol=0.01)
-    expected = np.mean([abs(it.predicted - it.observed) for it in found])
+    assert [part.images for part in found] == [100] * 15
+    np.testing.assert_allclose([part.observed for part in found], observed, atol=0.011)  # an image at an edge may move
+    np.testing.assert_allclose([part.predicted for part in found], predicted, atol=0.01)
+    expected = np.mean([abs(part.predicted - part.observed) for part in found])
     assert expected_calibration_error(labels, probability) == pytest.approx(expected)
 
 

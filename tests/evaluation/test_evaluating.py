@@ -98,7 +98,7 @@ def test_slices_agree_with_a_group_by(evaluation: Evaluation) -> None:
 
 
 def test_abstention_is_chosen_on_valid_and_measured_here(evaluation: Evaluation) -> None:
-    chosen = {it.target_accuracy: it for it in evaluation.selective.guaranteed}
+    chosen = {point.target_accuracy: point for point in evaluation.selective.guaranteed}
     assert chosen[0.95].valid_images == 1500
     frame = table()
     probability = 1 / (1 + np.exp(-frame["logit"].astype(float) / 1.5))
@@ -126,7 +126,7 @@ def test_what_a_reader_must_know_is_said() -> None:
     assert train.trained_on and train.persons is None and len(train.remarks) == 4
     other = evaluate_table(subject(split="train", own_data=False), table(n=300), table(n=300), resamples=100)
     assert not other.trained_on and len(other.remarks) == 1 and "need not hold here" in other.remarks[0]
-    assert not any(it.holds for it in other.selective.guaranteed)
+    assert not any(point.holds for point in other.selective.guaranteed)
 
 
 def test_the_card_says_what_was_measured(evaluation: Evaluation) -> None:
@@ -159,7 +159,7 @@ def test_of_all_right_and_of_few_nothing_is_certain() -> None:
         assert measure.value == pytest.approx(1) and measure.high == pytest.approx(1) and measure.low < 0.97, name
     assert perfect.metrics["auroc"].value == 1 and math.isnan(perfect.metrics["auroc"].low)
     few = evaluate_table(subject(), table(n=30), None, resamples=100)
-    assert all(math.isnan(it.low) for it in few.metrics.values())
+    assert all(math.isnan(metric.low) for metric in few.metrics.values())
     assert "There are only 2 persons of one class" in " ".join(few.remarks)
 
 

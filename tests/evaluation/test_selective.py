@@ -89,7 +89,7 @@ def test_what_was_chosen_is_what_select_does() -> None:
 def test_stricter_wishes_cover_less() -> None:
     labels, logits = draw(5000, 4)
     found = [choose_abstention(labels, logits, 1.0, target) for target in (0.94, 0.97, 0.99)]
-    coverages = [it.coverage for it in found]
+    coverages = [point.coverage for point in found]
     assert coverages == sorted(coverages, reverse=True) and coverages[-1] < coverages[0]
 
 

@@ -52,9 +52,11 @@ def test_rules_are_kept_and_said() -> None:
     moved = choose_threshold(table, 1.0)
     assert moved.rule == "balanced" and 0.5 < moved.value <= best.value and "more than chance" in moved.said
     stayed = [
-        it for it in (choose_threshold(valid(seed, offset=-0.15), 1.0) for seed in range(20)) if it.rule == "half"
+        choice
+        for choice in (choose_threshold(valid(seed, offset=-0.15), 1.0) for seed in range(20))
+        if choice.rule == "half"
     ]
-    assert len(stayed) >= 15 and all(it.value == 0.5 and "no more than chance" in it.said for it in stayed)
+    assert len(stayed) >= 15 and all(choice.value == 0.5 and "no more than chance" in choice.said for choice in stayed)
     one_class = choose_threshold(table[table["label"] == 1], 1.0)
     assert one_class.rule == "half"
 

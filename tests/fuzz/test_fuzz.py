@@ -42,12 +42,14 @@ def test_a_share_of_the_cases(part: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_all_cases(tmp_path: Path) -> None:
     assert sum(_run(part, 1.0, tmp_path) for part in PARTS) >= 5000
 
 
 @pytest.mark.slow
-def test_command_lines(tmp_path: Path) -> None:
-    counts = judge(fuzz_configs.typed(np.random.default_rng(SEED), 1.0))
+@pytest.mark.parametrize("share", [0.25, pytest.param(1.0, marks=pytest.mark.nightly)])
+def test_command_lines(share: float) -> None:
+    counts = judge(fuzz_configs.typed(np.random.default_rng(SEED), share))
     sys.stdout.write(shown(counts) + "\n")
-    assert sum(counts.values()) > 100
+    assert sum(counts.values()) > 100 * share

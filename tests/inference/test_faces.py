@@ -344,7 +344,7 @@ def test_real_faces_have_their_eyes_where_alignment_puts_them(mtcnn: Mtcnn) -> N
         picture = np.asarray(Image.open(root / "img_align_celeba" / name).convert("RGB"))
         found = mtcnn.detect(picture)
         assert len(found) <= 1
-        eyes += [np.array(it.eyes) * (178 / picture.shape[1]) for it in found]
+        eyes += [np.array(face.eyes) * (178 / picture.shape[1]) for face in found]
     assert len(eyes) >= 18
     assert np.abs(np.mean(eyes, axis=0) - CELEBA.eyes).max() < 2  # px of 178 x 218
 

@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_skipped_on_request(predictor: Predictor, face: n
     assert [prediction.label for prediction in said[1:4]] == [""] * 3 and said[0] == said[4]
     assert "nowhere.jpg" in said[1].note and "None" in said[2].note
     faces = predictor.predict_faces(several, on_error="skip")  # type: ignore[arg-type]
-    assert [[face.status for face in of_picture] for of_picture in faces] == [[it.status] for it in said]
+    assert [[face.status for face in of_picture] for of_picture in faces] == [[result.status] for result in said]
     assert predictor.predict(b"text", on_error="skip").status == "unreadable"
     with pytest.raises(UserError, match='"raise" or "skip"'):
         predictor.predict(face, on_error="ignore")  # type: ignore[arg-type]

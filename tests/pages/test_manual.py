@@ -263,9 +263,16 @@ def runnable(name: str) -> list[list[str]]:
     return [words for words in given if not any(part in " ".join(words) + " " for part in ELSEWHERE)]
 
 
+# The others run nightly: what they type, CI checks against the schema; and tests of each verb and the README's run it.
+IN_CI = ("start/quarter_hour.md", "start/celeba.md", "howto/own_code.md")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [name for name in NAMES if runnable(name)])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in IN_CI else pytest.mark.nightly) for name in NAMES if runnable(name)],
+)
 def test_every_command_runs(
     name: str, house: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,7 +100,10 @@ def _opened(browser: Any, path: Path, width: int, scheme: str = "light") -> tupl
     noted: list[str] = []
     page.on("console", lambda message: noted.append(message.text))
     page.on("pageerror", lambda error: noted.append(str(error)))
-    page.on("request", lambda it: None if it.url.startswith(("data:", path.as_uri())) else noted.append(it.url))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith(("data:", path.as_uri())) else noted.append(request.url),
+    )
     page.goto(path.as_uri())
     return page, noted
 
@@ -124,7 +127,7 @@ def test_it_opens_without_a_complaint_a_request_or_a_sideways_scroll(
 def test_a_click_sorts_the_slices(written: Path, browser: Any) -> None:
     page, _ = _opened(browser, written / "report.html", 1280)
     table = page.get_by_label("All slices, sortable").locator("table")
-    column = [it.inner_text().strip() for it in table.locator("thead th").all()].index("accuracy")
+    column = [cell.inner_text().strip() for cell in table.locator("thead th").all()].index("accuracy")
     read = f"rows => [...rows].map(it => it.cells[{column}].dataset.value).filter(it => it !== '').map(Number)"
     rows = table.locator("tbody tr")
     button = table.locator("thead th").nth(column).locator("button")

@@ -90,11 +90,13 @@ def test_one_bad_picture_leaves_the_others_their_answers(client: TestClient) -> 
     response = client.post("/predict", **form(picture(), *bad))
     pictures = response.json()["pictures"]
     assert response.status_code == 200
-    assert [it["status"] for it in pictures] == ["ok", "unreadable", "unreadable", "unreadable"]
-    assert [it["name"] for it in pictures] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert [picture["status"] for picture in pictures] == ["ok", "unreadable", "unreadable", "unreadable"]
+    assert [picture["name"] for picture in pictures] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
     assert pictures[1]["note"].startswith("1.jpg is empty") and "2.jpg does not decode" in pictures[2]["note"]
     response = client.post("/predict", **in_json(*bad))
-    assert response.status_code == 422 and all(it["note"] and not it["faces"] for it in response.json()["pictures"])
+    assert response.status_code == 422 and all(
+        picture["note"] and not picture["faces"] for picture in response.json()["pictures"]
+    )
 
 
 def test_a_picture_without_a_face_says_so(checkpoint: Path) -> None:
@@ -251,7 +253,9 @@ def test_the_numbers_are_those_of_the_requests(predictor: Predictor) -> None:
         client.post("/predict", **form(b"x"))
         client.post("/predict")
         text = client.get("/metrics").text
-    numbers = {(it.name, *it.labels.values()): it.value for family in parse(text) for it in family.samples}
+    numbers = {
+        (sample.name, *sample.labels.values()): sample.value for family in parse(text) for sample in family.samples
+    }
     prefix = "gender_lightning_"
     assert {status: numbers[prefix + "requests_total", status] for status in ("200", "422", "415")} == {
         "200": 1, "422": 1, "415": 1

@@ -41,7 +41,10 @@ def test_the_grid_is_hydras(overrides: list[str]) -> None:
     (theirs,) = BasicSweeper.split_arguments(parser.parse_overrides(overrides), max_batch_size=None)
 
     def meaning(point: Any) -> list[tuple[str, Any]]:
-        return [(it.get_key_element(), it.value()) for it in parser.parse_overrides([str(text) for text in point])]
+        return [
+            (override.get_key_element(), override.value())
+            for override in parser.parse_overrides([str(text) for text in point])
+        ]
 
     assert [meaning(point) for point in grid(overrides)] == [meaning(point) for point in theirs]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
@@ -22,7 +23,6 @@ from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
-Faces = Literal["auto", "detect", "none", "tta"]
 Status = Literal["face", "crop", "no_face"]
 _BLURRED = 2.0  # a face that is enlarged by more than this factor has less detail than the training pictures
 
@@ -70,7 +70,7 @@ class Cropper:
     def __init__(
         self,
         framing: Framing,
-        faces: Faces = "auto",
+        faces: FacesOrViews = "auto",
         detector: Detector | None = None,
         placement: Placement | None = CELEBA,
     ) -> None:
@@ -85,9 +85,9 @@ class Cropper:
         Raises:
             UserError: `faces` is none of the four.
         """
-        if faces not in get_args(Faces):
+        if faces not in get_args(FacesOrViews):
             raise UserError(
-                f"faces={faces} is not a choice.", f"Use one of: {', '.join(get_args(Faces))}.", field="faces"
+                f"faces={faces} is not a choice.", f"Use one of: {', '.join(get_args(FacesOrViews))}.", field="faces"
             )
         self.framing = framing
         self.faces = "auto" if faces == "tta" else faces
@@ -106,7 +106,7 @@ class Cropper:
         )
 
     @classmethod
-    def of(cls, spec: ModelSpec, faces: Faces = "auto", detector: Detector | None = None) -> Cropper:
+    def of(cls, spec: ModelSpec, faces: FacesOrViews = "auto", detector: Detector | None = None) -> Cropper:
         """The cropper for a checkpoint; arguments and errors as above."""
         return cls(spec.framing, faces, detector, spec.placement)
 
@@ -230,7 +230,7 @@ class Search:
         rotate: Whether turned pictures are tried, see `load_detector`.
     """
 
-    faces: Faces = "auto"
+    faces: FacesOrViews = "auto"
     face_model: str | None = None
     min_face: int | None = None
     rotate: bool = False

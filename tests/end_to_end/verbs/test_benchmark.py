@@ -25,12 +25,12 @@ def test_fast_stages_of_two_backbones(
     stages = "stages=[decode,loader,augmentation,pipeline,step,inference]"
     command(*typed(faces, tmp_path / "out", stages, "models=[resnet18,googlenet]"))
     content = json.loads((tmp_path / "out" / "benchmark.json").read_text())
-    found = [(it["stage"], it["backbone"]) for it in content["measurements"]]
+    found = [(measured["stage"], measured["backbone"]) for measured in content["measurements"]]
     networks = [(stage, name) for name in ("resnet18", "googlenet") for stage in ("step", "inference")]
     assert found == [*((stage, None) for stage in ("decode", "loader", "augmentation", "pipeline")), *networks]
-    for it in content["measurements"]:
-        assert len(it["ours"]["samples"]) == len(it["common"]["samples"]) == 2
-        assert it["ratio"] == pytest.approx(it["median"]["ours"] / it["median"]["common"])
+    for measured in content["measurements"]:
+        assert len(measured["ours"]["samples"]) == len(measured["common"]["samples"]) == 2
+        assert measured["ratio"] == pytest.approx(measured["median"]["ours"] / measured["median"]["common"])
     assert content["packages"]["torch"] and content["hardware"]["cores"] and content["config"]["repeats"] == 2
     with Image.open(tmp_path / "out" / "benchmark.png") as picture:
         assert picture.width > 500
@@ -40,8 +40,8 @@ def test_fast_stages_of_two_backbones(
 
 def test_without_the_common_way(command: Command, faces: Path, tmp_path: Path) -> None:
     command(*typed(faces, tmp_path / "out", "stages=[loader]", "common=false"))
-    (it,) = json.loads((tmp_path / "out" / "benchmark.json").read_text())["measurements"]
-    assert it["common"] is None and it["ratio"] is None
+    (measured,) = json.loads((tmp_path / "out" / "benchmark.json").read_text())["measurements"]
+    assert measured["common"] is None and measured["ratio"] is None
 
 
 @pytest.mark.slow

@@ -48,11 +48,13 @@ def test_a_sweep_is_compared(sweep: Path, command: Command, tmp_path: Path, caps
     said = json.loads((out / "comparison.json").read_text())
     assert [(row["label"], row["n"]) for row in said["rows"]] == [("test_resnet", 2), ("test_resnet lr=0.5", 1)]
     tables = [pd.read_parquet(sweep / name / "predictions" / "test.parquet") for name in ("0", "1")]
-    accuracies = [((it["probability"] >= 0.5) == (it["label"] == 1)).mean() for it in tables]
+    accuracies = [((table["probability"] >= 0.5) == (table["label"] == 1)).mean() for table in tables]
     first = said["rows"][0]
     assert first["accuracy"]["mean"] == pytest.approx(sum(accuracies) / 2)
     assert first["accuracy"]["sd"] == pytest.approx(pd.Series(accuracies).std())
-    assert first["auroc"]["values"] == pytest.approx([roc_auc_score(it["label"], it["logit"]) for it in tables])
+    assert first["auroc"]["values"] == pytest.approx(
+        [roc_auc_score(table["label"], table["logit"]) for table in tables]
+    )
     assert first["cost"]["image_size"] == 32 and first["inference_images_per_second"] > 0
     assert first["training_minutes"] == pytest.approx([121 / 60, 122 / 60])
     (pair,) = said["pairs"]

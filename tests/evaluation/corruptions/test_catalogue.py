@@ -71,9 +71,9 @@ def test_seed_and_image_decide(faces: Tensor, name: str) -> None:
 
 
 def test_there_are_fifteen_and_seven_of_faces_with_numbers_of_their_own() -> None:
-    counts = {group: sum(it.group == group for it in CORRUPTIONS.values()) for group in GROUPS}
+    counts = {group: sum(corruption.group == group for corruption in CORRUPTIONS.values()) for group in GROUPS}
     assert counts == {"noise": 3, "blur": 4, "weather": 4, "digital": 4, "face": 7}
-    assert len({it.number for it in CORRUPTIONS.values()}) == 22
+    assert len({corruption.number for corruption in CORRUPTIONS.values()}) == 22
 
 
 def test_mask_and_sunglasses_cover_mouth_and_eyes_whatever_the_framing() -> None:

@@ -28,6 +28,6 @@ def test_the_experiment_is_the_command(tmp_path: Path) -> None:
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         theirs = compose("train", shlex.split(command_line(OVERRIDES))[2:])
         ours = compose("train", ["experiment=best", *found])
-    for it in (theirs, ours):
-        it.run_dir = ""
+    for config in (theirs, ours):
+        config.run_dir = ""
     assert OmegaConf.to_container(ours, resolve=True) == OmegaConf.to_container(theirs, resolve=True)

@@ -49,28 +49,28 @@ def test_hydras_ranges(sweep: str, distribution: Any) -> None:
 def test_values_are_written_as_they_were_typed() -> None:
     (parameter,) = space({"a": "[1,2],'x y',null,1e-3"}).parameters
     choices = parameter.distribution.choices  # type: ignore[attr-defined]
-    assert [parameter.text(it) for it in choices] == ["a=[1,2]", "a='x y'", "a=null", "a=0.001"]
+    assert [parameter.text(choice) for choice in choices] == ["a=[1,2]", "a='x y'", "a=null", "a=0.001"]
 
 
 def test_a_condition_holds_for_every_trial() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    it = space(CONDITIONAL)
+    found = space(CONDITIONAL)
     seen = set()
     for _ in range(40):
-        point = it.suggest(study.ask())
+        point = found.suggest(study.ask())
         seen.add(point["optimizer"])
         if point["optimizer"] == "sgd":
             assert set(point) == {"optimizer", "optimizer.momentum", "optimizer.lr (optimizer=sgd)"}
             assert 1e-2 <= point["optimizer.lr (optimizer=sgd)"] <= 1
         else:
             assert set(point) == {"optimizer", "optimizer.lr (optimizer=adamw)"}
-        texts = it.overrides(point)
+        texts = found.overrides(point)
         assert sum(text.startswith("optimizer.lr=") for text in texts) == 1
     assert seen == {"adamw", "sgd"}
 
 
 def test_a_fixed_choice_leaves_its_own_fields() -> None:
-    assert [it.key for it in space(CONDITIONAL, fixed=("optimizer=adamw",)).parameters] == [
+    assert [parameter.key for parameter in space(CONDITIONAL, fixed=("optimizer=adamw",)).parameters] == [
         "optimizer.momentum", "optimizer.lr", "optimizer.lr",
     ]  # fmt: skip
     study = optuna.create_study()
@@ -79,21 +79,21 @@ def test_a_fixed_choice_leaves_its_own_fields() -> None:
 
 
 def test_the_command_line_wins_over_the_file() -> None:
-    it = space({"a": "interval(0,1)", "b": "interval(0,1)"}, swept=("a=choice(1,2)",), fixed=("b=0.5",))
-    assert [(p.name, p.distribution) for p in it.parameters] == [("a", CategoricalDistribution([1, 2]))]
+    found = space({"a": "interval(0,1)", "b": "interval(0,1)"}, swept=("a=choice(1,2)",), fixed=("b=0.5",))
+    assert [(p.name, p.distribution) for p in found.parameters] == [("a", CategoricalDistribution([1, 2]))]
 
 
 def test_known_good_points_are_filled_from_the_recipe() -> None:
-    it = space(CONDITIONAL)
-    assert it.known_good({}) == {"optimizer": "adamw", "optimizer.lr (optimizer=adamw)": 1e-3}
+    found = space(CONDITIONAL)
+    assert found.known_good({}) == {"optimizer": "adamw", "optimizer.lr (optimizer=adamw)": 1e-3}
     # the recipe's rate is AdamW's: it says nothing about SGD
-    assert it.known_good({"optimizer": "sgd", "optimizer.momentum": 0.9}) == {
+    assert found.known_good({"optimizer": "sgd", "optimizer.momentum": 0.9}) == {
         "optimizer": "sgd", "optimizer.momentum": 0.9,
     }  # fmt: skip
     with pytest.raises(UserError, match="seed is not searched"):
-        it.known_good({"seed": 1})
+        found.known_good({"seed": 1})
     with pytest.raises(UserError, match="outside"):
-        it.known_good({"optimizer.lr": 5.0})
+        found.known_good({"optimizer.lr": 5.0})
 
 
 @pytest.mark.filterwarnings("error")

@@ -61,7 +61,7 @@ def test_the_dashboard_shows_a_journal(tmp_path: Path) -> None:
     app = dashboard.wsgi(theirs)
     (summary,) = _get(app, "/api/studies")["study_summaries"]
     shown = _get(app, f"/api/studies/{summary['study_id']}")["trials"]
-    assert summary["study_name"] == "faces" and [it["values"] for it in shown] == [[0.75]]
+    assert summary["study_name"] == "faces" and [study["values"] for study in shown] == [[0.75]]
 
 
 def _get(app: Any, path: str) -> Any:

@@ -36,27 +36,27 @@ def sweep(place: str, **changes: Any) -> Trials:
     return Trials(study, storage, settings(**changes))
 
 
-def states(it: Trials) -> list[TrialState]:
-    return [trial.state for trial in it.study.get_trials()]
+def states(trials: Trials) -> list[TrialState]:
+    return [trial.state for trial in trials.study.get_trials()]
 
 
-def failures(it: Trials) -> list[optuna.trial.FrozenTrial]:
+def failures(trials: Trials) -> list[optuna.trial.FrozenTrial]:
     """Those that failed for a reason of their own."""
-    failed = it.study.get_trials(states=(TrialState.FAIL,))
+    failed = trials.study.get_trials(states=(TrialState.FAIL,))
     return [trial for trial in failed if CONTINUED not in trial.user_attrs]
 
 
 def test_two_sweeps_never_hand_out_too_many(place: str) -> None:
     sweeps = [sweep(place, n_trials=6) for _ in range(2)]
 
-    def work(it: Trials) -> int:
+    def work(trials: Trials) -> int:
         taken = 0
         for _ in range(200):
-            if it.is_over():
+            if trials.is_over():
                 break
-            if (trial := it.claim()) is not None:
-                assert sum(state == TrialState.RUNNING for state in states(it)) <= 6
-                it.tell(trial, [0.5], TrialState.COMPLETE)
+            if (trial := trials.claim()) is not None:
+                assert sum(state == TrialState.RUNNING for state in states(trials)) <= 6
+                trials.tell(trial, [0.5], TrialState.COMPLETE)
                 taken += 1
         return taken
 
@@ -67,50 +67,50 @@ def test_two_sweeps_never_hand_out_too_many(place: str) -> None:
 
 
 def test_failed_trials_do_not_count(place: str) -> None:
-    it = sweep(place, n_trials=1)
-    trial = it.claim()
-    assert trial is not None and it.claim() is None
-    it.tell(trial, None, TrialState.FAIL, "out of memory")
-    assert not it.is_over() and [trial.user_attrs["error"] for trial in failures(it)] == ["out of memory"]
-    trial = it.claim()
+    trials = sweep(place, n_trials=1)
+    trial = trials.claim()
+    assert trial is not None and trials.claim() is None
+    trials.tell(trial, None, TrialState.FAIL, "out of memory")
+    assert not trials.is_over() and [trial.user_attrs["error"] for trial in failures(trials)] == ["out of memory"]
+    trial = trials.claim()
     assert trial is not None
-    it.tell(trial, None, TrialState.PRUNED)
-    assert it.is_over()
+    trials.tell(trial, None, TrialState.PRUNED)
+    assert trials.is_over()
 
 
 def test_an_interrupted_trial_goes_on_with_its_parameters(place: str) -> None:
-    it = sweep(place, n_trials=1)
-    first = it.claim()
+    trials = sweep(place, n_trials=1)
+    first = trials.claim()
     assert first is not None
     value = first.suggest_float("x", 0, 1)
     first.report(0.25, 1)
-    assert it.try_again(first.number, died=False)
-    second = it.claim()
+    assert trials.try_again(first.number, died=False)
+    second = trials.claim()
     assert second is not None and second.number != first.number
     assert second.user_attrs[RUN] == first.number and second.user_attrs[RETRIES] == 0
     assert second.suggest_float("x", 0, 1) == value
-    assert it.study.get_trials()[second.number].intermediate_values == {1: 0.25}
-    assert not failures(it) and CONTINUED in it.study.get_trials()[first.number].user_attrs
+    assert trials.study.get_trials()[second.number].intermediate_values == {1: 0.25}
+    assert not failures(trials) and CONTINUED in trials.study.get_trials()[first.number].user_attrs
 
 
 def test_dying_again_and_again_is_failing(place: str) -> None:
-    it = sweep(place, n_trials=1, max_retries=2)
+    trials = sweep(place, n_trials=1, max_retries=2)
     outcomes = []
     for _ in range(3):
-        trial = it.claim()
+        trial = trials.claim()
         assert trial is not None
         trial.suggest_float("x", 0, 1)
-        outcomes.append(it.try_again(trial.number, died=True))
-    assert outcomes == [True, True, False] and len(failures(it)) == 1
+        outcomes.append(trials.try_again(trial.number, died=True))
+    assert outcomes == [True, True, False] and len(failures(trials)) == 1
 
 
 def test_getting_further_forgives_deaths(place: str) -> None:
-    it = sweep(place, n_trials=1, max_retries=1)
+    trials = sweep(place, n_trials=1, max_retries=1)
     for epoch in range(1, 6):
-        trial = it.claim()
+        trial = trials.claim()
         assert trial is not None
         trial.report(0.5, epoch)
-        assert it.try_again(trial.number, died=True)
+        assert trials.try_again(trial.number, died=True)
 
 
 def test_a_trial_of_a_dead_sweep_is_found_at_once(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,46 +120,46 @@ def test_a_trial_of_a_dead_sweep_is_found_at_once(place: str, monkeypatch: pytes
         other = sweep(place, n_trials=1)
     trial = other.claim()
     assert trial is not None
-    it = sweep(place, n_trials=1)
-    assert it.claim() is None  # it lives
+    trials = sweep(place, n_trials=1)
+    assert trials.claim() is None  # it lives
     dead.communicate(b"\n")
-    again = it.claim()
+    again = trials.claim()
     assert again is not None and again.user_attrs[RUN] == trial.number
     other.beat()  # it was only stopped for long, and learns that its trial is another's
     other.tell(trial, [1.0], TrialState.COMPLETE)
-    assert it.study.get_trials()[trial.number].state == TrialState.FAIL
+    assert trials.study.get_trials()[trial.number].state == TrialState.FAIL
 
 
 def test_a_trial_of_another_machine_is_dead_when_its_heart_stops(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    other, it = sweep(place, n_trials=1), sweep(place, n_trials=1, grace_seconds=50)
+    other, trials = sweep(place, n_trials=1), sweep(place, n_trials=1, grace_seconds=50)
     trial = other.claim()
     assert trial is not None
     trial.set_user_attr(OWNER, "elsewhere:1:2:3")
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     for now[0] in (0.0, 40.0, 80.0, 120.0):
-        assert it.claim() is None
+        assert trials.claim() is None
         other.beat()
     now[0] = 121.0
-    assert it.claim() is None
+    assert trials.claim() is None
     now[0] = 172.0
-    assert it.claim() is not None
+    assert trials.claim() is not None
 
 
 def test_every_point_of_a_grid_once_however_many_sweeps(place: str) -> None:
     points = [1, 2, 3, 4, 5, 6]
     sweeps = [sweep(place, n_trials=len(points)) for _ in range(2)]
-    for it in sweeps:
-        it.study.sampler = optuna.samplers.GridSampler({"x": points})
-        it.study.stop = lambda: None  # type: ignore[method-assign]
+    for trials in sweeps:
+        trials.study.sampler = optuna.samplers.GridSampler({"x": points})
+        trials.study.stop = lambda: None  # type: ignore[method-assign]
 
-    def work(it: Trials) -> None:
+    def work(trials: Trials) -> None:
         for _ in range(200):
-            if it.is_over():
+            if trials.is_over():
                 break
-            if (trial := it.claim()) is not None:
+            if (trial := trials.claim()) is not None:
                 trial.suggest_int("x", 1, 6)
-                it.tell(trial, [0.5], TrialState.COMPLETE)
+                trials.tell(trial, [0.5], TrialState.COMPLETE)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(work, sweeps))

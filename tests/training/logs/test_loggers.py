@@ -63,7 +63,9 @@ def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCapt
     assert (opened["run_id"], opened["project"], opened["run_group"]) == (run_id, "p", "g")
     assert (opened["tags"], opened["display_name"]) == (["a", "b"], "tiny resnet18")
     assert opened["job_type"] == "train"
-    charts = {it.get("name") or it["glob_name"]: it for it in (r["metric"] for r in read if r["type"] == "metric")}
+    charts = {
+        chart.get("name") or chart["glob_name"]: chart for chart in (r["metric"] for r in read if r["type"] == "metric")
+    }
     for name in ("val/accuracy", "val/loss", "train/loss", "val/group_gap", "val/accuracy_*"):
         assert charts[name]["step_metric"] == "epoch"
     best = {name: [*charts[name]["summary"]] for name in ("val/accuracy", "val/auroc", "val/loss", "val/group_gap")}
