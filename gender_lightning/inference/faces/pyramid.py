@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+_CELLS = 128  # windows that are cut out at once
+_MARGIN = 6  # px around a window of at most twice the side that is asked for
 _SAMPLES = 2  # each way, of a pixel of a window: enough for windows of up to twice the side that is asked for
 
 
@@ -24,7 +26,6 @@ class Pyramid:
         tensor = torch.from_numpy(stacked if stacked.flags.writeable else stacked.copy())
         self.height, self.width = tensor.shape[1:3]
         self._octaves = [tensor.permute(0, 3, 1, 2)]
-        self._normalised: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self._octaves[0])
@@ -54,17 +55,13 @@ class Pyramid:
         sides = (windows[:, 2:] - windows[:, :2]).amax(1)
         octaves = (sides / side).clamp(min=1).log2().floor().long()
         for octave in sorted(set(octaves.tolist())):
-            own = octaves == octave
-            source = self._of_octave(octave)
+            source = self._octave(octave)
             scale = torch.tensor([source.shape[3] / self.width, source.shape[2] / self.height] * 2)
-            places = torch.cat([rows[own, None].float(), windows[own] * scale], dim=1)
-            patches[own] = roi_align(source, places, side, sampling_ratio=_SAMPLES, aligned=True)
+            for some in torch.split(torch.nonzero(octaves == octave)[:, 0], _CELLS):
+                cells, inside = _cells(source, windows[some] * scale, rows[some], 2 * side + _MARGIN)
+                places = torch.cat([torch.arange(len(some))[:, None].float(), inside], dim=1)
+                patches[some] = roi_align(cells, places, side, sampling_ratio=_SAMPLES, aligned=True)
         return patches
-
-    def _of_octave(self, octave: int) -> Tensor:
-        if octave not in self._normalised:
-            self._normalised[octave] = normalised(self._octave(octave).contiguous())
-        return self._normalised[octave]
 
     def _octave(self, octave: int) -> Tensor:
         """uint8 (B, 3, H / 2^octave, W / 2^octave)."""
@@ -72,6 +69,28 @@ class Pyramid:
             height, width = self._octaves[-1].shape[2:]
             self._octaves.append(_resized(self._octaves[-1], max(1, round(height / 2)), max(1, round(width / 2))))
         return self._octaves[octave]
+
+
+def _cells(source: Tensor, windows: Tensor, rows: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The surroundings of each window, so that the rest of a picture need not be converted to numbers of 32 bits.
+
+    Args:
+        source: uint8 (B, 3, H, W), channels last.
+        windows: float32 (N, 4): x1, y1, x2, y2 in pixels of the source, smaller than a cell.
+        rows: int64 (N,): which picture each belongs to.
+        side: Side of a cell, px; it is less where the pictures are smaller.
+
+    Returns:
+        float32 (N, 3, side, side), about -1..1, none of it beyond the picture; the windows in pixels of their cells.
+    """
+    pixels = source.permute(0, 2, 3, 1).numpy()
+    height, width = (min(side, length) for length in pixels.shape[1:3])
+    most = torch.tensor([pixels.shape[2] - width, pixels.shape[1] - height])
+    corners = torch.minimum((windows[:, :2].floor().long() - 1).clamp(min=0), most)
+    x, y = corners.numpy().T
+    views = np.lib.stride_tricks.sliding_window_view(pixels, (height, width), axis=(1, 2))
+    cells = torch.from_numpy(np.ascontiguousarray(views.transpose(0, 1, 2, 4, 5, 3)[rows.numpy(), y, x]))
+    return normalised(cells.permute(0, 3, 1, 2)), windows - corners.repeat(1, 2)
 
 
 def normalised(pixels: Tensor) -> Tensor:
