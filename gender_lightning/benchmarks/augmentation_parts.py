@@ -106,7 +106,8 @@ class Faceset:
         data = data.model_copy(update=asdict(spec.framing))
         self.name, self.spec, self.hardware = f"{name}-{faces}", spec, resolve_hardware(prefix="")
         finder = finder_of(spec, Search(faces))
-        module = FaceDataModule(data, finder=finder, device_type=self.hardware.device_type, framing=spec.framing)
+        kind = self.hardware.device_type
+        module = FaceDataModule(data, finder=finder, device_type=kind, makes_cache=False, framing=spec.framing)
         module.setup(only="test")
         self.index = module.index("test")
         self.batches: list[Batch] = list(module.loader("test"))
