@@ -114,9 +114,9 @@ def membership_tests(
     - accuracy). Its null distribution comes from flipping the groups' signs at random (wild score bootstrap of Kline
     and Santos 2012), so that the images of a person may depend on each other. A slice without errors has hardly any
     variance to flip, and would always be found better than the rest: a difference must therefore also be more than
-    Fisher's exact test explains, which takes images as independent. Where few persons have most of the errors, so must
-    it be more than Student's t does, at the degrees of freedom that the scores have (Satterthwaite 1946). The largest
-    of the three p values counts.
+    Fisher's exact test explains, at the number of independent images that these are worth. Where few persons have most
+    of the errors, so must it be more than Student's t does, at the degrees of freedom that the scores have
+    (Satterthwaite 1946). The largest of the three p values counts.
 
     Args:
         correct: (N,) bool; or the share of several models that are right, of which Fisher's test takes the sums as
@@ -138,13 +138,38 @@ def membership_tests(
         rows = np.flatnonzero(inside[:, s])
         groups, member = resampling.groups[rows], members[rows, s]
         if min(len(np.unique(groups[member])), len(np.unique(groups[~member]))) >= FEWEST_PERSONS:
-            deviation = (member - member.mean()) * (hits[rows] - hits[rows].mean())
-            scores[:, s] = np.bincount(groups, deviation, minlength=resampling.number)
-            exact = fisher_exact(hits[rows][member].sum(), member.sum(), hits[rows].sum(), len(rows))
+            away, left = member - member.mean(), hits[rows] - hits[rows].mean()
+            scores[:, s] = np.bincount(groups, away * left, minlength=resampling.number)
+            counts = np.array([hits[rows][member].sum(), member.sum(), hits[rows].sum(), len(rows)], dtype=np.float64)
+            exact = fisher_exact(*counts / _score_effect(away, left, groups))
             others[s] = max(exact, _student_p(scores[:, s], len(np.unique(groups))))
     # a nan of `others` says that there was no test
     p_values: Floats = np.maximum(_sign_flip_p(np.nan_to_num(scores), resampling.seed, flips), others)
     return p_values
+
+
+def _score_effect(away: Floats, left: Floats, groups: NDArray[np.int64]) -> float:
+    """By how much persons inflate the variance of the sum of away x left where nothing is different; at least 1.
+
+    How much the images of a person are alike is taken from all images, not from the slice: one whose few persons have
+    no errors by chance would seem to have no variance. A trait that a person has on some images only is hardly
+    inflated, one of whole persons as much as the share itself.
+
+    Args:
+        away: (N,), member less the share of members.
+        left: (N,), right less the share that is right.
+        groups: (N,), which images are of one person.
+    """
+    sizes = np.bincount(groups).astype(np.float64)
+    pairs = float((sizes * (sizes - 1)).sum())
+    squares = float((left**2).sum())
+    if pairs < 1 or squares < 1e-12:
+        return 1.0
+    together = float((np.bincount(groups, left) ** 2).sum()) - squares
+    alike = min(1.0, max(0.0, together / pairs / (squares / len(left))))  # intra-class correlation, by moments
+    own = float((away**2).sum())
+    shared = float((np.bincount(groups, away) ** 2).sum()) - own
+    return max(1.0, 1 + alike * shared / own)
 
 
 def _student_p(scores: Floats, groups: int) -> float:
@@ -158,17 +183,17 @@ def _student_p(scores: Floats, groups: int) -> float:
     return 2 * float(special.stdtr(degrees, -abs(float(scores.sum())) / error))
 
 
-def fisher_exact(hits: float, images: int, all_hits: float, all_images: int) -> float:
+def fisher_exact(hits: float, images: float, all_hits: float, all_images: float) -> float:
     """Two-sided p of Fisher's exact test (1935) of whether a part is right as often as the rest of a whole.
 
     Args:
-        hits: Right images of the part; rounded, as `all_hits`.
+        hits: Right images of the part; rounded, as the others.
         images: Images of the part.
         all_hits: Right images of the whole.
         all_images: Images of the whole.
     """
-    right = round(float(all_hits))
-    least, most = max(0, images + right - all_images), min(images, right)
+    drawn, right, whole = (round(float(number)) for number in (images, all_hits, all_images))
+    least, most = max(0, drawn + right - whole), min(drawn, right)
     possible = np.arange(least, most + 1)
     seen = min(max(round(float(hits)), least), most) - least
 
@@ -177,8 +202,8 @@ def fisher_exact(hits: float, images: int, all_hits: float, all_images: int) -> 
         ways -= special.gammaln(np.subtract(n, k) + 1)
         return ways
 
-    chances = log_choose(right, possible) + log_choose(all_images - right, images - possible)
-    chances -= log_choose(all_images, images)
+    chances = log_choose(right, possible) + log_choose(whole - right, drawn - possible)
+    chances -= log_choose(whole, drawn)
     # of equal chances rounding must not leave one out
     return min(1.0, float(np.exp(chances[chances <= chances[seen] + 1e-7]).sum()))
 
