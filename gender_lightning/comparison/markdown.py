@@ -95,6 +95,11 @@ def legend(comparison: Comparison) -> list[str]:
         said.append("± is the standard deviation over seeds.")
     if any(summary.scores.get("ece") for summary in comparison.summaries):
         said.append("ECE is the calibration error after the temperature fitted on valid, with bins of equal mass.")
+    if any(summary.worst for summary in comparison.summaries):
+        said.append(
+            "Worst slice: the least accurate of those that are worse than their rest beyond chance; where there is "
+            "none, of all that are large enough."
+        )
     if any(summary.corruption_error for summary in comparison.summaries):
         said.append("mCE is the mean error over corruptions and severities, as `evaluate` measured it.")
     if any(summary.cost for summary in comparison.summaries):

@@ -40,7 +40,8 @@ class Summary:
         scores: The scores of each metric, see `scores.scores_of`.
         corruption_error: Mean over corruptions, for the runs that `evaluate` has measured; None where it has not.
         slices: In a fixed order, the same for every row.
-        worst: The slice with the lowest accuracy among those that are not small.
+        worst: The least accurate slice of those that are worse than their rest beyond chance; where there is none, of
+            those that are not small.
         cost: None where a run has no best.ckpt.
         training_seconds: Seconds of each run, as run.json says.
         training_rates: Images/s of those runs whose run.json says it.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.evaluation.results import Bin
 from gender_lightning.evaluation.statistics.proportions import Floats, wilson
 from gender_lightning.evaluation.statistics.totals import MetricColumns
 
 BINS = 15
 _DRAWS = 1_000
-_BLOCK_ITEMS = 4_000_000  # of a block of signs: bounds the memory
+_LEAST_ALIKE = 0.1  # correlation of a person's images that is allowed for
+_BLOCK_ITEMS = 4_000_000  # of a block of signs or labels: bounds the memory
 
 
 def equal_mass_bins(probability: ArrayLike, bins: int = BINS) -> NDArray[np.intp]:
@@ -57,9 +61,12 @@ def ece_by_chance(
 ) -> Floats:
     """What the ECE would be if the probabilities were right, (1000,) times.
 
-    ECE is never negative, so that chance alone makes it positive; this says how positive. Where probabilities are
-    right, what is left of each person (probability less label, added up in each bin) may as well have the other sign:
-    signs are drawn person by person, so that it does not matter how much the images of a person are alike.
+    ECE is never negative, so that chance alone makes it positive; this says how positive. It is drawn in two ways, of
+    which the one that leaves more to chance counts. Where probabilities are right, what is left of each person
+    (probability less label, added up in each bin) may as well have the other sign: signs are drawn person by person, so
+    that it does not matter how much the images of a person are alike. But where hardly an image is decided wrongly all
+    that is left has the same sign in a bin, and other signs are always less: labels are therefore drawn too, image by
+    image, from the probabilities.
 
     Args:
         labels: (N,), 1 male, 0 female.
@@ -67,23 +74,75 @@ def ece_by_chance(
         groups: (N,), codes from 0 on of which images are of one person, or of some persons together; each image alone
             by default.
         bins: Number of bins of the ECE.
-        seed: Seed of the signs.
+        seed: Seed of the draws.
     """
     values = np.asarray(probability, dtype=np.float64)
-    left = values - np.asarray(labels).astype(np.float64)
     place = equal_mass_bins(values, bins)
-    number = int(place.max()) + 1
     who = np.arange(len(values)) if groups is None else groups
-    persons = int(who.max()) + 1
-    sums = np.bincount(who * number + place, left, minlength=persons * number).reshape(persons, number)
     generator = np.random.default_rng([seed, 3])
-    errors = np.empty(_DRAWS)
-    rows = max(1, _BLOCK_ITEMS // persons)
-    for start in range(0, _DRAWS, rows):
-        size = min(rows, _DRAWS - start)
+    left = values - np.asarray(labels).astype(np.float64)
+    drawn = (_with_other_signs(left, place, who, generator), _with_other_labels(values, place, generator))
+    return max(drawn, key=lambda errors: float(np.quantile(errors, 0.95)))
+
+
+def _with_other_signs(
+    left: Floats, place: NDArray[np.intp], who: NDArray[np.int64], generator: np.random.Generator
+) -> Floats:
+    """ECE where each person's residuals (N,) keep their sign or change it."""
+    number, persons = int(place.max()) + 1, int(who.max()) + 1
+    sums = np.bincount(who * number + place, left, minlength=persons * number).reshape(persons, number)
+    single = sums.astype(np.float32)
+    errors = []
+    for size in _blocks(persons):
         signs = generator.integers(0, 2, (size, persons), dtype=np.int8).astype(np.float32) * 2 - 1
-        errors[start : start + size] = np.abs(signs @ sums.astype(np.float32)).sum(axis=1) / len(values)
-    return errors
+        errors.append(np.abs(signs @ single).sum(axis=1, dtype=np.float64) / len(left))
+    return np.concatenate(errors)
+
+
+def _with_other_labels(values: Floats, place: NDArray[np.intp], generator: np.random.Generator) -> Floats:
+    """ECE where the label of each image is drawn from its probability (N,)."""
+    order = np.argsort(place, kind="stable")
+    chances = values[order].astype(np.float32)
+    first = np.flatnonzero(np.diff(place[order], prepend=-1))
+    expected = np.add.reduceat(values[order], first)
+    errors = []
+    for size in _blocks(len(values)):
+        males = generator.random((size, len(values)), dtype=np.float32) < chances
+        counts = np.add.reduceat(males, first, axis=1, dtype=np.int64)
+        errors.append(np.abs(counts - expected).sum(axis=1) / len(values))
+    return np.concatenate(errors)
+
+
+def _blocks(width: int) -> list[int]:
+    """Numbers of draws at a time, all of them together."""
+    rows = max(1, _BLOCK_ITEMS // max(1, width))
+    return [min(rows, _DRAWS - start) for start in range(0, _DRAWS, rows)]
+
+
+def scale_z(labels: ArrayLike, logits: ArrayLike, clusters: NDArray[np.int64] | None = None) -> float:
+    """Whether logits are too large or too small throughout: standard normal if they are right, positive if too sure.
+
+    The score test of a slope of 1 (Cox 1958), which sees a wrong scale long before the ECE's bins do. Its variance is
+    that of labels drawn from the probabilities, since few errors show too little of it, and inflated by how much the
+    images of a person are alike: by the correlation that is seen, but by no less than 0.1, which a hundred people with
+    few errors cannot tell from none.
+
+    Args:
+        labels: (N,), 1 male, 0 female.
+        logits: (N,), of male, calibrated.
+        clusters: (N,), as from `clusters_of`; each image alone by default.
+    """
+    scores = np.asarray(logits, dtype=np.float64)
+    probability = sigmoid(scores)
+    left = scores * (probability - np.asarray(labels).astype(np.float64))
+    spread = np.abs(scores) * np.sqrt(probability * (1 - probability))  # standard deviation of each of `left`
+    alone = float((spread**2).sum())
+    who = np.arange(len(scores)) if clusters is None else clusters
+    pairs = float((np.bincount(who, spread) ** 2).sum()) - alone
+    together = float((np.bincount(who, left) ** 2).sum() - (left**2).sum())
+    alike = max(_LEAST_ALIKE, together / pairs) if pairs > 1e-12 else 0.0
+    variance = alone + min(1.0, alike) * max(0.0, pairs)
+    return float(left.sum()) / math.sqrt(variance) if variance > 0 else math.nan
 
 
 def reliability_bins(labels: ArrayLike, probability: ArrayLike, bins: int = BINS) -> list[Bin]:

@@ -217,6 +217,7 @@ def _calibration(
         loss_uncalibrated=raw["loss"],
         bins=calibration.reliability_bins(labels, split.probability),
         bins_uncalibrated=calibration.reliability_bins(labels, before),
+        scale_z=calibration.scale_z(labels, split.logits / subject.temperature, split.clusters),
     )
 
 
@@ -315,7 +316,7 @@ def _fairness(split: _Decided, table: pd.DataFrame, resampling: Resampling, grou
 def _remarks(subject: Subject, split: _Decided, identified: bool, attributes: bool, valid: bool) -> list[str]:
     male = split.labels == 1
     fewest = min(persons_in(split.clusters[rows]) for rows in (male, ~male))
-    who = "persons" if identified else "images"
+    who = ("person" if identified else "image") + ("" if fewest == 1 else "s")
     remarks: Sequence[tuple[bool, str]] = (
         (
             _trained_on(subject),
@@ -334,8 +335,8 @@ def _remarks(subject: Subject, split: _Decided, identified: bool, attributes: bo
         ),
         (
             fewest < FEWEST_PERSONS,
-            f"There are only {fewest} {who} of one class: an interval needs at least {FEWEST_PERSONS}, and where one "
-            "is missing the number stands for these images alone.",
+            f"There {'is' if fewest == 1 else 'are'} only {fewest} {who} of one class: an interval needs at least "
+            f"{FEWEST_PERSONS}, and where one is missing the number stands for these images alone.",
         ),
         (
             not subject.own_data and valid,

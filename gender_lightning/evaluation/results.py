@@ -67,6 +67,8 @@ class Calibration:
         loss_uncalibrated: The same without the temperature.
         bins: Bins of equal mass, by rising probability.
         bins_uncalibrated: The same without the temperature.
+        scale_z: Standard normal if the logits are scaled rightly, positive if the model is too sure of itself; nan in
+            evaluations of earlier versions.
     """
 
     temperature: float
@@ -81,6 +83,7 @@ class Calibration:
     loss_uncalibrated: Measure
     bins: list[Bin]
     bins_uncalibrated: list[Bin]
+    scale_z: Number = math.nan
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.result import Comparison
 from gender_lightning.evaluation.group_words import in_words
 from gender_lightning.reports.comparison_figures import Drawn
-from gender_lightning.reports.page import inline_figure, percent, render
+from gender_lightning.reports.page import inline_figure, percent, render, without_folders
 from gender_lightning.reports.style import svg
 
 
@@ -41,7 +41,7 @@ def page(comparison: Comparison, figures: Sequence[Drawn]) -> str:
             "lead": f"On {setting(comparison)}, {comparison.males:,} of them male.",
             "headline": comparison.verdict.headline,
             "sentences": comparison.verdict.sentences,
-            "notes": comparison.notes,
+            "notes": [without_folders(note) for note in comparison.notes],
             "head": head,
             "rows": rows,
             "legend": " ".join(legend(comparison)),

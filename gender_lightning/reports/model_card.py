@@ -25,6 +25,7 @@ from gender_lightning.reports.fairness_words import (
     shown_gaps,
     skin_tone,
 )
+from gender_lightning.reports.words import explained_by_chance
 
 _OUT_OF_SCOPE = (
     "**Decisions about a person**: access, hiring, credit, health, police, borders, pricing, moderation. The model is "
@@ -186,14 +187,13 @@ def _metrics(evaluation: Evaluation) -> str:
 
 def _confidence(evaluation: Evaluation) -> str:
     found = evaluation.calibration
-    evidence = "more than" if found.ece.value > found.ece_by_chance_high else "no more than"
     lines = [
         "## Confidence",
         f"Logits are divided by a temperature of {found.temperature:.3f}, fitted on valid. The expected calibration "
-        f"error is {decimal(found.ece.value)} ({decimal(found.ece_uncalibrated.value)} without), {evidence} chance "
-        f"gives a perfectly calibrated model on such persons ({decimal(found.ece_by_chance)} on average); log-loss "
-        f"{decimal(found.loss.value)} ({decimal(found.loss_uncalibrated.value)} without), Brier score "
-        f"{decimal(found.brier.value)}.",
+        f"error is {decimal(found.ece.value)} ({decimal(found.ece_uncalibrated.value)} without), "
+        f"{explained_by_chance(evaluation)} (on such persons a perfectly calibrated model has "
+        f"{decimal(found.ece_by_chance)} on average); log-loss {decimal(found.loss.value)} "
+        f"({decimal(found.loss_uncalibrated.value)} without), Brier score {decimal(found.brier.value)}.",
     ]
     rows = [["wanted accuracy", "abstain below", "decided", "of females", "of males", "accuracy of what is decided"]]
     for chosen in evaluation.selective.guaranteed:

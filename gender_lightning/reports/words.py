@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.results import Evaluation
+from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
 from gender_lightning.reports.page import percent
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_SURE = 1.96  # of a standard normal: beyond chance at 5 %
 
 
 def verdict(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> list[str]:
@@ -89,9 +93,23 @@ def _how_sure(evaluation: Evaluation) -> str:
     ece = calibration.ece.value
     if math.isnan(ece):
         return "How far its confidence can be trusted is not known."
-    chance = calibration.ece_by_chance_high
-    usual = "no more than chance explains" if ece <= chance else "more than chance explains"
-    return f"Its probabilities are off by {100 * ece:.1f} points on average, {usual}; {_abstaining(evaluation)}."
+    return (
+        f"Its probabilities are off by {100 * ece:.1f} points on average, {explained_by_chance(evaluation)}; "
+        f"{_abstaining(evaluation)}."
+    )
+
+
+def explained_by_chance(evaluation: Evaluation) -> str:
+    """Whether chance alone would make the calibration error as large."""
+    if (evaluation.persons or evaluation.images) < FEWEST_PERSONS:
+        return "which so few persons cannot tell from chance" if evaluation.persons else "which may be chance"
+    found = evaluation.calibration
+    more = found.ece.value > found.ece_by_chance_high
+    text = f"{'more' if more else 'no more'} than chance explains"
+    if not abs(found.scale_z) > _SURE:  # nor where it is nan
+        return text
+    side = "too sure of itself" if found.scale_z > 0 else "less sure than it may be"
+    return f"{text}, {'and' if more else 'but'} it is {side} throughout, beyond chance"
 
 
 def _abstaining(evaluation: Evaluation) -> str:

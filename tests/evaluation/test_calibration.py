@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from sklearn.calibration import calibration_curve
 
 from gender_lightning.evaluation.calibration import (
@@ -12,6 +13,7 @@ from gender_lightning.evaluation.calibration import (
     equal_mass_bins,
     expected_calibration_error,
     reliability_bins,
+    scale_z,
 )
 
 
@@ -52,23 +54,66 @@ def test_a_calibrated_model_shows_chance_and_another_more() -> None:
     assert expected_calibration_error(wrong, probability) > ece_by_chance(wrong, probability).max()
 
 
+DISTANCE = {0.89: 2.453, 0.96: 3.501}  # of the classes' means, in standard deviations, for that accuracy
+
+
+def split_of_people(seed: int, accuracy: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, calibrated logits and persons; the images of a person share a third of what misleads the model."""
+    generator, distance = np.random.default_rng(seed), DISTANCE[accuracy]
+    persons = np.repeat(np.arange(100), np.clip(generator.geometric(1 / 17, 100), 1, 40))
+    male = generator.random(100)[persons] < 0.5
+    noise = 0.6 * generator.normal(size=100)[persons] + 0.8 * generator.normal(size=len(male))
+    return male, distance * (np.where(male, 0.5, -0.5) * distance + noise), persons
+
+
+def accused(accuracy: float, factor: float, times: int, *, by_person: bool = True) -> float:
+    """How often logits that are calibrated but for a factor are said to be worse than chance explains."""
+    found = 0
+    for seed in range(times):
+        male, logits, persons = split_of_people(seed, accuracy)
+        probability = 1 / (1 + np.exp(-factor * logits))
+        chance = ece_by_chance(male, probability, persons if by_person else None, seed=seed)
+        found += expected_calibration_error(male, probability) > np.quantile(chance, 0.95)
+    return found / times
+
+
 def test_persons_whose_images_are_alike_accuse_nobody() -> None:
     """The score is calibrated, but the images of a person share what misleads it."""
-    found = {"persons": 0, "images": 0}
-    for seed in range(60):
-        generator = np.random.default_rng(seed)
-        persons = np.repeat(np.arange(100), np.clip(generator.geometric(1 / 17, 100), 1, 40))
-        male = generator.random(100)[persons] < 0.5
-        seen = (
-            np.where(male, 2.0, -2.0)
-            + 0.6 * generator.normal(size=100)[persons]
-            + 0.8 * generator.normal(size=len(male))
-        )
-        probability = 1 / (1 + np.exp(-4 * seen))
-        ece = expected_calibration_error(male, probability)
-        for name, groups in (("persons", persons), ("images", None)):
-            found[name] += ece > np.quantile(ece_by_chance(male, probability, groups, seed=seed), 0.95)
-    assert found["persons"] <= 9 < found["images"], found  # of 60, 3 are expected
+    # of 60 draws, 3 are expected
+    assert accused(0.96, 1.0, 60) <= 0.15 < accused(0.96, 1.0, 60, by_person=False)
+
+
+def mis_scaled(accuracy: float, factor: float, times: int) -> float:
+    """How often logits that are calibrated but for a factor are said to be too large, or too small, throughout."""
+    found = 0
+    for seed in range(times):
+        male, logits, persons = split_of_people(seed, accuracy)
+        found += abs(scale_z(male, factor * logits, persons)) > 1.96
+    return found / times
+
+
+def test_a_wrong_scale_is_seen_where_bins_see_none() -> None:
+    for accuracy in DISTANCE:
+        assert mis_scaled(accuracy, 1.0, 60) <= 0.1 and mis_scaled(accuracy, 1.6, 60) >= 0.85
+
+
+def test_of_independent_images_the_scale_is_a_score_test_of_coxs_slope() -> None:
+    generator = np.random.default_rng(6)
+    logits = generator.normal(size=4000) * 2
+    labels = (generator.random(4000) < 1 / (1 + np.exp(-logits / 1.1))).astype(float)
+    fit = sm.Logit(labels, logits[:, None]).fit(disp=False)
+    wald = (1 - fit.params[0]) / fit.bse[0]
+    assert scale_z(labels, logits) == pytest.approx(wald, rel=0.15) and wald > 1.5
+
+
+def test_a_sure_model_without_errors_is_not_accused() -> None:
+    """Of 100 images at 0.997, three splits in four have no error."""
+    probability = np.tile([0.003, 0.997], 50)
+    labels = probability > 0.5
+    ece = expected_calibration_error(labels, probability)
+    assert ece <= np.quantile(ece_by_chance(labels, probability), 0.95)
+    unsure = np.tile([0.05, 0.95], 50)  # five errors would be due
+    assert expected_calibration_error(labels, unsure) > np.quantile(ece_by_chance(labels, unsure), 0.95)
 
 
 def test_totals_of_a_resample_are_its_ece_at_fixed_bins() -> None:

@@ -1,0 +1,155 @@
+"""How often intervals cover and tests accuse or see, by the simulations of the tests: the table of the manual.
+
+    python tests/simulations.py                      everything, some 15 minutes of a core
+    python tests/simulations.py slices --times 200   one part
+
+Prints `part, cell, rate, standard error` as Markdown; seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from comparison.test_pairs import of_equal_recipes
+from evaluation.statistics.test_differences import drawn, interval
+from evaluation.statistics.test_prevalence import crowd_coverage, flagged
+from evaluation.statistics.test_proportions import coverage
+from evaluation.statistics.test_significance import family_errors
+from evaluation.test_calibration import accused, mis_scaled
+from evaluation.test_selective import broken_promises
+from scipy import stats
+
+from gender_lightning.comparison.pairs import compare_pairs
+
+Rates = Iterator[tuple[str, float]]
+
+
+def proportions(times: int) -> Rates:
+    """Share of intervals that cover the truth."""
+    for people in (10, 30, 100):
+        cells = [(accuracy, icc) for accuracy in (0.9, 0.975, 0.998) for icc in (0.0, 0.1, 0.3)]
+        yield f"{people} people, the worst of 9 cells", min(coverage(people, *cell, times) for cell in cells)
+
+
+def differences(times: int) -> Rates:
+    """Of differences between subgroups, of persons or of images."""
+    for people in (30, 100):
+        for kind in ("persons", "images"):
+            found = [0.0 in interval(*drawn(seed, people, (0.9, 0.9), 0.3, kind)) for seed in range(times)]
+            yield f"{people} people, subgroups of {kind}", float(np.mean(found))
+
+
+def slices(times: int) -> Rates:
+    """Share of splits in which any of 30 subgroups is called different though none is."""
+    for people, accuracy, icc in (
+        (30, 0.9, 0.1), (100, 0.9, 0.3), (100, 0.975, 0.02), (400, 0.975, 0.3), (400, 0.99, 0.1), (800, 0.9, 0.3),
+        (800, 0.975, 0.3), (800, 0.99, 0.3),
+    ):  # fmt: skip
+        cell = f"{people} people, accuracy {accuracy:g}, correlation {icc:g}"
+        yield cell, family_errors(people, accuracy, icc, times)
+
+
+def ece(times: int) -> Rates:
+    """Share of splits in which a model is said to be worse calibrated than chance explains."""
+    for accuracy in (0.89, 0.96):
+        for factor in (1.0, 1.6, 2.5):
+            yield f"accuracy {accuracy:g}, logits x {factor:g}", accused(accuracy, factor, times)
+
+
+def scale(times: int) -> Rates:
+    """Share of splits in which logits are said to be too large or too small throughout."""
+    for accuracy in (0.89, 0.96):
+        for factor in (1.0, 1.6, 2.5):
+            yield f"accuracy {accuracy:g}, logits x {factor:g}", mis_scaled(accuracy, factor, times)
+
+
+def abstention(times: int) -> Rates:
+    """Share of promises (5 % are allowed) that new people would break."""
+    for target in (0.95, 0.98, 0.99):
+        yield f"80 people, accuracy {target:g} wanted", broken_promises(target, times)
+
+
+def crowds(times: int) -> Rates:
+    """Share of a crowd's intervals that cover the truth."""
+    for people in (80, 800):
+        for share in (0.05, 0.2, 0.5, 0.95):
+            for target in ("crowd", "population"):
+                yield (
+                    f"{people} labelled people, share {share:g}, {target}",
+                    crowd_coverage(share, target, times, people)[0],
+                )
+
+
+def shifts(times: int) -> Rates:
+    """Share of crowds of 400 whose scores are called unlike the labelled faces'."""
+    for people in (80, 200, 400):
+        for shift in (0.0, 0.7, -0.7):
+            yield f"{people} labelled people, logits {shift:+g}", flagged(people, 0.4, shift, times)
+
+
+def bounds(_: int) -> Rates:
+    """Most of `shifts` that any test at 5 % can see, if all but the centres of the classes' scores is known."""
+    for people in (80, 200, 400):
+        for share in (0.1, 0.4, 0.8):
+            yield f"{people} labelled people, share {share:g}", _best_power(people, share, 400, 0.7)
+
+
+def _best_power(people: int, share: float, crowd: int, shift: float) -> float:
+    """By the Fisher information about a shift that is left when the centres and the share are estimated too."""
+    logits = np.linspace(-20, 20, 4001)
+    step, between, within = logits[1] - logits[0], 1.3**2, 1.3**2
+
+    def density(centre: float) -> np.ndarray:
+        spread = math.sqrt(between + within)
+        hard = stats.norm.pdf(logits, -0.3 * centre, math.sqrt(0.09 * between + within))
+        return np.asarray(0.96 * stats.norm.pdf(logits, centre, spread) + 0.04 * hard)
+
+    men, women = density(2.8), density(-3.2)
+    by_men, by_women = (share * -np.gradient(men, step), (1 - share) * -np.gradient(women, step))
+    slopes = np.stack([by_men + by_women, by_men, by_women, men - women])  # shift, both centres, share
+    information = crowd * (slopes / (share * men + (1 - share) * women)) @ slopes.T * step
+    pictures = np.clip(np.random.default_rng(0).geometric(1 / 12, 20_000), 1, 40)
+    of_person = 0.96 * float(np.mean(1 / (between + within / pictures)))
+    information[1, 1] += 0.4 * people * of_person
+    information[2, 2] += 0.6 * people * of_person
+    distance = shift / math.sqrt(np.linalg.inv(information)[0, 0])
+    return float(stats.norm.cdf(distance - stats.norm.ppf(0.975)))
+
+
+def comparisons(times: int) -> Rates:
+    """Share of comparisons of equal recipes in which any model is said to beat another."""
+    for seeds in ((1, 1), (1,) * 7, (3, 1, 1, 1), (3, 3)):
+        models = runs = 0
+        for seed in range(times):
+            pairs = compare_pairs(*of_equal_recipes(np.random.default_rng(seed), *seeds))
+            models += any(pair.differs and pair.over_seeds for pair in pairs)
+            runs += any(pair.differs for pair in pairs)
+        yield f"rows of {', '.join(map(str, seeds))} runs: the model", models / times
+        yield f"rows of {', '.join(map(str, seeds))} runs: the model or this run", runs / times
+
+
+PARTS: tuple[Callable[[int], Rates], ...] = (
+    proportions, differences, slices, ece, scale, abstention, crowds, shifts, bounds, comparisons
+)  # fmt: skip
+
+
+def main() -> None:
+    """Print one row per cell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", default=[part.__name__ for part in PARTS])
+    parser.add_argument("--times", type=int, default=300, help="draws per cell")
+    asked = parser.parse_args()
+    for part in PARTS:
+        if part.__name__ in asked.part:
+            for cell, rate in part(asked.times):
+                error = math.sqrt(max(rate * (1 - rate), 0.01) / asked.times)
+                print(  # noqa: T201
+                    f"| {part.__name__} | {cell} | {rate:.3f} | {error:.3f} |", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main()
