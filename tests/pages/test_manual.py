@@ -264,7 +264,7 @@ def runnable(name: str) -> list[list[str]]:
 
 
 # The others run nightly: what they type, CI checks against the schema; and tests of each verb and the README's run it.
-IN_CI = ("start/quarter_hour.md", "start/celeba.md", "howto/own_code.md")
+IN_CI = ("start/quarter_hour.md", "howto/own_code.md")
 
 
 @pytest.mark.slow
