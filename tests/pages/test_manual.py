@@ -71,7 +71,7 @@ def check(commands: list[list[str]]) -> None:
         check_overrides(verb, complete(verb, rest))
 
 
-@pytest.mark.parametrize("name", ["index.md", "howto/index.md", *(name for name in NAMES if name.startswith("start/"))])
+@pytest.mark.parametrize("name", ["index.md", *(name for name in NAMES if name.startswith("start/"))])
 @pytest.mark.usefixtures("place")
 def test_the_commands_to_begin_with_are_valid(name: str) -> None:
     check([words for words in typed_on(DOCS / name) if not any(word.startswith("search") for word in words)])
