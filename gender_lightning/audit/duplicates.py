@@ -1,4 +1,4 @@
-"""Exact duplicates, by the bytes of the files, and near duplicates, by perceptual hashes.
+"""Exact duplicates, by their pixels as in `data verify`, and near duplicates, by perceptual hashes.
 
 Two pictures are almost equal where at most `RADIUS` of 63 bits of the coarse hash and at most `FINE_RADIUS` of 255
 bits of the fine one differ. Measured on faces of CelebA's framing: JPEG at quality 40, half the size and a blur of 1.5
@@ -37,7 +37,7 @@ def duplicate_findings(index: Index, records: NDArray[np.void]) -> list[Finding]
         records: Result of `measuring.measure`, in the order of the index.
     """
     read = np.flatnonzero(records["read"])
-    digests = np.unique(records["digest"][read], return_inverse=True)[1]
+    digests = np.unique(records["pixels"][read], return_inverse=True)[1]
     exact = _groups_by(digests, read)
     near = near_pairs(records["hash"][read], records["fine_hash"][read])
     same = digests[near[:, 0]] == digests[near[:, 1]]
@@ -45,7 +45,7 @@ def duplicate_findings(index: Index, records: NDArray[np.void]) -> list[Finding]
     almost = len(np.unique(near[~same]))
     other = [group for group in together if len(set(index.labels[group].tolist())) > 1]
     across = [group for group in together if len(set(index.partition[group].tolist())) > 1]
-    varied = [group for group in together if len(set(records["digest"][group].tolist())) > 1]
+    varied = [group for group in together if len(set(records["pixels"][group].tolist())) > 1]
 
     def finding(kind: str, title: str, groups: list[NDArray[np.int64]], count: int, said: str) -> Finding:
         what = f"{len(groups):,} group{'' if len(groups) == 1 else 's'}. {said}"
@@ -56,8 +56,8 @@ def duplicate_findings(index: Index, records: NDArray[np.void]) -> list[Finding]
                 "One of the labels is wrong, unless the pictures only look alike."),
         finding("duplicates_across_splits", "Duplicates across splits", across, sum(map(len, across)),
                 "The model is tested on what it has learned: results on these images say nothing about new ones."),
-        finding("exact_duplicates", "Equal files", exact, sum(map(len, exact)),
-                "The same file is present under several names."),
+        finding("exact_duplicates", "Equal pictures", exact, sum(map(len, exact)),
+                "The same pixels are present under several names."),
         finding("near_duplicates", "Almost equal pictures", varied, almost,
                 "Compressed, resized or brightened copies, or the same photograph from two sources. The hash sees the "
                 "picture as a whole: mirrored and recropped copies are not found, and two plain pictures can be taken "

@@ -15,7 +15,7 @@ KINDS: dict[str, str] = {
     "persons_across_splits": "persons with images in several splits",
     "disagreeing_files": "images about which label files disagree",
     "rows_without_picture": "rows of the label files without a picture",
-    "exact_duplicates": "pictures that are there more than once, to the last byte",
+    "exact_duplicates": "pictures that are present more than once, with exactly the same pixels",
     "near_duplicates": "pictures that look almost the same",
     "duplicates_across_splits": "pictures that have an equal or almost equal one in another split",
     "duplicates_with_other_label": "pictures that have an equal or almost equal one with the other label",

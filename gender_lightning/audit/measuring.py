@@ -20,6 +20,7 @@ from scipy.fft import dctn
 
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import decode
+from gender_lightning.data.identical import pixel_digest
 from gender_lightning.data.images import ImageStore
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
@@ -37,6 +38,7 @@ _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 RECORD = np.dtype(
     [
         ("digest", "S16"),  # of the file's bytes, blake2b
+        ("pixels", "S16"),  # digest of the decoded picture, as `data verify` compares it
         ("read", "?"),  # whether it decodes; nothing below holds where it does not
         ("width", "<i4"), ("height", "<i4"),
         ("brightness", "<f4"),  # mean grey, 0..1
@@ -117,7 +119,7 @@ def _of(
 
 def _fill(record: NDArray[np.void], picture: NDArray[np.uint8]) -> None:
     """Measure one picture, RGB uint8 (H, W, 3)."""
-    record["read"] = True
+    record["read"], record["pixels"] = True, pixel_digest(picture)
     record["height"], record["width"] = picture.shape[:2]
     small = _resized(picture, _DETAIL_SIDE)
     grey = small @ _GREY

@@ -221,7 +221,7 @@ def measure(setting: Setting, layer: LastLayer, outcome: Outcome, seconds: Mappi
 
 
 def _placement(setting: Setting, result: Refit) -> Placement | None:
-    """Where a face has to be for the head: where it is in the fitting pictures, if these are used as they are."""
+    """Where the head expects a face: where it is in the pictures of the fit, if those are used as they are."""
     if setting.own_data or setting.finder is not None or result.head == "old":
         return setting.network.spec.placement
     split = next(iter(setting.data))

@@ -83,7 +83,7 @@ def _metric_column(metric: Metric) -> Column:
 
 
 def count(summary: Summary) -> str:
-    """`3 seeds`, or the one seed, and folds; of a mean or a file of answers, that it is one."""
+    """`3 seeds` or `seed 1`, with the number of folds; for a mean or a file of answers, which of these it is."""
     if isinstance(summary.row.runs[0], Foreign):
         return "file"
     if len(members := summary.row.runs[0].members) > 1:

@@ -38,10 +38,10 @@ class Mean(RunResult):
 
 
 def runs_of_means(wanted: Sequence[str | Sequence[str]]) -> list[tuple[Run, ...]]:
-    """The runs of each mean that is asked for.
+    """The runs of each requested mean.
 
     Raises:
-        UserError: A mean is of fewer than two runs, or of something else.
+        UserError: A mean names fewer than two runs, or something that is not a run.
     """
     found = []
     for group in wanted:
@@ -49,7 +49,7 @@ def runs_of_means(wanted: Sequence[str | Sequence[str]]) -> list[tuple[Run, ...]
             continue
         if files := [text for text in group if Path(text).suffix.lower() in SUFFIXES]:
             raise UserError(
-                f"{files[0]} is a file of answers, which has no part in a mean.",
+                f"{files[0]} is a file of answers, which cannot be part of a mean.",
                 "Name it outside of the inner brackets.",
             )
         runs = select_runs(group).runs

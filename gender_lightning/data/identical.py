@@ -44,8 +44,7 @@ class Fingerprints:
 
     def add(self, row: int, image: NDArray[np.uint8]) -> None:
         """Store the digest of an image, uint8 (H, W, 3)."""
-        digest = blake2b(np.ascontiguousarray(image).data, digest_size=_DIGEST, salt=b"%dx%d" % image.shape[:2])
-        self._digests[row] = np.frombuffer(digest.digest(), np.uint8)
+        self._digests[row] = np.frombuffer(pixel_digest(image), np.uint8)
         self._known[row] = True
 
     def groups(self, index: Index) -> list[Identical]:
@@ -58,6 +57,12 @@ class Fingerprints:
         for place in repeated:
             members.setdefault(int(inverse[place]), []).append(int(rows[place]))
         return [_described(index, group) for group in members.values()]
+
+
+def pixel_digest(image: NDArray[np.uint8]) -> bytes:
+    """The digest of an image, uint8 (H, W, 3), 16 bytes: two images are copies of one another where it is the same."""
+    data = np.ascontiguousarray(image).data
+    return blake2b(data, digest_size=_DIGEST, salt=b"%dx%d" % image.shape[:2]).digest()
 
 
 def _described(index: Index, rows: Sequence[int]) -> Identical:

@@ -155,11 +155,11 @@ def coverage_text(decided: int, faces: int, on_valid: OnValid | None) -> str:
         faces: Number of faces in all, at least 1.
         on_valid: What the same confidence does there.
     """
-    text = f"{decided / faces:.0%} of the faces are decided"
+    text = f"{decided / faces:.0%} of the faces were given a label"
     if on_valid is None:
         return f"{text}, the others are uncertain."
-    text += f"; of the run's valid split it was {on_valid.coverage:.0%}"
-    text += "." if math.isnan(on_valid.accuracy) else f", of which {on_valid.accuracy:.1%} were right."
+    text += f"; on the run's valid split it was {on_valid.coverage:.0%}"
+    text += "." if math.isnan(on_valid.accuracy) else f", and {on_valid.accuracy:.1%} of those labels were right."
     return text
 
 

@@ -14,7 +14,7 @@ ZOOMS = (1.0, 0.9, 0.8)  # as fractions of the framing of the training
 
 
 class Views(Ensemble):
-    """The mean over the views of a face, calibrated as the network that sees them."""
+    """The mean over the views of a face, calibrated like the network that sees them."""
 
     def __init__(self, network: Network) -> None:
         """Take a network, or an ensemble; the weights are shared with it."""

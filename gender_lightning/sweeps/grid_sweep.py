@@ -97,7 +97,7 @@ def allocate(directory: Path, *, again: bool = False) -> None:
 
 
 def _told(job: Job) -> str:
-    """What tells a job from the others; of a single job, all that was typed."""
+    """The overrides in which a job differs from the others; for a single job, all of them."""
     return shlex.join(job.varied or job.overrides)
 
 

@@ -29,6 +29,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one(
     train: Callable[..., Path], celeba_of: Callable[..., list[str]], tmp_path: Path
 ) -> None:

@@ -133,12 +133,9 @@ def test_eight_bits_stay_near(exported: dict[str, Path], small_checkpoint: Path,
     assert metadata["quantized"] == "int8" and json.loads(metadata["threshold"]) == 0.45
 
 
-QUICK = {"resnet18"}
-MODELS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in groups()["model"]]
-
-
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", groups()["model"])
 def test_every_backbone_exports(model: str, checkpoint_of: Callable[..., Path], tmp_path: Path) -> None:
     predictor = load(checkpoint_of(compose("train", [f"model={model}"])["model"]["name"], 32), device="cpu")
     program = capture(predictor.network, predictor.framing)

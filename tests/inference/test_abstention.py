@@ -95,11 +95,12 @@ def test_what_is_decided_is_told_beside_valid(tmp_path: Path) -> None:
     logit = 2 * np.log(probability / (1 - probability))
     pd.DataFrame({"label": 1, "logit": logit}).to_parquet(tmp_path / "predictions" / "valid.parquet")
     assert on_valid(checkpoint, spec, 0.9) == OnValid(4 / 8, 2 / 4)
-    assert coverage_text(54, 100, None) == "54% of the faces are decided, the others are uncertain."
+    assert coverage_text(54, 100, None) == "54% of the faces were given a label, the others are uncertain."
     assert coverage_text(54, 100, OnValid(0.6, 0.991)) == (
-        "54% of the faces are decided; of the run's valid split it was 60%, of which 99.1% were right."
+        "54% of the faces were given a label; "
+        "on the run's valid split it was 60%, and 99.1% of those labels were right."
     )
-    assert coverage_text(54, 100, OnValid(0.9, float("nan"))).endswith("of the run's valid split it was 90%.")
+    assert coverage_text(54, 100, OnValid(0.9, float("nan"))).endswith("on the run's valid split it was 90%.")
     assert is_far_below(54, 100, OnValid(0.9, 0.99)) and not is_far_below(54, 100, OnValid(0.6, 0.99))
     assert not is_far_below(2, 4, OnValid(0.8, 0.9))  # so few tell nothing
     seen = Seen()

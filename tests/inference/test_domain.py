@@ -163,7 +163,7 @@ def test_a_checkpoint_alone_abstains_as_its_run_does(remembering: Path, domain: 
 def test_the_closing_sentences(network: Network, domain: Domain) -> None:
     seen = _seen(network, domain, _faces(9, 60, dark=True))
     text = closing_text(seen, 0.6, None, domain)
-    assert text.startswith("0% of the faces are decided, the others are uncertain.") and "another kind" in text
+    assert text.startswith("0% of the faces were given a label, the others are uncertain.") and "another kind" in text
     assert closing_text(seen, 0.0, None, None) == "" and closing_text(Seen(), 0.6, None, domain) == ""
     batch = FaceBatch(_faces(9, 40), [])
     assert Classifier(network, CPU, 0.6, 16, None)(batch) == []

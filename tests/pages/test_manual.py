@@ -71,7 +71,7 @@ def check(commands: list[list[str]]) -> None:
         check_overrides(verb, complete(verb, rest))
 
 
-@pytest.mark.parametrize("name", ["index.md", "howto/index.md", *(name for name in NAMES if name.startswith("start/"))])
+@pytest.mark.parametrize("name", ["index.md", *(name for name in NAMES if name.startswith("start/"))])
 @pytest.mark.usefixtures("place")
 def test_the_commands_to_begin_with_are_valid(name: str) -> None:
     check([words for words in typed_on(DOCS / name) if not any(word.startswith("search") for word in words)])
@@ -264,7 +264,7 @@ def runnable(name: str) -> list[list[str]]:
 
 
 # The others run nightly: what they type, CI checks against the schema; and tests of each verb and the README's run it.
-IN_CI = ("start/quarter_hour.md", "start/celeba.md", "howto/own_code.md")
+IN_CI = ("start/quarter_hour.md", "howto/own_code.md")
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ def test_the_committed_curve_comes_out_again(backbone: str, pictures: Path) -> N
     assert same(loss_curve(backbone, pictures), committed(backbone))
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_does_not_show(pictures: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -50,6 +51,7 @@ def test_the_number_of_threads_does_not_show(pictures: Path) -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_small_change_shows(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gender_lightning.transforms import color
 

@@ -58,8 +58,8 @@ def test_a_further_process_waits_until_the_training_has_begun(tmp_path: Path, mo
     ("error", "code", "word"),
     [
         ("UserError('It is broken.', 'Repair it.')", 2, "Process 1: It is broken. Repair it."),
-        ("ValueError('a bug')", 1, "Process 1: ValueError: a bug"),
-        ("OtherRankFailed", 1, None),
+        pytest.param("ValueError('a bug')", 1, "Process 1: ValueError: a bug", marks=pytest.mark.slow),
+        pytest.param("OtherRankFailed", 1, None, marks=pytest.mark.slow),
     ],
 )
 def test_a_failing_process_leaves_word_and_ends_without_its_exit_handlers(

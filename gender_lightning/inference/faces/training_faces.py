@@ -27,7 +27,7 @@ _LARGEST = 512  # px: longest side of a typical picture, since faces need not be
 
 
 def placement_of(data: FaceDataModule, split: str) -> Placement | None:
-    """Where the faces are in pictures that are learned from as they are: known for the kind of data, or measured.
+    """Where the faces are in training pictures that are used as they are: known for the kind of data, or measured.
 
     Args:
         data: The data, set up.

@@ -87,6 +87,7 @@ def test_one_of_two_processes_is_killed(celeba_of: Callable[..., list[str]], tmp
     assert_gone(left)
 
 
+@pytest.mark.slow
 @two_processes
 def test_a_process_that_fails_ends_the_job_with_its_error(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
     """The second process alone fails."""

@@ -31,7 +31,7 @@ def folder(faces: Path, tmp_path: Path) -> Path:
     return tmp_path / "folder"
 
 
-@pytest.mark.parametrize("split", ["test", "valid"])
+@pytest.mark.parametrize("split", ["test", pytest.param("valid", marks=pytest.mark.slow)])
 def test_own_data_give_the_runs_own_metrics(finished: Finished, command: Command, split: str) -> None:
     run, _ = finished
     before = (run / "checkpoints" / "best.ckpt").read_bytes()
@@ -70,6 +70,7 @@ def test_another_data_set_and_a_place_to_choose(
         "data=folder",
         f"data.root={folder}",
         "data.workers=0",
+        "resamples=200",
         f"output={tmp_path / 'out'}",
     )
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet").set_index("image_id")
@@ -92,6 +93,7 @@ def test_a_checkpoint_outside_of_a_run_needs_a_place(
         "data=celeba",
         f"data.root={faces}",
         "data.workers=0",
+        "resamples=200",
     ]
     with pytest.raises(SystemExit) as stop:
         command(*arguments)

@@ -69,6 +69,7 @@ def test_mistakes_are_told_before_anything_is_written(
     assert not (run / "exports").exists()
 
 
+@pytest.mark.slow
 def test_eight_bits_with_their_loss(
     run: Path, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
