@@ -19,7 +19,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import check_disagreement, closing_text, least_confidence, on_valid
 from gender_lightning.inference.checkpoints import Checkpoints
-from gender_lightning.inference.faces.crops import Cropper, Search
+from gender_lightning.inference.faces.crops import NOT_FOUND, Cropper, Search
 from gender_lightning.inference.predictor import UNCERTAIN
 from gender_lightning.inference.stream.annotate import Annotator
 from gender_lightning.inference.stream.formats import read_rows
@@ -115,7 +115,8 @@ def predict(config: PredictConfig) -> Counter[str]:
             keep_pixels=config.annotate,
         )
     counts = _collect(source, predicted, output, annotator, None if total is None else total - done.pictures)
-    _report(counts, done.pictures, source, output.path, _closing(counts, checkpoints, classifier))
+    unseen = _unseen(counts.pop(NOT_FOUND, 0))
+    _report(counts, done.pictures, source, output.path, [unseen, _closing(counts, checkpoints, classifier)])
     if not done.pictures and not counts["pictures"]:
         raise _nothing(config, source)
     if not done.pictures and counts["unreadable"] == counts["pictures"]:
@@ -217,6 +218,18 @@ def _counted(pictures: list[PredictedPicture]) -> Iterator[str]:
         yield "pictures"
         for row in picture.rows:
             yield row["label"] or row["status"]
+            if NOT_FOUND in row["note"]:
+                yield NOT_FOUND
+
+
+def _unseen(count: int) -> str:
+    """How many pictures without a face were used all the same; empty if there are none."""
+    if not count:
+        return ""
+    return (
+        f"In {count:,} of the pictures no face was found, but they are no larger than a face crop and were used as they"
+        " are; faces=detect leaves them out."
+    )
 
 
 def _closing(counts: Counter[str], checkpoints: Checkpoints, classifier: Classifier) -> str:
@@ -229,15 +242,15 @@ def _closing(counts: Counter[str], checkpoints: Checkpoints, classifier: Classif
     return closing_text(seen, least, on_valid(checkpoints, spec, least), classifier.domain)
 
 
-def _report(counts: Counter[str], before: int, source: Source, output: Path, coverage: str) -> None:
+def _report(counts: Counter[str], before: int, source: Source, output: Path, closing: list[str]) -> None:
     told = {name: count for name, count in counts.items() if name != "pictures"}
     names = {"no_face": "without a face", "unreadable": "unreadable"}
     said = ", ".join(f"{count:,} {names.get(name, name)}" for name, count in sorted(told.items()))
     many = f"{counts['pictures']:,} picture{'' if counts['pictures'] == 1 else 's'}"
     skipped = f" ({before:,} done before)" if before else ""
     console.print(f"{many}{skipped}{': ' if said else ''}{said}", markup=False)
-    if coverage:
-        console.print(coverage, markup=False)
+    for sentence in filter(None, closing):
+        console.print(sentence, markup=False)
     if counts["unreadable"]:
         console.print("The column note gives the reason for each picture that cannot be read.")
     if left_out := source.left_out_text():

@@ -221,8 +221,12 @@ def test_frames_that_are_missing_are_counted(checkpoint: Path, here: Path, capsy
 
 def test_nothing_that_can_be_read_is_an_error(checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "photos" / "notes.doc").touch()
-    run(checkpoint, "input=photos")
-    assert "left out: 1 .doc" in capsys.readouterr().out
+    counts = run(checkpoint, "input=photos")
+    said = capsys.readouterr().out
+    assert "left out: 1 .doc" in said
+    unseen = pd.read_csv("predictions.csv")["note"].str.endswith("taken for a face crop").sum()
+    assert unseen > 0 and f"In {unseen} of the pictures no face was found" in " ".join(said.split())
+    assert set(counts) <= {"pictures", "female", "male", "uncertain", "unreadable"}
     with pytest.raises(UserError, match=r"None of the pictures could be read\. See the column note"):
         run(checkpoint, "input=photos/0003.jpg", "output=b.csv")
     assert pd.read_csv("b.csv")["status"].tolist() == ["unreadable"]

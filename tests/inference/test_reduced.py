@@ -79,7 +79,7 @@ def test_a_turned_photograph_is_decoded_as_pillow_does(number: int) -> None:
 def test_faces_come_out_as_of_the_photograph(photograph: bytes) -> None:
     whole = open_picture(photograph).pixels
     assert whole.shape == (HEIGHT, WIDTH, 3)
-    cropper = Cropper(Framing(64), "auto", Mtcnn())
+    cropper = Cropper(Framing(224), "auto", Mtcnn())
     reduced = Counted(photograph, cropper)
     large, small = found = cropper.choices_of([reduced.picture])[0]
     for choice, expected in zip(found, cropper.choices(whole), strict=True):
@@ -94,6 +94,12 @@ def test_faces_come_out_as_of_the_photograph(photograph: bytes) -> None:
             cut = frame(cropper.aligned(whole, choice), cropper.framing).astype(int)
             assert np.abs(cut - crop.pixels).mean() < (2 if len(choices) == 1 and choice is large else 0.01)
             assert choice.face is not None and crop.box == choice.face.box
+    few = Cropper(Framing(64), "auto", cropper.detector)
+    before = reduced.times
+    for choice, crop in zip(found, few._cut(reduced.picture, found), strict=True):
+        cut = frame(few.aligned(whole, choice), few.framing).astype(int)
+        assert np.abs(cut - crop.pixels).mean() < 2
+    assert reduced.times == before, "a network of 64 px sees no more detail than the copy has"
 
 
 def test_a_photograph_that_is_used_as_it_is_keeps_its_box(photograph: bytes) -> None:

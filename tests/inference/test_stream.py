@@ -100,10 +100,11 @@ def test_what_a_folder_holds_besides_is_counted(tmp_path: Path) -> None:
     for name in ("a.jpg", "b/1.mp4", "b/2.MP4", "notes.txt", "README", ".hidden"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "again.jpg").symlink_to(tmp_path, target_is_directory=True)
     source = Source((str(tmp_path),))
     assert source.count() == 1 and not source.left_out
     assert len(list(source.items())) == 1
-    assert source.left_out == {".mp4": 2, ".txt": 1, "without an extension": 1}
+    assert source.left_out == {".mp4": 2, ".txt": 1, "without an extension": 1, "linking to a folder": 1}
     assert source.left_out_text().startswith("left out: 2 .mp4 (videos are read only if they are named: ")
 
 

@@ -24,6 +24,8 @@ from gender_lightning.models.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
 Status = Literal["face", "crop", "no_face"]
+NOT_FOUND = "no face found in it, taken for a face crop"
+_OVERSAMPLED = 1.5  # times the network's resolution, from which a face can be resampled twice and stay as sharp
 _BLURRED = 2.0  # a face that is enlarged by more than this factor has less detail than the training pictures
 
 
@@ -94,6 +96,7 @@ class Cropper:
         self.placement = placement or CELEBA
         self.detects = faces == "detect" or (self.faces == "auto" and placement is not None)
         self._detector = detector
+        self._resolution = _resolution(framing, self.placement)
 
     @property
     def remark(self) -> str:
@@ -159,7 +162,7 @@ class Cropper:
         if self.faces == "auto":
             small = self._is_small(picture)
             if not found and small:
-                return [Choice(None, "no face found in it, taken for a face crop")]
+                return [Choice(None, NOT_FOUND)]
             if found and self._is_framed(picture, found[0]):
                 return [Choice(None), *([] if small else chosen[1:])]
         return chosen
@@ -203,8 +206,14 @@ class Cropper:
 
     def _has_detail(self, picture: Reduced, choice: Choice) -> bool:
         if choice.face is not None:
-            return choice.face.eye_distance >= picture.reduction * self.placement.eye_distance
+            return choice.face.eye_distance >= picture.reduction * self._resolution * self.placement.eye_distance
         return min(self.framing.box(*picture.pixels.shape[:2])[2:]) >= self.framing.image_size
+
+
+def _resolution(framing: Framing, placement: Placement) -> float:
+    """Share of a training picture's resolution below which a face would lose what the network can see; at most 1."""
+    seen = (part.image_size / min(part.box(placement.height, placement.width)[2:]) for part in framing.parts)
+    return min(1.0, _OVERSAMPLED * max(seen))
 
 
 def _scaled(choice: Choice, factor: float) -> Choice:

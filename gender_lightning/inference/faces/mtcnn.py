@@ -145,9 +145,12 @@ class Mtcnn:
                     found[place] = _faces(group.windows[own], scores[own], shifts[own], landmarks[own])
 
 
-def _least_face(height: int, width: int) -> int:
-    """Side in pixels of the smallest face to look for, so that a panorama is searched as finely as any picture."""
-    return max(20, math.isqrt(height * width) // 50)
+def _least_face(height: int, width: int) -> float:
+    """Side in pixels of the smallest face to look for, so that a panorama is searched as finely as any picture.
+
+    It is no whole number, so that a photograph and its reduced copy are searched at the same sizes.
+    """
+    return max(20.0, math.sqrt(height * width) / 50)
 
 
 def _batches(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[list[int]]:

@@ -151,14 +151,16 @@ def _walk(folder: str, left_out: Counter[str]) -> Iterator[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+            found = sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions.") from error
-    for name, is_folder in found:
+    for name, is_folder, is_link in found:
         path = os.path.join(folder, name)
         if name.startswith("."):
             continue
-        if is_folder:
+        if is_folder and is_link:
+            left_out["linking to a folder"] += 1
+        elif is_folder:
             yield from _walk(path, left_out)
         elif Path(name).suffix.lower() in picture_suffixes():
             yield path
