@@ -36,7 +36,7 @@ from gender_lightning.transforms import (
     GaussianBlur,
     Jpeg,
     ProgressiveStage,
-    color,
+    constants,
     mix,
 )
 
@@ -74,11 +74,11 @@ class Kernels(TorchDispatchMode):
 @pytest.fixture
 def on_fake_gpu() -> Iterator[Kernels]:
     """Tensors on a GPU that is not there; `.item()`, `.tolist()`, `bool()` and boolean indexing raise."""
-    color._constants.cache_clear()  # one of an earlier device, or of another mode
+    constants.kept.cache_clear()  # one of an earlier device, or of another mode
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode())
         yield stack.enter_context(Kernels())
-    color._constants.cache_clear()
+    constants.kept.cache_clear()
 
 
 @pytest.mark.parametrize("size", [None, 24])
@@ -240,7 +240,7 @@ def test_every_network_of_the_menu_is_one_graph(choice: str) -> None:
 def test_an_augmented_batch_is_one_graph_for_all_epochs() -> None:
     recorder = Recorder()
     torch.compiler.reset()
-    color._constants.cache_clear()
+    constants.kept.cache_clear()
     augment = Augment(EVERYTHING, channels_last=True).to("meta")
     compiled = torch.compile(augment._augmented, backend=recorder, dynamic=False, fullgraph=True)
     images, indices = torch.empty(8, 3, 32, 32, dtype=torch.uint8, device="meta"), torch.empty(8, dtype=torch.int64)
@@ -248,7 +248,7 @@ def test_an_augmented_batch_is_one_graph_for_all_epochs() -> None:
         key = torch.full((), epoch, device="meta")
         assert compiled(images, indices.to("meta"), key, None).shape == images.shape
     assert len(recorder.graphs) == 1
-    color._constants.cache_clear()
+    constants.kept.cache_clear()
     torch.compiler.reset()
 
 
