@@ -94,14 +94,15 @@ def parts(size: Size, root: Path) -> list[Part]:
         bench(f"{net} {pixels} px, batch {large}, compiled", net, pixels, large, "trainer.compile=true"),
         bench(f"{net} {pixels} px, batch {large}", net, pixels, large, "trainer.compile=false"),
     ]
+    steps = max(1, size.faces // large)
+    sizes = (f"model={net}", f"data.image_size={pixels}", f"data.batch_size={large}")
+    found.append(Part("experiment=celeba", (*RECIPE, *data, *sizes), steps=steps))
     net, pixels = size.models[1], size.pixels[1]
     for batch in (large, small):
         for resident in ("true", "false"):
             name = f"{net} {pixels} px, batch {batch}, resident {resident}"
             found.append(bench(name, net, pixels, batch, f"data.resident={resident}", "trainer.compile=false"))
-    steps = max(1, size.faces // large)
-    sizes = (f"model={size.models[0]}", f"data.image_size={size.pixels[0]}", f"data.batch_size={large}")
-    return [*found, Part("experiment=celeba", (*RECIPE, *data, *sizes), steps=steps)]
+    return found
 
 
 def check(
@@ -145,7 +146,7 @@ def measured(part: Part, folder: Path, seconds: float) -> dict[str, Any]:
         UserError: The command failed, or took longer than `seconds`.
     """
     if part.steps is not None:
-        return epoch_of_celeba(train_ours(part.overrides, folder, part.steps))
+        return epoch_of_celeba(train_ours(part.overrides, folder, part.steps, within=seconds))
     output = folder / "result"
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "gender_lightning", "benchmark", *part.overrides, f"output={output}"]
@@ -174,13 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("gpu-check.json"), help="the file to write")
     parser.add_argument("--faces", type=Path, default=Path("data/gpu-check"), help="folder of the drawn faces")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit of all parts together")
     chosen = parser.parse_args(arguments)
     import torch
 
     if not torch.cuda.device_count():  # asks the driver, and opens no GPU
         sys.stderr.write("torch sees no GPU, so there is nothing to check.\n")
         sys.exit(2)
-    content = check(parts(Size(), chosen.faces.absolute()), chosen.output, measured, SECONDS)
+    content = check(parts(Size(), chosen.faces.absolute()), chosen.output, measured, chosen.seconds)
     for name, found in content["parts"].items():
         for line in found.get("said", [found.get("failed") or found.get("left_out") or json.dumps(found)]):
             sys.stdout.write(f"{name}: {printable(line)}\n")

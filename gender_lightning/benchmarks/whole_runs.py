@@ -36,15 +36,20 @@ class Training:
     seconds_beside: float
 
 
-def train_ours(overrides: Sequence[str], folder: Path, steps: int) -> Training:
+def train_ours(overrides: Sequence[str], folder: Path, steps: int, *, within: float | None = None) -> Training:
     """Train for two epochs of `steps` steps, logging to W&B offline, and measure the second epoch.
 
+    Args:
+        overrides: Overrides of `train`.
+        folder: Folder of the run.
+        steps: Number of steps of an epoch.
+        within: Time limit in seconds.
+
     Raises:
-        UserError: The training failed; the message contains its last line of output.
+        UserError: The training failed, and the message contains its last line of output; or it took too long.
     """
-    run_dir = _run(
-        overrides, folder, "trainer.max_epochs=2", f"trainer.limit_train_batches={steps}", "scheduler.warmup_epochs=0"
-    )
+    epochs = ("trainer.max_epochs=2", f"trainer.limit_train_batches={steps}", "scheduler.warmup_epochs=0")
+    run_dir = _run(overrides, folder, *epochs, within=within)
     first, second = read_rows(run_dir / "metrics.csv")
     rate = float(second["images_per_second"])
     images = (int(second["step"]) - int(first["step"])) * Run.open(run_dir).config()["data"]["batch_size"]
@@ -100,18 +105,23 @@ def measure_startup(overrides: Sequence[str], folder: Path, repeats: int, report
     return {"ours": Rate(tuple(ours[1:])), "common": Rate(tuple(imports[1:]))}
 
 
-def _run(overrides: Sequence[str], folder: Path, *more: str) -> Path:
+def _run(overrides: Sequence[str], folder: Path, *more: str, within: float | None = None) -> Path:
     """Run `gender-lightning train` in a new directory below `folder`."""
     run_dir = folder / "run"
     folder.mkdir(parents=True, exist_ok=True)
     fixed = ["trainer.devices=1", "test=false", "logger=wandb", "logger.mode=offline", "trainer.limit_val_batches=1"]
     command = [sys.executable, "-m", "gender_lightning", "train", *overrides, *fixed, *more, f"run_dir={run_dir}"]
-    _process(command)
+    _process(command, within)
     return run_dir
 
 
-def _process(command: list[str]) -> None:
-    done = subprocess.run(command, env=job_environment(), capture_output=True, text=True)
+def _process(command: list[str], within: float | None = None) -> None:
+    environment = job_environment()
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=within)
+    except subprocess.TimeoutExpired:
+        remedy = "Run it by itself to see how long it takes."
+        raise UserError(f"A training of the benchmark took longer than {within:.0f} s.", remedy) from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
         raise UserError(f"A training of the benchmark failed: {said[-1]}", f"Run it by itself: {' '.join(command[1:])}")

@@ -304,7 +304,7 @@ def _refuse_other_places(config: TrainConfig, run: Run) -> None:
 
 def _may_make_cache(config: TrainConfig) -> bool:
     """Whether the cache may be written: a resumed run, which may be somebody else's, must have `data.cache` typed."""
-    return config.resume is None or any(text.startswith("data.cache=") for text in _typed_overrides())
+    return config.resume is None or _typed("data.cache")
 
 
 def _record_skipped(run: Run, parts: Parts) -> None:
@@ -315,7 +315,7 @@ def _record_skipped(run: Run, parts: Parts) -> None:
 
 def _record_changes(run: Run, values: dict[str, Any]) -> None:
     """Make the changes from the command line of a resume part of the run's configuration."""
-    changes = [text for text in _typed_overrides() if not text.startswith("resume=")]
+    changes = [text.lstrip("+") for text in _typed_overrides() if not text.startswith("resume=")]
     if changes and is_first_process():
         file = run.path / "overrides.yaml"
         write_text(file, to_yaml([*_list_in(file), *changes]))

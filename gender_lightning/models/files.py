@@ -109,16 +109,20 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor], description: Mapp
         ) from error
 
 
-def read_torch_file(path: Path) -> dict[str, Any]:
+def read_torch_file(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     """Read a dictionary that `torch.save` wrote, onto the CPU. Nothing in the file is executed.
+
+    Args:
+        path: The file.
+        mapped: Whether tensors are read from the file only when they are used, and must be copied to outlive it.
 
     Raises:
         UserError: The file is missing, unreadable or cut short, holds anything but tensors and plain values,
             is not a dictionary, or unpacks to more than its size.
     """
     try:
-        _check_form(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        zipped = _check_form(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipped)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.", "Give a checkpoint file or a run directory.") from None
     except OSError as error:
@@ -138,8 +142,12 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_form(path: Path) -> None:
-    """Refuse a file on which torch.load would block, that unpacks to more than its size, or is in its oldest format."""
+def _check_form(path: Path) -> bool:
+    """Refuse a file on which torch.load would block, that unpacks to more than its size, or is in its oldest format.
+
+    Returns:
+        Whether the file is a zip archive, as all of torch's files since 1.6.
+    """
     if not path.is_file():
         raise FileNotFoundError(path) if not path.exists() else IsADirectoryError(None, "it is not a file", str(path))
     with path.open("rb") as file:
@@ -151,6 +159,7 @@ def _check_form(path: Path) -> None:
             raise ValueError("it is packed")
     elif not start.startswith(b"\x80"):  # the start of a pickle, torch's format before 1.6
         raise pickle.UnpicklingError("neither a zip nor a pickle")
+    return start == b"PK"
 
 
 def write_torch_file(path: Path, content: dict[str, Any]) -> None:

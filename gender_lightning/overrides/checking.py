@@ -19,7 +19,7 @@ from gender_lightning.overrides.composing import (
     where_choices_lie,
 )
 from gender_lightning.overrides.fields import alike_beside, is_known, nearest
-from gender_lightning.overrides.of_run import Folders, with_data_of_run
+from gender_lightning.overrides.of_run import Folders, with_data_of_run, with_fields_of_resumed
 from gender_lightning.overrides.own_folders import KEY, gathered, of_texts
 from gender_lightning.overrides.parsing import Override, parse
 from gender_lightning.overrides.paths import quoted
@@ -42,6 +42,9 @@ def complete(verb: str, overrides: Sequence[str]) -> list[str]:
         folders: dict[str, Folders] = {"evaluate": "whole", "refit": "halves"}
         data_added = with_data_of_run(overrides, folders=folders.get(verb))
         return [quoted(text) for text in data_added]
+    if verb == "train" and any(text.startswith("resume=") for text in overrides):
+        with hydra_at_conf():
+            return with_fields_of_resumed([quoted(text) for text in overrides], fields_with(verb))
     ranges = any("interval(" in text for text in overrides)
     chosen = any(text.startswith("search=") for text in overrides)
     if COMMANDS[verb].swept and ranges and _is_multirun(overrides) and not chosen:
@@ -57,6 +60,8 @@ def check(verb: str, arguments: Sequence[str]) -> None:
     """
     multirun = _is_multirun(arguments)
     texts = [argument for argument in gathered(arguments) if not argument.startswith("-")]
+    if any(text.startswith("resume=") for text in texts):
+        texts = [text for text in texts if not text.startswith("++")]  # see `with_fields_of_resumed`
     problems = _way_of_running_problems(verb, texts, multirun)
     with hydra_at_conf():
         plain = not multirun and not any(text.startswith(("+optimizer.", "++optimizer.")) for text in texts)

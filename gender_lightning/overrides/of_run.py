@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from gender_lightning.data.framing import FRAMING_FIELDS
 from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.overrides.fields import is_known
 from gender_lightning.runs import Run
 
 Folders = Literal["whole", "halves"]
@@ -62,6 +63,37 @@ def with_data_of_run(overrides: list[str], *, folders: Folders | None = None) ->
     before = [f"data={section['name']}"]
     before += [f"data.{key}={hydra_value(value)}" for key, value in section.items() if key != "name"]
     return before + overrides
+
+
+def with_fields_of_resumed(overrides: list[str], fields: Mapping[str, Any]) -> list[str]:
+    """Let a resume change fields that only the choices of its run have (`loss.teacher` of `loss=distill`).
+
+    They get `++` in front, without which Hydra would refuse them beside the default choices. They are checked together
+    with the run's own configuration, which the composed one has no part in.
+
+    Args:
+        overrides: The overrides as typed.
+        fields: The fields that exist without any choice.
+    """
+    named = next((_unquoted(text.partition("=")[2]) for text in overrides if text.startswith("resume=")), "")
+    run = _resumed(named)
+    if run is None:
+        return overrides
+    try:
+        own = run.config()
+    except UserError:  # told where the run is opened
+        return overrides
+
+    def is_own(key: str) -> bool:
+        return not is_known(key, fields) and is_known(key, own)
+
+    return [f"++{text}" if is_own(text.partition("=")[0]) else text for text in overrides]
+
+
+def _resumed(named: str) -> Run | None:
+    path = Path(named).expanduser()
+    directory = path.parent.parent if path.suffix == ".ckpt" else path
+    return Run(directory) if named and (directory / "config.yaml").is_file() else None
 
 
 def _refuse_other_rows(runs: list[Run]) -> None:

@@ -40,13 +40,13 @@ def augment(
     if not p.warps:
         levels = levels if p.flipped is None else geometry.flip(levels, p.flipped)
     else:
-        zeros = levels.new_zeros(len(levels))
+        count = (len(levels),)
         levels = geometry.warp(
             levels,
-            zeros if p.rotation is None else p.rotation,
-            zeros + 1 if p.scale is None else p.scale,
-            levels.new_zeros(len(levels), 2) if p.translation is None else p.translation,
-            zeros.bool() if p.flipped is None else p.flipped,
+            levels.new_zeros(count) if p.rotation is None else p.rotation,
+            levels.new_ones(count) if p.scale is None else p.scale,
+            levels.new_zeros((*count, 2)) if p.translation is None else p.translation,
+            levels.new_zeros(count, dtype=torch.bool) if p.flipped is None else p.flipped,
             fill,
             aspect=p.aspect,
             border=p.border,
@@ -132,7 +132,7 @@ class Augment(nn.Module):
         parameters = draw_parameters(self.settings, indices, key, height, width)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         if images.device.type != "cpu" or torch.get_num_threads() > 1 or len(self.extra) > 0:
-            return self._piece(images, parameters, size).contiguous(memory_format=layout)
+            return self._piece(images, parameters, size, layout)
         shape = (len(images), 3, height, width)
         result = torch.empty(shape, dtype=torch.float32, device=images.device, memory_format=layout)
         piece = max(1, _PIXELS_PER_PIECE // (height * width))
@@ -141,9 +141,19 @@ class Augment(nn.Module):
             result[rows] = self._piece(images[rows], parameters[rows], size)
         return result
 
-    def _piece(self, images: Tensor, parameters: Parameters, size: int | None) -> Tensor:
+    def _piece(
+        self, images: Tensor, parameters: Parameters, size: int | None, layout: torch.memory_format | None = None
+    ) -> Tensor:
         small = images if size is None else geometry.shrink(images, size)
-        return self._finish(self._further(augment(small, parameters, self.settings.fill, self.quality)), parameters)
+        levels = self._further(augment(small, parameters, self.settings.fill, self.quality))
+        # in place: `augment` has made a new tensor of the uint8 images; a GPU's last kernel writes the layout too
+        direct = layout is not None and levels.device.type != "cpu" and not torch.compiler.is_compiling()
+        out = torch.empty_like(levels, memory_format=layout) if direct else None
+        erases = parameters.erased is not None
+        result = self.normalize.levels_(levels, None if erases else out)
+        if parameters.erased is not None:
+            result = erasing.erase_(result, parameters.erased, out)
+        return result if layout is None else result.contiguous(memory_format=layout)
 
     def _further(self, levels: Tensor) -> Tensor:
         for transform in self.extra:
@@ -156,7 +166,3 @@ class Augment(nn.Module):
                 )
             levels = changed * 255
         return levels
-
-    def _finish(self, levels: Tensor, parameters: Parameters) -> Tensor:
-        normalised = self.normalize.levels_(levels)  # in place: `augment` has made a new tensor of the uint8 images
-        return normalised if parameters.erased is None else erasing.erase_(normalised, parameters.erased)

@@ -88,28 +88,31 @@ def warp(
         The warped images, float32 (B, C, H, W), contiguous.
     """
     height, width = images.shape[-2:]
-    a, b, c, d = (part[:, None] for part in inverse_affine(rotation, scale, flipped, aspect))
-    # Output coordinates, shifted back; grid_sample counts source pixels from -1 to 1.
-    x = torch.arange(width, device=images.device) - (width - 1) / 2 - translation[:, :1] * width
-    y = torch.arange(height, device=images.device) - (height - 1) / 2 - translation[:, 1:] * height
-    # Sums of a row and a column instead of a matrix product: thirty times as fast on a CPU as affine_grid, and
-    # neither TF32 nor bfloat16 can creep into the coordinates.
-    parts = [
-        ((along_x * (2 / length) * x)[:, None], (along_y * (2 / length) * y)[..., None])
-        for along_x, along_y, length in ((a, b, width), (c, d, height))
-    ]
-    if torch.compiler.is_compiling():  # a graph cannot write into half of a tensor, and need not
-        grid = torch.stack([row + column for row, column in parts], 1)
-    else:
-        grid = torch.empty(len(images), 2, height, width, device=images.device)
-        for axis, (row, column) in enumerate(parts):
-            torch.add(row, column, out=grid[:, axis])
+    grid = _grid(inverse_affine(rotation, scale, flipped, aspect), translation, height, width)
     if fill == "mixed":
         assert border is not None
         return sample_mixed(images, grid, border)
     if fill == "border" and images.device.type == "mps":  # whose grid_sample refuses it
         grid, fill = inside(grid), "zeros"
     return sample(images, grid, fill)
+
+
+def _grid(inverse: tuple[Tensor, Tensor, Tensor, Tensor], translation: Tensor, height: int, width: int) -> Tensor:
+    """The source of each output pixel in ``grid_sample``'s convention (-1 to 1): x and y, float32 (B, 2, H, W).
+
+    Sums of a row and a column instead of a matrix product: thirty times as fast on a CPU as affine_grid, and neither
+    TF32 nor bfloat16 can creep into the coordinates.
+    """
+    a, b, c, d = inverse
+    across, down = (
+        torch.arange(side, device=a.device) - (side - 1) / 2 - shift[:, None] * side
+        for side, shift in ((width, translation[:, 0]), (height, translation[:, 1]))
+    )
+    of_columns, of_rows = (
+        torch.stack((x * (2 / width), y * (2 / height)), 1)[:, :, None] * line[:, None]
+        for x, y, line in ((a, c, across), (b, d, down))
+    )
+    return of_columns[:, :, None] + of_rows[..., None]
 
 
 def sample(images: Tensor, grid: Tensor, fill: str) -> Tensor:

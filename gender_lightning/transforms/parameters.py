@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gender_lightning.transforms import erasing, geometry
+from gender_lightning.transforms.constants import constant
 from gender_lightning.transforms.randomness import Stream, uniforms
 from gender_lightning.transforms.settings import AugmentationSettings
 
@@ -77,35 +78,54 @@ def draw_parameters(
     """
     u = uniforms(key, indices, Stream.OTHERS_END if settings.has_others else Stream.AUGMENT_END)
 
-    def between(low: float, high: float, stream: Stream) -> Tensor | None:
-        return None if low == high else low + (high - low) * u[:, stream]
-
-    def factor(strength: float, stream: Stream) -> Tensor | None:
-        return between(max(0.0, 1 - strength), 1 + strength, stream) if strength > 0 else None
-
-    s, color = settings, settings.color_jitter
+    drawn = _between(settings, u)
     others = _others(settings, u, min(height, width)) if settings.has_others else {}
-    saturation = factor(color.saturation, Stream.SATURATION)
+    saturation = drawn.get(Stream.SATURATION)
     if "grey" in others:
         saturation = torch.where(others.pop("grey"), 0.0, 1.0 if saturation is None else saturation)
-    shift, turn, probability = s.random_translation, s.random_rotation, s.random_horizontal_flip
+    probability = settings.random_horizontal_flip
     return Parameters(
-        rotation=between(-turn, turn, Stream.ROTATION),
-        scale=_scale(settings, u),
-        translation=(2 * u[:, Stream.SHIFT_X : Stream.SHIFT_Y + 1] - 1) * shift if shift > 0 else None,
+        rotation=drawn.get(Stream.ROTATION),
+        scale=drawn.get(Stream.SCALE),
+        translation=drawn.get(Stream.SHIFT_X),
         flipped=u[:, Stream.FLIP] < probability if probability > 0 else None,
-        brightness=factor(color.brightness, Stream.BRIGHTNESS),
-        contrast=factor(color.contrast, Stream.CONTRAST),
+        brightness=drawn.get(Stream.BRIGHTNESS),
+        contrast=drawn.get(Stream.CONTRAST),
         saturation=saturation,
-        hue=between(-color.hue, color.hue, Stream.HUE),
-        erased=_erased(s.random_erasing, u, height, width),
+        hue=drawn.get(Stream.HUE),
+        erased=_erased(settings.random_erasing, u, height, width),
         **others,
     )
 
 
-def _scale(settings: AugmentationSettings, u: Tensor) -> Tensor | None:
-    low, high = settings.random_scale
-    return None if low == high == 1 else low + (high - low) * u[:, Stream.SCALE]
+def _between(settings: AugmentationSettings, u: Tensor) -> dict[Stream, Tensor]:
+    """The numbers that are uniform between two ends, of what is on; both shifts, (B, 2), under the first of them."""
+    s, color = settings, settings.color_jitter
+    turn, shift = s.random_rotation, s.random_translation
+    ends = {
+        Stream.ROTATION: (-turn, turn),
+        Stream.SCALE: s.random_scale,
+        Stream.SHIFT_X: (-shift, shift),
+        Stream.SHIFT_Y: (-shift, shift),
+        Stream.FLIP: (0.0, 1.0),
+        Stream.BRIGHTNESS: _about_one(color.brightness),
+        Stream.CONTRAST: _about_one(color.contrast),
+        Stream.SATURATION: _about_one(color.saturation),
+        Stream.HUE: (-color.hue, color.hue),
+    }
+    # all at once, since a GPU would need two kernels for each
+    spans, lows = (constant(part, u.device) for part in zip(*((b - a, a) for a, b in ends.values()), strict=True))
+    drawn = u[:, : len(ends)] * spans + lows
+    found = {stream: drawn[:, stream] for stream, (low, high) in ends.items() if low != high}
+    if Stream.SHIFT_X in found:
+        found[Stream.SHIFT_X] = drawn[:, Stream.SHIFT_X : Stream.SHIFT_Y + 1]
+    if s.random_scale[0] == s.random_scale[1] != 1:
+        found[Stream.SCALE] = drawn[:, Stream.SCALE]
+    return found
+
+
+def _about_one(strength: float) -> tuple[float, float]:
+    return (max(0.0, 1 - strength), 1 + strength) if strength > 0 else (1.0, 1.0)
 
 
 def _others(settings: AugmentationSettings, u: Tensor, size: int) -> dict[str, Tensor]:

@@ -65,7 +65,10 @@ def test_a_student_goes_on_with_its_teachers_to_the_last_bit(
         command("train", f"resume={broken}")
     assert stop.value.code == 2 and "is the run that is to be trained" in capsys.readouterr().err
     (broken / "config.yaml").write_text(kept)
-    command("train", f"resume={broken}")
+    (tmp_path / "small").rename(tmp_path / "moved")
+    command("train", f"resume={broken}", f"loss.teacher=[{plain},{tmp_path / 'moved'}]")
+    assert yaml.safe_load((broken / "config.yaml").read_text())["loss"]["teacher"][1] == str(tmp_path / "moved")
+    assert yaml.safe_load((broken / "overrides.yaml").read_text())[-1].startswith("loss.teacher=")
     for ours, theirs in zip(states(broken), states(whole), strict=True):
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert [state.keys() for state in states(whole)] == [state.keys() for state in states(plain)]

@@ -283,3 +283,18 @@ def test_a_file_with_a_comma_or_brackets_is_one_file(tmp_path: Path, monkeypatch
 def test_a_value_of_the_wrong_form_is_not_missing_too() -> None:
     (said,) = mistakes("predict", "checkpoint=x", "input=a=b=[")
     assert "in quotes" in said
+
+
+def test_a_resume_changes_fields_that_only_its_run_has(tmp_path: Path) -> None:
+    values = compose("train", ["loss=distill", "loss.teacher=[gone]", "scheduler=plateau"])
+    (tmp_path / "config.yaml").write_text(to_yaml(values))
+    typed = [f"resume={tmp_path}", "loss.teacher=[here]", "scheduler.monitor=val/loss", "trainer.max_epochs=9"]
+    completed = complete("train", typed)
+    assert completed == [typed[0], f"++{typed[1]}", f"++{typed[2]}", typed[3]]
+    check_overrides("train", completed)
+    inside = complete("train", [f"resume={tmp_path / 'checkpoints' / 'last.ckpt'}", "loss.teacher=[here]"])
+    assert inside[1] == "++loss.teacher=[here]"
+    assert complete("train", typed[1:]) == typed[1:]
+    assert mistakes("train", *complete("train", [typed[0], "loss.techer=[here]"]))[0].startswith(
+        "loss.techer: there is"
+    )
