@@ -11,7 +11,7 @@ OLDEST ?= 3.11
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-nightly test-floors check-floors lint types docs notebooks audit check gpu-check dashboards clean
+.PHONY: help install train test test-all test-nightly test-floors check-floors lint types docs notebooks audit check gpu-check peers dashboards clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -64,6 +64,9 @@ check: lint types test  ## everything a commit should pass
 
 gpu-check: $(INSTALLED)  ## measure everything that needs a GPU, in ten minutes, into gpu-check.json
 	$(BIN)/python -m gender_lightning.benchmarks.gpu_check $(ARGS)
+
+peers: $(INSTALLED)  ## other tools beside a run: make peers ARGS="--name mine --checkpoint RUN data=folder data.root=FACES"
+	$(BIN)/python -m gender_lightning.benchmarks.peers $(ARGS)
 
 dashboards: $(INSTALLED)  ## save a view with charts in W&B: make dashboards ARGS="TEAM --project PROJECT"
 	$(BIN)/python -m gender_lightning.training.logs.dashboard $(ARGS)

@@ -108,8 +108,9 @@ def refit(config: RefitConfig) -> Refit:
     spec = replace(setting.network.spec, placement=_placement(setting, result))
     parts = (setting.fit, setting.report)
     result = write_refit(
-        config, setting.run, setting.search, setting.network, spec, layer, parts, setting.groups, outcome, result
-    )
+        config, setting.run, setting.search, setting.network, spec, layer, parts, setting.groups, outcome, result,
+        features["fit"].values,
+    )  # fmt: skip
     print_refit(result)
     return result
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
+from gender_lightning.commands.remembering import remembered
 from gender_lightning.config import RefitConfig
 from gender_lightning.console import console, shown
 from gender_lightning.data.annotations import Index
@@ -18,10 +22,11 @@ from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES
 from gender_lightning.evaluation.group_metrics import group_metrics, group_sizes
 from gender_lightning.evaluation.metrics import classification_metrics
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
+from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.inference.faces.crops import Search
-from gender_lightning.models.checkpoint import ModelSpec, Network, package_version, save_weights
-from gender_lightning.models.last_layer import LastLayer, changed_state
-from gender_lightning.refitting.outcome import Outcome
+from gender_lightning.models.checkpoint import ModelSpec, Network, package_version, save_weights, update_spec
+from gender_lightning.models.last_layer import LastLayer, changed_state, of_main_head
+from gender_lightning.refitting.outcome import Logits, Outcome
 from gender_lightning.refitting.result import Refit
 from gender_lightning.reports.model_card import model_card
 from gender_lightning.reports.refit_page import refit_page, shown_p, title_of
@@ -41,6 +46,7 @@ def write_refit(
     groups: Groups,
     outcome: Outcome,
     result: Refit,
+    features: NDArray[np.float32],
 ) -> Refit:
     """Write the run directory with everything in it.
 
@@ -55,6 +61,7 @@ def write_refit(
         groups: The groups.
         outcome: The new head.
         result: What was found.
+        features: Of the fitting images, float32 (N, C).
 
     Returns:
         The result with the path of the run.
@@ -78,6 +85,7 @@ def write_refit(
             state = state if outcome.change is None else changed_state(network.net, layer, outcome.change)
         save_weights(run.best, state, spec)
         logits = outcome.new if new else outcome.old
+        update_spec(run.best, _remembered(network, spec, layer, parts[0], logits[0], features))
         tables, metrics = {}, dict[str, float]()
         for split, index, scores in zip(("valid", "test"), parts, logits, strict=True):
             tables[split] = predictions_table(index, split, scores, spec.temperature)
@@ -93,6 +101,19 @@ def write_refit(
         write_text(run.path / RECORD, json.dumps(result.to_dict(), indent=2) + "\n")
         write_text(run.path / PAGE, refit_page(result, run.info()))
     return result
+
+
+def _remembered(
+    network: Network, spec: ModelSpec, layer: LastLayer, index: Index, logits: Logits, features: NDArray[np.float32]
+) -> Mapping[str, Any] | None:
+    """What a checkpoint of a training remembers of valid, of the fitting images: they are the valid of this run."""
+    seen = of_main_head(network.net, layer, features)
+    if seen is None:
+        return None
+    return remembered(
+        index.labels.astype(np.int64), logits.astype(np.float64), clusters_of(index.identities, len(index)),
+        lambda rows: seen[rows], temperature=spec.temperature, threshold=spec.threshold,
+    )  # fmt: skip
 
 
 def print_refit(result: Refit) -> None:

@@ -1,9 +1,9 @@
-"""What a finished training writes into its best checkpoint about valid, beside the weights."""
+"""What `train` and `refit` write into their best checkpoint about valid, beside the weights."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,21 +47,50 @@ def remember_valid(
     Returns:
         None if valid has too few persons, or if a picture can no longer be read.
     """
-    labels, logits = table["label"].to_numpy(np.int64), table["logit"].to_numpy(np.float64)
-    clusters = clusters_of(table["identity"].array, len(table))
-    rows = np.arange(len(table))
+    return remembered(
+        table["label"].to_numpy(np.int64),
+        table["logit"].to_numpy(np.float64),
+        clusters_of(table["identity"].array, len(table)),
+        lambda rows: _features(network, dataset, places[rows], hardware),
+        temperature=network.spec.temperature,
+        threshold=threshold,
+    )
+
+
+def remembered(
+    labels: NDArray[np.int64],
+    logits: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    features_of: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    *,
+    temperature: float,
+    threshold: float,
+) -> Mapping[str, Any] | None:
+    """Describe images from which a confidence is chosen.
+
+    Args:
+        labels: (N,), 1 male, 0 female.
+        logits: (N,).
+        clusters: (N,), which images are of one person.
+        features_of: Gives the features, float32 (M, C), of M of these rows; it may raise `UserError`.
+        temperature: The checkpoint's.
+        threshold: The checkpoint's.
+
+    Returns:
+        None if there are too few persons, or if a picture can no longer be read.
+    """
+    rows = np.arange(len(labels))
     if len(rows) > MOST_IMAGES:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_IMAGES, replace=False))
     if not np.isfinite(logits).all() or not describable(labels, clusters, rows):
         return None
     try:
-        features = _features(network, dataset, places[rows], hardware)
+        features = features_of(rows)
     except UserError as error:
         log.warning("The checkpoint does not remember its valid split: %s", error.problem)
         return None
     if not np.isfinite(features).all():
         return None
-    temperature = network.spec.temperature
     domain = Domain.of(labels, logits, clusters, rows, features, temperature=temperature, threshold=threshold)
     return None if domain is None else domain.to_dict()
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gender_lightning.errors import UserError
 from gender_lightning.models.checkpoint import Network
-from gender_lightning.models.heads import LogitHead
+from gender_lightning.models.heads import LogitHead, main_head
 
 Floats = NDArray[np.float64]
 _TOLERANCE = 1e-3  # of a logit, relative to its size where that is above 1
@@ -150,6 +150,19 @@ def changed_state(net: nn.Module, layer: LastLayer, change: Change) -> dict[str,
             state[key] = exact.to(state[key])  # rounded once
     assert change.bias == 0 or f"{layer.paths[0]}.bias" in state, "the layer has no constant term"
     return state
+
+
+def of_main_head(net: nn.Module, layer: LastLayer, features: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Those of the features (N, C) that come into the main head, as `models.features.observed` keeps them.
+
+    None if the features are not those of the main head.
+    """
+    edges = np.cumsum([0, *layer.widths])
+    main = main_head(net)
+    for path, start, end in zip(layer.paths, edges, edges[1:], strict=False):
+        if net.get_submodule(path) is main:
+            return features[:, start:end]
+    return None
 
 
 def linear_part(net: nn.Module, layer: LastLayer) -> tuple[Floats, float]:

@@ -17,11 +17,15 @@ import gender_lightning
 from gender_lightning.commands import refit as command
 from gender_lightning.commands.evaluate import evaluate
 from gender_lightning.config import EvaluateConfig, RefitConfig, parse_config
+from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.framing import CELEBA, Framing
 from gender_lightning.errors import UserError, UserErrors
+from gender_lightning.evaluation.statistics.intervals import clusters_of
+from gender_lightning.inference.domain import domain_of
 from gender_lightning.inference.predictor import load
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoint import ModelSpec, load_network, read_checkpoint, save_weights
+from gender_lightning.models.features import observed
 from gender_lightning.overrides import complete, compose
 from gender_lightning.refitting import features
 from gender_lightning.refitting.result import Refit
@@ -115,6 +119,26 @@ def test_a_better_head_is_kept_and_the_directory_is_an_ordinary_run(run: Run, do
     page, card = (done.path / "refit.html").read_text(), (done.path / "model_card.md").read_text()
     assert "men with a hat" in page and "https://" not in page and "<script src" not in page
     assert "## Refit" in card and "`dfr`" in card and "the new head" in card
+
+
+def test_it_remembers_the_fitting_images_as_a_training_remembers_valid(run: Run, done: Refit) -> None:
+    """The centre of what is remembered is the mean of what the head receives of these pictures, now and by itself."""
+    domain = domain_of(done.path)
+    assert domain is not None
+    network = load_network(done.path)
+    section = config(run, Path("unused")).data
+    data = FaceDataModule(section, framing=network.spec.framing)
+    data.setup(only="valid")
+    with observed(network.net) as seen, torch.inference_mode():
+        network(data.dataset("valid").__getitems__(list(range(len(data.index("valid"))))).images)
+    features = seen.take().numpy()
+    who = clusters_of(data.index("valid").identities, len(features))
+    weight = 1 / np.bincount(who)[who]
+    assert domain.centre == pytest.approx(weight @ features / weight.sum(), abs=1e-4)
+    table = pd.read_parquet(Run.open(done.path).predictions / "valid.parquet")
+    sure = np.maximum(table["probability"], 1 - table["probability"])
+    assert domain.confidences[[0, 100, 200]] == pytest.approx(np.quantile(sure, [0, 0.5, 1]), abs=1e-5)
+    assert (domain.temperature, domain.threshold) == (network.spec.temperature, network.spec.threshold)
 
 
 @pytest.mark.slow
