@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.overrides import complete, compose, groups
 from gender_lightning.overrides.of_run import hydra_value
+from gender_lightning.overrides.paths import quoted
 from gender_lightning.running import check_overrides
 from gender_lightning.runs import to_yaml
 
@@ -283,3 +284,20 @@ def test_a_file_with_a_comma_or_brackets_is_one_file(tmp_path: Path, monkeypatch
 def test_a_value_of_the_wrong_form_is_not_missing_too() -> None:
     (said,) = mistakes("predict", "checkpoint=x", "input=a=b=[")
     assert "in quotes" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("[model=resnet18,trainer.max_epochs=3]", ["model=resnet18", "trainer.max_epochs=3"]),
+        ("[model=resnet18, data.groups=[A,B],x={a:1,b:2}]", ["model=resnet18", "data.groups=[A,B]", "x={a:1,b:2}"]),
+        ("[\"model=resnet18\",'seed=2']", ["model=resnet18", "seed=2"]),
+        ("[]", []),
+    ],
+)
+def test_a_recipe_is_typed_without_quotes(typed: str, read: list[str]) -> None:
+    assert compose("data", complete("data", [f"recipe={typed}"]))["recipe"] == read
+
+
+def test_a_recipe_with_deeper_brackets_is_not_changed() -> None:
+    assert quoted("recipe=[a=[[1],[2]]]") == "recipe=[a=[[1],[2]]]"
