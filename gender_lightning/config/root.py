@@ -37,7 +37,7 @@ def only_one(why: str, remedy: str) -> BeforeValidator:
     def validate(value: Any) -> Any:
         if not isinstance(value, list) or not value:
             return value
-        refuse([(f"[{','.join(map(str, value))}]: {why}", remedy)] if len(value) > 1 else [])
+        refuse([(why, remedy)] if len(value) > 1 else [])
         return value[0]
 
     return BeforeValidator(validate)

@@ -149,4 +149,4 @@ def test_what_takes_one_checkpoint_says_why_and_what_to_do(verb: str, rest: list
         parse_config(schema, compose(verb, ["checkpoint=[a,b]", *rest]))
     assert [error.field for error in caught.value.mistakes] == ["checkpoint"] and caught.value.mistakes[0].remedy
     alone = parse_config(schema, compose(verb, ["checkpoint=[a]", *rest]))
-    assert alone.checkpoint == "a"  # noqa: B009: the type of the schema is not known here
+    assert alone.checkpoint == "a"

@@ -301,3 +301,9 @@ def test_a_recipe_is_typed_without_quotes(typed: str, read: list[str]) -> None:
 
 def test_a_recipe_with_deeper_brackets_is_not_changed() -> None:
     assert quoted("recipe=[a=[[1],[2]]]") == "recipe=[a=[[1],[2]]]"
+
+
+def test_a_required_value_that_is_wrong_is_not_missing_too() -> None:
+    with pytest.raises(UserErrors) as caught:
+        check_overrides("refit", ["checkpoint=[a,b]", "data=synthetic", "output=x"])
+    assert len(caught.value.mistakes) == 1 and "no last layer in common" in str(caught.value)

@@ -73,12 +73,19 @@ def test_answers_are_those_of_the_predictor(send: Any, client: TestClient, predi
     answer = response.json()
     assert answer["model"] == {
         "fingerprint": "f" * 64, "backbone": "timm/test_resnet", "classes": ["female", "male"], "threshold": 0.5,
-        "min_confidence": 0.51, "version": predictor.spec.package_version,
+        "min_confidence": 0.51, "max_disagreement": None, "version": predictor.spec.package_version,
     }  # fmt: skip
     expected: list[Prediction] = predictor.predict(pictures)
     for face, prediction in zip(faces_of(answer), expected, strict=True):
         assert face.pop("probability") == pytest.approx(prediction.probability, abs=1e-6)
-        assert face == {"label": prediction.label, "box": vars(prediction.box), "status": "crop", "note": ""}
+        told = {
+            "label": prediction.label,
+            "box": vars(prediction.box),
+            "status": "crop",
+            "note": "",
+            "disagreement": None,
+        }
+        assert face == told
 
 
 def test_a_doubtful_face_is_uncertain(checkpoint: Path) -> None:
@@ -185,7 +192,8 @@ class Slow:
     """A predictor that waits until it is told to go on."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.spec, self.min_confidence, self.predictor = predictor.spec, 0.0, predictor
+        self.spec, self.min_confidence, self.max_disagreement = predictor.spec, 0.0, None
+        self.predictor = predictor
         self.busy, self.go = threading.Event(), threading.Event()
 
     def predict_faces(self, pictures: Sequence[Any], **options: Any) -> Any:
@@ -303,8 +311,3 @@ def test_several_checkpoints_answer_with_their_mean_and_their_disagreement(check
     with serving(strict) as client:
         answer = client.post("/predict", **form(picture())).json()
     assert answer["pictures"][0]["faces"][0]["label"] == "uncertain" and answer["model"]["max_disagreement"] == 0
-
-
-def test_one_checkpoint_has_no_disagreement(client: TestClient) -> None:
-    answer = client.post("/predict", **form(picture())).json()
-    assert answer["pictures"][0]["faces"][0]["disagreement"] is None and answer["model"]["max_disagreement"] is None
