@@ -24,6 +24,7 @@ from gender_lightning.config import DataCommandConfig
 from gender_lightning.console import console, shown
 from gender_lightning.data.decoding import decode
 from gender_lightning.data.images import ImageStore
+from gender_lightning.data.reading import make_data
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
 from gender_lightning.inference.faces.crops import load_detector
@@ -49,6 +50,7 @@ def audit(config: DataCommandConfig) -> Audit:
         from gender_lightning.commands.audit_models import check_recipe
 
         check_recipe(config)
+    make_data(config.data)
     output = _folder(config.output)
     section = config.data.model_copy(update={"root": str(Path(os.path.expanduser(config.data.root)).absolute())})
     material = open_material(section)
