@@ -79,8 +79,9 @@ def read_answers(path: Path) -> Answers:
         )
     ids, texts = table["image_id"].astype(str), table[column].astype(str).str.strip().str.lower()
     if twice := int(ids.duplicated().sum()):
+        images = "an image" if twice == 1 else f"{twice:,} images"
         raise UserError(
-            f"{path} has {'an image' if twice == 1 else f'{twice:,} images'} more than once, such as {ids[ids.duplicated()].iloc[0]}.",
+            f"{path} has {images} more than once, such as {ids[ids.duplicated()].iloc[0]}.",
             "Keep one answer for each image.",
             field="runs",
         )
