@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gender_lightning.audit.alike import ALIKE, alike_finding, alike_pairs, whitened
 from gender_lightning.audit.duplicates import duplicate_findings
 from gender_lightning.audit.findings import Audit, Finding, doubts_of
 from gender_lightning.audit.label_files import disagreeing_files
@@ -67,6 +68,19 @@ class Auditing:
             self.findings += picture_findings(self.material.index, self.material.store, records)
         with self.timed("duplicates"):
             self.findings += duplicate_findings(self.material.index, records)
+
+    def look_at_features(
+        self, features: NDArray[np.float16], rows: NDArray[np.intp], hashed: NDArray[np.int64]
+    ) -> None:
+        """Add the pairs of pictures that a network sees alike.
+
+        Args:
+            features: Shape (P, C).
+            rows: Shape (P,), the rows of the index that they are of.
+            hashed: Shape (Q, 2), rows that hashes have found to be copies of each other.
+        """
+        pairs, cosines = alike_pairs(whitened(features), ALIKE)
+        self.findings.append(alike_finding(self.material.index, rows[pairs], cosines, hashed, len(rows)))
 
     def look_at_probabilities(self, probability: NDArray[np.float64], judges: str) -> None:
         """Add the labels that models which have not seen the images contradict; arguments as for `suspects`."""

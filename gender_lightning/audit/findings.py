@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "near_duplicates": "pictures that look almost the same",
     "duplicates_across_splits": "pictures that have an equal or almost equal one in another split",
     "duplicates_with_other_label": "pictures that have an equal or almost equal one with the other label",
+    "alike": "pictures that a model sees almost like another one",
     "unreadable": "pictures that do not decode",
     "tiny": "pictures with a short side below the limit",
     "grey": "pictures without colour",

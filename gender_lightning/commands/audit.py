@@ -24,6 +24,7 @@ from gender_lightning.config import DataCommandConfig
 from gender_lightning.console import console, shown
 from gender_lightning.data.decoding import decode
 from gender_lightning.data.images import ImageStore
+from gender_lightning.data.reading import make_data
 from gender_lightning.errors import UserError
 from gender_lightning.hardware import available_cores
 from gender_lightning.inference.faces.crops import load_detector
@@ -49,6 +50,7 @@ def audit(config: DataCommandConfig) -> Audit:
         from gender_lightning.commands.audit_models import check_recipe
 
         check_recipe(config)
+    make_data(config.data)
     output = _folder(config.output)
     section = config.data.model_copy(update={"root": str(Path(os.path.expanduser(config.data.root)).absolute())})
     material = open_material(section)
@@ -89,23 +91,26 @@ def _look_at_pictures(auditing: Auditing, config: DataCommandConfig, output: Pat
 
 
 def _judge(auditing: Auditing, config: DataCommandConfig, output: Path, records: NDArray[np.void] | None) -> None:
-    """Suspect labels, where there is a model to judge them."""
+    """Suspect labels, and pictures that look alike to a model, where there is one."""
     if config.checkpoint is None and config.folds is None:
         auditing.left_out.append(
-            "Labels were not judged by models (folds=5 trains small ones for it, checkpoint=RUN takes one of yours)."
+            "Labels were not judged by models (folds=5 trains small ones for it, checkpoint=RUN takes one of yours, "
+            "which also finds recropped and mirrored copies)."
         )
         return
     if records is None:
         raise UserError(
             "There are no pictures here that a model could judge.", "Leave out folds and checkpoint.", field="folds"
         )
-    from gender_lightning.commands.audit_models import by_checkpoints, by_folds  # they load everything that trains
+    from gender_lightning.commands.audit_models import by_checkpoints, by_folds, features  # they load what trains
 
-    material = auditing.material
+    material, read = auditing.material, np.flatnonzero(records["read"])
+    pairs = read[near_pairs(records["hash"][read], records["fine_hash"][read])]
+    if config.checkpoint is not None:
+        with auditing.timed("comparing features"):
+            auditing.look_at_features(features(config, material, records["read"], output), read, pairs)
     with auditing.timed("judging labels"):
         if config.folds is not None:
-            read = np.flatnonzero(records["read"])
-            pairs = read[near_pairs(records["hash"][read], records["fine_hash"][read])]
             probability, judges = by_folds(config, material, records["read"], pairs, output)
         else:
             probability, judges = by_checkpoints(config, material, records["read"], output)

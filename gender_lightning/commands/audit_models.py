@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.audit.judging import judge
+from gender_lightning.audit.judging import describe, judge
 from gender_lightning.audit.reading import Material
 from gender_lightning.commands.evaluate import is_own_data, search_in
 from gender_lightning.config import DataCommandConfig
@@ -23,8 +23,8 @@ from gender_lightning.data.revising import read_excluded
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.hardware import Hardware, resolve_hardware
-from gender_lightning.inference.faces.located import finder_of
-from gender_lightning.models.checkpoint import load_network
+from gender_lightning.inference.faces.located import Located, finder_of
+from gender_lightning.models.checkpoint import Network, load_network
 from gender_lightning.overrides import check
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.plain_files import read_json
@@ -65,7 +65,7 @@ def by_checkpoints(config: DataCommandConfig, material: Material, read: NDArray[
             "Give one that has not, or let folds=5 train models for it.",
             field="checkpoint",
         )
-    hardware = resolve_hardware(accelerator=config.accelerator, prefix="")
+    hardware = _hardware(config)
     logits = np.zeros(len(rows))
     for path in paths:
         logits += _calibrated(path, config, material, rows, output, hardware) / len(paths)
@@ -103,7 +103,7 @@ def by_folds(
     _plan(folder, config, index, fold)
     jobs = [_job(number, config, index, fold, read, folder) for number in range(config.folds)]
     _train(jobs)
-    hardware = resolve_hardware(accelerator=config.accelerator, prefix="")
+    hardware = _hardware(config)
     probability = np.full(len(index), np.nan)
     for job in jobs:
         rows = np.flatnonzero((fold == job.number) & read)
@@ -189,13 +189,40 @@ def _plan(folder: Path, config: DataCommandConfig, index: Index, fold: NDArray[n
     write_text(file, json.dumps(plan) + "\n")
 
 
+def features(
+    config: DataCommandConfig, material: Material, read: NDArray[np.bool_], output: Path
+) -> NDArray[np.float16]:
+    """The features that the first checkpoint finds in all pictures that decode, see `audit.judging.describe`.
+
+    What the network has learned from is not left out: here it judges no label.
+
+    Raises:
+        UserError: The checkpoint cannot be used.
+    """
+    assert config.checkpoint and material.store is not None
+    path = Path(config.checkpoint[0]).expanduser()
+    network, finder = _judge_of(path, config)
+    index, hardware = material.index.select(np.flatnonzero(read)), _hardware(config)
+    with progress_bar(f"{path.name} looks at pictures") as report:
+        return describe(network, index, material.store, finder, hardware, output, progress=report)
+
+
+def _judge_of(path: Path, config: DataCommandConfig) -> tuple[Network, Located | None]:
+    """A network, and how it finds the faces in these data."""
+    network = load_network(path)
+    return network, finder_of(network.spec, search_in(config.data, Run.of(path)))
+
+
+def _hardware(config: DataCommandConfig) -> Hardware:
+    return resolve_hardware(accelerator=config.accelerator, prefix="")
+
+
 def _calibrated(
     path: Path, config: DataCommandConfig, material: Material, rows: NDArray[np.intp], output: Path, hardware: Hardware
 ) -> NDArray[np.float64]:
     """Logits of these rows, divided by the checkpoint's temperature."""
-    network, run = load_network(path), Run.of(path)
+    network, finder = _judge_of(path, config)
     assert material.store is not None
-    finder = finder_of(network.spec, search_in(config.data, run))
     with progress_bar(f"{path.name} judges") as report:
         logits = judge(network, material.index.select(rows), material.store, finder, hardware, output, progress=report)
     return logits.astype(np.float64) / network.spec.temperature

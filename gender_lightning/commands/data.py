@@ -45,7 +45,7 @@ def data(action: str, config: DataCommandConfig) -> None:
     }  # fmt: skip
     if action not in actions:
         raise UserError(f"There is no `data {action}`.", f"Use one of: {', '.join(actions)}.")
-    if action not in ("cache clear", "review"):
+    if action not in ("cache clear", "review", "audit"):  # an audit checks its recipe first
         make_data(config.data)
     actions[action](config)
 

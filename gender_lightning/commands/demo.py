@@ -73,7 +73,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     from gender_lightning.exporting.metadata import card_of
     from gender_lightning.reports.card_header import without_header
 
-    predictor = predictor_of(config, checkpoints, config.max_disagreement)
+    predictor = predictor_of(config, checkpoints)
     run = checkpoints.run
     faces = drawn_faces(_EXAMPLES)
     card = without_header(card_of(predictor.spec, run.path if run else None))

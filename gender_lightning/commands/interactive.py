@@ -8,15 +8,12 @@ from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.predictor import Predictor, load
 
 
-def predictor_of(
-    config: DemoConfig | ServeConfig, checkpoints: Checkpoints, max_disagreement: float | None = None
-) -> Predictor:
+def predictor_of(config: DemoConfig | ServeConfig, checkpoints: Checkpoints) -> Predictor:
     """Load the model, and print a remark on how its pictures have to be framed, if there is one.
 
     Args:
         config: The configuration of the command.
         checkpoints: Its checkpoint, or several.
-        max_disagreement: See `load`.
 
     Raises:
         UserError: See `load`.
@@ -30,7 +27,7 @@ def predictor_of(
         rotate=config.rotate,
         min_confidence=config.min_confidence,
         target_accuracy=config.target_accuracy,
-        max_disagreement=max_disagreement,
+        max_disagreement=config.max_disagreement,
     )
     if predictor.cropper.remark:
         console.print(predictor.cropper.remark, markup=False)

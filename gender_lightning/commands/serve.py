@@ -17,7 +17,6 @@ from gender_lightning.errors import UserError
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.predictor import Predictor
 from gender_lightning.interruption import GRACE_SECONDS, Interruption
-from gender_lightning.models.files import checkpoint_file
 from gender_lightning.training.allocator import keep_freed_memory
 
 TOKEN = "GENDER_LIGHTNING_TOKEN"
@@ -33,7 +32,7 @@ def main(values: dict[str, Any]) -> None:
 
 
 def serve(config: ServeConfig) -> None:
-    """Serve a checkpoint until a signal ends it; requests that have arrived are answered first.
+    """Serve a checkpoint, or the mean of several, until a signal ends it; requests that are there are answered first.
 
     Raises:
         UserError: The extra `serve` is not installed, the address is taken or unknown, or the token or the checkpoint
@@ -41,7 +40,7 @@ def serve(config: ServeConfig) -> None:
     """
     server, sockets = _server(config)
     address = _address(config.host, sockets.getsockname()[1])
-    console.print(f"{address} answers for {config.checkpoint}; Ctrl-C ends it.", markup=False)
+    console.print(f"{address} answers for {Checkpoints.of(config.checkpoint)}; Ctrl-C ends it.", markup=False)
     server.run(sockets=[sockets])  # hands the signal on to the handlers that were there before
 
 
@@ -61,7 +60,7 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     if not config.is_local:
         console.print(_warning(config.host, token), markup=False)
     listener = listen(config.host, config.port)
-    checkpoints = Checkpoints.of(checkpoint_file(Path(config.checkpoint)))
+    checkpoints = Checkpoints.of(config.checkpoint)
     predictor = _predictor(config, checkpoints)
     limits = Limits(
         max_bytes=round(config.max_megabytes * 1e6),

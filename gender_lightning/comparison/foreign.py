@@ -79,8 +79,9 @@ def read_answers(path: Path) -> Answers:
         )
     ids, texts = table["image_id"].astype(str), table[column].astype(str).str.strip().str.lower()
     if twice := int(ids.duplicated().sum()):
+        images = "an image" if twice == 1 else f"{twice:,} images"
         raise UserError(
-            f"{path} has {twice:,} images more than once, such as {ids[ids.duplicated()].iloc[0]}.",
+            f"{path} has {images} more than once, such as {ids[ids.duplicated()].iloc[0]}.",
             "Keep one answer for each image.",
             field="runs",
         )
@@ -116,7 +117,8 @@ def _read(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path, engine="pyarrow")
         if path.stat().st_size > _MOST_BYTES:
             raise OSError(None, f"it has more than {_MOST_BYTES:,} bytes")
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        # a comma at the end of each line is no further column, for which pandas would take the first one as an index
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read ({reason}).", "Give a CSV or Parquet table.", field="runs") from error

@@ -146,8 +146,7 @@ class DataCommandConfig(Root):
     )
     recipe: list[str] = Field(
         default=[],
-        description="audit: what `train` is told for the models of folds=, as "
-        '["model=resnet18","trainer.max_epochs=3"]',
+        description="audit: what `train` is told for the models of folds=, as [model=resnet18,trainer.max_epochs=3]",
     )
     detect: bool = Field(default=False, description="audit: count the faces in every picture")
     smallest_cell: Count = Field(

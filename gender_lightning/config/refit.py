@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from gender_lightning.config.base import Fraction, refuse
 from gender_lightning.config.data import LABEL, DataConfig
 from gender_lightning.config.faces import FaceModel, Faces, MinFace, Rotate, idle_face_fields
-from gender_lightning.config.root import ACCELERATOR, CHECKPOINT, Accelerator, NonEmpty, Root
-
-
-def _single(value: Any) -> Any:
-    if isinstance(value, list):
-        raise ValueError("a refit changes the head of one run: give one checkpoint")
-    return value
+from gender_lightning.config.root import ACCELERATOR, CHECKPOINT, Accelerator, NonEmpty, Root, only_one
 
 
 class RefitConfig(Root):
     """The run whose last layer is fitted again, on which faces, and by which method."""
 
-    checkpoint: Annotated[NonEmpty, BeforeValidator(_single)] = Field(description=CHECKPOINT)
+    checkpoint: Annotated[
+        NonEmpty,
+        only_one(
+            "several networks have no last layer in common that could be fitted again",
+            "Refit each of them; their refitted runs can then be used as one.",
+        ),
+    ] = Field(description=CHECKPOINT)
     output: str = Field(min_length=1, description="new run directory, which must not exist yet")
     method: Literal["dfr", "afr", "class_scaling", "thresholds"] = Field(
         description="dfr: new head on group-balanced subsamples; afr: new head that weighs what the old one is unsure "

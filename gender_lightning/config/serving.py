@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from gender_lightning.config.base import Count, Fraction, Positive, refuse
 from gender_lightning.config.faces import FaceModel, FacesField, MinFace, Rotate, idle_face_fields
-from gender_lightning.config.root import CHECKPOINT, NonEmpty, Root
+from gender_lightning.config.root import CHECKPOINTS, MaxDisagreement, NonEmpty, OneOrSeveral, Root
 
 
 class ServeConfig(Root):
-    """The checkpoint that answers, where it listens, and what it accepts."""
+    """The checkpoint that answers, or several whose mean does, where it listens, and what it accepts."""
 
-    checkpoint: NonEmpty = Field(description=CHECKPOINT)
+    checkpoint: OneOrSeveral = Field(description=CHECKPOINTS)
     host: NonEmpty = Field(description="address to listen on; 127.0.0.1: this computer alone, 0.0.0.0: everyone")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(description="port to listen on; 0: any free one")
     token_file: str | None = Field(
@@ -33,6 +33,7 @@ class ServeConfig(Root):
         description="share of labels that must be right on the run's valid split; the others are `uncertain`; null: as "
         "in predict"
     )
+    max_disagreement: MaxDisagreement = None
     max_batch: Count = Field(description="most pictures that are looked at together")
     max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
         description="longest time that a picture waits for others to join its batch, ms"

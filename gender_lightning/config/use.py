@@ -17,19 +17,13 @@ from gender_lightning.config.root import (
     INPUT,
     WORKERS,
     Accelerator,
+    MaxDisagreement,
     NonEmpty,
     OneOrSeveral,
     Root,
     Split,
+    only_one,
 )
-
-MaxDisagreement = Annotated[
-    Annotated[float, Field(ge=0)] | None,
-    Field(
-        description="disagreement of several checkpoints, in nats (0 to 0.69), above which a label is `uncertain`; "
-        "null: no limit"
-    ),
-]
 
 
 class RayConfig(Section):
@@ -180,7 +174,14 @@ class ExportConfig(Root):
 class PushConfig(Root):
     """The checkpoint to publish, where, and on whose responsibility."""
 
-    checkpoint: NonEmpty = Field(description="run directory that was evaluated, or a checkpoint in it")
+    checkpoint: Annotated[
+        NonEmpty,
+        only_one(
+            "a repository on the hub holds one model with its measured card",
+            "Push each of them; checkpoint=[hf://user/a,hf://user/b] then uses their mean, and loss=distill trains one "
+            "model in their place.",
+        ),
+    ] = Field(description="run directory that was evaluated, or a checkpoint in it")
     to: NonEmpty | None = Field(description="repository on the Hugging Face hub: hf://user/name; created if need be")
     output: NonEmpty | None = Field(
         description="new folder for the files of the repository, to look at; nothing is uploaded then"

@@ -76,7 +76,8 @@ def check(verb: str, arguments: Sequence[str]) -> None:
         for variant in _variants(chosen):
             problems += _field_problems(verb, variant, menu, own)
     wrong = {text.partition("=")[0].lstrip("+~") for text, one in zip(texts, parsed, strict=True) if not one}
-    # a value is not missing where its form is wrong, so that it was left out above, or where its name is misspelt
+    # a value is not missing where it is wrong, so that it was left out above, or where its name is misspelt
+    wrong |= {one.field for one in problems if one.field and not isinstance(one, MissingValue)}
     missing = [one.field for one in problems if isinstance(one, MissingValue) and one.field]
     unknown = [one.field for one in problems if isinstance(one, UnknownField) and one.field]
     wrong |= {meant for field in unknown for meant in close_to(field, missing)}

@@ -1,4 +1,4 @@
-"""File names as people type them, in Hydra's grammar, which accepts `é`, `&`, `#`, `=` or a blank only in quotes."""
+"""File names and recipes as people type them; Hydra's grammar accepts `é`, `&`, `#`, `=` or a blank only in quotes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from gender_lightning.overrides.of_run import hydra_value
 
 PATHS = ("input", "checkpoint", "output", "reference", "face_model")
+_RECIPES = ("recipe",)  # whose items are overrides themselves
+_ITEM = re.compile(r"(?:[^,\[\]{}]|\[[^\[\]]*\]|\{[^{}]*\})+")  # up to a comma that is in no brackets
 # Texts that Hydra reads without quotes.
 _PLAIN = re.compile(r"[A-Za-z_./*?-][A-Za-z0-9_./*?:-]*", re.ASCII)
 _WORDS = ("null", "true", "false", "nan", "inf", "-inf")
@@ -20,9 +22,13 @@ def quoted(text: str) -> str:
     """An override with the file that it names in quotes, if Hydra needs them; any other override is not changed.
 
     In a list `[a b.jpg,c.jpg]` each name is quoted, unless a file has exactly this name. Several files without brackets
-    are not changed, so that the check asks for the brackets.
+    are not changed, so that the check asks for the brackets. The overrides in a recipe are quoted likewise.
     """
     key, equals, value = text.partition("=")
+    if key in _RECIPES and value.startswith("[") and value.endswith("]") and not _has_quotes(value):
+        items = _ITEM.findall(value[1:-1])
+        whole = ",".join(items) == value[1:-1]  # else brackets are deeper than this can see
+        return f"{key}=[{','.join(hydra_value(item.strip()) for item in items)}]" if whole else text
     if key not in PATHS or not equals or value in ("", "null", "???"):
         return text
     if value.startswith("[") and value.endswith("]") and not os.path.lexists(value):

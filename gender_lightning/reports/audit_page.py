@@ -20,7 +20,8 @@ _TILES = 12  # pictures, or pairs of them, of a finding
 _PAIR = 2  # pictures of a group that are shown
 _NAMES = 10  # of a group that are named
 _SHOWN_AS_PICTURES = ("contradictions", "suspects", "tiny", "grey", "dark", "blurred", "no_face", "several_faces",
-                      "duplicates_with_other_label", "duplicates_across_splits", "near_duplicates")  # fmt: skip
+                      "duplicates_with_other_label", "duplicates_across_splits", "near_duplicates",
+                      "alike")  # fmt: skip
 Face = Callable[[str], str | None]
 
 

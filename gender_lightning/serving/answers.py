@@ -13,11 +13,14 @@ from gender_lightning.inference.predictor import Prediction
 class Model(BaseModel):
     """The model that answered."""
 
-    fingerprint: str = Field(description="SHA-256 of the checkpoint file, in hexadecimal")
+    fingerprint: str = Field(description="SHA-256 of the checkpoint file, or of several files' digests, in hexadecimal")
     backbone: str = Field(description="network")
     classes: list[str] = Field(description="names of the two classes; a probability is that of the second")
     threshold: float = Field(description="probability from which the label is the second class")
     min_confidence: float = Field(description="probability of the label below which it is `uncertain`")
+    max_disagreement: float | None = Field(
+        description="disagreement above which a label is `uncertain`; null: no limit"
+    )
     version: str = Field(description="version of gender_lightning that made the weights")
 
 
@@ -35,6 +38,9 @@ class Face(BaseModel):
 
     label: str = Field(description="a class, or `uncertain`")
     probability: float = Field(description="calibrated probability of the second class, 0 to 1")
+    disagreement: float | None = Field(
+        description="of several checkpoints or views, in nats, 0 to 0.69; null for one checkpoint"
+    )
     box: Place | None = Field(description="where the face is")
     status: Literal["face", "crop"] = Field(
         description="face: detected and aligned; crop: the picture was used as it is"
@@ -98,6 +104,7 @@ def picture_answer(name: str, predictions: Sequence[Prediction]) -> Picture:
         Face(
             label=face.label,
             probability=face.probability,
+            disagreement=face.disagreement,
             box=None if face.box is None else Place(**vars(face.box)),
             status="face" if face.status == "face" else "crop",
             note=face.note,

@@ -37,7 +37,7 @@ class Service:
 
         Args:
             predictor: What answers.
-            fingerprint: SHA-256 of its checkpoint, in hexadecimal.
+            fingerprint: SHA-256 of its checkpoint, or of its several, in hexadecimal.
             limits: What is accepted.
             max_batch: Most pictures that are looked at together.
             max_wait: Longest time that a picture waits for others to join its batch, s.
@@ -119,6 +119,7 @@ def _model(predictor: Predictor, fingerprint: str) -> Model:
         classes=list(spec.class_names),
         threshold=spec.threshold,
         min_confidence=predictor.min_confidence,
+        max_disagreement=predictor.max_disagreement,
         version=spec.package_version,
     )
 

@@ -261,7 +261,8 @@ class GenderClassifier(pl.LightningModule):
         # dropout draws from torch's own stream, which would be at another position after a resume
         seed_generators(step_key(self.seed + self.global_rank, self.trainer.fit_loop.total_batch_idx), self.device)
         images, (labels, groups, attributes) = self._augmented(batch)
-        teacher = None if self.teachers is None else self.teachers(images, self.augment.normalize)
+        rows = batch.indices if self.augment.changes_nothing else None
+        teacher = None if self.teachers is None else self.teachers(images, self.augment.normalize, rows)
         logits, auxiliary = forward_train(self.net, images)
         loss: Tensor = self.criterion(logits, labels, groups, teacher)
         for weight, auxiliary_logits in auxiliary:

@@ -33,6 +33,7 @@ class Teachers:
     def __init__(self, networks: Sequence[Network]) -> None:
         assert networks
         self.networks = [network.eval().requires_grad_(False) for network in networks]
+        self._kept = torch.empty(0)  # answers by row
 
     def to(self, device: torch.device, *, channels_last: bool = False) -> None:
         """Move the networks to the device of the training, in the memory format of its images."""
@@ -41,17 +42,29 @@ class Teachers:
             if channels_last:
                 network.to(memory_format=torch.channels_last)
 
-    def __call__(self, images: Tensor, normalize: Normalize) -> Tensor:
+    def __call__(self, images: Tensor, normalize: Normalize, rows: Tensor | None = None) -> Tensor:
         """The mean of the teachers' calibrated logits (logit / temperature), without the average over the mirror image.
 
         Args:
             images: The student's images, normalised, float32 (B, 3, S, S).
             normalize: The normalisation of these images, which is undone. Each teacher's own takes its place, after an
                 antialiased bilinear resize to its own size.
+            rows: Each image's row in its split, int64 (B,), where a row's image is the same in every epoch: then its
+                answer is computed once and kept. None: images change, and every batch is answered anew.
 
         Returns:
             Logits of class male, float32 (B,), without a gradient.
         """
+        if rows is None:
+            return self._answers(images, normalize)
+        missing = int(rows.max()) + 1 - len(self._kept)
+        if missing > 0:
+            self._kept = torch.cat([self._kept.to(rows.device), torch.full((missing,), torch.nan, device=rows.device)])
+        if self._kept[rows].isnan().any():
+            self._kept[rows] = self._answers(images, normalize)
+        return self._kept[rows]
+
+    def _answers(self, images: Tensor, normalize: Normalize) -> Tensor:
         with torch.inference_mode():
             with torch.autocast(images.device.type, enabled=False):
                 pixels = (images - normalize.shift) / normalize.scale

@@ -98,6 +98,11 @@ class Augment(nn.Module):
         self.quality = Quality()
         self.extra = nn.ModuleList(extra)
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether a picture is the same in every epoch."""
+        return self.settings.changes_nothing and not len(self.extra)
+
     @torch.no_grad()
     def forward(self, images: Tensor, indices: Tensor, step: int, *, size: int | None = None) -> Tensor:
         """Augment a batch; a pure function of (seed, step, index) for each image.

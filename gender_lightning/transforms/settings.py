@@ -107,6 +107,18 @@ class AugmentationSettings:
         return self.mixup > 0 or self.cutmix > 0
 
     @property
+    def changes_nothing(self) -> bool:
+        """Whether everything is off, so that a picture is the same in every epoch."""
+        jitter = self.color_jitter
+        strengths = (
+            self.random_rotation, self.random_horizontal_flip, self.random_erasing, self.random_translation,
+            jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue, self.random_grayscale,
+            self.gaussian_blur.probability, self.downscale.probability, self.jpeg.probability,
+        )  # fmt: skip
+        ranges = (tuple(self.random_scale), tuple(self.random_aspect_ratio))
+        return not (any(strengths) or self.mixes or self.progressive) and ranges == ((1, 1), (1, 1))
+
+    @property
     def has_others(self) -> bool:
         """Whether anything is on that draws numbers beyond `Stream.MIX_END`."""
         chances = (

@@ -17,10 +17,11 @@ from gender_lightning.commands.export import export
 from gender_lightning.commands.population import population
 from gender_lightning.commands.predict import Predictions, predict
 from gender_lightning.config import EvaluateConfig, ExportConfig, PopulationConfig, PredictConfig, parse_config
-from gender_lightning.errors import UserError
+from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.exporting import files
 from gender_lightning.inference.predictor import load
 from gender_lightning.overrides import complete, compose
+from gender_lightning.verbs import COMMANDS
 
 CPU = "accelerator=cpu"
 
@@ -133,3 +134,19 @@ def test_one_file_holds_all_of_them(runs: list[Path], folder: Path, tmp_path: Pa
     assert [one["framing"]["image_size"] for one in json.loads(told["members"])] == [48, 32]
     with pytest.raises(UserError, match="quantize=int8 needs checkpoints of one image size"):
         export(parse_config(ExportConfig, compose("export", [*typed, "quantize=int8"])))
+
+
+@pytest.mark.parametrize(
+    ("verb", "rest", "why"),
+    [
+        ("push", ["output=x"], "a repository on the hub holds one model"),
+        ("refit", ["data=synthetic", "output=x"], "several networks have no last layer in common"),
+    ],
+)
+def test_what_takes_one_checkpoint_says_why_and_what_to_do(verb: str, rest: list[str], why: str) -> None:
+    schema = COMMANDS[verb].schema
+    with pytest.raises(UserErrors, match=why) as caught:
+        parse_config(schema, compose(verb, ["checkpoint=[a,b]", *rest]))
+    assert [error.field for error in caught.value.mistakes] == ["checkpoint"] and caught.value.mistakes[0].remedy
+    alone = parse_config(schema, compose(verb, ["checkpoint=[a]", *rest]))
+    assert alone.checkpoint == "a"

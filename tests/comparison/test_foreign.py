@@ -71,7 +71,7 @@ def test_labels_alone_with_missing_answers(make_run: MakeRun, tmp_path: Path) ->
     ("text", "said"),
     [
         ("name,label\na.jpg,male\n", "needs the columns image_id and probability"),
-        ("image_id,label\na.jpg,male\na.jpg,male\n", "1 images more than once, such as a.jpg"),
+        ("image_id,label\na.jpg,male\na.jpg,male\n", "an image more than once, such as a.jpg"),
         ("image_id,label\na.jpg,old\n", "the label 'old' is not female or male"),
         ("image_id,probability\na.jpg,1.5\n", "the probability '1.5' is not a number from 0 to 1"),
         ("image_id,probability\na.jpg,nan\nb.jpg,inf\n", "'inf' is not a number from 0 to 1"),
@@ -95,3 +95,9 @@ def test_a_file_needs_a_run_and_its_images(make_run: MakeRun, tmp_path: Path) ->
     (tmp_path / "b.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(UserError, match="cannot be read"):
         compared(tmp_path, make_run("b"), tmp_path / "b.parquet")
+
+
+def test_a_comma_at_the_end_of_each_line_is_no_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image_id,label\na.jpg,male,\nb.jpg,female,\n")
+    answers = read_answers(tmp_path / "a.csv")
+    assert answers.ids.tolist() == ["a.jpg", "b.jpg"] and answers.values.tolist() == [1, 0]

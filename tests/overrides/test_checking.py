@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.overrides import complete, compose, groups
 from gender_lightning.overrides.of_run import hydra_value
+from gender_lightning.overrides.paths import quoted
 from gender_lightning.running import check_overrides
 from gender_lightning.runs import to_yaml
 
@@ -298,3 +299,26 @@ def test_a_resume_changes_fields_that_only_its_run_has(tmp_path: Path) -> None:
     assert mistakes("train", *complete("train", [typed[0], "loss.techer=[here]"]))[0].startswith(
         "loss.techer: there is"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("[model=resnet18,trainer.max_epochs=3]", ["model=resnet18", "trainer.max_epochs=3"]),
+        ("[model=resnet18, data.groups=[A,B],x={a:1,b:2}]", ["model=resnet18", "data.groups=[A,B]", "x={a:1,b:2}"]),
+        ("[\"model=resnet18\",'seed=2']", ["model=resnet18", "seed=2"]),
+        ("[]", []),
+    ],
+)
+def test_a_recipe_is_typed_without_quotes(typed: str, read: list[str]) -> None:
+    assert compose("data", complete("data", [f"recipe={typed}"]))["recipe"] == read
+
+
+def test_a_recipe_with_deeper_brackets_is_not_changed() -> None:
+    assert quoted("recipe=[a=[[1],[2]]]") == "recipe=[a=[[1],[2]]]"
+
+
+def test_a_required_value_that_is_wrong_is_not_missing_too() -> None:
+    with pytest.raises(UserErrors) as caught:
+        check_overrides("refit", ["checkpoint=[a,b]", "data=synthetic", "output=x"])
+    assert len(caught.value.mistakes) == 1 and "no last layer in common" in str(caught.value)

@@ -14,9 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from gender_lightning.inference.predictor import Prediction, Predictor
+from gender_lightning.data.framing import Framing
+from gender_lightning.inference.predictor import Prediction, Predictor, load
+from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.checkpoint import ModelSpec, save_weights
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
 pytest.importorskip("prometheus_client", reason="needs the extra `serve`")
@@ -69,12 +73,19 @@ def test_answers_are_those_of_the_predictor(send: Any, client: TestClient, predi
     answer = response.json()
     assert answer["model"] == {
         "fingerprint": "f" * 64, "backbone": "timm/test_resnet", "classes": ["female", "male"], "threshold": 0.5,
-        "min_confidence": 0.51, "version": predictor.spec.package_version,
+        "min_confidence": 0.51, "max_disagreement": None, "version": predictor.spec.package_version,
     }  # fmt: skip
     expected: list[Prediction] = predictor.predict(pictures)
     for face, prediction in zip(faces_of(answer), expected, strict=True):
         assert face.pop("probability") == pytest.approx(prediction.probability, abs=1e-6)
-        assert face == {"label": prediction.label, "box": vars(prediction.box), "status": "crop", "note": ""}
+        told = {
+            "label": prediction.label,
+            "box": vars(prediction.box),
+            "status": "crop",
+            "note": "",
+            "disagreement": None,
+        }
+        assert face == told
 
 
 def test_a_doubtful_face_is_uncertain(checkpoint: Path) -> None:
@@ -181,7 +192,8 @@ class Slow:
     """A predictor that waits until it is told to go on."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.spec, self.min_confidence, self.predictor = predictor.spec, 0.0, predictor
+        self.spec, self.min_confidence, self.max_disagreement = predictor.spec, 0.0, None
+        self.predictor = predictor
         self.busy, self.go = threading.Event(), threading.Event()
 
     def predict_faces(self, pictures: Sequence[Any], **options: Any) -> Any:
@@ -281,3 +293,21 @@ def test_the_description_is_complete(client: TestClient) -> None:
             node = node[part]
     for page in ("/docs", "/redoc", "/"):
         assert client.get(page).status_code == 404
+
+
+def test_several_checkpoints_answer_with_their_mean_and_their_disagreement(checkpoint: Path, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    net = create_backbone("timm/test_resnet", image_size=48)
+    save_weights(tmp_path / "other.ckpt", net.state_dict(), ModelSpec("timm/test_resnet", Framing(48)))
+    several = [checkpoint, tmp_path / "other.ckpt"]
+    mean = load(several, device="cpu", faces="none", min_confidence=0)
+    expected = mean.predict(Image.open(io.BytesIO(picture())))
+    with serving(mean) as client:
+        answer = client.post("/predict", **form(picture())).json()
+    face = answer["pictures"][0]["faces"][0]
+    assert face["probability"] == pytest.approx(expected.probability, abs=1e-6) and face["label"] != "uncertain"
+    assert face["disagreement"] == pytest.approx(expected.disagreement, abs=1e-6) and face["disagreement"] > 0
+    strict = load(several, device="cpu", faces="none", min_confidence=0, max_disagreement=0)
+    with serving(strict) as client:
+        answer = client.post("/predict", **form(picture())).json()
+    assert answer["pictures"][0]["faces"][0]["label"] == "uncertain" and answer["model"]["max_disagreement"] == 0

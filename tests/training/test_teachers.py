@@ -133,6 +133,28 @@ def test_a_step_learns_from_the_augmented_batch(tmp_path: Path) -> None:
     assert len(seen) == 2 and all(torch.allclose(a, b, atol=1e-5) for a, b in zip(seen, views, strict=True))
 
 
+@pytest.mark.parametrize(("augmentation", "passes"), [(None, 2), ({"mixup": 0.4}, 6), ({"random_rotation": 9.0}, 6)])
+def test_pictures_that_never_change_are_answered_once(
+    tmp_path: Path, augmentation: dict[str, Any] | None, passes: int
+) -> None:
+    seen: list[int] = []
+    network = teacher(1)
+    network.net.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    model = distilling(Teachers([network]), augmentation)
+    trainer(tmp_path, max_epochs=3, limit_val_batches=0).fit(model, loader(8))
+    assert len(seen) == passes
+
+
+def test_kept_answers_are_those_of_their_rows(pixels: Tensor) -> None:
+    teachers, plain = Teachers([teacher(1)]), Normalize((0.4, 0.5, 0.6), (0.3, 0.2, 0.1))
+    expected = teachers(plain(pixels), plain)
+    rows = torch.tensor([7, 0, 3, 9, 4])
+    torch.testing.assert_close(teachers(plain(pixels), plain, rows), expected)
+    order = torch.tensor([4, 1, 0])
+    torch.testing.assert_close(teachers(torch.zeros(3, 3, SIZE, SIZE), plain, rows[order]), expected[order])
+    torch.testing.assert_close(teachers(plain(pixels), plain, rows + 1)[1:], expected[1:])  # row 4 + 1 is new
+
+
 class Brightness(nn.Module):
     """Takes the bright faces for male, against their labels."""
 
