@@ -109,7 +109,7 @@ def explained_by_chance(evaluation: Evaluation) -> str:
     if not abs(found.scale_z) > _SURE:  # nor where it is nan
         return text
     side = "too sure of itself" if found.scale_z > 0 else "less sure than it may be"
-    return f"{text}, {'and' if more else 'but'} it is {side} throughout, beyond chance"
+    return f"{text}, {'and' if more else 'but'} the model is {side} throughout, beyond chance"
 
 
 def _abstaining(evaluation: Evaluation) -> str:
