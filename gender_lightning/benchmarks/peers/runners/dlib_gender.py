@@ -18,7 +18,7 @@ def of_male(pictures: list[Picture]) -> float | None:
         said = found[-1]["gender"]
     else:
         said = _tool.gender(picture)
-    chance = min(1.0, (said["confidence"] + 0.5) / 100)
+    chance: float = min(1.0, (said["confidence"] + 0.5) / 100)
     return chance if said["value"] == "male" else 1 - chance
 
 
