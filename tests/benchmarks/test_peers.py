@@ -11,11 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from small_runs import make_run
 
+import gender_lightning
+from gender_lightning.benchmarks.peers import __main__ as peers
 from gender_lightning.benchmarks.peers import tools
 from gender_lightning.benchmarks.peers.asking import Asked, Pixels, ask, views
 from gender_lightning.comparison.foreign import read_answers
+from gender_lightning.data.annotations import Index
 from gender_lightning.errors import UserError
+from gender_lightning.evaluation.predictions import predictions_table, write_predictions
 
 TOOL = f"""
 import sys
@@ -98,3 +104,45 @@ def test_a_tool_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: p
     with pytest.raises(UserError, match="human cannot be installed: npm error 404"):
         tools.install(tools.TOOLS["human"], tmp_path)
     assert not (tmp_path / "human" / "installed").exists()
+
+
+@pytest.mark.slow
+def test_runs_and_tools_come_into_one_comparison(
+    tool: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the evaluation of the runs and the installation are replaced."""
+    root, numbers = tmp_path / "faces, mine", range(6)
+    for name, level in (("female", 60), ("male", 200)):
+        (root / name).mkdir(parents=True)
+        for number in numbers:
+            Image.fromarray(picture(level + number)).save(root / name / f"{number}.png")
+    ids = [f"{name}/{number}.png" for name in ("female", "male") for number in numbers]
+    runs = [make_run(tmp_path / f"run{seed}", seed) for seed in (0, 2)]
+    for run in runs:
+        (run / "run.json").write_text('{"status": "done"}')
+    compared: list[list[str]] = []
+
+    def command(verb: str, *texts: str) -> None:
+        if verb == "compare":
+            compared.append(list(texts))
+            return
+        output = Path(next(text for text in texts if text.startswith("output=")).partition("=")[2])
+        index = Index(
+            np.array([name.encode() for name in ids]), np.repeat([0, 1], len(numbers)).astype(np.int8),
+            np.full(len(ids), 2, dtype=np.int8), np.zeros((len(ids), 0), dtype=np.bool_), (),
+        )  # fmt: skip
+        write_predictions(predictions_table(index, "test", np.ones(len(ids))), output / "predictions.parquet")
+
+    monkeypatch.setattr(peers, "_command", command)
+    monkeypatch.setattr(peers, "install", lambda one, environments: tool if one.name == "human" else broken(one.name))
+    arguments = [text for run in runs for text in ("--checkpoint", str(run))]
+    peers.main([*arguments, "--name", "mine", "--output", str(tmp_path), "data=folder", f"data.root='{root}'"])
+    assert "left out: face-api cannot be installed" in capsys.readouterr().err
+    found = gender_lightning.compare("packages=[]", *compared[0])
+    rows = {summary.row.label: summary.scores["accuracy"].mean for summary in found.summaries}
+    assert len(rows) == 4 and rows["human"] == 1 and rows["ours_faces_auto"] == rows["mean_of_2_faces_auto"] == 0.5
+    assert (tmp_path / "mine" / "comparison.html").is_file()
+
+
+def broken(name: str) -> list[str]:
+    raise UserError(f"{name} cannot be installed: no network")

@@ -65,7 +65,7 @@ def test_from_the_command_line(
     )
     main()
     said = capsys.readouterr().out
-    assert "12 pictures: " in said and "1 unreadable" in said and str(here / "predictions.csv") in said
+    assert "12 pictures: " in said and "1 unreadable" in said and "written to predictions.csv" in said
     table = pd.read_csv("predictions.csv")
     assert table["image"].tolist() == [f"photos/{number:04d}.jpg" for number in range(12)]
     assert table["status"].tolist() == ["crop"] * 3 + ["unreadable"] + ["crop"] * 8

@@ -284,7 +284,7 @@ def test_fields_that_contradict_are_refused(run: Run, tmp_path: Path) -> None:
     for typed, said in (("groups=[Male]", "label itself"), ("groups=[Bangs,Bangs]", "twice")):
         with pytest.raises(UserErrors, match=said):
             config(run, tmp_path / "B", typed)
-    with pytest.raises(UserErrors, match="give one checkpoint"):
+    with pytest.raises(UserErrors, match="no last layer in common"):
         parse_config(RefitConfig, compose("refit", ["checkpoint=[A,B]"]))
     (tmp_path / "there").mkdir()
     with pytest.raises(UserError, match="there already"):

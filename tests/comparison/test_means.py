@@ -66,7 +66,7 @@ def test_what_is_no_mean_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("a")
     for runs, said in (
         (f"[{run},[{run}]]", "the mean of one run"),
-        (f"[{run},[{run},x.csv]]", "has no part in a mean"),
+        (f"[{run},[{run},x.csv]]", "cannot be part of a mean"),
     ):
         with pytest.raises(UserError, match=said):
             compared(tmp_path, runs)

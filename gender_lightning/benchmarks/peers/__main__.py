@@ -86,8 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files: list[Path | None] = []
     for name, checkpoint in _checkpoints(runs).items():
         table = evaluated(checkpoint, output / name, "auto", chosen.overrides)
-        files.append(output / f"{name}, faces=auto.csv")
-        table[["image_id", "probability"]].to_csv(files[-1], index=False)
+        file = output / f"{name}_faces_auto.csv"
+        write_text(file, table[["image_id", "probability"]].to_csv(index=False))
+        files.append(file)
     texts = with_data_of_run([f"checkpoint={runs[0]}", *chosen.overrides], folders="whole")
     data = parse_config(EvaluateConfig, compose("evaluate", texts)).data
     environments = chosen.environments.absolute()
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _checkpoints(runs: Sequence[Path]) -> dict[str, str]:
     """What `checkpoint=` takes for the first run, and for the mean of all, by the names of their rows."""
     found = {"ours": str(runs[0])}
-    return found | ({f"mean of {len(runs)}": f"[{','.join(map(str, runs))}]"} if len(runs) > 1 else {})
+    return found | ({f"mean_of_{len(runs)}": f"[{','.join(map(str, runs))}]"} if len(runs) > 1 else {})
 
 
 def _command(*texts: str) -> None:

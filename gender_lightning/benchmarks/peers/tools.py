@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from gender_lightning.errors import UserError
+from gender_lightning.runs import write_text
 
 RUNNERS = Path(__file__).parent / "runners"
 _TFJS, _PARTS = "4.22.0", ("core", "converter", "backend-wasm")
@@ -63,7 +64,7 @@ def install(tool: Tool, environments: Path) -> list[str]:
         folder.mkdir(parents=True)
         for command in _commands(tool, folder):
             _run(command, tool, folder)
-        done.write_text("\n".join(tool.packages), encoding="utf-8")
+        write_text(done, "\n".join(tool.packages))
     program = str(folder / "bin" / "python") if tool.registry == "pypi" else "node"
     return [program, str(RUNNERS / tool.runner), str(folder)]
 
@@ -85,7 +86,10 @@ def _run(command: list[str], tool: Tool, folder: Path) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except OSError as error:
-        raise UserError(f"{tool.name} cannot be installed: there is no {command[0]} ({error.strerror}).") from error
+        raise UserError(
+            f"{tool.name} cannot be installed: there is no {command[0]} ({error.strerror}).",
+            "Install it, or name other tools with --peers.",
+        ) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
-        raise UserError(f"{tool.name} cannot be installed: {said[-1]}")
+        raise UserError(f"{tool.name} cannot be installed: {said[-1]}", "Name other tools with --peers.")

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ Picture = Any  # RGB uint8 (H, W, 3)
 
 def answer(ask: Callable[[list[Picture]], float | None]) -> int:
     """Ask a tool about the pictures of each line, as they are and with a border; the exit code."""
-    output = os.fdopen(os.dup(1), "w")
+    output = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # the answers have standard output for themselves
         for line in sys.stdin.buffer:
             pictures = []
