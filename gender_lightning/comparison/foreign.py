@@ -6,6 +6,7 @@ compares on the images that every file answers instead.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,9 @@ def _read(path: Path) -> pd.DataFrame:
         if path.stat().st_size > _MOST_BYTES:
             raise OSError(None, f"it has more than {_MOST_BYTES:,} bytes")
         # a comma at the end of each line is no further column, for which pandas would take the first one as an index
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read ({reason}).", "Give a CSV or Parquet table.", field="runs") from error
