@@ -18,6 +18,7 @@ WITHOUT_REMEDY = {
 WRITERS = {
     "durable.py": "it is the one way",
     "benchmarks/faces.py": "scratch files, which are removed at the end",
+    "benchmarks/processor_time.py": "scratch files, which are removed at the end",
     "benchmarks/textbook.py": "it imports nothing of ours",
     "benchmarks/whole_runs.py": "scratch files, which are removed at the end",
     "data/pixel_cache.py": "written without a memory map and published at once, and the lock beside it",

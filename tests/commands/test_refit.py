@@ -287,5 +287,5 @@ def test_fields_that_contradict_are_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserErrors, match="no last layer in common"):
         parse_config(RefitConfig, compose("refit", ["checkpoint=[A,B]"]))
     (tmp_path / "there").mkdir()
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists already"):
         command.prepare(config(run, tmp_path / "there"))
