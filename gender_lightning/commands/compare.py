@@ -30,7 +30,7 @@ from gender_lightning.comparison.reading import choose_split, read_runs
 from gender_lightning.comparison.result import Comparison, Summary, to_json
 from gender_lightning.comparison.rows import make_rows
 from gender_lightning.comparison.scores import resampling_of
-from gender_lightning.comparison.selection import select_runs
+from gender_lightning.comparison.selection import Selection, select_runs
 from gender_lightning.comparison.summarising import Timing, summarise
 from gender_lightning.comparison.verdict import verdict
 from gender_lightning.config import CompareConfig, parse_config
@@ -72,8 +72,9 @@ def compare(config: CompareConfig) -> Comparison:
     runs, shared = on_the_same_images(read, config.images)
     if answers and config.images == "common":
         runs = common(runs, answers)
-    named = {run.path.resolve() for run in select_runs(alone).runs} if alone else set()
-    rows, repeated = make_rows([run for run in runs if run.run.path.resolve() in named])
+    named = select_runs(alone) if alone else Selection((), ())  # a run may be a row and part of a mean
+    own_rows = {run.path.resolve() for run in named.runs}
+    rows, repeated = make_rows([run for run in runs if run.run.path.resolve() in own_rows])
     by_path = {run.run.path.resolve(): run for run in runs}
     groups = [[by_path[run.path.resolve()] for run in group] for group in means]
     joined, of_means = mean_rows(groups, [row.label for row in rows])
@@ -91,7 +92,7 @@ def compare(config: CompareConfig) -> Comparison:
     speed = config.speed
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
     summaries = summarise(rows, corrupted, resampling, timing)
-    repeated = [*selection.repeated, *repeated]
+    repeated = [*named.repeated, *repeated]
     own = [summary for summary in summaries if not isinstance(summary.row.runs[0], (Foreign, Mean))]
     notes = of_folds + of_means + about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
     comparison = _comparison(config, split, summaries, resampling, notes, chosen)

@@ -119,8 +119,17 @@ def _settings(run: RunResult, rivals: Sequence[RunResult]) -> str:
         own = [text for text in texts[id(run)] if text not in shared]
         distinct = {tuple(sorted(set(each) - shared)) for each in texts.values()}
         if len(distinct) == len(rivals) and len(own) <= _MOST_SETTINGS:
+            brief = {
+                one: [text for text in found if text not in shared and _brief(text)] for one, found in texts.items()
+            }
+            if len({tuple(sorted(each)) for each in brief.values()}) == len(rivals):  # long values are not needed
+                own = brief[id(run)]
             return " ".join(_short(text) for text in own)
     return f"({run.name})"
+
+
+def _brief(override: str) -> bool:
+    return len(override.partition("=")[2]) <= _LONGEST_VALUE
 
 
 def _short(override: str) -> str:

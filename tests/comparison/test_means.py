@@ -54,6 +54,7 @@ def test_the_mean_is_one_row(make_run: MakeRun, tmp_path: Path) -> None:
     assert len(content["pairs"]) == 1 and content["pairs"][0]["p"] is not None
     assert any("calibrated logits of 3 runs, calibrated on valid" in note for note in content["notes"])
     assert "mean of 3" in (tmp_path / "out" / "comparison.md").read_text()
+    assert not any("twice" in note for note in content["notes"])  # a run may be a row and part of a mean
 
 
 def test_means_without_common_valid_images_say_so(make_run: MakeRun, tmp_path: Path) -> None:

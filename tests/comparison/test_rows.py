@@ -41,6 +41,14 @@ def test_rows_of_one_backbone_are_named_by_what_was_typed_otherwise(make_run: Ma
     ]
 
 
+def test_long_values_are_left_out_where_the_others_tell_the_rows_apart(make_run: MakeRun) -> None:
+    excluded = "data.exclude=/a/folder/of/people/who/work/elsewhere.csv"
+    paths = [make_run("0"), make_run("1", "optimizer.lr=0.01", excluded)]
+    assert [row.label for row in rows_of(*paths)[0]] == ["ResNet50", "ResNet50 lr=0.01"]
+    (label,) = {row.label for row in rows_of(paths[0], make_run("2", excluded))[0]} - {"ResNet50"}
+    assert label.startswith("ResNet50 exclude=/a/folder/of/peop") and label.endswith("...")
+
+
 def test_what_was_not_typed_is_named_by_its_field(make_run: MakeRun) -> None:
     paths = [make_run("0"), make_run("1", "optimizer.lr=0.01")]
     for path in paths:
