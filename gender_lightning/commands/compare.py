@@ -60,8 +60,9 @@ def compare(config: CompareConfig) -> Comparison:
         raise UserError(f"output={output}: this is a file.", "Give a directory.", field="output")
     chosen = resolve_hardware(accelerator=config.accelerator, prefix="")
     means = runs_of_means(config.runs)
-    alone, files = divide([one for one in config.runs if isinstance(one, str)])
-    wanted = [*alone, *(str(run.path) for group in means for run in group)]
+    texts = [one for one in config.runs if isinstance(one, str)]
+    wanted, files = divide([*texts, *(str(run.path) for group in means for run in group)])
+    alone = [text for text in texts if text in wanted]
     answers = [read_answers(file) for file in files]
     selection = select_runs(wanted)
     split, why = choose_split(selection.runs, config.split, config.evaluation)
