@@ -17,7 +17,7 @@ ROOMS = (
     "progress", "job", "wandb_account",
     "provenance", "energy",
     "building", "run_record", "runs",
-    "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
+    "faces_choice", "config", "verbs", "usage", "transforms", "synthetic", "data", "models",
     "evaluation", "training", "diagnostics", "inference", "audit", "refitting", "exporting",
     "overrides", "benchmarks", "comparison", "reports", "demo", "serving", "sweeps",
     "commands", "running", "distributed", "api", "__init__", "__main__",

@@ -24,10 +24,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gender_lightning.config import DataConfig, EvaluateConfig, parse_config
-from gender_lightning.config.faces import Faces
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
+from gender_lightning.faces_choice import Faces
 from gender_lightning.hardware import resolve_hardware
 from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.faces.located import finder_of

@@ -16,7 +16,6 @@ from gender_lightning.commands.evaluation_report import print_evaluation
 from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
-from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.console import console, shown
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.fingerprint import fingerprint_of
@@ -34,6 +33,7 @@ from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmark
 from gender_lightning.evaluation.results import Evaluation, TrainingData
 from gender_lightning.evaluation.slices import slices_table
 from gender_lightning.evaluation.suspects import suspects_table
+from gender_lightning.faces_choice import FacesOrViews
 from gender_lightning.hardware import Hardware, resolve_hardware
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Search

@@ -10,7 +10,7 @@ from gender_lightning.config.augmentation import AugmentationConfig
 from gender_lightning.config.base import Auto, Count, Positive, Section, matching, refuse
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
-from gender_lightning.config.faces import FaceModel, Faces, FacesOrViews, MinFace, Rotate, idle_face_fields
+from gender_lightning.config.faces import FaceModel, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.group_fields import group_problems
 from gender_lightning.config.root import (
     ACCELERATOR,
@@ -31,6 +31,7 @@ from gender_lightning.config.sections import (
     SchedulerConfig,
     TrainerConfig,
 )
+from gender_lightning.faces_choice import Faces, FacesOrViews
 
 
 class TrainConfig(Root):

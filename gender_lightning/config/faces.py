@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
-Faces = Literal["auto", "detect", "none"]
-FacesOrViews = Literal["auto", "detect", "none", "tta"]
+from gender_lightning.faces_choice import FacesOrViews
+
 FacesField = Annotated[
     FacesOrViews,
     Field(

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from gender_lightning.config.base import Fraction, refuse
 from gender_lightning.config.data import LABEL, DataConfig
-from gender_lightning.config.faces import FaceModel, Faces, MinFace, Rotate, idle_face_fields
+from gender_lightning.config.faces import FaceModel, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.root import ACCELERATOR, CHECKPOINT, Accelerator, NonEmpty, Root, only_one
+from gender_lightning.faces_choice import Faces
 
 
 class RefitConfig(Root):

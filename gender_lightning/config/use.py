@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from gender_lightning.config.base import Auto, Count, Fraction, NonNegative, Section, refuse
 from gender_lightning.config.card import CardConfig
 from gender_lightning.config.data import DataConfig
-from gender_lightning.config.faces import FaceModel, Faces, FacesField, MinFace, Rotate, idle_face_fields
+from gender_lightning.config.faces import FaceModel, FacesField, MinFace, Rotate, idle_face_fields
 from gender_lightning.config.root import (
     ACCELERATOR,
     CHECKPOINTS,
@@ -24,6 +24,7 @@ from gender_lightning.config.root import (
     Split,
     only_one,
 )
+from gender_lightning.faces_choice import Faces
 
 
 class RayConfig(Section):

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.errors import UserError
+from gender_lightning.faces_choice import FacesOrViews
 from gender_lightning.inference.abstention import (
     OnValid,
     check_disagreement,

@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.config.faces import FacesOrViews
 from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
+from gender_lightning.faces_choice import FacesOrViews
 from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
 from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_many
 from gender_lightning.inference.faces.reduced import AnyPicture, Reduced, pixels_of, scaled, size_of
