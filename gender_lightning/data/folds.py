@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from gender_lightning.data.annotations import Index
+from gender_lightning.data.selection import order_of_persons
 from gender_lightning.errors import UserError
 from gender_lightning.runs import is_first_process
 
@@ -41,7 +42,9 @@ def hold_out(index: Index, folds: int, fold: int, seed: int) -> Index:
 
 
 def fold_of(index: Index, pairs: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each image: a person's images are in one fold, and so are duplicates; folds are about equal.
+    """The fold of each image: a person's images are in one fold, and so are duplicates.
+
+    Folds have about as many images each, and men and women in about the proportion of all.
 
     Args:
         index: The images. Where identities are unknown, each counts as a person of its own.
@@ -58,7 +61,7 @@ def fold_of(index: Index, pairs: NDArray[np.int64], folds: int, seed: int) -> ND
     graph = coo_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(number, number))
     group = connected_components(graph, directed=False)[1][persons]
     sizes = np.bincount(group)
-    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order_of_persons(group, index.labels, np.random.default_rng(seed))
     middle = np.cumsum(sizes[order]) - sizes[order] / 2
     fold_of_group = np.empty(len(sizes), dtype=np.int64)
     fold_of_group[order] = np.minimum(middle * folds / len(index), folds - 1).astype(np.int64)

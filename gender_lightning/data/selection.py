@@ -62,7 +62,7 @@ def random_split(
         index: The rows to distribute; their present partition is ignored.
         sizes: Sizes of ``train``, ``valid`` and ``test``: numbers of images, or fractions of all.
         by: ``images``: every split has the class proportions of the whole, and a person can be in several;
-            ``identities``: no person is in two splits.
+            ``identities``: no person is in two splits, and men and women are spread evenly.
         seed: Seed that decides which images go to which split.
 
     Raises:
@@ -118,6 +118,28 @@ def without_contradictions(index: Index) -> Index:
             f"{len(wrong):,}", f"{len(index.split('train')):,}",
         )  # fmt: skip
     return index.select(np.setdiff1d(np.arange(len(index)), wrong))
+
+
+def order_of_persons(
+    person: NDArray[np.intp], labels: NDArray[np.int8], generator: np.random.Generator
+) -> NDArray[np.intp]:
+    """Random order of the persons in which men and women are spread evenly, so that every part of it has both.
+
+    Args:
+        person: The person of each image, from 0 on, (N,).
+        labels: The label of each image, (N,); a person has that of most of their images.
+        generator: Source of the order.
+
+    Returns:
+        The persons, each once.
+    """
+    images = np.bincount(person)
+    male = 2 * np.bincount(person, labels) > images
+    place = np.empty(len(images))
+    for label in (False, True):
+        rows = generator.permutation(np.flatnonzero(male == label))
+        place[rows] = (np.arange(len(rows)) + generator.random()) / max(1, len(rows))
+    return np.argsort(place, kind="stable")
 
 
 def check_identities_disjoint(index: Index) -> int:
@@ -221,8 +243,8 @@ def _split_identities(index: Index, sizes: Mapping[str, int | float], seed: int)
     counts = _counts(sizes, len(index))
     exact = not any(isinstance(value, float) for value in sizes.values())
     _, person = np.unique(index.identities, return_inverse=True)
-    rank = np.random.default_rng(seed).permutation(int(person.max(initial=-1)) + 1)
-    order = np.argsort(rank[person], kind="stable")  # persons in random order, each person's images together
+    rank = np.argsort(order_of_persons(person, index.labels, np.random.default_rng(seed)))
+    order = np.argsort(rank[person], kind="stable")  # persons in that order, each person's images together
     ranks = rank[person][order]
     edges = np.append(np.flatnonzero(np.diff(ranks, prepend=-1)), len(order))  # where persons begin; the end
     begin = target = 0

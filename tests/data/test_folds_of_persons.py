@@ -11,6 +11,7 @@ from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.data.annotations import Index
 from gender_lightning.data.folds import hold_out
 from gender_lightning.data.reading import make_data, open_data
+from gender_lightning.data.selection import random_split
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.overrides import compose
 
@@ -36,6 +37,19 @@ def test_every_image_is_held_out_once_with_all_of_its_person() -> None:
         assert not set(index.identities[fold.partition == 0]) & set(index.identities[fold.partition == 1])
         assert (fold.partition == 1).sum() == pytest.approx(held_out.sum() / 5, rel=0.2)
     assert not np.array_equal(hold_out(index, 5, 1, seed=4).partition, folds[0].partition)
+
+
+def test_few_persons_are_divided_so_that_every_part_has_both_classes() -> None:
+    person = np.repeat(np.arange(24), 5).astype(np.int32)
+    names = np.array([f"{row}.jpg" for row in range(120)], dtype=np.bytes_)
+    labels = (person % 3 == 0).astype(np.int8)  # 8 men, 16 women
+    index = Index(names, labels, np.zeros(120, np.int8), np.zeros((120, 0), np.bool_), (), person)
+    for seed in range(30):
+        split = random_split(index, {"train": 0.5, "valid": 0.25, "test": 0.25}, "identities", seed)
+        assert [int(split.labels[split.split(name)].sum()) for name in ("train", "valid", "test")] == [20, 10, 10]
+        for fold in range(1, 5):
+            held_out = hold_out(index, 4, fold, seed)
+            assert held_out.labels[held_out.partition == 1].mean() == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_more_folds_than_persons_are_refused() -> None:
