@@ -222,4 +222,4 @@ def welch(difference: float, parts: Sequence[Variance], less: float = 0.0) -> tu
     error = math.sqrt(total)
     half = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error
     p = 2 * float(special.stdtr(freedom, -abs(difference) / error))
-    return Interval(difference - half, difference + half), p
+    return Interval(max(-1.0, difference - half), min(1.0, difference + half)), p  # as far as two shares can differ

@@ -76,6 +76,7 @@ def test_welch_is_scipys_with_equal_seeds_and_no_other_variance() -> None:
     theirs = stats.ttest_ind(one, two, equal_var=False)
     assert p == pytest.approx(theirs.pvalue)
     assert tuple(interval) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+    assert tuple(welch(0.1, [Variance(0.02, 1)])[0]) == (-1.0, 1.0)  # shares differ by no more
     assert welch(0.0, [Variance(0.0, 5)])[1] == 1.0 and welch(0.1, [Variance(0.0, 5)])[1] == 0.0
 
 
