@@ -313,6 +313,8 @@ def _visiting(verb: str, texts: Sequence[str]) -> Iterator[None]:
     root.handlers[:] = []  # a command would close them
     sys.argv[:] = ["gender-lightning", verb, *texts]  # recorded in run.json
     with warnings.catch_warnings():
+        # tqdm's, which Optuna imports: it asks for widgets that nothing here draws
+        warnings.filterwarnings("ignore", message="IProgress not found")
         try:
             yield
         finally:

@@ -126,6 +126,10 @@ class Comparison:
             pairs[-1] |= {name: pair[name] for name in ("p", "p_holm", "differs", "said")}
         return pd.DataFrame(pairs)
 
+    def __repr__(self) -> str:
+        models = [row.label for row in self.rows]
+        return f"Comparison(split={self.split!r}, images={self.images}, people={self.people}, models={models})"
+
     def _repr_markdown_(self) -> str:
         """What a notebook shows: `comparison.md`, with headings that leave the notebook's own above them."""
         from gender_lightning.comparison.markdown import markdown

@@ -66,7 +66,7 @@ def report(plan: Plan, study: Study, groups: Mapping[str, Any], *, test: bool, w
         "start_seconds": _start_seconds(study),
     }
     if len(best) == 1:
-        note = f"The best of {directory} ({_scores(plan, best[0])}). Copy it to conf/experiment/NAME.yaml."
+        note = f"The best of {shown(directory)} ({_scores(plan, best[0])}). Copy it to conf/experiment/NAME.yaml."
         overrides = (*plan.always, *plan.space.overrides(best[0].params))
         write_text(directory / "best.yaml", experiment(overrides, groups, note=note))
     with _alone(directory):
@@ -138,10 +138,10 @@ def _tested(plan: Plan, run: Path) -> dict[str, float]:
         command += ["corruptions=none", "images=false"]  # not looked at here
         command += ["split=test", f"output={hydra_value(str(output))}"]
         command += [f"accelerator={text.partition('=')[2]}" for text in plan.fixed if text.startswith(_ACCELERATOR)]
-        console.print(f"Testing the best run, {run}, once.", markup=False)
+        console.print(f"Testing the best run, {shown(run)}, once.", markup=False)
         log_file = plan.directory / "test.txt"
         if code := Children().run(command, job_environment(), log_file):
-            console.print(f"The test failed (exit code {code}); {log_file} says why.", markup=False)
+            console.print(f"The test failed (exit code {code}); {shown(log_file)} says why.", markup=False)
             return {}
     content = json.loads(results.read_text())
     assert isinstance(content, dict)
