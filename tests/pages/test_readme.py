@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typed_commands import blocks_of, type_in, typed_in_blocks
 
+from gender_lightning.errors import UserErrors
 from gender_lightning.running import check_overrides
 from gender_lightning.verbs import COMMANDS
 
@@ -29,6 +30,15 @@ def test_it_fits_and_names_the_two_commands() -> None:
     assert "make train" in README
     assert "make test" in README
     assert len(commands()) >= 8
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/start/quarter_hour.md"])
+def test_a_mistake_is_answered_as_the_page_shows(page: str) -> None:
+    (shown,) = [block for block in blocks_of((ROOT / page).read_text(), "text") if block.startswith("$ ")]
+    command, _, answer = shown.partition("\n")
+    with pytest.raises(UserErrors) as caught:
+        check_overrides("train", command.removeprefix("$ gender-lightning train ").split())
+    assert str(caught.value) == answer.strip()
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
