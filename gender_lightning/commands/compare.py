@@ -18,7 +18,7 @@ from rich.table import Table
 from gender_lightning.commands.reporting import set_up_logging
 from gender_lightning.comparison.columns import columns_of, count
 from gender_lightning.comparison.corruptions import corruption_errors
-from gender_lightning.comparison.folds import join_folds
+from gender_lightning.comparison.folds import join_folds, joined_folds
 from gender_lightning.comparison.foreign import Foreign, common, divide, foreign_rows, read_answers
 from gender_lightning.comparison.images import on_the_same_images
 from gender_lightning.comparison.in_wandb import log_comparison
@@ -81,7 +81,7 @@ def compare(config: CompareConfig) -> Comparison:
     rows = [*rows, *joined]
     foreign, about = foreign_rows(answers, runs[0], [row.label for row in rows])
     rows = [*rows, *foreign]
-    if len(rows) == 1 and rows[0].n == 1:
+    if len(rows) == 1 and rows[0].n == 1 and not joined_folds(rows[0].runs[0]):
         path = rows[0].runs[0].run.path
         raise UserError(
             " ".join([*repeated, f"There is one run to compare, {path}."]),

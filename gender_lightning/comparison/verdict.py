@@ -110,6 +110,10 @@ _ONE_RUN = "Each model is one run, and another seed could order them otherwise."
 
 
 def _alone(row: Row, accuracy: float, images: int) -> str:
+    if row.n == 1:  # the folds of a cross-validation
+        return (
+            f"There is nothing to compare: {row.label} has an accuracy of {100 * accuracy:.1f} % on {images:,} images."
+        )
     return (
         f"The {row.n} runs differ in their seed alone, so that there is nothing to compare: {row.label} has a mean "
         f"accuracy of {100 * accuracy:.1f} % on {images:,} images."

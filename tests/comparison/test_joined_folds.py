@@ -47,6 +47,12 @@ def test_folds_are_one_row_whose_images_are_those_of_all(make_run: MakeRun, tmp_
     assert any("with 3 folds over persons" in note for note in content["notes"])
 
 
+def test_a_cross_validation_alone_is_described(make_run: MakeRun, tmp_path: Path) -> None:
+    content = compared(tmp_path, *(make_fold(make_run, f"fold{fold}", fold) for fold in (1, 2, 3)))
+    assert len(content["rows"]) == 1 and content["images"] == 400 and not content["pairs"]
+    assert "There is nothing to compare: ResNet50 has an accuracy of" in (tmp_path / "out/comparison.md").read_text()
+
+
 def test_seeds_of_a_cross_validation_are_one_row(make_run: MakeRun, tmp_path: Path) -> None:
     runs = [make_fold(make_run, f"{seed}-{fold}", fold, seed=seed) for seed in (1, 2) for fold in (1, 2, 3)]
     other = [make_fold(make_run, f"other{fold}", fold, "model=vgg19") for fold in (1, 2, 3)]
