@@ -115,7 +115,7 @@ def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], 
     assert other.returncode == 2 and "searched something else" in other.stderr
 
 
-@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=two_cores)])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.nightly), pytest.param(2, marks=two_cores)])
 def test_ctrl_c_and_the_same_command_goes_on(
     search: Command, environment: dict[str, str], tmp_path: Path, devices: int
 ) -> None:

@@ -133,9 +133,16 @@ def test_eight_bits_stay_near(exported: dict[str, Path], small_checkpoint: Path,
     assert metadata["quantized"] == "int8" and json.loads(metadata["threshold"]) == 0.45
 
 
+# CI exports one network of each family: ResNet18 and EfficientNet-B0 stand for their larger kin.
+LARGER_KIN = ("resnet50", "efficientnet_v2_s")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("model", groups()["model"])
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(name, marks=pytest.mark.nightly if name in LARGER_KIN else ()) for name in groups()["model"]],
+)
 def test_every_backbone_exports(model: str, checkpoint_of: Callable[..., Path], tmp_path: Path) -> None:
     predictor = load(checkpoint_of(compose("train", [f"model={model}"])["model"]["name"], 32), device="cpu")
     program = capture(predictor.network, predictor.framing)

@@ -102,6 +102,7 @@ def compare(rows: list[Row], expected: list[Row]) -> None:
             assert row["probability"] == pytest.approx(other["probability"], abs=1e-5)
 
 
+@pytest.mark.nightly  # the test below says it too, with one worker killed
 def test_the_rows_are_those_of_one_machine(ray: Any, job: RecordedJob, pictures: Path, expected: list[Row]) -> None:
     chunks = list(job.run(items(pictures), None, 2))
     assert sum(map(len, chunks)) == 412
@@ -121,7 +122,8 @@ def test_a_worker_that_is_killed_midway_loses_and_doubles_nothing(
             os.kill(int(victim.name.partition("-")[2]), signal.SIGKILL)
             killed = True
     compare(rows, expected)
-    assert killed and len(list(job.checkpoints.files[0].parent.glob("loaded-*"))) >= 2
+    # once a worker, not once a chunk: two of them, and the one that takes the victim's place
+    assert killed and 2 <= len(list(job.checkpoints.files[0].parent.glob("loaded-*"))) <= 4
 
 
 def test_more_workers_than_there_is_room_for_are_refused(ray: Any, job: RecordedJob, pictures: Path) -> None:
