@@ -18,8 +18,8 @@ from gender_lightning.audit.labels import cells, contradictions, persons_across_
 from gender_lightning.audit.pictures import picture_findings
 from gender_lightning.audit.reading import Material
 from gender_lightning.audit.suspects import suspects
-from gender_lightning.data.annotations import SPLITS
 from gender_lightning.data.kinds import KINDS, root_of
+from gender_lightning.data.sources.annotations import SPLITS
 
 
 class Auditing:

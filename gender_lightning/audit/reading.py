@@ -9,10 +9,10 @@ import numpy as np
 
 from gender_lightning.audit.findings import Finding
 from gender_lightning.audit.labels import text_of
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
-from gender_lightning.data.images import ImageStore, find_celeba_images
 from gender_lightning.data.kinds import KINDS, root_of
 from gender_lightning.data.reading import open_data
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore, find_celeba_images
 
 if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig

@@ -22,8 +22,8 @@ from scipy import stats
 from gender_lightning import csv_text
 from gender_lightning.audit.findings import Doubt
 from gender_lightning.audit.labels import text_of
-from gender_lightning.data.annotations import CLASS_NAMES, Index
-from gender_lightning.data.revising import UNSURE, VERDICTS, WRONG, read_corrections
+from gender_lightning.data.rows.revising import UNSURE, VERDICTS, WRONG, read_corrections
+from gender_lightning.data.sources.annotations import CLASS_NAMES, Index
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.statistics.proportions import LEVEL, NOWHERE, Interval

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import DemoConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.demo.uploads import upload_folder
@@ -67,7 +67,7 @@ def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     checkpoints = Checkpoints.of(config.checkpoint)
     _ = checkpoints.files  # fetched, if they are published, while the hub may be asked
     import_gradio("demo", cache)
-    from gender_lightning.commands.interactive import predictor_of
+    from gender_lightning.commands.steps.interactive import predictor_of
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
     from gender_lightning.exporting.metadata import card_of

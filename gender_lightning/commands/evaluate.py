@@ -12,34 +12,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.commands.evaluation_report import print_evaluation
-from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.evaluation_report import print_evaluation
+from gender_lightning.commands.steps.model_looks import measure_corruptions, passes, write_report
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.data.datamodule import FaceDataModule
-from gender_lightning.data.fingerprint import fingerprint_of
 from gender_lightning.data.kinds import KINDS
-from gender_lightning.data.revising import Correction, called_wrong, read_corrections
-from gender_lightning.data.skipping import SKIPPED, write_skipped
+from gender_lightning.data.rows.fingerprint import fingerprint_of
+from gender_lightning.data.rows.revising import Correction, called_wrong, read_corrections
+from gender_lightning.data.rows.skipping import SKIPPED, write_skipped
 from gender_lightning.diagnostics.corruption_results import read_corruptions
 from gender_lightning.diagnostics.looks import look, maps_at_most
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.doubtful import without_doubtful
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
-from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES, fairness_table
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
-from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
 from gender_lightning.evaluation.results import Evaluation, TrainingData
-from gender_lightning.evaluation.slices import slices_table
+from gender_lightning.evaluation.subgroups.fairness import MOST_ATTRIBUTES, fairness_table
+from gender_lightning.evaluation.subgroups.properties import FROM_PIXELS, measure_landmarks, measure_pixels
+from gender_lightning.evaluation.subgroups.slices import slices_table
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.faces_choice import FacesOrViews
-from gender_lightning.hardware import Hardware, resolve_hardware
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
-from gender_lightning.models.checkpoint import ModelSpec, Network
+from gender_lightning.machine.hardware import Hardware, resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.progress import counting_bar
 from gender_lightning.reports.model_card import CardNotes, model_card

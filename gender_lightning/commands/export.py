@@ -15,14 +15,14 @@ from rich.table import Table
 
 from gender_lightning.benchmarks.timing import take_turns
 from gender_lightning.commands.evaluate import run_of_data, search_of
-from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
+from gender_lightning.commands.steps.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
 from gender_lightning.console import console, shown
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import FaceDataset
-from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.reading import open_data
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 from gender_lightning.exporting import checking, files
@@ -31,7 +31,7 @@ from gender_lightning.exporting.metadata import card_of, describe
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
-from gender_lightning.models.checkpoint import save_weights
+from gender_lightning.models.checkpoints.checkpoint import save_weights
 from gender_lightning.runs import Run
 
 _DRAWN_SEED = 1

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import PredictConfig, parse_config
 from gender_lightning.console import bars, console, shown
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import check_disagreement, closing_text, least_confidence, on_valid
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import NOT_FOUND, Cropper, Search
@@ -28,7 +27,8 @@ from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.parts import Done, Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.interruption import Interruption
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.machine.hardware import Hardware, available_cores, resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.notebook import as_html
 from gender_lightning.progress import bar_on
 from gender_lightning.training.allocator import keep_freed_memory

@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.commands.evaluate import hardware_as_trained, is_own_data, refuse_to_draw, search_of
-from gender_lightning.commands.refit_files import print_refit, write_refit
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.refit_files import print_refit, write_refit
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import RefitConfig, parse_config
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.framing import Placement
-from gender_lightning.data.groups import Groups, check_attributes, make_groups
 from gender_lightning.data.reading import make_data, open_data
+from gender_lightning.data.rows.groups import Groups, check_attributes, make_groups
+from gender_lightning.data.sources.annotations import Index
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import fit_temperature
 from gender_lightning.evaluation.statistics.intervals import clusters_of
-from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.crops import Search
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.faces.training_faces import placement_of
-from gender_lightning.models.checkpoint import Network, load_network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network, load_network
 from gender_lightning.models.last_layer import LastLayer
 from gender_lightning.progress import counting_bar
 from gender_lightning.refitting.choosing import (

@@ -14,7 +14,7 @@ from gender_lightning.audit.reading import Material, open_material
 from gender_lightning.audit.review import queue, read_answers, read_audit, summary
 from gender_lightning.commands.audit import RECORD
 from gender_lightning.commands.demo import import_gradio, launch_settings, serve
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.data.decoding import decode

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gender_lightning.commands.interactive import predictor_of
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.interactive import predictor_of
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import ServeConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.errors import UserError

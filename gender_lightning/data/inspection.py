@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.data.decoding import decode, frame
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.identical import Fingerprints
-from gender_lightning.data.images import ImageStore
-from gender_lightning.data.selection import class_counts
+from gender_lightning.data.rows.identical import Fingerprints
+from gender_lightning.data.rows.selection import class_counts
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
 
 CHUNK = 64  # images per task: enough to make handing out tasks cheap

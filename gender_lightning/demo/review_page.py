@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.audit.review import Answer, Item, summary, write_answers
-from gender_lightning.data.annotations import CLASS_NAMES
-from gender_lightning.data.revising import RIGHT, UNSURE, WRONG
+from gender_lightning.data.rows.revising import RIGHT, UNSURE, WRONG
+from gender_lightning.data.sources.annotations import CLASS_NAMES
 from gender_lightning.demo.markup import data_uri
 from gender_lightning.errors import UserError
 

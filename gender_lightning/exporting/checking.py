@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import Cut, FaceDataset
 from gender_lightning.data.decoding import decode, frame
-from gender_lightning.data.images import ImageStore
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.exporting.files import Function
 from gender_lightning.inference.predictor import Predictor
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gender_lightning.errors import UserError
-from gender_lightning.models.checkpoint import Network, package_version, save_weights
-from gender_lightning.models.files import KEY, PUBLISHED, PUBLISHED_CONFIG
-from gender_lightning.models.hugging_face import LOG_IN, HubName, explaining
-from gender_lightning.models.weights import hub_offline_if_unreachable
+from gender_lightning.models.checkpoints.checkpoint import Network, package_version, save_weights
+from gender_lightning.models.checkpoints.files import KEY, PUBLISHED, PUBLISHED_CONFIG
+from gender_lightning.models.checkpoints.hugging_face import LOG_IN, HubName, explaining
+from gender_lightning.models.checkpoints.weights import hub_offline_if_unreachable
 from gender_lightning.runs import write_text
 
 README = "README.md"

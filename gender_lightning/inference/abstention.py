@@ -16,7 +16,7 @@ from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.selective import choose_abstention, select
 from gender_lightning.inference.checkpoints import Checkpoints, valid_file
 from gender_lightning.inference.domain import Domain, Seen
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,9 +17,9 @@ import torch
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.inference.domain import Domain, domain_of
-from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network, load_network, read_checkpoint
+from gender_lightning.models.checkpoints.files import checkpoint_file
 from gender_lightning.models.ensemble import Ensemble
-from gender_lightning.models.files import checkpoint_file
 from gender_lightning.models.views import Views
 from gender_lightning.runs import Run
 

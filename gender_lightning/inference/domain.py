@@ -24,9 +24,9 @@ from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.selective import choose_abstention, confidence
 from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.evaluation.statistics.shift import FEWEST_PERSONS, ClassMoments, Shift, shift_of
-from gender_lightning.models.checkpoint import Answer, Network
+from gender_lightning.models.checkpoints.checkpoint import Answer, Network
+from gender_lightning.models.checkpoints.memory import read_valid
 from gender_lightning.models.features import observed
-from gender_lightning.models.memory import read_valid
 
 TARGETS = (0.95, 0.98, 0.99, 0.995)  # accuracies of which a checkpoint keeps the confidences
 FEWEST_FACES = 30  # of which something is said

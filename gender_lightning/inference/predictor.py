@@ -33,7 +33,7 @@ from gender_lightning.inference.faces.crops import Crop, Cropper, Search
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
 from gender_lightning.inference.pictures import Opened, Picture, read_picture
-from gender_lightning.models.checkpoint import Answer, ModelSpec, Network
+from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, Network
 from gender_lightning.models.sharing import alone_with, gpu_errors_after_fork
 
 __all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "load", "read_picture"]

@@ -18,9 +18,9 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.pixel_cache import digest
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.located import Located
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.last_layer import LastLayer, features_and_logits, find_last_layer
 
 log = logging.getLogger(__name__)

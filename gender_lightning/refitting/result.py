@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gender_lightning.console import shown
-from gender_lightning.data.groups import Groups
-from gender_lightning.evaluation.group_words import group_in_words
+from gender_lightning.data.rows.groups import Groups
+from gender_lightning.evaluation.subgroups.group_words import group_in_words
 from gender_lightning.notebook import as_html
 from gender_lightning.refitting.choosing import Aim
 from gender_lightning.refitting.judging import Judged, Row

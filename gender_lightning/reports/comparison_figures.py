@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gender_lightning.comparison.result import Comparison, SliceScore, Summary
 from gender_lightning.comparison.scores import Score
-from gender_lightning.evaluation.group_words import in_words
+from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.style import COLORS, CYCLE, FEMALE, MALE, MARKERS, canvas, styled
 
 if TYPE_CHECKING:

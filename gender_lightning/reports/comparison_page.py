@@ -17,7 +17,7 @@ from gender_lightning.comparison.markdown import (
 )
 from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.result import Comparison
-from gender_lightning.evaluation.group_words import in_words
+from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.comparison_figures import Drawn
 from gender_lightning.reports.page import inline_figure, percent, render, without_folders
 from gender_lightning.reports.style import svg

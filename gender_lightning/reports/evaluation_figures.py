@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gender_lightning.evaluation.group_words import attribute_in_words
-from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.evaluation.statistics.intervals import clusters_of
+from gender_lightning.evaluation.subgroups.group_words import attribute_in_words
+from gender_lightning.evaluation.subgroups.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.reports import figures, group_figures
 from gender_lightning.reports.fairness_words import gap_text
 from gender_lightning.reports.page import inline_figure, percent

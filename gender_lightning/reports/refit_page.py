@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gender_lightning.data.kinds import words_of
-from gender_lightning.evaluation.group_words import group_in_words
 from gender_lightning.evaluation.measure import Measure
+from gender_lightning.evaluation.subgroups.group_words import group_in_words
 from gender_lightning.refitting.judging import Judged, Row
 from gender_lightning.refitting.result import Part, Refit
 from gender_lightning.reports.page import inline_figure, percent, render, without_folders

@@ -21,8 +21,8 @@ from gender_lightning.audit.review import (
     summary,
     write_answers,
 )
-from gender_lightning.data.annotations import Index
-from gender_lightning.data.revising import read_corrections
+from gender_lightning.data.rows.revising import read_corrections
+from gender_lightning.data.sources.annotations import Index
 from gender_lightning.errors import UserError
 
 

@@ -19,7 +19,7 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.crops import Search
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, read_checkpoint, save_weights, update_spec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, read_checkpoint, save_weights, update_spec
 from gender_lightning.overrides import complete, compose
 from gender_lightning.runs import Run
 

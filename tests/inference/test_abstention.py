@@ -24,7 +24,7 @@ from gender_lightning.inference.abstention import (
 from gender_lightning.inference.domain import Seen
 from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import Answer, ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, save_weights
 
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=2.0, threshold=0.4)
 

@@ -13,16 +13,16 @@ import torch
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware
 from gender_lightning.inference.abstention import closing_text, least_confidence, on_valid
 from gender_lightning.inference.domain import Domain, Seen, answers_of, domain_of
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.local import Classifier, FaceBatch
+from gender_lightning.machine.hardware import Hardware
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, save_weights, update_spec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network, load_network, save_weights, update_spec
+from gender_lightning.models.checkpoints.memory import read_valid
 from gender_lightning.models.features import observed
 from gender_lightning.models.heads import main_head
-from gender_lightning.models.memory import read_valid
 
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=0.5, test_time_flip=True)
 CPU = Hardware("cpu", 1, "32-true", False, False)

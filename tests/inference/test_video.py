@@ -10,14 +10,14 @@ import pytest
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import resolve_hardware
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.ray_engine import RayJob, RayWorker, blocks
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.inference.stream.video import FrameReader, video_frames
-from gender_lightning.models.checkpoint import load_network
+from gender_lightning.machine.hardware import resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import load_network
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from small_runs import make_run
 from gender_lightning.inference.checkpoints import Checkpoints
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.predictor import Predictor, load
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.views import ZOOMS
 
 

@@ -13,7 +13,8 @@ import torch
 
 from gender_lightning import building, overrides
 from gender_lightning.building import CALLBACK, OPTIMIZER, PRUNER, SAMPLER, Kind
-from gender_lightning.commands import evaluate, preparation
+from gender_lightning.commands import evaluate
+from gender_lightning.commands.steps import preparation
 from gender_lightning.config import EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.location import conf_dir
 from gender_lightning.errors import UserError
@@ -293,7 +294,7 @@ def test_a_checkpoint_of_a_run_is_read_without_code(run: Run, tmp_path: Path) ->
             return (Path.touch, (tmp_path / "pwned",))
 
     torch.save({"state_dict": Evil()}, run.last)
-    from gender_lightning.models.checkpoint import load_network
+    from gender_lightning.models.checkpoints.checkpoint import load_network
 
     with pytest.raises(UserError, match="refused for safety"):
         load_network(run.last)

@@ -20,7 +20,7 @@ from gender_lightning.inference.faces.alignment import align, enlargement, expec
 from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_many
 from gender_lightning.inference.faces.reduced import AnyPicture, Reduced, pixels_of, scaled, size_of
 from gender_lightning.inference.faces.turning import Turning
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
 Status = Literal["face", "crop", "no_face"]

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import keep_batch, start_worker
-from gender_lightning.data.images import ImageStore
-from gender_lightning.data.skipping import Skipped
+from gender_lightning.data.rows.skipping import Skipped
+from gender_lightning.data.sources.annotations import SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import available_cores
 from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.faces.crops import Choice, Cropper, Search
 from gender_lightning.inference.faces.reduced import AnyPicture, open_reduced, pixels_of
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.machine.hardware import available_cores
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.progress import progress_bar
 
 NO_FACE = "no face found"
