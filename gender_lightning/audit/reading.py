@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Material:
+class AuditData:
     """What is audited.
 
     Attributes:
@@ -33,7 +33,7 @@ class Material:
     without_picture: Finding | None = None
 
 
-def open_material(config: DataConfig) -> Material:
+def open_material(config: DataConfig) -> AuditData:
     """Read the labels, and open the pictures if they are there.
 
     Raises:
@@ -42,12 +42,12 @@ def open_material(config: DataConfig) -> Material:
     config = config.model_copy(update={"drop_contradictions": False})  # they are what is looked for
     labels = KINDS[config.name].labels
     if labels is None:
-        return Material(*open_data(config))
+        return AuditData(*open_data(config))
     index = labels(config)
     if find_celeba_images(root_of(config)) is None:
-        return Material(index, None)
+        return AuditData(index, None)
     used, store = open_data(config)
-    return Material(used, store, _without_picture(index, store))
+    return AuditData(used, store, _without_picture(index, store))
 
 
 def _without_picture(index: Index, store: ImageStore) -> Finding:

@@ -15,7 +15,7 @@ from gender_lightning.console import console, shown
 from gender_lightning.data.kinds import KINDS, words_of
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.results import Evaluation
-from gender_lightning.exporting.publishing import LEARNED_FROM, Upload, upload, write_repository
+from gender_lightning.exporting.publishing import LEARNED_FROM, HubUpload, upload, write_repository
 from gender_lightning.models.checkpoints.checkpoint import ModelSpec, load_network
 from gender_lightning.models.checkpoints.files import PUBLISHED_CONFIG, checkpoint_file
 from gender_lightning.models.checkpoints.hugging_face import HubName
@@ -37,7 +37,7 @@ class Pushed:
     """
 
     folder: Path | None = None
-    upload: Upload | None = None
+    upload: HubUpload | None = None
 
 
 def main(values: dict[str, Any]) -> Pushed:

@@ -122,7 +122,7 @@ class Domain:
         """Share of valid that is decided from a confidence on, in 0..1."""
         return 1.0 if least <= 0 else float(1 - np.interp(least, self.confidences, np.linspace(0, 1, _QUANTILES)))
 
-    def compare(self, seen: Seen, persons: float | None = None) -> DomainShift | None:
+    def compare(self, seen: FaceTotals, persons: float | None = None) -> DomainShift | None:
         """Whether faces are of valid's kind; None of fewer than 30.
 
         Args:
@@ -191,7 +191,7 @@ def describable(labels: NDArray[Any], clusters: NDArray[np.int64], rows: NDArray
     return all(len(np.unique(clusters[rows][labels[rows] == one])) >= FEWEST_PERSONS for one in (0, 1))
 
 
-class Seen:
+class FaceTotals:
     """Sums over the faces that were looked at so far; threads may share one.
 
     Attributes:

@@ -34,7 +34,7 @@ _PARTS_OF_SPEC = ("backbone", "framing", "dropout", "arguments", "mean", "std", 
 
 
 @dataclass(frozen=True)
-class Features:
+class SplitFeatures:
     """What a network makes of images.
 
     Attributes:
@@ -63,7 +63,7 @@ def features_of(
     *,
     finder: Located | None = None,
     advance: Callable[[int], None] = lambda done: None,
-) -> Features:
+) -> SplitFeatures:
     """Compute the features of a split, or read those that are kept.
 
     Args:
@@ -103,7 +103,7 @@ def features_of(
             f"{error.filename or place} cannot be written ({error.strerror}).", "Free space, or copy the run elsewhere."
         ) from error
     found = np.concatenate(blocks)
-    return Features(found[:, :-1], found[:, -1])
+    return SplitFeatures(found[:, :-1], found[:, -1])
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ import torch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.abstention import closing_text, least_confidence, on_valid
-from gender_lightning.inference.domain import Domain, Seen, answers_of, domain_of
+from gender_lightning.inference.domain import Domain, FaceTotals, answers_of, domain_of
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.local import Classifier, FaceBatch
 from gender_lightning.machine.hardware import Hardware
@@ -69,7 +69,7 @@ def remembering(network: Network, domain: Domain, tmp_path_factory: pytest.TempP
     return path
 
 
-def _seen(network: Network, domain: Domain, pixels: torch.Tensor) -> Seen:
+def _seen(network: Network, domain: Domain, pixels: torch.Tensor) -> FaceTotals:
     classifier = Classifier(network, CPU, 0.6, 16, domain)
     with torch.inference_mode():
         classifier.answers(pixels)
@@ -164,7 +164,7 @@ def test_the_closing_sentences(network: Network, domain: Domain) -> None:
     seen = _seen(network, domain, _faces(9, 60, dark=True))
     text = closing_text(seen, 0.6, None, domain)
     assert text.startswith("0% of the faces were given a label, the others are uncertain.") and "another kind" in text
-    assert closing_text(seen, 0.0, None, None) == "" and closing_text(Seen(), 0.6, None, domain) == ""
+    assert closing_text(seen, 0.0, None, None) == "" and closing_text(FaceTotals(), 0.6, None, domain) == ""
     batch = FaceBatch(_faces(9, 40), [])
     assert Classifier(network, CPU, 0.6, 16, None)(batch) == []
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.audit.judging import describe, judge
-from gender_lightning.audit.reading import Material
+from gender_lightning.audit.reading import AuditData
 from gender_lightning.commands.evaluate import is_own_data, search_in
 from gender_lightning.config import DataCommandConfig
 from gender_lightning.console import console
@@ -38,10 +38,10 @@ from gender_lightning.sweeps.slots import Slot
 FOLDS = "folds"
 _PLAN = "plan.json"
 _DECIDED_BY_RECIPE = ("name", "image_size", "batch_size", "eval_batch_size", "exclude")
-Judged = tuple[NDArray[np.float64], str]
+Judgement = tuple[NDArray[np.float64], str]
 
 
-def by_checkpoints(config: DataCommandConfig, material: Material, read: NDArray[np.bool_], output: Path) -> Judged:
+def by_checkpoints(config: DataCommandConfig, material: AuditData, read: NDArray[np.bool_], output: Path) -> Judgement:
     """Probabilities of male by the mean of some checkpoints, for the splits that none of them has learned from.
 
     Args:
@@ -78,8 +78,8 @@ def by_checkpoints(config: DataCommandConfig, material: Material, read: NDArray[
 
 
 def by_folds(
-    config: DataCommandConfig, material: Material, read: NDArray[np.bool_], pairs: NDArray[np.int64], output: Path
-) -> Judged:
+    config: DataCommandConfig, material: AuditData, read: NDArray[np.bool_], pairs: NDArray[np.int64], output: Path
+) -> Judgement:
     """Probabilities of male, for every image by a small model that has seen neither the person nor a duplicate.
 
     Args:
@@ -190,7 +190,7 @@ def _plan(folder: Path, config: DataCommandConfig, index: Index, fold: NDArray[n
 
 
 def features(
-    config: DataCommandConfig, material: Material, read: NDArray[np.bool_], output: Path
+    config: DataCommandConfig, material: AuditData, read: NDArray[np.bool_], output: Path
 ) -> NDArray[np.float16]:
     """The features that the first checkpoint finds in all pictures that decode, see `audit.judging.describe`.
 
@@ -218,7 +218,7 @@ def _hardware(config: DataCommandConfig) -> Hardware:
 
 
 def _calibrated(
-    path: Path, config: DataCommandConfig, material: Material, rows: NDArray[np.intp], output: Path, hardware: Hardware
+    path: Path, config: DataCommandConfig, material: AuditData, rows: NDArray[np.intp], output: Path, hardware: Hardware
 ) -> NDArray[np.float64]:
     """Logits of these rows, divided by the checkpoint's temperature."""
     network, finder = _judge_of(path, config)

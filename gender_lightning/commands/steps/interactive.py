@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gender_lightning.config import DemoConfig, ServeConfig
 from gender_lightning.console import console
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.predictor import Predictor, load
 
 
-def predictor_of(config: DemoConfig | ServeConfig, checkpoints: Checkpoints) -> Predictor:
+def predictor_of(config: DemoConfig | ServeConfig, checkpoints: CheckpointSet) -> Predictor:
     """Load the model, and print a remark on how its pictures have to be framed, if there is one.
 
     Args:

@@ -22,7 +22,7 @@ from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.rows.skipping import SKIPPED, Skipped, read_skipped, write_skipped
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.metrics import training_metrics
-from gender_lightning.inference.faces.crops import Cropper, Search
+from gender_lightning.inference.faces.crops import Cropper, FaceSearch
 from gender_lightning.inference.faces.located import Located
 from gender_lightning.inference.faces.training_faces import placement_of
 from gender_lightning.machine.hardware import Hardware
@@ -170,7 +170,7 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
 
 def _finder(config: TrainConfig) -> Located | None:
     """The finder of faces in the training pictures; None if the pictures are used as they are."""
-    search = Search.of(config)
+    search = FaceSearch.of(config)
     if search.faces == "none":
         return None
     return Located(Cropper(Framing.of(config.data), search.faces, search.detector()))

@@ -23,7 +23,7 @@ from gender_lightning.evaluation.predictions import predictions_table, write_pre
 from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.evaluation.subgroups.fairness import MOST_ATTRIBUTES
 from gender_lightning.evaluation.subgroups.group_metrics import group_metrics, group_sizes
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.faces.crops import FaceSearch
 from gender_lightning.models.checkpoints.checkpoint import (
     ModelSpec,
     Network,
@@ -44,7 +44,7 @@ PAGE, RECORD, CARD = "refit.html", "refit.json", "model_card.md"
 def write_refit(
     config: RefitConfig,
     source: Run | None,
-    search: Search,
+    search: FaceSearch,
     network: Network,
     spec: ModelSpec,
     layer: LastLayer,
@@ -150,7 +150,7 @@ def _metrics(split: str, index: Index, logits: Any, temperature: float, groups: 
     return {f"{prefix}/{name}": value for name, value in found.items()}
 
 
-def _config_of(config: RefitConfig, before: dict[str, Any], network: Network, search: Search) -> dict[str, Any]:
+def _config_of(config: RefitConfig, before: dict[str, Any], network: Network, search: FaceSearch) -> dict[str, Any]:
     """The configuration of the training, with the data and faces of the refit."""
     data = config.data.model_dump() | asdict(network.spec.framing)
     data["root"] = str(Path(config.data.root).expanduser().absolute())

@@ -18,7 +18,7 @@ from gender_lightning.data.sources.annotations import SPLITS, Index
 from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
 from gender_lightning.inference.bunches import bunches
-from gender_lightning.inference.faces.crops import Choice, Cropper, Search
+from gender_lightning.inference.faces.crops import Choice, Cropper, FaceSearch
 from gender_lightning.inference.faces.reduced import AnyPicture, open_reduced, pixels_of
 from gender_lightning.machine.hardware import available_cores
 from gender_lightning.models.checkpoints.checkpoint import ModelSpec
@@ -90,7 +90,7 @@ class Located:
         return left_out
 
 
-def finder_of(spec: ModelSpec, search: Search) -> Located | None:
+def finder_of(spec: ModelSpec, search: FaceSearch) -> Located | None:
     """The finder of faces in a data set for a checkpoint; None if its pictures are used as they are."""
     cropper = search.cropper(spec)
     if cropper.remark:

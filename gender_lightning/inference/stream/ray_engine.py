@@ -19,7 +19,7 @@ import torch
 
 from gender_lightning.building import import_packages
 from gender_lightning.errors import UserError
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import Item, PredictedPicture, Row, columns_of
 from gender_lightning.inference.stream.local import Classifier, FaceCrops, chunks
@@ -51,7 +51,7 @@ def check_installed() -> None:
 class RayJob:
     """The settings that every worker needs; sent to all machines."""
 
-    checkpoints: Checkpoints
+    checkpoints: CheckpointSet
     cropper: Cropper
     hardware: Hardware
     min_confidence: float
