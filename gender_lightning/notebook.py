@@ -12,7 +12,7 @@ def as_html(
     """HTML for `_repr_html_`, in the style that the notebook gives to tables.
 
     Args:
-        heading: In bold above the table.
+        heading: Text in bold above the table.
         head: Names of the columns.
         rows: Cells, as many as there are columns; all but the first are aligned to the right.
         sentences: A line each, below the table.

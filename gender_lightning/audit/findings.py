@@ -88,7 +88,7 @@ class Audit:
         males: Number of these labelled male.
         splits: Number of rows of each split.
         persons: Number of identities; None where they are not known.
-        findings: In the order of the page.
+        findings: All findings, in the order of the page.
         doubts: Images for review, each once, the clearest first.
         left_out: What was not looked at, and how it could be; a sentence each.
         seconds: Duration of each step.

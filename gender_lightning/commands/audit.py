@@ -41,7 +41,7 @@ def audit(config: DataCommandConfig) -> Audit:
 
     Raises:
         UserError: The data are missing or malformed, or there is nothing to judge the labels with.
-        SystemExit: With code 1, where a limit of `fail_on` is crossed.
+        SystemExit: Code 1, where a limit of `fail_on` is crossed.
     """
     set_up_logging()
     limits = config.fail_on or {}

@@ -64,7 +64,7 @@ class Setting:
         data: Each split, read.
         fit: The images to fit on.
         report: The images of the report.
-        groups: By the fitting images.
+        groups: The groups, as the fitting images have them.
         aim: What is to be raised.
         own_data: Whether the model was trained on (another part of) these data.
     """

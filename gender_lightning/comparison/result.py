@@ -39,7 +39,7 @@ class Summary:
         row: Recipe and runs.
         scores: The scores of each metric, see `scores.scores_of`.
         corruption_error: Mean over corruptions, for the runs that `evaluate` has measured; None where it has not.
-        slices: In a fixed order, the same for every row.
+        slices: The slices, in an order that is the same for every row.
         worst: The least accurate slice of those that are worse than their rest beyond chance; where there is none, of
             those that are not small.
         cost: None where a run has no best.ckpt.
@@ -73,7 +73,7 @@ class Comparison:
         males: Number of images of males.
         summaries: One per row.
         pairs: All pairs of rows, by place.
-        verdict: In words.
+        verdict: The comparison in words.
         notes: What a reader must know: what was left out, what the figures do not say.
         machine: Hardware that inference was measured on (`provenance.hardware`), with precision and batch size.
         provenance: Versions, command and source of the comparison itself.

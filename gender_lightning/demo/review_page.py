@@ -44,7 +44,7 @@ class Review:
     """The state of a review: what was answered, on disk after every answer.
 
     Args:
-        items: In the order in which they are shown.
+        items: The images to judge, in the order in which they are shown.
         answers: Given before; changed in place.
         file: `corrections.csv`.
         images: Number of images of the whole data set.

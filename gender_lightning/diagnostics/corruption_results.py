@@ -57,7 +57,7 @@ def corruption_table(
     """Measure the error rate at each corruption and severity.
 
     Args:
-        network: In evaluation mode; moved to the device.
+        network: A network in evaluation mode; it is moved to the device.
         batches: Batches with each image once; the index of an image is the key of its random numbers.
         hardware: Device, precision and memory format.
         mode: ``quick`` or ``full``.

@@ -78,7 +78,7 @@ def look(
     """Select and read the images, and compute their heat maps.
 
     Args:
-        network: In evaluation mode and float32, on the device to use.
+        network: A network in evaluation mode and float32, on the device to use.
         dataset: The split.
         table: The predictions for the split, in the same order.
         advance: Called with the number of maps computed since the last call; their sum is at most `maps_at_most`.

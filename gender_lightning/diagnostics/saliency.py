@@ -58,7 +58,7 @@ def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
     In float32 and without the test-time flip of the checkpoint. Threads may share the network: they take turns.
 
     Args:
-        network: In evaluation mode.
+        network: A network in evaluation mode.
         images: uint8 (N, 3, S, S).
         male: bool (N,), whether to explain male or female.
 
@@ -97,7 +97,7 @@ def find_layer(network: Network, images: Tensor) -> Layer:
     everywhere do not count: after the last attention only the class token matters.
 
     Args:
-        network: In evaluation mode.
+        network: A network in evaluation mode.
         images: uint8 (B, 3, S, S).
 
     Raises:
@@ -174,7 +174,7 @@ def mean_maps(network: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> dic
     """Average the heat maps for each class over its images.
 
     Args:
-        network: In evaluation mode.
+        network: A network in evaluation mode.
         batches: (uint8 (B, 3, S, S), labels (B,)).
 
     Returns:

@@ -25,8 +25,8 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: In files, on dashboards and in `callbacks.checkpoint.monitor`: `recall_male` of `val/recall_male`.
-        label: In tables that people read.
+        name: Name in files, on dashboards and in `callbacks.checkpoint.monitor`: `recall_male` of `val/recall_male`.
+        label: Name in tables that people read.
         kind: What the formula takes. `decision`: totals of the confusion matrix (..., 4), in the order male right, male
             wrong, female right, female wrong; any leading axes. `ranking`: labels (N,) bool and scores (N,). `loss`:
             labels (N,) bool and calibrated logits (N,), to one value per image, whose mean is the metric.

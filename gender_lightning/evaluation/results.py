@@ -182,7 +182,7 @@ class Slice:
         persons: Number of identities; of images where they are unknown.
         males: Number of images of males.
         small: Whether it has too few images or persons to judge.
-        accuracy: With its interval over persons as low and high (`statistics.proportions`).
+        accuracy: Accuracy with its interval over persons as low and high (`statistics.proportions`).
         recall_male: The same of its males.
         recall_female: The same of its females.
         rest_accuracy: Accuracy of the rest.

@@ -130,10 +130,10 @@ def choose_abstention(
         labels: (N,), 1 male, 0 female; of images that were not trained on, such as valid.
         logits: (N,), of male.
         temperature: The checkpoint's.
-        target_accuracy: In (0, 1).
+        target_accuracy: Wanted accuracy of the images that are decided, in (0, 1).
         clusters: (N,), which images are of one person, as from `clusters_of`; None takes images as independent.
         threshold: An image is male from this probability on.
-        error_rate: In (0, 1).
+        error_rate: Probability that the promise is broken, in (0, 1).
     """
     assert 0 < target_accuracy < 1 and 0 < error_rate < 1, (target_accuracy, error_rate)
     probability = probabilities(logits, temperature)

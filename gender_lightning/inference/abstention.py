@@ -33,7 +33,7 @@ class OnValid(NamedTuple):
 
     Attributes:
         coverage: Share of the images that are decided, in 0..1.
-        accuracy: Of those; nan if it is not known.
+        accuracy: Their accuracy; nan if it is not known.
     """
 
     coverage: float

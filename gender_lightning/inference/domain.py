@@ -50,7 +50,7 @@ class Domain:
         threshold: Likewise.
         centre: float64 (C,), mean features.
         axes: float64 (C, K), principal axes, over the standard deviations along them.
-        moments: Of the described faces.
+        moments: Moments of the described faces.
         confidences: (201,), quantiles of the confidence on valid, images alike.
         knee: `min_confidence=auto`.
         cuts: Confidence and coverage for each accuracy that valid can guarantee.

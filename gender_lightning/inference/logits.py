@@ -22,7 +22,7 @@ class Pass:
     Attributes:
         logits: Logits of class male, float32 (N,).
         measured: Properties measured on the pictures, float32 (N, P); P may be 0.
-        disagreement: Of an ensemble, `mutual_information` in nats, float32 (N,); None for a single network.
+        disagreement: `mutual_information` of an ensemble in nats, float32 (N,); None for a single network.
     """
 
     logits: NDArray[np.float32]

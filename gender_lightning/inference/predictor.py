@@ -55,7 +55,7 @@ class Prediction:
         status: ``face``: detected and aligned; ``crop``: the picture was used as it is; ``no_face``: no face was
             found; ``unreadable``: the picture was skipped.
         note: Conversions of the picture, reasons to doubt the face, or why the picture is unreadable; may be empty.
-        disagreement: Of several checkpoints, how much they disagree on this face, in 0..0.69 nats, see
+        disagreement: How much several checkpoints disagree on this face, in 0..0.69 nats, see
             `models.ensemble.mutual_information`; None for a single one, and if there is no face.
     """
 

@@ -10,7 +10,7 @@ class Answer(NamedTuple):
 
     Attributes:
         probability: Calibrated probability of class male, in 0..1.
-        disagreement: Of an `Ensemble`, its `mutual_information` in nats; None for a single network.
+        disagreement: `mutual_information` of an `Ensemble` in nats; None for a single network.
     """
 
     probability: float

@@ -33,7 +33,7 @@ class LastLayer:
     Attributes:
         paths: The linear layers whose inputs are the features, one after the other.
         widths: Number of features of each.
-        factors: By how much the output of each counts in the logit.
+        factors: The weight of each layer's output in the logit.
         others: Linear layers of the head whose outputs enter the logit in another way.
     """
 
@@ -82,7 +82,7 @@ def find_last_layer(network: Network, images: Tensor) -> LastLayer:
     """Look at one pass of a network.
 
     Args:
-        network: In evaluation mode.
+        network: A network in evaluation mode.
         images: A few images, uint8 (B, 3, S, S), on the network's device.
 
     Raises:
@@ -135,7 +135,7 @@ def changed_state(net: nn.Module, layer: LastLayer, change: Change) -> dict[str,
     Args:
         net: The network with its old weights, which are not touched.
         layer: Its last layer.
-        change: With a `bias` of 0 where the layer has none.
+        change: New weights, with a `bias` of 0 where the layer has none.
     """
     state = dict(net.state_dict())
     added: dict[str, Floats] = {}
@@ -175,7 +175,7 @@ def linear_part(net: nn.Module, layer: LastLayer) -> tuple[Floats, float]:
 
 
 def _factor(network: Network, path: str, images: Tensor) -> float:
-    """By how much the logit rises with the output of a layer."""
+    """The rise of the logit per unit of the output of a layer."""
     head = _head(network.net, path)
     with torch.no_grad():
         before = network(images)

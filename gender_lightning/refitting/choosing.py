@@ -95,7 +95,7 @@ def cross_fitted(
         method: How to fit.
         aim: What a better head is.
         cut: Logit from which on the old head decides male; the new ones do so from 0 on.
-        seed: Of folds and subsamples.
+        seed: Seed of folds and subsamples.
         advance: Called with the number of fits done.
     """
     logits = np.full(len(material), np.nan)

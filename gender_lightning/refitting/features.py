@@ -68,8 +68,8 @@ def features_of(
 
     Args:
         network: On its device, in evaluation mode.
-        layer: From `look`.
-        data: With the split.
+        layer: The last layer, from `look`.
+        data: A data module that has the split.
         split: train, valid or test.
         hardware: Device and precision.
         folder: Keeps the features, as `<key>/<number>.npy`. The key changes with weights, framing, pictures, the faces

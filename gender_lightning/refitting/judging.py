@@ -35,10 +35,10 @@ class BeforeAfter:
 
     Attributes:
         name: One of `OVERALL`, or the name of a group.
-        images: How many images it is of.
-        persons: Of how many persons they are; images of unknown persons count one each.
-        before: With the old head.
-        after: With the new one.
+        images: Number of images.
+        persons: Number of persons on them; images of unknown persons count one each.
+        before: The number with the old head.
+        after: The number with the new one.
         difference: After minus before, with its interval.
         p: Two-sided, of no difference, over persons; nan with fewer than ten of them.
     """
@@ -62,8 +62,8 @@ class HeadComparison:
     """Two heads on the same images.
 
     Attributes:
-        images: How many.
-        persons: Of how many persons; None where they are unknown.
+        images: Number of images.
+        persons: Number of persons; None where they are unknown.
         rows: `OVERALL` first, then the groups; where these are the classes, the recalls say it all.
         paired: McNemar's test: images that only the old head decides rightly, and that only the new one does.
         worst: Names of the worst group before and after.
@@ -107,8 +107,8 @@ def judge(
         before: (N,), whether the old head decides each image for male.
         after: (N,), the same of the new one.
         known: Whether the persons are known.
-        resamples: Of the bootstrap.
-        seed: Of it.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
     """
     there = [group for group in range(len(names)) if (groups == group).any()]
     sets = [np.ones(len(labels), dtype=np.bool_), labels, ~labels, *(groups == group for group in there)]

@@ -48,8 +48,8 @@ class Candidate:
     Attributes:
         penalty: See `fits.logistic`; None where the method has none.
         strength: Inverse of the penalty; except for `l1`, divided by the number of features.
-        gamma: Of `afr`.
-        power: Of `class_scaling`: how far groups are balanced, from 0 to 1.
+        gamma: How strongly `afr` prefers images that the old head gets wrong.
+        power: How far `class_scaling` balances groups, from 0 to 1.
         step: How far to go from the old head to what was fitted: 1 is all the way.
     """
 
@@ -82,7 +82,7 @@ class Method:
     """A way to refit.
 
     Attributes:
-        name: As in `method=`.
+        name: Name of the method, as in `method=`.
         words: What it does, as a noun phrase.
         candidates: What is fitted, to choose among.
         steps: Ways from the old head to what was fitted, to choose among; none: all the way.
@@ -103,8 +103,8 @@ class Method:
         Args:
             material: Both classes occur.
             candidate: What was chosen.
-            seed: Of the subsamples.
-            fits: How many subsamples.
+            seed: Seed of the subsamples.
+            fits: Number of subsamples.
             setting: See there.
         """
         generators = (np.random.default_rng([seed, number]) for number in range(fits))

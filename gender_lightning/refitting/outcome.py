@@ -23,7 +23,7 @@ class Outcome:
     seen the person.
 
     Attributes:
-        change: Of the last layer; None where the weights stay.
+        change: Change of the last layer; None where the weights stay.
         chosen: The setting that was chosen.
         temperature: Fitted on the fitting images.
         threshold: Probability of male from which on to decide so.

@@ -24,10 +24,10 @@ class SplitResult:
     """Some of the data.
 
     Attributes:
-        splits: Of which splits.
-        images: How many images.
-        persons: How many persons; None where they are unknown.
-        males: How many images are of males.
+        splits: The splits that the images are of.
+        images: Number of images.
+        persons: Number of persons; None where they are unknown.
+        males: Number of images of males.
     """
 
     splits: tuple[str, ...]
@@ -46,7 +46,7 @@ class Refit:
         backbone: Its network.
         data: Kind of the data.
         own_data: Whether the model was trained on (another part of) these data.
-        method: As in `method=`.
+        method: Name of the method, as in `method=`.
         words: What the method does, as a noun phrase.
         chosen: The setting that was chosen within the fitting data.
         aim: What was to be raised: `worst_group` or `balanced_accuracy`.
@@ -62,7 +62,7 @@ class Refit:
         kept_by: `auto` or `always`.
         temperature: Before and after.
         threshold: Before and after.
-        seconds: Of features and fits.
+        seconds: Time that features and fits took.
         remarks: What else should be known.
     """
 

@@ -143,7 +143,7 @@ def sample_mixed(images: Tensor, grid: Tensor, border: Tensor) -> Tensor:
     Args:
         images: Images, float32 (B, C, H, W).
         grid: Coordinates, float32 (B, 2, H, W).
-        border: From `draw_borders`, float32 (B,).
+        border: Kinds of border from `draw_borders`, float32 (B,).
     """
     height, width = images.shape[-2:]
     kind = border[:, None, None, None]

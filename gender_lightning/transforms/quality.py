@@ -47,7 +47,7 @@ class Quality(nn.Module):
 
         Args:
             levels: Images, float32 (B, 3, S, S) in 0..255; not altered.
-            parameters: Of these images: ``sigma``, ``side`` and ``quality``. What is None costs nothing.
+            parameters: ``sigma``, ``side`` and ``quality`` of these images. What is None costs nothing.
 
         Returns:
             The degraded images, float32 (B, 3, S, S) in 0..255; ``levels`` itself if nothing is on.

@@ -67,7 +67,7 @@ def write_refit(
         groups: The groups.
         outcome: The new head.
         result: What was found.
-        features: Of the fitting images, float32 (N, C).
+        features: Features of the fitting images, float32 (N, C).
 
     Returns:
         The result with the path of the run.

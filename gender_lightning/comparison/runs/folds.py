@@ -20,7 +20,7 @@ def join_folds(runs: Sequence[RunResult]) -> tuple[list[RunResult], list[str]]:
     """Put together the runs that differ in nothing but the fold that they hold out.
 
     Args:
-        runs: With tables of valid; those without ``data.folds`` stay as they are.
+        runs: Runs with tables of valid; those without ``data.folds`` stay as they are.
 
     Returns:
         One run for the folds of each recipe and seed, in the place of the first of them: its table has the images of

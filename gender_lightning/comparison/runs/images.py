@@ -22,7 +22,7 @@ def on_the_same_images(runs: Sequence[RunResult], mode: str) -> tuple[list[RunRe
     """The runs on the images that they share, and a sentence where these are not all of each run's.
 
     Args:
-        runs: With tables sorted by image.
+        runs: Runs with tables sorted by image.
         mode: `same` refuses runs that were tested on different images; `common` takes those that all share.
 
     Raises:

@@ -49,7 +49,7 @@ def fold_of(index: Index, pairs: NDArray[np.int64], folds: int, seed: int) -> ND
     Args:
         index: The images. Where identities are unknown, each counts as a person of its own.
         pairs: (P, 2), rows that belong together.
-        folds: How many.
+        folds: Number of folds.
         seed: Seed of the order of the persons.
 
     Returns:

@@ -171,7 +171,7 @@ class Estimate:
     """The share of men in a crowd.
 
     Attributes:
-        faces: In the crowd.
+        faces: Number of faces in the crowd.
         share: Share of men, in 0..1.
         low: End of the interval.
         high: Other end.

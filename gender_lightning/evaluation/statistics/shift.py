@@ -74,8 +74,8 @@ class Shift:
 
     Attributes:
         p: Probability of such a distance by chance.
-        distance: Of the means, in standard deviations of a face within its class (Mahalanobis), less what chance
-            alone gives on average; not below 0.
+        distance: Distance of the means, in standard deviations of a face within its class (Mahalanobis), less what
+            chance alone gives on average; not below 0.
     """
 
     p: float

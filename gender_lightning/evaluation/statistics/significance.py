@@ -149,7 +149,7 @@ def membership_tests(
 
 
 def _score_effect(away: Floats, left: Floats, groups: NDArray[np.int64]) -> float:
-    """By how much persons inflate the variance of the sum of away x left where nothing is different; at least 1.
+    """The factor, at least 1, by which persons inflate the variance of the sum of away x left if nothing is different.
 
     How much the images of a person are alike is taken from all images, not from the slice: one whose few persons have
     no errors by chance would seem to have no variance. A trait that a person has on some images only is hardly

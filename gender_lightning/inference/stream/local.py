@@ -54,7 +54,7 @@ class Classifier:
         min_confidence: Probability of the label below which it is withheld.
         batch_size: Faces per batch.
         domain: What the checkpoint remembers of valid; None if it remembers nothing.
-        max_disagreement: Of an ensemble, in nats, above which a label is withheld; None for no limit.
+        max_disagreement: Disagreement of an ensemble in nats above which a label is withheld; None for no limit.
         seen: Sums over the faces so far.
     """
 
