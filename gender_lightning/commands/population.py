@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +58,8 @@ def population(config: PopulationConfig) -> Counts:
     hardware = resolve_hardware(accelerator=config.accelerator, prefix="")
     classifier = Classifier(network, hardware, 0.0, config.batch_size, checkpoints.domain)
     _fill(crowd, config, source, classifier)
-    summary = f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
-    console.print(summary, markup=False)
-    if left_out := source.left_out_text():
-        console.print(left_out, markup=False)
-    if crowd.frames and config.persons != "track":
-        console.print(
-            f"{crowd.frames:,} of the pictures are frames of videos. They count detections, not persons: someone who "
-            "appears in twenty frames is counted twenty times, and the interval is too narrow. persons=track follows "
-            "the faces from frame to frame.",
-            markup=False,
-        )
-    if config.persons == "track":
-        tracks = crowd.size(ALL) if crowd.groups else 0
-        console.print(
-            f"{'1 track counts as a person' if tracks == 1 else f'{tracks:,} tracks count as persons'}. Someone who "
-            "leaves the picture and comes back, and everyone after a cut, is counted again.",
-            markup=False,
-        )
+    for sentence in _seen(crowd, source, tracked=config.persons == "track"):
+        console.print(sentence, markup=False)
     lines = count(
         crowd,
         reference,
@@ -96,6 +81,25 @@ def population(config: PopulationConfig) -> Counts:
     if config.output is not None:
         _write(counts, Path(config.output).expanduser())
     return counts
+
+
+def _seen(crowd: Crowd, source: Source, *, tracked: bool) -> Iterator[str]:
+    """What was looked at, and whether persons or detections are counted."""
+    yield f"{crowd.pictures:,} pictures: {crowd.without_face:,} without a face, {crowd.unreadable:,} unreadable"
+    if left_out := source.left_out_text():
+        yield left_out
+    if crowd.frames and not tracked:
+        yield (
+            f"{crowd.frames:,} of the pictures are frames of videos. They count detections, not persons: someone who "
+            "appears in twenty frames is counted twenty times, and the interval is too narrow. persons=track follows "
+            "the faces from frame to frame."
+        )
+    if tracked:
+        tracks = crowd.size(ALL) if crowd.groups else 0
+        yield (
+            f"{'1 track counts as a person' if tracks == 1 else f'{tracks:,} tracks count as persons'}. Someone who "
+            "leaves the picture and comes back, and everyone after a cut, is counted again."
+        )
 
 
 def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Classifier) -> None:

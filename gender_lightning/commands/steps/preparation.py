@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import nn
 
 from gender_lightning import building
 from gender_lightning.commands.steps.absolute_paths import with_absolute_paths
@@ -117,21 +118,12 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
         UserError: The machine, the data or the weights do not fit the configuration.
     """
     hardware = hardware_of(config.trainer)
-    building.import_packages(config.packages)
-    for section in config.callbacks.extra.values():
-        building.check(section, building.CALLBACK, allowed=config.packages)
-    extra = config.augmentation.extra.values()
-    transforms = [building.build(section, building.AUGMENTATION, allowed=config.packages) for section in extra]
+    transforms = _third_party(config)
     _check_optimizer(config)
     if is_first_process():
         _check_network(config, hardware, config.data.batch_size)
-    teachers, finder = _teachers(config), _finder(config)
-    data = FaceDataModule(config.data, seed=config.seed, finder=finder, makes_cache=_may_make_cache(config))
-    if skipped is not None:
-        data.skip_as_before(skipped)
-    if is_first_process():
-        data.prepare_data()
-    data.setup()
+    teachers = _teachers(config)
+    data = _open_data(config, skipped)
     groups = training_groups_of(data, config.loss)
     _check_fit(config, data, hardware, groups)
     if groups.shares is not None and is_first_process():
@@ -166,6 +158,27 @@ def prepare(config: TrainConfig, skipped: list[Skipped] | None = None, *, checkp
     model.channels_last = hardware.channels_last
     model.compile_net = hardware.compile
     return Parts(hardware, data, model)
+
+
+def _third_party(config: TrainConfig) -> list[nn.Module]:
+    """Check the callbacks that the configuration names, and build its augmentations."""
+    building.import_packages(config.packages)
+    for section in config.callbacks.extra.values():
+        building.check(section, building.CALLBACK, allowed=config.packages)
+    extra = config.augmentation.extra.values()
+    return [building.build(section, building.AUGMENTATION, allowed=config.packages) for section in extra]
+
+
+def _open_data(config: TrainConfig, skipped: list[Skipped] | None) -> FaceDataModule:
+    """The data, made or fetched by the first process and read by all."""
+    makes_cache = _may_make_cache(config)
+    data = FaceDataModule(config.data, seed=config.seed, finder=_finder(config), makes_cache=makes_cache)
+    if skipped is not None:
+        data.skip_as_before(skipped)
+    if is_first_process():
+        data.prepare_data()
+    data.setup()
+    return data
 
 
 def _finder(config: TrainConfig) -> Located | None:
