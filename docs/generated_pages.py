@@ -12,7 +12,7 @@ import yaml
 
 from gender_lightning.config.location import choices_in, conf_dir
 from gender_lightning.usage.defaults import composed, shown
-from gender_lightning.usage.outline import Field, Part, outline
+from gender_lightning.usage.outline import Field, HelpPart, outline
 from gender_lightning.verbs import COMMANDS, Command
 
 FOLDER = "reference/generated"
@@ -70,7 +70,7 @@ def command_page(command: Command, recipes: Mapping[str, Mapping[str, Any]]) -> 
         yield from _part(command.verb, part, recipes)
 
 
-def _part(verb: str, part: Part, recipes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _part(verb: str, part: HelpPart, recipes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if part.choice:
         if not part.fields:
             yield from (f"With `{part.section}={part.choice}`: {part.purpose}", "")

@@ -21,8 +21,8 @@ from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import ASKED, Interruption
 from gender_lightning.job import this_job
+from gender_lightning.machine.provenance import git_state, hardware, package_versions
 from gender_lightning.plain_files import refuse_links
-from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.run_record import Record
 
 # Through this variable rank 0 passes the run directory to the ranks that Lightning starts.

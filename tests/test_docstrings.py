@@ -21,7 +21,7 @@ REFERENCE = re.compile(r"`(?:gender_lightning\.)?([a-z_]+(?:\.\w+)+)`")
 FILES = ("json", "yaml", "md", "html", "csv", "parquet")
 # examples that need no checkpoint, no file and no network
 EXAMPLES = (
-    "errors", "evaluation.group_words", "inference.pictures", "models.backbones", "overrides.from_python",
+    "errors", "evaluation.subgroups.group_words", "inference.pictures", "models.backbones", "overrides.from_python",
     "reports.page", "transforms.augment",
     "transforms.mixing", "transforms.normalize", "transforms.settings",
 )  # fmt: skip

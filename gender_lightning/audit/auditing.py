@@ -16,10 +16,10 @@ from gender_lightning.audit.findings import Audit, Finding, doubts_of
 from gender_lightning.audit.label_files import disagreeing_files
 from gender_lightning.audit.labels import cells, contradictions, persons_across_splits
 from gender_lightning.audit.pictures import picture_findings
-from gender_lightning.audit.reading import Material
+from gender_lightning.audit.reading import AuditData
 from gender_lightning.audit.suspects import suspects
-from gender_lightning.data.annotations import SPLITS
 from gender_lightning.data.kinds import KINDS, root_of
+from gender_lightning.data.sources.annotations import SPLITS
 
 
 class Auditing:
@@ -30,7 +30,7 @@ class Auditing:
         section: Its data section.
     """
 
-    def __init__(self, material: Material, section: Any) -> None:
+    def __init__(self, material: AuditData, section: Any) -> None:
         self.material = material
         self.section = section
         self.findings: list[Finding] = []

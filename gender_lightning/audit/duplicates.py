@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from gender_lightning.audit.findings import Finding
 from gender_lightning.audit.labels import text_of
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
 
 RADIUS, FINE_RADIUS = 6, 40
 _BITS = 63

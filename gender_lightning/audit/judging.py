@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import Cut, FaceDataset, keep_batch, start_worker
-from gender_lightning.data.images import ImageStore
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware, available_cores
 from gender_lightning.inference.logits import Pass, predict_split
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.machine.hardware import Hardware, available_cores
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.features import observed
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from gender_lightning.audit.findings import Finding
 from gender_lightning.audit.labels import text_of
 from gender_lightning.config.data import LABEL
-from gender_lightning.data.annotations import ATTRIBUTES, IDENTITIES, PARTITION, SUBFOLDERS
-from gender_lightning.data.tables import LabelTable, read_table
+from gender_lightning.data.sources.annotations import ATTRIBUTES, IDENTITIES, PARTITION, SUBFOLDERS
+from gender_lightning.data.sources.tables import LabelTable, read_table
 
 _DTYPES: dict[str, type[np.integer[Any]]] = {ATTRIBUTES: np.int8, PARTITION: np.int8, IDENTITIES: np.int32}
 

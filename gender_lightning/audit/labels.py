@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.audit.findings import Finding
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
-from gender_lightning.data.contradictions import contradicted, fewest_wrong
+from gender_lightning.data.rows.contradictions import contradicted, fewest_wrong
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS, wilson
 
 _TRAIN, _, _TEST = range(3)

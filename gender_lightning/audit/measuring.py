@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import decode
-from gender_lightning.data.identical import pixel_digest
-from gender_lightning.data.images import ImageStore
+from gender_lightning.data.rows.identical import pixel_digest
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces.face import Detector

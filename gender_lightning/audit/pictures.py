@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from gender_lightning.audit.findings import Finding
 from gender_lightning.audit.labels import text_of
 from gender_lightning.audit.measuring import NOT_LOOKED_FOR
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.data.decoding import decode
-from gender_lightning.data.images import ImageStore
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
 
 TINY = 48  # px of the short side: below, a face is smaller than what networks of 64 px are shown

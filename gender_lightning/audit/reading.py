@@ -9,17 +9,17 @@ import numpy as np
 
 from gender_lightning.audit.findings import Finding
 from gender_lightning.audit.labels import text_of
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
-from gender_lightning.data.images import ImageStore, find_celeba_images
 from gender_lightning.data.kinds import KINDS, root_of
 from gender_lightning.data.reading import open_data
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore, find_celeba_images
 
 if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig
 
 
 @dataclass(frozen=True)
-class Material:
+class AuditData:
     """What is audited.
 
     Attributes:
@@ -33,7 +33,7 @@ class Material:
     without_picture: Finding | None = None
 
 
-def open_material(config: DataConfig) -> Material:
+def open_material(config: DataConfig) -> AuditData:
     """Read the labels, and open the pictures if they are there.
 
     Raises:
@@ -42,12 +42,12 @@ def open_material(config: DataConfig) -> Material:
     config = config.model_copy(update={"drop_contradictions": False})  # they are what is looked for
     labels = KINDS[config.name].labels
     if labels is None:
-        return Material(*open_data(config))
+        return AuditData(*open_data(config))
     index = labels(config)
     if find_celeba_images(root_of(config)) is None:
-        return Material(index, None)
+        return AuditData(index, None)
     used, store = open_data(config)
-    return Material(used, store, _without_picture(index, store))
+    return AuditData(used, store, _without_picture(index, store))
 
 
 def _without_picture(index: Index, store: ImageStore) -> Finding:

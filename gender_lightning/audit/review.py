@@ -22,8 +22,8 @@ from scipy import stats
 from gender_lightning import csv_text
 from gender_lightning.audit.findings import Doubt
 from gender_lightning.audit.labels import text_of
-from gender_lightning.data.annotations import CLASS_NAMES, Index
-from gender_lightning.data.revising import UNSURE, VERDICTS, WRONG, read_corrections
+from gender_lightning.data.rows.revising import UNSURE, VERDICTS, WRONG, read_corrections
+from gender_lightning.data.sources.annotations import CLASS_NAMES, Index
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.statistics.proportions import LEVEL, NOWHERE, Interval
@@ -33,7 +33,7 @@ COLUMNS = ("image_id", "label", "verdict", "time")
 
 
 @dataclass(frozen=True)
-class Item:
+class ReviewItem:
     """An image to look at.
 
     Attributes:
@@ -48,7 +48,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReviewAnswer:
     """A verdict of `VERDICTS`, and when it was given (ISO 8601)."""
 
     verdict: str
@@ -56,7 +56,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Rate:
+class ErrorRate:
     """A share of the images of a data set, estimated from those that were looked at.
 
     Attributes:
@@ -86,7 +86,7 @@ def _is_doubt(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("image_id", "reason"))
 
 
-def queue(index: Index, doubts: Sequence[Doubt], sample: int, seed: int) -> list[Item]:
+def queue(index: Index, doubts: Sequence[Doubt], sample: int, seed: int) -> list[ReviewItem]:
     """All suspected images in the data and a random sample of the others, in one random order.
 
     Args:
@@ -102,12 +102,12 @@ def queue(index: Index, doubts: Sequence[Doubt], sample: int, seed: int) -> list
     others = generator.permutation(np.flatnonzero(~suspected))[:sample]
     rows = generator.permutation(np.concatenate([np.flatnonzero(suspected), others]))
     return [
-        Item(text_of(name := bytes(index.image_ids[row])), int(index.labels[row]), reasons.get(name, ""))
+        ReviewItem(text_of(name := bytes(index.image_ids[row])), int(index.labels[row]), reasons.get(name, ""))
         for row in rows.tolist()
     ]
 
 
-def read_answers(path: Path) -> dict[str, Answer]:
+def read_answers(path: Path) -> dict[str, ReviewAnswer]:
     """The answers given so far; empty if there is no file yet.
 
     Raises:
@@ -118,12 +118,12 @@ def read_answers(path: Path) -> dict[str, Answer]:
     read_corrections(path)  # refuses what is malformed, by row
     with path.open(encoding="utf-8", newline="") as file:
         return {
-            csv_text.text_of(row["image_id"]): Answer(row["verdict"], row.get("time") or "")
+            csv_text.text_of(row["image_id"]): ReviewAnswer(row["verdict"], row.get("time") or "")
             for row in csv.DictReader(file)
         }
 
 
-def write_answers(path: Path, items: Sequence[Item], answers: Mapping[str, Answer]) -> None:
+def write_answers(path: Path, items: Sequence[ReviewItem], answers: Mapping[str, ReviewAnswer]) -> None:
     """Write `corrections.csv`, in the order of the answers; those on images of an earlier queue are kept."""
     labels = {item.image_id: CLASS_NAMES[item.label] for item in items}
     text = io.StringIO(newline="")
@@ -135,7 +135,9 @@ def write_answers(path: Path, items: Sequence[Item], answers: Mapping[str, Answe
         file.write(text.getvalue())
 
 
-def estimate(items: Sequence[Item], answers: Mapping[str, Answer], images: int, verdict: str = WRONG) -> Rate:
+def estimate(
+    items: Sequence[ReviewItem], answers: Mapping[str, ReviewAnswer], images: int, verdict: str = WRONG
+) -> ErrorRate:
     """Estimate the share of all images to which a reviewer would give this verdict.
 
     Suspected and unsuspected images are two strata; in each the number is hypergeometric, whose exact interval is
@@ -156,13 +158,13 @@ def estimate(items: Sequence[Item], answers: Mapping[str, Answer], images: int, 
             continue
         said = [answers[item.image_id].verdict for item in part if item.image_id in answers]
         if not said:
-            return Rate(math.nan, NOWHERE)
+            return ErrorRate(math.nan, NOWHERE)
         hits, weight, share = said.count(verdict), size / images, said.count(verdict) / len(said)
         low, high = hypergeometric(hits, len(said), size)
         value += weight * share
         below += (weight * (share - low)) ** 2
         above += (weight * (high - share)) ** 2
-    return Rate(value, Interval(max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))))
+    return ErrorRate(value, Interval(max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))))
 
 
 def hypergeometric(hits: int, sample: int, size: int, level: float = LEVEL) -> Interval:
@@ -182,7 +184,7 @@ def hypergeometric(hits: int, sample: int, size: int, level: float = LEVEL) -> I
     return Interval(possible[low] / size, possible[high - 1] / size)
 
 
-def summary(items: Sequence[Item], answers: Mapping[str, Answer], images: int) -> str:
+def summary(items: Sequence[ReviewItem], answers: Mapping[str, ReviewAnswer], images: int) -> str:
     """What the review says of the data set so far."""
     done = [item for item in items if item.image_id in answers]
     counts = ", ".join(
@@ -199,6 +201,6 @@ def summary(items: Sequence[Item], answers: Mapping[str, Answer], images: int) -
     )
 
 
-def _percent(rate: Rate) -> str:
+def _percent(rate: ErrorRate) -> str:
     low, high = rate.interval
     return f"{100 * rate.value:.2f} % ({100 * low:.2f} to {100 * high:.2f})"

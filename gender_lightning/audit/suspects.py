@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gender_lightning.audit.findings import Finding
 from gender_lightning.audit.labels import text_of
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.evaluation.suspects import suspect_rows
 
 

@@ -28,14 +28,14 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 from gender_lightning.faces_choice import Faces
-from gender_lightning.hardware import resolve_hardware
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.faces.crops import FaceSearch
 from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
 from gender_lightning.job import job_environment
-from gender_lightning.models.checkpoint import ModelSpec, load_network
+from gender_lightning.machine.hardware import resolve_hardware
+from gender_lightning.machine.provenance import hardware, package_versions
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, load_network
 from gender_lightning.overrides.composing import compose
-from gender_lightning.provenance import hardware, package_versions
 from gender_lightning.runs import Run, write_text
 
 PLAIN, FRAMING = "celeba_mini", "robust"  # recipes that differ in their augmentation alone
@@ -106,7 +106,7 @@ class Faceset:
     def __init__(self, name: str, data: DataConfig, faces: Faces, spec: ModelSpec) -> None:
         data = data.model_copy(update=asdict(spec.framing))
         self.name, self.spec, self.hardware = f"{name}-{faces}", spec, resolve_hardware(prefix="")
-        finder = finder_of(spec, Search(faces))
+        finder = finder_of(spec, FaceSearch(faces))
         kind = self.hardware.device_type
         module = FaceDataModule(data, finder=finder, device_type=kind, makes_cache=False, framing=spec.framing)
         module.setup(only="test")

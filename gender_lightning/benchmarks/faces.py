@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from gender_lightning.data.dataset import FaceDataset
-from gender_lightning.data.images import ZipStore
+from gender_lightning.data.sources.images import ZipStore
 
 
 @dataclass(frozen=True)

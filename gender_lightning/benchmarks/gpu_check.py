@@ -21,7 +21,7 @@ from gender_lightning.benchmarks.whole_runs import Training, train_ours
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError, printable
 from gender_lightning.job import job_environment
-from gender_lightning.provenance import git_state, hardware, package_versions
+from gender_lightning.machine.provenance import git_state, hardware, package_versions
 
 SECONDS = 600.0
 CELEBA = 162_770  # training images

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from gender_lightning.benchmarks.input_stages import Units
 from gender_lightning.benchmarks.timing import Unit, take_turns
 from gender_lightning.config import ModelConfig, OptimizerConfig
-from gender_lightning.hardware import Hardware, Precision
+from gender_lightning.machine.hardware import Hardware, Precision
 from gender_lightning.models.backbones import create_backbone, forward_train, normalisation, parameter_groups
-from gender_lightning.training.loss import Criterion
+from gender_lightning.training.losses.loss import Criterion
 from gender_lightning.training.optimizers import make_optimizer
 from gender_lightning.transforms import Normalize
 

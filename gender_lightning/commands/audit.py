@@ -19,15 +19,15 @@ from gender_lightning.audit.findings import Audit, to_json
 from gender_lightning.audit.limits import check_limits, crossed
 from gender_lightning.audit.measuring import CACHE, measure
 from gender_lightning.audit.reading import open_material
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import DataCommandConfig
 from gender_lightning.console import console, shown
 from gender_lightning.data.decoding import decode
-from gender_lightning.data.images import ImageStore
 from gender_lightning.data.reading import make_data
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import available_cores
 from gender_lightning.inference.faces.crops import load_detector
+from gender_lightning.machine.hardware import available_cores
 from gender_lightning.progress import progress_bar
 from gender_lightning.reports.audit_page import audit_page, headlines
 from gender_lightning.reports.pictures import face_uri
@@ -47,7 +47,7 @@ def audit(config: DataCommandConfig) -> Audit:
     limits = config.fail_on or {}
     check_limits(limits)
     if config.folds is not None:
-        from gender_lightning.commands.audit_models import check_recipe
+        from gender_lightning.commands.steps.audit_models import check_recipe
 
         check_recipe(config)
     make_data(config.data)
@@ -102,7 +102,7 @@ def _judge(auditing: Auditing, config: DataCommandConfig, output: Path, records:
         raise UserError(
             "There are no pictures here that a model could judge.", "Leave out folds and checkpoint.", field="folds"
         )
-    from gender_lightning.commands.audit_models import by_checkpoints, by_folds, features  # they load what trains
+    from gender_lightning.commands.steps.audit_models import by_checkpoints, by_folds, features  # they load what trains
 
     material, read = auditing.material, np.flatnonzero(records["read"])
     pairs = read[near_pairs(records["hash"][read], records["fine_hash"][read])]

@@ -28,23 +28,23 @@ from gender_lightning.benchmarks.summary import (
     table,
 )
 from gender_lightning.benchmarks.timing import Rate, one_core, take_turns
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import BenchmarkConfig, ModelConfig, parse_config
 from gender_lightning.config.validation import suggestion
 from gender_lightning.console import console, shown
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.loading import automatic_workers
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware, available_cores
 from gender_lightning.interruption import Interruption
+from gender_lightning.machine.hardware import Hardware, available_cores
+from gender_lightning.machine.provenance import git_state, hardware, package_versions
 from gender_lightning.overrides import compose, groups
 from gender_lightning.overrides.own_folders import KEY, of_command, of_texts
 from gender_lightning.progress import progress_bar
-from gender_lightning.provenance import git_state, hardware, package_versions
 from gender_lightning.reports.benchmark_chart import draw_chart
 from gender_lightning.runs import write_text
 from gender_lightning.training.allocator import keep_freed_memory
-from gender_lightning.training.loss import Criterion
+from gender_lightning.training.losses.loss import Criterion
 from gender_lightning.training.sections import augmentation_settings
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment

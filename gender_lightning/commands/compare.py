@@ -15,30 +15,30 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.comparison.columns import columns_of, count
 from gender_lightning.comparison.corruptions import corruption_errors
-from gender_lightning.comparison.folds import join_folds, joined_folds
-from gender_lightning.comparison.foreign import Foreign, common, divide, foreign_rows, read_answers
-from gender_lightning.comparison.images import on_the_same_images
 from gender_lightning.comparison.in_wandb import log_comparison
 from gender_lightning.comparison.markdown import markdown, setting
-from gender_lightning.comparison.means import Mean, mean_rows, runs_of_means
 from gender_lightning.comparison.notes import notes_of
 from gender_lightning.comparison.pairs import compare_pairs
-from gender_lightning.comparison.reading import choose_split, read_runs
 from gender_lightning.comparison.result import Comparison, Summary, to_json
-from gender_lightning.comparison.rows import make_rows
+from gender_lightning.comparison.runs.folds import join_folds, joined_folds
+from gender_lightning.comparison.runs.foreign import Foreign, common, divide, foreign_rows, read_answers
+from gender_lightning.comparison.runs.images import on_the_same_images
+from gender_lightning.comparison.runs.means import Mean, mean_rows, runs_of_means
+from gender_lightning.comparison.runs.reading import choose_split, read_runs
+from gender_lightning.comparison.runs.rows import make_rows
+from gender_lightning.comparison.runs.selection import Selection, select_runs
 from gender_lightning.comparison.scores import resampling_of
-from gender_lightning.comparison.selection import Selection, select_runs
 from gender_lightning.comparison.summarising import Timing, summarise
 from gender_lightning.comparison.verdict import verdict
 from gender_lightning.config import CompareConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.statistics.intervals import Resampling
-from gender_lightning.hardware import Hardware, resolve_hardware
-from gender_lightning.provenance import git_state, hardware, package_versions
+from gender_lightning.machine.hardware import Hardware, resolve_hardware
+from gender_lightning.machine.provenance import git_state, hardware, package_versions
 from gender_lightning.reports.comparison_figures import FIGURES, draw_all
 from gender_lightning.reports.comparison_page import page
 from gender_lightning.reports.style import save

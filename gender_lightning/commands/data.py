@@ -12,15 +12,16 @@ from rich.table import Table
 
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console
-from gender_lightning.data import catalogue, inspection, pixel_cache
+from gender_lightning.data import inspection, pixel_cache
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.identical import Fingerprints
-from gender_lightning.data.identical import report as report_identical
 from gender_lightning.data.reading import make_data, open_data
-from gender_lightning.data.selection import check_identities_disjoint
+from gender_lightning.data.rows.identical import Fingerprints
+from gender_lightning.data.rows.identical import report as report_identical
+from gender_lightning.data.rows.selection import check_identities_disjoint
+from gender_lightning.data.sources import catalogue
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import available_cores
+from gender_lightning.machine.hardware import available_cores
 from gender_lightning.progress import progress_bar
 
 SHEET = "contact_sheet.png"

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import DemoConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.demo.uploads import upload_folder
 from gender_lightning.errors import UserError
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.interruption import Interruption
 
 HOST = "127.0.0.1"
@@ -36,7 +36,7 @@ def demo(config: DemoConfig) -> None:
     """
     with upload_folder(_BATCHES * config.max_seconds + 60) as cache:
         page, settings = _page(config, cache)
-        serve(page, settings, config.port, f"shows {Checkpoints.of(config.checkpoint)}")
+        serve(page, settings, config.port, f"shows {CheckpointSet.of(config.checkpoint)}")
 
 
 def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> None:
@@ -64,10 +64,10 @@ def serve(page: Any, settings: dict[str, Any], port: int | None, told: str) -> N
 
 def _page(config: DemoConfig, cache: Path) -> tuple[Any, dict[str, Any]]:
     """The page and its launch settings: it is served to this computer only, and contacts no other."""
-    checkpoints = Checkpoints.of(config.checkpoint)
+    checkpoints = CheckpointSet.of(config.checkpoint)
     _ = checkpoints.files  # fetched, if they are published, while the hub may be asked
     import_gradio("demo", cache)
-    from gender_lightning.commands.interactive import predictor_of
+    from gender_lightning.commands.steps.interactive import predictor_of
     from gender_lightning.demo.examples import drawn_faces
     from gender_lightning.demo.page import build, style, theme
     from gender_lightning.exporting.metadata import card_of

@@ -12,34 +12,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.commands.evaluation_report import print_evaluation
-from gender_lightning.commands.model_looks import measure_corruptions, passes, write_report
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.evaluation_report import print_evaluation
+from gender_lightning.commands.steps.model_looks import measure_corruptions, passes, write_report
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import DataConfig, EvaluateConfig, ExportConfig, RefitConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.data.datamodule import FaceDataModule
-from gender_lightning.data.fingerprint import fingerprint_of
 from gender_lightning.data.kinds import KINDS
-from gender_lightning.data.revising import Correction, called_wrong, read_corrections
-from gender_lightning.data.skipping import SKIPPED, write_skipped
+from gender_lightning.data.rows.fingerprint import fingerprint_of
+from gender_lightning.data.rows.revising import Correction, called_wrong, read_corrections
+from gender_lightning.data.rows.skipping import SKIPPED, write_skipped
 from gender_lightning.diagnostics.corruption_results import read_corruptions
 from gender_lightning.diagnostics.looks import look, maps_at_most
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.doubtful import without_doubtful
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
-from gender_lightning.evaluation.fairness import MOST_ATTRIBUTES, fairness_table
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
-from gender_lightning.evaluation.properties import FROM_PIXELS, measure_landmarks, measure_pixels
 from gender_lightning.evaluation.results import Evaluation, TrainingData
-from gender_lightning.evaluation.slices import slices_table
+from gender_lightning.evaluation.subgroups.fairness import MOST_ATTRIBUTES, fairness_table
+from gender_lightning.evaluation.subgroups.properties import FROM_PIXELS, measure_landmarks, measure_pixels
+from gender_lightning.evaluation.subgroups.slices import slices_table
 from gender_lightning.evaluation.suspects import suspects_table
 from gender_lightning.faces_choice import FacesOrViews
-from gender_lightning.hardware import Hardware, resolve_hardware
-from gender_lightning.inference.checkpoints import Checkpoints
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.checkpoints import CheckpointSet
+from gender_lightning.inference.faces.crops import FaceSearch
 from gender_lightning.inference.faces.located import finder_of
 from gender_lightning.inference.logits import predict_split
-from gender_lightning.models.checkpoint import ModelSpec, Network
+from gender_lightning.machine.hardware import Hardware, resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network
 from gender_lightning.overrides.of_run import check_drawn
 from gender_lightning.progress import counting_bar
 from gender_lightning.reports.model_card import CardNotes, model_card
@@ -67,7 +67,7 @@ class Setting:
     """
 
     config: EvaluateConfig
-    checkpoints: Checkpoints
+    checkpoints: CheckpointSet
     output: Path
     network: Network
     data: FaceDataModule
@@ -118,7 +118,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
 def prepare(config: EvaluateConfig) -> Setting:
     """Load the network and read the data: what can be wrong is wrong before anything is computed."""
-    checkpoints = Checkpoints.of(config.checkpoint, config.faces)
+    checkpoints = CheckpointSet.of(config.checkpoint, config.faces)
     network = checkpoints.network()
     run = run_of_data(config.data, checkpoints)
     output = _output(config, checkpoints)
@@ -243,7 +243,7 @@ def _trained(run: Run | None) -> dict[str, Any]:
     return section
 
 
-def search_of(config: EvaluateConfig | ExportConfig | RefitConfig, run: Run | None) -> Search:
+def search_of(config: EvaluateConfig | ExportConfig | RefitConfig, run: Run | None) -> FaceSearch:
     """How faces are looked for in a data set, also where the command does not say.
 
     The run's own data are used as in training, CelebA and drawn faces as they are. Another folder's pictures may be of
@@ -252,11 +252,11 @@ def search_of(config: EvaluateConfig | ExportConfig | RefitConfig, run: Run | No
     Raises:
         UserError: The command says how, but no faces are looked for in these data.
     """
-    typed = Search(config.faces or "auto", config.face_model, config.min_face, config.rotate)
+    typed = FaceSearch(config.faces or "auto", config.face_model, config.min_face, config.rotate)
     return typed if config.faces is not None else search_in(config.data, run, typed)
 
 
-def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) -> Search:
+def search_in(data: DataConfig, run: Run | None, typed: FaceSearch | None = None) -> FaceSearch:
     """How to look for faces in a data set if the command does not set `faces`; see `search_of`.
 
     Args:
@@ -264,15 +264,15 @@ def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) ->
         run: The run of the checkpoint, if it has one.
         typed: The settings of the detector that the command gives; None for none.
     """
-    typed = typed or Search()
+    typed = typed or FaceSearch()
     if run is not None and is_own_data(data, run):
         trained = run.config()
-        if typed == Search():
-            return Search(**{"faces": "none"} | {name: trained[name] for name in asdict(typed) if name in trained})
+        if typed == FaceSearch():
+            return FaceSearch(**{"faces": "none"} | {name: trained[name] for name in asdict(typed) if name in trained})
         faces: FacesOrViews = trained.get("faces", "none")
     else:
         faces = "auto" if KINDS[data.name].placement is None else "none"
-    if faces == "none" and typed != Search():
+    if faces == "none" and typed != FaceSearch():
         raise UserError(
             "face_model, min_face and rotate have no effect: the pictures of these data are used as they are.",
             "Add faces=auto or faces=detect, or leave them out.",
@@ -281,7 +281,7 @@ def search_in(data: DataConfig, run: Run | None, typed: Search | None = None) ->
     return replace(typed, faces=faces)
 
 
-def run_of_data(data: DataConfig, checkpoints: Checkpoints) -> Run | None:
+def run_of_data(data: DataConfig, checkpoints: CheckpointSet) -> Run | None:
     """The run by whose training these data are treated: one that was trained on them, else the first that is known."""
     runs = [run for run in checkpoints.runs if run is not None]
     return next((run for run in runs if is_own_data(data, run)), runs[0] if runs else None)
@@ -313,7 +313,7 @@ def _framed_as(data: DataConfig, spec: ModelSpec, split: str) -> DataConfig:
     return data.model_copy(update=framing if split == "test" else framing | {"exclude": None, "corrections": None})
 
 
-def _output(config: EvaluateConfig, checkpoints: Checkpoints) -> Path:
+def _output(config: EvaluateConfig, checkpoints: CheckpointSet) -> Path:
     run = checkpoints.run
     if config.output is not None:
         return Path(config.output)

@@ -15,23 +15,23 @@ from rich.table import Table
 
 from gender_lightning.benchmarks.timing import take_turns
 from gender_lightning.commands.evaluate import run_of_data, search_of
-from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
+from gender_lightning.commands.steps.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import ExportConfig, parse_config
 from gender_lightning.console import console, shown
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import FaceDataset
-from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
 from gender_lightning.data.reading import open_data
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 from gender_lightning.exporting import checking, files
 from gender_lightning.exporting.graph import capture
 from gender_lightning.exporting.metadata import card_of, describe
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.predictor import Predictor, load
-from gender_lightning.models.checkpoint import save_weights
+from gender_lightning.models.checkpoints.checkpoint import save_weights
 from gender_lightning.runs import Run
 
 _DRAWN_SEED = 1
@@ -69,7 +69,7 @@ def export(config: ExportConfig) -> Path:
     """
     if config.format == "onnx":
         files.require_onnx()
-    checkpoints = Checkpoints.of(config.checkpoint)
+    checkpoints = CheckpointSet.of(config.checkpoint)
     predictor = load(checkpoints, device="cpu", min_confidence=0)
     _refuse_several(config, predictor)
     output = _output(config, checkpoints, predictor)
@@ -116,7 +116,7 @@ def _write(config: ExportConfig, predictor: Predictor, made: Path, run: Run | No
         files.write_torch_export(program, made, metadata)
 
 
-def _output(config: ExportConfig, checkpoints: Checkpoints, predictor: Predictor) -> Path:
+def _output(config: ExportConfig, checkpoints: CheckpointSet, predictor: Predictor) -> Path:
     suffix = files.SUFFIXES[config.format]
     if config.output is None:
         run = checkpoints.run

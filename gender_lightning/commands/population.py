@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
+from gender_lightning.commands.steps.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import PopulationConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.csv_text import cell
@@ -19,14 +19,14 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
 from gender_lightning.evaluation.statistics.prevalence import Reference
-from gender_lightning.hardware import available_cores, resolve_hardware
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.domain import ALARM
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.faces.crops import FaceSearch
 from gender_lightning.inference.population import ALL, Counts, Crowd, GroupCount, count
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.sources import Source
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.machine.hardware import available_cores, resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.progress import progress_bar
 from gender_lightning.runs import write_text
 
@@ -50,7 +50,7 @@ def population(config: PopulationConfig) -> Counts:
     source.check()
     if config.output is not None:
         refuse_overwriting(Path(config.output).expanduser())
-    checkpoints = Checkpoints.of(config.checkpoint, config.faces)
+    checkpoints = CheckpointSet.of(config.checkpoint, config.faces)
     network = checkpoints.network()
     reference = _reference(config, checkpoints, network.spec)
     crowd = Crowd(config.by, config.window, network.spec.threshold, config.persons)
@@ -99,7 +99,7 @@ def population(config: PopulationConfig) -> Counts:
 
 
 def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Classifier) -> None:
-    cropper = Search.of(config).cropper(classifier.network.spec)
+    cropper = FaceSearch.of(config).cropper(classifier.network.spec)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
@@ -139,7 +139,7 @@ def refuse_other_kinds(everyone: GroupCount, config: PopulationConfig, classifie
     )
 
 
-def _reference(config: PopulationConfig, checkpoints: Checkpoints, spec: ModelSpec) -> Reference:
+def _reference(config: PopulationConfig, checkpoints: CheckpointSet, spec: ModelSpec) -> Reference:
     """The model's confusion, from labelled faces that it was not trained on."""
     if config.reference is not None:
         table = read_predictions(Path(config.reference).expanduser())

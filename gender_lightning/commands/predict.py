@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import PredictConfig, parse_config
 from gender_lightning.console import bars, console, shown
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware, available_cores, resolve_hardware
 from gender_lightning.inference.abstention import check_disagreement, closing_text, least_confidence, on_valid
-from gender_lightning.inference.checkpoints import Checkpoints
-from gender_lightning.inference.faces.crops import NOT_FOUND, Cropper, Search
+from gender_lightning.inference.checkpoints import CheckpointSet
+from gender_lightning.inference.faces.crops import NOT_FOUND, Cropper, FaceSearch
 from gender_lightning.inference.predictor import UNCERTAIN
 from gender_lightning.inference.stream.annotate import Annotator
 from gender_lightning.inference.stream.formats import read_rows
@@ -28,7 +27,8 @@ from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.parts import Done, Output
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.interruption import Interruption
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.machine.hardware import Hardware, available_cores, resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.notebook import as_html
 from gender_lightning.progress import bar_on
 from gender_lightning.training.allocator import keep_freed_memory
@@ -83,12 +83,12 @@ def predict(config: PredictConfig) -> Counter[str]:
     total = source.count()
     if total == 0:
         raise _nothing(config, source)
-    checkpoints = Checkpoints.of(config.checkpoint, config.faces)
+    checkpoints = CheckpointSet.of(config.checkpoint, config.faces)
     check_disagreement(config.max_disagreement, checkpoints)
     network = checkpoints.network()
     least = least_confidence(checkpoints, network.spec, config.min_confidence, config.target_accuracy)
     hardware = _hardware(config, checkpoints)
-    cropper = Search.of(config).cropper(network.spec)
+    cropper = FaceSearch.of(config).cropper(network.spec)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
     if config.engine == "ray":
@@ -137,7 +137,7 @@ def _check_ray(source: Source) -> None:
 def _on_ray(
     items: Iterable[Item],
     config: PredictConfig,
-    checkpoints: Checkpoints,
+    checkpoints: CheckpointSet,
     cropper: Cropper,
     hardware: Hardware,
     least: float,
@@ -232,7 +232,7 @@ def _unseen(count: int) -> str:
     )
 
 
-def _closing(counts: Counter[str], checkpoints: Checkpoints, classifier: Classifier) -> str:
+def _closing(counts: Counter[str], checkpoints: CheckpointSet, classifier: Classifier) -> str:
     """How many of the faces have a label, if any may be without, and whether they are of valid's kind."""
     spec, least = classifier.network.spec, classifier.min_confidence
     seen = classifier.seen
@@ -264,7 +264,7 @@ def _annotator(config: PredictConfig, output: Path, spec: ModelSpec) -> Annotato
     return Annotator(output.with_name(f"{output.stem}_annotated"), spec.class_names, config.frame_step)
 
 
-def _hardware(config: PredictConfig, checkpoints: Checkpoints) -> Hardware:
+def _hardware(config: PredictConfig, checkpoints: CheckpointSet) -> Hardware:
     """The device, in the precision that the runs were tested in unless another is requested."""
     precision = config.precision
     if precision == "auto":
@@ -294,7 +294,7 @@ def _workers(config: PredictConfig, source: Source, hardware: Hardware) -> int:
     return min(available_cores(), MOST_WORKERS)  # finding faces takes longer than the network
 
 
-def _settings(config: PredictConfig, checkpoints: Checkpoints, least: float) -> dict[str, Any]:
+def _settings(config: PredictConfig, checkpoints: CheckpointSet, least: float) -> dict[str, Any]:
     """Everything that the rows of a picture depend on."""
     return {
         "checkpoint": checkpoints.digest(),

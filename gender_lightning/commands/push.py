@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gender_lightning.commands.reporting import refuse_overwriting, set_up_logging
+from gender_lightning.commands.steps.reporting import refuse_overwriting, set_up_logging
 from gender_lightning.config import PushConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.data.kinds import KINDS, words_of
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.results import Evaluation
-from gender_lightning.exporting.publishing import LEARNED_FROM, Upload, upload, write_repository
-from gender_lightning.models.checkpoint import ModelSpec, load_network
-from gender_lightning.models.files import PUBLISHED_CONFIG, checkpoint_file
-from gender_lightning.models.hugging_face import HubName
+from gender_lightning.exporting.publishing import LEARNED_FROM, HubUpload, upload, write_repository
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, load_network
+from gender_lightning.models.checkpoints.files import PUBLISHED_CONFIG, checkpoint_file
+from gender_lightning.models.checkpoints.hugging_face import HubName
 from gender_lightning.plain_files import read_json
 from gender_lightning.reports.model_card import CardNotes, model_card
 from gender_lightning.runs import Run
@@ -37,7 +37,7 @@ class Pushed:
     """
 
     folder: Path | None = None
-    upload: Upload | None = None
+    upload: HubUpload | None = None
 
 
 def main(values: dict[str, Any]) -> Pushed:

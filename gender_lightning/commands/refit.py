@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.commands.evaluate import hardware_as_trained, is_own_data, refuse_to_draw, search_of
-from gender_lightning.commands.refit_files import print_refit, write_refit
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.refit_files import print_refit, write_refit
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import RefitConfig, parse_config
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.framing import Placement
-from gender_lightning.data.groups import Groups, check_attributes, make_groups
 from gender_lightning.data.reading import make_data, open_data
+from gender_lightning.data.rows.groups import Groups, check_attributes, make_groups
+from gender_lightning.data.sources.annotations import Index
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import fit_temperature
 from gender_lightning.evaluation.statistics.intervals import clusters_of
-from gender_lightning.hardware import Hardware
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.faces.crops import FaceSearch
 from gender_lightning.inference.faces.located import Located, finder_of
 from gender_lightning.inference.faces.training_faces import placement_of
-from gender_lightning.models.checkpoint import Network, load_network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network, load_network
 from gender_lightning.models.last_layer import LastLayer
 from gender_lightning.progress import counting_bar
 from gender_lightning.refitting.choosing import (
@@ -38,12 +38,12 @@ from gender_lightning.refitting.choosing import (
     cross_fitted,
     number_of_fits,
 )
-from gender_lightning.refitting.features import FOLDER, Features, features_of, look
-from gender_lightning.refitting.fits import Material
-from gender_lightning.refitting.judging import Judged, judge
+from gender_lightning.refitting.features import FOLDER, SplitFeatures, features_of, look
+from gender_lightning.refitting.fits import FitData
+from gender_lightning.refitting.judging import HeadComparison, judge
 from gender_lightning.refitting.methods import METHODS, probability_at
 from gender_lightning.refitting.outcome import Outcome
-from gender_lightning.refitting.result import Part, Refit, gained, name_of, sizes_of
+from gender_lightning.refitting.result import Refit, SplitResult, gained, name_of, sizes_of
 from gender_lightning.runs import Run
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Setting:
     run: Run | None
     network: Network
     hardware: Hardware
-    search: Search
+    search: FaceSearch
     finder: Located | None
     data: Mapping[str, FaceDataModule]
     fit: Index
@@ -135,12 +135,12 @@ def prepare(config: RefitConfig) -> Setting:
     network = network.to(hardware.device_type).to(memory_format=hardware.memory_format)
     report = data["test"].index("test")
     setting = Setting(config, run, network, hardware, search, finder, data, fitted, report, groups, aim, own_data)
-    empty = Features(np.zeros((len(fitted), 0), np.float32), np.zeros(len(fitted), np.float32))
+    empty = SplitFeatures(np.zeros((len(fitted), 0), np.float32), np.zeros(len(fitted), np.float32))
     check_persons(_material(setting, fitted, empty), "The fitting data")
     return setting
 
 
-def compute(setting: Setting) -> tuple[LastLayer, dict[str, Features]]:
+def compute(setting: Setting) -> tuple[LastLayer, dict[str, SplitFeatures]]:
     """Features of the fitting images and of the report's."""
     splits = list(setting.data)
     layer = look(setting.network, setting.data[splits[0]], splits[0], setting.hardware)
@@ -153,11 +153,12 @@ def compute(setting: Setting) -> tuple[LastLayer, dict[str, Features]]:
             for split, part in setting.data.items()
         }  # fmt: skip
     parts = [found[split] for split in splits if split != "test"]
-    joined = Features(np.concatenate([part.values for part in parts]), np.concatenate([part.logits for part in parts]))
+    values, logits = np.concatenate([part.values for part in parts]), np.concatenate([part.logits for part in parts])
+    joined = SplitFeatures(values, logits)
     return layer, {"fit": joined, "report": found["test"]}
 
 
-def fit(setting: Setting, layer: LastLayer, features: Features, others: Features) -> Outcome:
+def fit(setting: Setting, layer: LastLayer, features: SplitFeatures, others: SplitFeatures) -> Outcome:
     """The new head, with its decisions on both parts; the labels of the report's images are not looked at."""
     method, cut, seed = METHODS[setting.config.method], setting.cut, setting.config.seed
     has_bias = layer.has_bias(setting.network.net)
@@ -252,7 +253,7 @@ def _read(
     return data
 
 
-def _judged(setting: Setting, index: Index, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Judged:
+def _judged(setting: Setting, index: Index, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> HeadComparison:
     return judge(
         index.labels.astype(np.bool_), setting.groups.of(index), setting.groups.names,
         clusters_of(index.identities, len(index)), before, after, known=index.identities is not None,
@@ -260,8 +261,8 @@ def _judged(setting: Setting, index: Index, before: NDArray[np.bool_], after: ND
     )  # fmt: skip
 
 
-def _material(setting: Setting, index: Index, features: Features) -> Material:
-    return Material(
+def _material(setting: Setting, index: Index, features: SplitFeatures) -> FitData:
+    return FitData(
         features.values.astype(np.float64), features.logits.astype(np.float64), index.labels.astype(np.bool_),
         setting.groups.of(index), clusters_of(index.identities, len(index)),
     )  # fmt: skip
@@ -297,9 +298,9 @@ def _joined(parts: list[Index]) -> Index:
     return replace(first, **values)
 
 
-def _part(splits: tuple[str, ...], index: Index) -> Part:
+def _part(splits: tuple[str, ...], index: Index) -> SplitResult:
     persons = None if index.identities is None else len(np.unique(index.identities))
-    return Part(splits, len(index), persons, int(index.labels.sum()))
+    return SplitResult(splits, len(index), persons, int(index.labels.sum()))
 
 
 def _cache(setting: Setting) -> Path | None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.audit.reading import Material, open_material
+from gender_lightning.audit.reading import AuditData, open_material
 from gender_lightning.audit.review import queue, read_answers, read_audit, summary
 from gender_lightning.commands.audit import RECORD
 from gender_lightning.commands.demo import import_gradio, launch_settings, serve
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.data.decoding import decode
@@ -56,7 +56,7 @@ def review(config: DataCommandConfig) -> None:
             console.print(f"answers: {shown(folder / CORRECTIONS)} (data.corrections=FILE uses them)", markup=False)
 
 
-def _serve(config: DataCommandConfig, state: Any, material: Material) -> None:
+def _serve(config: DataCommandConfig, state: Any, material: AuditData) -> None:
     from gender_lightning.demo.page import style, theme
     from gender_lightning.demo.review_page import CSS, SCRIPT, build
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gender_lightning.commands.interactive import predictor_of
-from gender_lightning.commands.reporting import set_up_logging
+from gender_lightning.commands.steps.interactive import predictor_of
+from gender_lightning.commands.steps.reporting import set_up_logging
 from gender_lightning.config import ServeConfig, parse_config
 from gender_lightning.console import console
 from gender_lightning.errors import UserError
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.predictor import Predictor
 from gender_lightning.interruption import GRACE_SECONDS, Interruption
 from gender_lightning.training.allocator import keep_freed_memory
@@ -40,7 +40,7 @@ def serve(config: ServeConfig) -> None:
     """
     server, sockets = _server(config)
     address = _address(config.host, sockets.getsockname()[1])
-    console.print(f"{address} answers for {Checkpoints.of(config.checkpoint)}; Ctrl-C ends it.", markup=False)
+    console.print(f"{address} answers for {CheckpointSet.of(config.checkpoint)}; Ctrl-C ends it.", markup=False)
     server.run(sockets=[sockets])  # hands the signal on to the handlers that were there before
 
 
@@ -60,7 +60,7 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     if not config.is_local:
         console.print(_warning(config.host, token), markup=False)
     listener = listen(config.host, config.port)
-    checkpoints = Checkpoints.of(config.checkpoint)
+    checkpoints = CheckpointSet.of(config.checkpoint)
     predictor = _predictor(config, checkpoints)
     limits = Limits(
         max_bytes=round(config.max_megabytes * 1e6),
@@ -90,7 +90,7 @@ def _server(config: ServeConfig) -> tuple[Any, socket.socket]:
     return uvicorn.Server(settings), listener
 
 
-def _predictor(config: ServeConfig, checkpoints: Checkpoints) -> Predictor:
+def _predictor(config: ServeConfig, checkpoints: CheckpointSet) -> Predictor:
     """The predictor, which has been used once, so that the first request does not wait for what is loaded late."""
     predictor = predictor_of(config, checkpoints)
     if predictor.device.type == "cpu":

@@ -16,22 +16,22 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from gender_lightning import building
-from gender_lightning.commands.preparation import Parts, new_run, resume_run
-from gender_lightning.commands.remembering import remember_valid
-from gender_lightning.commands.reporting import print_result, set_up_logging
+from gender_lightning.commands.steps.preparation import Parts, new_run, resume_run
+from gender_lightning.commands.steps.remembering import remember_valid
+from gender_lightning.commands.steps.reporting import print_result, set_up_logging
 from gender_lightning.config import TrainConfig, WandbLogger
 from gender_lightning.console import record
 from gender_lightning.data.datamodule import FaceDataModule
-from gender_lightning.data.fingerprint import described
+from gender_lightning.data.rows.fingerprint import described
 from gender_lightning.diagnostics.gallery import with_decisions
-from gender_lightning.energy import metered, nvml_gpus, rapl_zones
 from gender_lightning.evaluation.metrics import classification_metrics, fit_temperature
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 from gender_lightning.evaluation.thresholds import choose_threshold
-from gender_lightning.hardware import Hardware
 from gender_lightning.interruption import ASKED
 from gender_lightning.job import this_job
-from gender_lightning.models.checkpoint import Network, read_checkpoint, update_spec
+from gender_lightning.machine.energy import metered, nvml_gpus, rapl_zones
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network, read_checkpoint, update_spec
 from gender_lightning.runs import Pruned, Run, is_first_process
 from gender_lightning.sweeps.search.pruning import ReportToSearch
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm

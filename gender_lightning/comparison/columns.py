@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gender_lightning.comparison.folds import joined_folds
-from gender_lightning.comparison.foreign import Foreign
 from gender_lightning.comparison.result import Comparison, Summary
+from gender_lightning.comparison.runs.folds import joined_folds
+from gender_lightning.comparison.runs.foreign import Foreign
 from gender_lightning.comparison.scores import Score
-from gender_lightning.evaluation.group_words import attribute_in_words, in_words
 from gender_lightning.evaluation.metric_list import Metric, metrics_of
+from gender_lightning.evaluation.subgroups.group_words import attribute_in_words, in_words
 
 UNKNOWN = "-"
 

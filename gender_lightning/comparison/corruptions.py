@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gender_lightning.comparison.reading import RunResult
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.reading import RunResult
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.comparison.scores import Score
 from gender_lightning.diagnostics.corruption_results import FILE, mean_corruption_error, read_corruptions
 

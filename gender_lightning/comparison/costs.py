@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gender_lightning.benchmarks.timing import Rate, take_turns
-from gender_lightning.hardware import Hardware
-from gender_lightning.models.checkpoint import Network, load_network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network, load_network
 from gender_lightning.models.ensemble import Ensemble
 
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from gender_lightning.comparison.rows import Row
-from gender_lightning.evaluation.fairness import (
+from gender_lightning.comparison.runs.rows import Row
+from gender_lightning.evaluation.measure import Measure
+from gender_lightning.evaluation.predictions import attributes_of
+from gender_lightning.evaluation.statistics.intervals import clusters_of
+from gender_lightning.evaluation.statistics.proportions import per_person
+from gender_lightning.evaluation.subgroups.fairness import (
     AttributeGap,
     Decisions,
     Gap,
@@ -17,10 +21,6 @@ from gender_lightning.evaluation.fairness import (
     recall_gap,
     worst_group,
 )
-from gender_lightning.evaluation.measure import Measure
-from gender_lightning.evaluation.predictions import attributes_of
-from gender_lightning.evaluation.statistics.intervals import clusters_of
-from gender_lightning.evaluation.statistics.proportions import per_person
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gender_lightning.comparison.columns import Column, columns_of, count, fairness_columns
 from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.result import Comparison
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.comparison.verdict import points, range_of
 
 MOST_PAIRS = 60  # in the Markdown; comparison.json has all

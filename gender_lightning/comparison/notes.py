@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gender_lightning.comparison.result import Summary
-from gender_lightning.comparison.rows import Row, recipe
+from gender_lightning.comparison.runs.rows import Row, recipe
 
 # Beside the backbone, what decides how much a training costs and sees.
 _BUDGET = (

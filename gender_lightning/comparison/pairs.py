@@ -29,7 +29,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS, LEVEL, NOWHERE, Floats, Interval
 from gender_lightning.evaluation.statistics.significance import McNemar, holm, mcnemar

@@ -12,7 +12,7 @@ from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.comparison.costs import Cost
 from gender_lightning.comparison.fairness import RowFairness
 from gender_lightning.comparison.pairs import Pair
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.comparison.scores import Score
 from gender_lightning.comparison.verdict import Verdict, sentence
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gender_lightning.comparison.reading import RunResult
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.reading import RunResult
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.evaluation.calibration import expected_calibration_error
 from gender_lightning.evaluation.decisions import decision_intervals
 from gender_lightning.evaluation.metric_list import metrics_of

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.comparison.reading import RunResult
 from gender_lightning.comparison.result import SliceScore
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.reading import RunResult
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.evaluation.predictions import attributes_of
-from gender_lightning.evaluation.rules import SliceRule, slice_rules
-from gender_lightning.evaluation.slices import FEWEST_IMAGES, SIGNIFICANT
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
 from gender_lightning.evaluation.statistics.significance import holm, membership_tests
+from gender_lightning.evaluation.subgroups.rules import SliceRule, slice_rules
+from gender_lightning.evaluation.subgroups.slices import FEWEST_IMAGES, SIGNIFICANT
 
 
 def rules_of(run: RunResult) -> list[SliceRule]:
@@ -40,7 +40,7 @@ def slices_of(row: Row, rules: Sequence[SliceRule], resampling: Resampling) -> t
 def worst_of(
     row: Row, rules: Sequence[SliceRule], slices: Sequence[SliceScore], resampling: Resampling
 ) -> SliceScore | None:
-    """The lowest accuracy of those that are not small, as `evaluation.slices.worst_slice` chooses it.
+    """The lowest accuracy of those that are not small, as `evaluation.subgroups.slices.worst_slice` chooses it.
 
     Slices that are worse than their rest beyond chance (Holm, 5 %) come first: one is always the lowest.
     """

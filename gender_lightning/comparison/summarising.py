@@ -9,14 +9,14 @@ from pathlib import Path
 from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.comparison.costs import Cost, cost_of, inference_rates, total
 from gender_lightning.comparison.fairness import fairness_of
-from gender_lightning.comparison.reading import RunResult
 from gender_lightning.comparison.result import Summary
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.reading import RunResult
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.comparison.scores import Score, scores_of
 from gender_lightning.comparison.slices import rules_of, slices_of, worst_of
 from gender_lightning.evaluation.statistics.intervals import Resampling
-from gender_lightning.hardware import Hardware
-from gender_lightning.models.checkpoint import load_network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import load_network
 from gender_lightning.progress import progress_bar
 
 

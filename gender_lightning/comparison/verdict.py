@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gender_lightning.comparison.pairs import SIGNIFICANT, Pair
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
 
 MOST_SENTENCES = 10  # up to so many pairs are each spelled out; above, the best row with every other

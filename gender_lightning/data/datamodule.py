@@ -13,20 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import Batch, FaceDataset, keep_batch, start_worker
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.groups import Groups, make_groups
-from gender_lightning.data.images import ImageStore
 from gender_lightning.data.loading import Loading, choose_loading, memory_for_batches
 from gender_lightning.data.pixel_cache import open_cache
 from gender_lightning.data.reading import make_data, open_data
 from gender_lightning.data.resident import ResidentLoader, bytes_of, stays
-from gender_lightning.data.sampling import Balance, EvaluationSampler, TrainingSampler, batches_done
-from gender_lightning.data.selection import check_classes, class_counts
-from gender_lightning.data.skipping import Skipped, find_unreadable, refuse_many, without
+from gender_lightning.data.rows.groups import Groups, make_groups
+from gender_lightning.data.rows.sampling import Balance, EvaluationSampler, TrainingSampler, batches_done
+from gender_lightning.data.rows.selection import check_classes, class_counts
+from gender_lightning.data.rows.skipping import Skipped, find_unreadable, refuse_many, without
+from gender_lightning.data.sources.annotations import SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import available_cores
+from gender_lightning.machine.hardware import available_cores
 from gender_lightning.progress import progress_bar
 
 if TYPE_CHECKING:

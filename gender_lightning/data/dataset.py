@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.decoding import decode, frame_tensor
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.images import ImageStore
 from gender_lightning.data.pixel_cache import PixelCache
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.job import die_with_parent, obey_parent_alone
 
 log = logging.getLogger(__name__)

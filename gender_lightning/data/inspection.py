@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from gender_lightning.data.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.data.decoding import decode, frame
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.identical import Fingerprints
-from gender_lightning.data.images import ImageStore
-from gender_lightning.data.selection import class_counts
+from gender_lightning.data.rows.identical import Fingerprints
+from gender_lightning.data.rows.selection import class_counts
+from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
 
 CHUNK = 64  # images per task: enough to make handing out tasks cheap
@@ -44,7 +44,7 @@ class SplitSummary:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ImageSizes:
     """Width and height in pixels over a sample of images: smallest, median, largest."""
 
     images: int
@@ -109,7 +109,7 @@ def summarise(index: Index) -> list[SplitSummary]:
     return summaries
 
 
-def image_sizes(index: Index, store: ImageStore, *, sample: int = SAMPLE) -> Sizes:
+def image_sizes(index: Index, store: ImageStore, *, sample: int = SAMPLE) -> ImageSizes:
     """Sizes of an evenly spread sample, from the headers alone."""
     rows = np.unique(np.linspace(0, len(index) - 1, min(sample, len(index))).round().astype(np.intp))
     sizes = []
@@ -124,7 +124,7 @@ def image_sizes(index: Index, store: ImageStore, *, sample: int = SAMPLE) -> Siz
     table = np.array(sizes)
     low, middle, high = table.min(axis=0), np.median(table, axis=0).astype(int), table.max(axis=0)
     width, height = ((int(low[axis]), int(middle[axis]), int(high[axis])) for axis in (0, 1))
-    return Sizes(len(sizes), width, height)
+    return ImageSizes(len(sizes), width, height)
 
 
 def contact_sheet(

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from gender_lightning.config.data import CelebaData, FolderData, SyntheticData
-from gender_lightning.data.annotations import Index, read_celeba
-from gender_lightning.data.folders import read_folder
 from gender_lightning.data.framing import CELEBA, Placement
-from gender_lightning.data.images import FolderStore, ImageStore, open_celeba_images
-from gender_lightning.data.selection import random_split, with_images
-from gender_lightning.hardware import available_cores
+from gender_lightning.data.rows.selection import random_split, with_images
+from gender_lightning.data.sources.annotations import Index, read_celeba
+from gender_lightning.data.sources.folders import read_folder
+from gender_lightning.data.sources.images import FolderStore, ImageStore, open_celeba_images
+from gender_lightning.machine.hardware import available_cores
 from gender_lightning.progress import progress_bar
 from gender_lightning.synthetic.marker import describe_set, is_drawn
 

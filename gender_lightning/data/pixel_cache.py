@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.images import ImageStore
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.durable import publish
 from gender_lightning.errors import UserError
 

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gender_lightning.data.annotations import Index
-from gender_lightning.data.attribute_file import with_attributes
-from gender_lightning.data.folds import hold_out
-from gender_lightning.data.images import ImageStore
 from gender_lightning.data.kinds import KINDS
-from gender_lightning.data.revising import corrected, without_listed
-from gender_lightning.data.selection import stratified_fraction, stratified_limit, without_contradictions
+from gender_lightning.data.rows.folds import hold_out
+from gender_lightning.data.rows.revising import corrected, without_listed
+from gender_lightning.data.rows.selection import stratified_fraction, stratified_limit, without_contradictions
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.attribute_file import with_attributes
+from gender_lightning.data.sources.images import ImageStore
 
 if TYPE_CHECKING:
     from gender_lightning.config.data import DataConfig

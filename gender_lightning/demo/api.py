@@ -17,7 +17,7 @@ from gender_lightning.demo.looking import look_at
 from gender_lightning.demo.uploads import as_uploaded, removed
 from gender_lightning.errors import UserError
 from gender_lightning.inference.predictor import UNCERTAIN, Predictor
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
 Answer = dict[str, Any]
 _USAGE = """

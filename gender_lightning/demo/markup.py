@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gender_lightning.demo.batch import Row, counted, not_counted
 from gender_lightning.demo.looking import Look, PictureResult
 from gender_lightning.inference.predictor import UNCERTAIN
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
 _WIDEST = 1280  # px, maximum side of a displayed picture
 _COLOURS = {0: "#c2570c", 1: "#1d6fb8", UNCERTAIN: "#5b6470"}  # the colours of the bar in page.css

@@ -13,9 +13,9 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.audit.review import Answer, Item, summary, write_answers
-from gender_lightning.data.annotations import CLASS_NAMES
-from gender_lightning.data.revising import RIGHT, UNSURE, WRONG
+from gender_lightning.audit.review import ReviewAnswer, ReviewItem, summary, write_answers
+from gender_lightning.data.rows.revising import RIGHT, UNSURE, WRONG
+from gender_lightning.data.sources.annotations import CLASS_NAMES
 from gender_lightning.demo.markup import data_uri
 from gender_lightning.errors import UserError
 
@@ -50,13 +50,13 @@ class Review:
         images: Number of images of the whole data set.
     """
 
-    def __init__(self, items: Sequence[Item], answers: dict[str, Answer], file: Path, images: int) -> None:
+    def __init__(self, items: Sequence[ReviewItem], answers: dict[str, ReviewAnswer], file: Path, images: int) -> None:
         self.items, self.answers, self.file, self.images = items, answers, file, images
-        self._given: list[Item] = []  # in this sitting, for undo
+        self._given: list[ReviewItem] = []  # in this sitting, for undo
         self._lock = threading.Lock()
 
     @property
-    def current(self) -> Item | None:
+    def current(self) -> ReviewItem | None:
         """The first image without an answer; None at the end."""
         return next((item for item in self.items if item.image_id not in self.answers), None)
 
@@ -66,7 +66,7 @@ class Review:
             item = self.current
             if item is None or item.image_id != image_id:
                 return
-            self.answers[image_id] = Answer(verdict, datetime.now(UTC).isoformat(timespec="seconds"))
+            self.answers[image_id] = ReviewAnswer(verdict, datetime.now(UTC).isoformat(timespec="seconds"))
             self._given.append(item)
             write_answers(self.file, self.items, self.answers)
 
@@ -142,7 +142,7 @@ def build(review: Review, read: Callable[[str], NDArray[np.uint8]]) -> gr.Blocks
     return page
 
 
-def picture(item: Item | None, read: Callable[[str], NDArray[np.uint8]]) -> str:
+def picture(item: ReviewItem | None, read: Callable[[str], NDArray[np.uint8]]) -> str:
     """The image and the question."""
     if item is None:
         return '<div class="gl-empty">All images were looked at. Ctrl-C in the terminal ends the page.</div>'

@@ -17,8 +17,8 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS, corrupt
 from gender_lightning.evaluation.corruptions.severity import SEVERITIES, Scale
 from gender_lightning.evaluation.metrics import classification_metrics
-from gender_lightning.hardware import Hardware
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network
 
 if TYPE_CHECKING:
     import pandas as pd

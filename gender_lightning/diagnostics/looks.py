@@ -15,7 +15,7 @@ from torch import Tensor
 from gender_lightning.data.dataset import FaceDataset
 from gender_lightning.diagnostics import gallery
 from gender_lightning.diagnostics.saliency import Maps, find_layer, heat_maps, mean_maps
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoints.checkpoint import Network
 
 if TYPE_CHECKING:
     import pandas as pd

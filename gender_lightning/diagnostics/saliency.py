@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.sharing import alone_with
 
 Maps = NDArray[np.float32]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.data.contradictions import contradicted
+from gender_lightning.data.rows.contradictions import contradicted
 from gender_lightning.evaluation.decisions import decision_intervals
 from gender_lightning.evaluation.statistics.intervals import clusters_of
 

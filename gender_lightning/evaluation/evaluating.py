@@ -14,13 +14,11 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation import calibration, selective
 from gender_lightning.evaluation.chosen_knee import ChosenKnee
 from gender_lightning.evaluation.decisions import decision_intervals
-from gender_lightning.evaluation.fairness import Decisions, Fairness, measure_fairness
 from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.evaluation.metrics import confusion_columns, probabilities
 from gender_lightning.evaluation.predictions import attributes_of
-from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.evaluation.results import (
     AttainableCoverage,
     Calibration,
@@ -30,8 +28,6 @@ from gender_lightning.evaluation.results import (
     Slice,
     TrainingData,
 )
-from gender_lightning.evaluation.rules import slice_rules
-from gender_lightning.evaluation.slices import measure_slices, worst_slice
 from gender_lightning.evaluation.statistics.intervals import RESAMPLES, Resampling, clusters_of
 from gender_lightning.evaluation.statistics.proportions import (
     FEWEST_PERSONS,
@@ -42,6 +38,10 @@ from gender_lightning.evaluation.statistics.proportions import (
     wilson,
 )
 from gender_lightning.evaluation.statistics.totals import MetricColumns, loss_columns, ranking_columns
+from gender_lightning.evaluation.subgroups.fairness import Decisions, Fairness, measure_fairness
+from gender_lightning.evaluation.subgroups.properties import FROM_LANDMARKS, FROM_PIXELS
+from gender_lightning.evaluation.subgroups.rules import slice_rules
+from gender_lightning.evaluation.subgroups.slices import measure_slices, worst_slice
 from gender_lightning.evaluation.suspects import suspect_rows
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from gender_lightning.data.annotations import Index
+from gender_lightning.data.sources.annotations import Index
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metric_list import sigmoid

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from gender_lightning.console import shown
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.fairness import fairness_table
 from gender_lightning.evaluation.measure import Measure, decimal
 from gender_lightning.evaluation.results import Evaluation, TableName
-from gender_lightning.evaluation.slices import slices_table
+from gender_lightning.evaluation.subgroups.fairness import fairness_table
+from gender_lightning.evaluation.subgroups.slices import slices_table
 from gender_lightning.notebook import as_html
 
 if TYPE_CHECKING:

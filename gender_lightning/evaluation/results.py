@@ -17,9 +17,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.chosen_knee import ChosenKnee
-from gender_lightning.evaluation.fairness import Fairness
-from gender_lightning.evaluation.group_words import in_words, rest_in_words
 from gender_lightning.evaluation.measure import Measure, Number
+from gender_lightning.evaluation.subgroups.fairness import Fairness
+from gender_lightning.evaluation.subgroups.group_words import in_words, rest_in_words
 
 if TYPE_CHECKING:
     import pandas as pd

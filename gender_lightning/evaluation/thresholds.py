@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gender_lightning.evaluation.metrics import fit_threshold
 from gender_lightning.evaluation.predictions import attributes_of
-from gender_lightning.evaluation.rules import likeness_rules
 from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS, Floats, persons_in
+from gender_lightning.evaluation.subgroups.rules import likeness_rules
 
 if TYPE_CHECKING:
     import pandas as pd

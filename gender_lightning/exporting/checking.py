@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import Cut, FaceDataset
 from gender_lightning.data.decoding import decode, frame
-from gender_lightning.data.images import ImageStore
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.exporting.files import Function
 from gender_lightning.inference.predictor import Predictor
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # largest allowed difference of a probability
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ExportCheck:
     """Absolute differences between the probabilities of file and checkpoint, at one batch size."""
 
     batch_size: int
@@ -39,7 +39,7 @@ def pictures_of(index: Index, store: ImageStore, count: int, cut: Cut | None = N
 
 def compare(
     exported: Function, predictor: Predictor, pictures: Sequence[Picture], batch_sizes: Iterable[int]
-) -> list[Agreement]:
+) -> list[ExportCheck]:
     """Run every picture through the exported file and the checkpoint, in batches of each size.
 
     For the checkpoint, a picture is framed by `data.decoding` and then passes through the network, as in training and
@@ -53,7 +53,7 @@ def compare(
             expected = np.array(predictor.probabilities(faces), dtype=np.float64)
             differences.append(np.abs(exported(batch.transpose(0, 3, 1, 2).copy()) - expected))
         flat = np.concatenate(differences)
-        agreements.append(Agreement(size, len(flat), float(flat.max()), float(flat.mean())))
+        agreements.append(ExportCheck(size, len(flat), float(flat.max()), float(flat.mean())))
     return agreements
 
 

@@ -18,8 +18,8 @@ from torch.export import ExportedProgram
 
 from gender_lightning.errors import UserError
 from gender_lightning.exporting.graph import INPUT, OUTPUT, ExportableClassifier
-from gender_lightning.models.checkpoint import load_network
-from gender_lightning.models.files import SAFETENSORS
+from gender_lightning.models.checkpoints.checkpoint import load_network
+from gender_lightning.models.checkpoints.files import SAFETENSORS
 
 # uint8 (B, 3, H, W) to float32 (B,)
 Function = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

@@ -9,7 +9,7 @@ from torch.export import Dim, ExportedProgram
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.exporting.resizing import GraphFraming
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoints.checkpoint import Network
 
 INPUT, OUTPUT = "images", "probability"
 # Export specialises on special values: hence two images, whose sides differ from each other and from the network's.

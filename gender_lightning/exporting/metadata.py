@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
 CARD = "model_card.md"
 _SHORT_CARD = """\

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gender_lightning.errors import UserError
-from gender_lightning.models.checkpoint import Network, package_version, save_weights
-from gender_lightning.models.files import KEY, PUBLISHED, PUBLISHED_CONFIG
-from gender_lightning.models.hugging_face import LOG_IN, HubName, explaining
-from gender_lightning.models.weights import hub_offline_if_unreachable
+from gender_lightning.models.checkpoints.checkpoint import Network, package_version, save_weights
+from gender_lightning.models.checkpoints.files import KEY, PUBLISHED, PUBLISHED_CONFIG
+from gender_lightning.models.checkpoints.hugging_face import LOG_IN, HubName, explaining
+from gender_lightning.models.checkpoints.weights import hub_offline_if_unreachable
 from gender_lightning.runs import write_text
 
 README = "README.md"
@@ -19,7 +19,7 @@ LEARNED_FROM = "learned_from"  # in config.json: kinds of data, as in `data=<kin
 
 
 @dataclass(frozen=True)
-class Upload:
+class HubUpload:
     """An upload to the hub: the page of the repository, and the commit."""
 
     url: str
@@ -56,7 +56,7 @@ def write_repository(folder: Path, network: Network, card: str, learned_from: Se
         ) from error
 
 
-def upload(folder: Path, repo: str, *, private: bool) -> Upload:
+def upload(folder: Path, repo: str, *, private: bool) -> HubUpload:
     """Upload a repository's files in one commit, so that either all of them are there or none.
 
     Args:
@@ -89,4 +89,4 @@ def upload(folder: Path, repo: str, *, private: bool) -> Upload:
             )
         files = [CommitOperationAdd(file, folder / file) for file in (PUBLISHED, PUBLISHED_CONFIG, README)]
         commit = api.create_commit(repo, files, commit_message=f"gender-lightning push ({package_version()})")
-    return Upload(f"{api.endpoint}/{repo}", commit.oid)
+    return HubUpload(f"{api.endpoint}/{repo}", commit.oid)

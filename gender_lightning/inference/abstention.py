@@ -14,9 +14,9 @@ from gender_lightning.errors import UserError
 from gender_lightning.evaluation.knee import find_knee
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.selective import choose_abstention, select
-from gender_lightning.inference.checkpoints import Checkpoints, valid_file
-from gender_lightning.inference.domain import Domain, Seen
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.inference.checkpoints import CheckpointSet, valid_file
+from gender_lightning.inference.domain import Domain, FaceTotals
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ class OnValid(NamedTuple):
 
 
 def least_confidence(
-    checkpoint: Path | Checkpoints,
+    checkpoint: Path | CheckpointSet,
     spec: ModelSpec,
     min_confidence: float | Literal["auto"] | None = None,
     target_accuracy: float | None = None,
@@ -85,7 +85,7 @@ def least_confidence(
         )
     predictions = _predictions_of(checkpoint)
     if predictions is None:
-        domain = Checkpoints.of(checkpoint).domain
+        domain = CheckpointSet.of(checkpoint).domain
         cut = domain.cuts.get(target_accuracy or DEFAULT_TARGET) if domain else None
         if target_accuracy is None or cut is not None:
             return cut[0] if cut else 0.0
@@ -103,7 +103,7 @@ def least_confidence(
     return chosen or 0.0
 
 
-def check_disagreement(most: float | None, checkpoints: Checkpoints) -> None:
+def check_disagreement(most: float | None, checkpoints: CheckpointSet) -> None:
     """Refuse a limit to the disagreement that can have no meaning.
 
     Raises:
@@ -123,12 +123,12 @@ def check_disagreement(most: float | None, checkpoints: Checkpoints) -> None:
         )
 
 
-def on_valid(checkpoint: Path | Checkpoints, spec: ModelSpec, least: float) -> OnValid | None:
+def on_valid(checkpoint: Path | CheckpointSet, spec: ModelSpec, least: float) -> OnValid | None:
     """What a least confidence does on the run's valid split; None if nothing is known of it."""
     predictions = _predictions_of(checkpoint)
     try:
         if predictions is None:
-            domain = Checkpoints.of(checkpoint).domain
+            domain = CheckpointSet.of(checkpoint).domain
             return None if domain is None else OnValid(domain.coverage(least), math.nan)
         labels, logits, _ = _read(predictions)
     except UserError:
@@ -163,7 +163,7 @@ def coverage_text(decided: int, faces: int, on_valid: OnValid | None) -> str:
     return text
 
 
-def closing_text(seen: Seen, least: float, on_valid: OnValid | None, domain: Domain | None) -> str:
+def closing_text(seen: FaceTotals, least: float, on_valid: OnValid | None, domain: Domain | None) -> str:
     """All there is to say about the faces so far: how many are decided, and whether they are of valid's kind."""
     told = [coverage_text(seen.decided, seen.faces, on_valid)] if least and seen.faces else []
     difference = domain.compare(seen) if domain else None
@@ -174,9 +174,9 @@ def closing_text(seen: Seen, least: float, on_valid: OnValid | None, domain: Dom
     return " ".join(told)
 
 
-def _predictions_of(checkpoint: Path | Checkpoints) -> Path | pd.DataFrame | None:
+def _predictions_of(checkpoint: Path | CheckpointSet) -> Path | pd.DataFrame | None:
     """The predictions on valid: the file of the run that the checkpoint is in, or the table of a mean."""
-    checkpoints = Checkpoints.of(checkpoint)
+    checkpoints = CheckpointSet.of(checkpoint)
     return valid_file(checkpoints.given[0]) if checkpoints.is_one else checkpoints.valid_predictions()
 
 
@@ -188,10 +188,10 @@ def _chosen(predictions: Path | pd.DataFrame, spec: ModelSpec, target: float) ->
     return chosen.min_confidence
 
 
-def _knee(checkpoint: Path | Checkpoints, spec: ModelSpec) -> float:
+def _knee(checkpoint: Path | CheckpointSet, spec: ModelSpec) -> float:
     predictions = _predictions_of(checkpoint)
     if predictions is None:
-        domain = Checkpoints.of(checkpoint).domain
+        domain = CheckpointSet.of(checkpoint).domain
         if domain is None:
             raise _unknown(checkpoint, "min_confidence")
         return domain.knee.min_confidence
@@ -202,9 +202,9 @@ def _knee(checkpoint: Path | Checkpoints, spec: ModelSpec) -> float:
     return find_knee(labels, logits, spec.temperature, clusters=who, threshold=spec.threshold).min_confidence
 
 
-def _unknown(checkpoint: Path | Checkpoints, field: str) -> UserError:
+def _unknown(checkpoint: Path | CheckpointSet, field: str) -> UserError:
     needs = "min_confidence=auto" if field == "min_confidence" else field
-    if not (checkpoints := Checkpoints.of(checkpoint)).is_one:
+    if not (checkpoints := CheckpointSet.of(checkpoint)).is_one:
         return UserError(
             f"{checkpoints} are not inside run directories with predictions/valid.parquet of the same images, which "
             f"{needs} needs.",

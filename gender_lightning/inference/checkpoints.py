@@ -17,9 +17,9 @@ import torch
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.inference.domain import Domain, domain_of
-from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network, load_network, read_checkpoint
+from gender_lightning.models.checkpoints.files import checkpoint_file
 from gender_lightning.models.ensemble import Ensemble
-from gender_lightning.models.files import checkpoint_file
 from gender_lightning.models.views import Views
 from gender_lightning.runs import Run
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class CheckpointSet:
     """The checkpoints in the order in which they were given.
 
     Attributes:
@@ -45,13 +45,13 @@ class Checkpoints:
     views: bool = False
 
     @classmethod
-    def of(cls, given: Given | Checkpoints, faces: str | None = None) -> Checkpoints:
+    def of(cls, given: Given | CheckpointSet, faces: str | None = None) -> CheckpointSet:
         """Take one path, or several, and how faces are looked for: only ``tta`` makes a difference.
 
         Raises:
             UserError: There is none, or one is named twice.
         """
-        if isinstance(given, Checkpoints):
+        if isinstance(given, CheckpointSet):
             return replace(given, views=True) if faces == "tta" else given
         several: Iterable[PathLike] = [given] if isinstance(given, str | os.PathLike) else given
         paths = tuple(Path(path).expanduser() for path in several)
@@ -99,9 +99,9 @@ class Checkpoints:
         """What the checkpoint remembers of its valid split; a mean, of networks or of views, remembers nothing."""
         return domain_of(self.files[0]) if self.is_one and not self.views else None
 
-    def absolute(self) -> Checkpoints:
+    def absolute(self) -> CheckpointSet:
         """The same files by their absolute paths, which hold on other machines too."""
-        return Checkpoints(tuple(path.absolute() for path in self.files), self.views)
+        return CheckpointSet(tuple(path.absolute() for path in self.files), self.views)
 
     def digest(self) -> str:
         """A hash of the files' content, which tells one network, or one mean, from another."""

@@ -24,9 +24,9 @@ from gender_lightning.evaluation.knee import Knee, find_knee
 from gender_lightning.evaluation.selective import choose_abstention, confidence
 from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.evaluation.statistics.shift import FEWEST_PERSONS, ClassMoments, Shift, shift_of
-from gender_lightning.models.checkpoint import Answer, Network
+from gender_lightning.models.checkpoints.checkpoint import Answer, Network
+from gender_lightning.models.checkpoints.memory import read_valid
 from gender_lightning.models.features import observed
-from gender_lightning.models.memory import read_valid
 
 TARGETS = (0.95, 0.98, 0.99, 0.995)  # accuracies of which a checkpoint keeps the confidences
 FEWEST_FACES = 30  # of which something is said
@@ -122,7 +122,7 @@ class Domain:
         """Share of valid that is decided from a confidence on, in 0..1."""
         return 1.0 if least <= 0 else float(1 - np.interp(least, self.confidences, np.linspace(0, 1, _QUANTILES)))
 
-    def compare(self, seen: Seen, persons: float | None = None) -> DomainShift | None:
+    def compare(self, seen: FaceTotals, persons: float | None = None) -> DomainShift | None:
         """Whether faces are of valid's kind; None of fewer than 30.
 
         Args:
@@ -191,7 +191,7 @@ def describable(labels: NDArray[Any], clusters: NDArray[np.int64], rows: NDArray
     return all(len(np.unique(clusters[rows][labels[rows] == one])) >= FEWEST_PERSONS for one in (0, 1))
 
 
-class Seen:
+class FaceTotals:
     """Sums over the faces that were looked at so far; threads may share one.
 
     Attributes:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gender_lightning.data.dataset import Batch
-from gender_lightning.hardware import Hardware
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,14 @@ from gender_lightning.inference.abstention import (
     on_valid,
 )
 from gender_lightning.inference.bunches import bunches
-from gender_lightning.inference.checkpoints import Checkpoints, Given
+from gender_lightning.inference.checkpoints import CheckpointSet, Given
 from gender_lightning.inference.colours import ChannelOrder
-from gender_lightning.inference.domain import FEWEST_FACES, Domain, Seen, answers_of
-from gender_lightning.inference.faces.crops import Crop, Cropper, Search
+from gender_lightning.inference.domain import FEWEST_FACES, Domain, FaceTotals, answers_of
+from gender_lightning.inference.faces.crops import Crop, Cropper, FaceSearch
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
 from gender_lightning.inference.pictures import Opened, Picture, read_picture
-from gender_lightning.models.checkpoint import Answer, ModelSpec, Network
+from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, Network
 from gender_lightning.models.sharing import alone_with, gpu_errors_after_fork
 
 __all__ = ["UNCERTAIN", "Box", "Picture", "Prediction", "Predictor", "load", "read_picture"]
@@ -104,7 +104,7 @@ class Predictor:
         self.max_disagreement = max_disagreement
         self.domain = domain
         self.on_valid = on_valid
-        self.seen = Seen()
+        self.seen = FaceTotals()
         self._has_warned = False
         self._channel_order = ChannelOrder()
         self._arriving_at: torch.device | None = None  # the device, after it was sent to a process and before its use
@@ -283,7 +283,7 @@ def label_of(
 
 
 def load(
-    path: Given | Checkpoints,
+    path: Given | CheckpointSet,
     device: str = "auto",
     *,
     faces: FacesOrViews = "auto",
@@ -321,14 +321,14 @@ def load(
         UserError: The checkpoint is missing, damaged or not a checkpoint; several cannot be used as one; the device
             does not exist; or a target accuracy is requested that cannot be met, or whose predictions are missing.
     """
-    checkpoints = Checkpoints.of(path, faces)
+    checkpoints = CheckpointSet.of(path, faces)
     check_disagreement(max_disagreement, checkpoints)
     try:
         network = checkpoints.network(_device(device))
     except RuntimeError as error:
         raise UserError(f"The device {device} cannot be used: {error}.", "Try device=cpu.", field="device") from error
     least = least_confidence(checkpoints, network.spec, min_confidence, target_accuracy)
-    search = Search(faces, None if face_model is None else os.fspath(face_model), min_face, rotate)
+    search = FaceSearch(faces, None if face_model is None else os.fspath(face_model), min_face, rotate)
     known = on_valid(checkpoints, network.spec, least)
     cropper = search.cropper(network.spec)
     return Predictor(network, cropper, least, checkpoints.domain, known, max_disagreement)

@@ -12,9 +12,10 @@ from torch import nn
 from torchvision.models.vision_transformer import VisionTransformer
 
 from gender_lightning.errors import UserError
-from gender_lightning.models import auxiliary, transfer, weights
+from gender_lightning.models import auxiliary
 from gender_lightning.models.auxiliary import forward_train
-from gender_lightning.models.files import KEY, checkpoint_file, read_weights_file
+from gender_lightning.models.checkpoints import transfer, weights
+from gender_lightning.models.checkpoints.files import KEY, checkpoint_file, read_weights_file
 from gender_lightning.models.groups import parameter_groups
 from gender_lightning.models.heads import (
     frozen_at,

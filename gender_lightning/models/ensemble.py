@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gender_lightning.data.framing import SideBySide
 from gender_lightning.errors import UserError
-from gender_lightning.models.checkpoint import ModelSpec, Network, package_version
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network, package_version
 
 
 class Ensemble(Network):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gender_lightning.errors import UserError
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.heads import LogitHead, main_head
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.ensemble import Ensemble, mutual_information
 
 ZOOMS = (1.0, 0.9, 0.8)  # as fractions of the framing of the training

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metric_list import log_losses
 from gender_lightning.models.last_layer import Change, Floats
-from gender_lightning.refitting.fits import Material
-from gender_lightning.refitting.methods import Candidate, Method, Setting
+from gender_lightning.refitting.fits import FitData
+from gender_lightning.refitting.methods import Candidate, FitSetting, Method
 
 FEWEST_PERSONS = 10  # of each class, in the fitting data
 _OUTER, _INNER = 5, 4  # folds
@@ -37,7 +37,7 @@ class Aim:
     groups: bool
     most_lost: float
 
-    def score(self, right: NDArray[np.bool_], material: Material) -> float:
+    def score(self, right: NDArray[np.bool_], material: FitData) -> float:
         """What is to be raised, from whether each image is decided rightly, (N,)."""
         codes = material.groups if self.groups else material.labels.astype(np.int64)
         sizes = np.bincount(codes)
@@ -58,7 +58,7 @@ class Chosen:
     candidate: Candidate
 
 
-def person_folds(material: Material, folds: int, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def person_folds(material: FitData, folds: int, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Rows to fit on and rows held out, of each fold; no person is on both sides, groups are spread evenly."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -68,7 +68,7 @@ def person_folds(material: Material, folds: int, seed: int) -> list[tuple[NDArra
         return list(splitter.split(material.features, material.groups, material.persons))
 
 
-def check_persons(material: Material, what: str) -> None:
+def check_persons(material: FitData, what: str) -> None:
     """Refuse fitting data from which nothing can be learned of further persons.
 
     Raises:
@@ -86,7 +86,7 @@ def check_persons(material: Material, what: str) -> None:
 
 
 def cross_fitted(
-    material: Material, method: Method, aim: Aim, cut: float, seed: int, advance: Advance = lambda done: None
+    material: FitData, method: Method, aim: Aim, cut: float, seed: int, advance: Advance = lambda done: None
 ) -> Floats:
     """Logits, (N,), each by a fit that has not seen the person; see the head of the module.
 
@@ -108,13 +108,13 @@ def cross_fitted(
 
 
 def choose_and_fit(
-    material: Material, method: Method, aim: Aim, cut: float, seed: int, advance: Advance = lambda done: None
+    material: FitData, method: Method, aim: Aim, cut: float, seed: int, advance: Advance = lambda done: None
 ) -> Chosen:
     """Choose among the method's candidates by cross-validation over persons, and fit the best on all of these images.
 
     The arguments are those of `cross_fitted`.
     """
-    setting = Setting(cut, aim.most_lost)
+    setting = FitSetting(cut, aim.most_lost)
     best = method.candidates[0]
     if len(method.candidates) > 1:
         logits: dict[Candidate, Floats] = {}
@@ -132,7 +132,7 @@ def choose_and_fit(
     return Chosen(change, best)
 
 
-def _best(logits: Mapping[Candidate, Floats], material: Material, aim: Aim, cut: float) -> Candidate:
+def _best(logits: Mapping[Candidate, Floats], material: FitData, aim: Aim, cut: float) -> Candidate:
     """The highest aim of those that cost no more accuracy than may be; of several, the least log-loss."""
     before = float(((material.old >= cut) == material.labels).mean())
 
@@ -146,7 +146,7 @@ def _best(logits: Mapping[Candidate, Floats], material: Material, aim: Aim, cut:
     return max(logits, key=rank)
 
 
-def _balanced_loss(logits: Floats, material: Material) -> float:
+def _balanced_loss(logits: Floats, material: FitData) -> float:
     """Log-loss in which every group counts the same."""
     sizes = np.bincount(material.groups)
     sums = np.bincount(material.groups, log_losses(material.labels, logits))

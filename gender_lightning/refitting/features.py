@@ -18,9 +18,9 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.pixel_cache import digest
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware
 from gender_lightning.inference.faces.located import Located
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.last_layer import LastLayer, features_and_logits, find_last_layer
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _PARTS_OF_SPEC = ("backbone", "framing", "dropout", "arguments", "mean", "std", 
 
 
 @dataclass(frozen=True)
-class Features:
+class SplitFeatures:
     """What a network makes of images.
 
     Attributes:
@@ -63,7 +63,7 @@ def features_of(
     *,
     finder: Located | None = None,
     advance: Callable[[int], None] = lambda done: None,
-) -> Features:
+) -> SplitFeatures:
     """Compute the features of a split, or read those that are kept.
 
     Args:
@@ -103,7 +103,7 @@ def features_of(
             f"{error.filename or place} cannot be written ({error.strerror}).", "Free space, or copy the run elsewhere."
         ) from error
     found = np.concatenate(blocks)
-    return Features(found[:, :-1], found[:, -1])
+    return SplitFeatures(found[:, :-1], found[:, -1])
 
 
 @torch.inference_mode()

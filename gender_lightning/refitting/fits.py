@@ -17,7 +17,7 @@ _MOST_STEPS = 1_000
 
 
 @dataclass(frozen=True)
-class Material:
+class FitData:
     """Images as features.
 
     Attributes:
@@ -39,13 +39,13 @@ class Material:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def select(self, rows: NDArray[np.intp]) -> Material:
+    def select(self, rows: NDArray[np.intp]) -> FitData:
         """These images, in this order."""
         names = ("features", "old", "labels", "groups", "persons")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def logistic(material: Material, penalty: Penalty, strength: float, weights: Floats | None = None) -> Change:
+def logistic(material: FitData, penalty: Penalty, strength: float, weights: Floats | None = None) -> Change:
     """Logistic regression on standardised features.
 
     Args:
@@ -68,7 +68,7 @@ def logistic(material: Material, penalty: Penalty, strength: float, weights: Flo
 
 
 def _from_nothing(
-    values: Floats, material: Material, penalty: Penalty, strength: float, weights: Floats | None
+    values: Floats, material: FitData, penalty: Penalty, strength: float, weights: Floats | None
 ) -> tuple[Floats, float]:
     from sklearn.linear_model import LogisticRegression
 
@@ -86,9 +86,7 @@ def _from_nothing(
     return coefficients, float(model.intercept_[0]) if material.has_bias else 0.0
 
 
-def _beside_the_old(
-    values: Floats, material: Material, strength: float, weights: Floats | None
-) -> tuple[Floats, float]:
+def _beside_the_old(values: Floats, material: FitData, strength: float, weights: Floats | None) -> tuple[Floats, float]:
     """What is added to the old logit: scikit-learn's objective with an offset, which it does not have."""
     from scipy.optimize import minimize
     from scipy.special import expit
@@ -115,7 +113,7 @@ def _beside_the_old(
     return found[:-1], float(found[-1])
 
 
-def scaled(material: Material, weights: Floats) -> Change:
+def scaled(material: FitData, weights: Floats) -> Change:
     """The old head times a factor plus a constant, with the least weighted log-loss; see `logistic`."""
     narrow = replace(material, features=material.old[:, None])
     found = logistic(narrow, "l2", 1e4, weights)

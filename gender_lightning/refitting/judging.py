@@ -30,7 +30,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Row:
+class BeforeAfter:
     """A number before and after.
 
     Attributes:
@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Judged:
+class HeadComparison:
     """Two heads on the same images.
 
     Attributes:
@@ -71,16 +71,16 @@ class Judged:
 
     images: int
     persons: int | None
-    rows: tuple[Row, ...]
+    rows: tuple[BeforeAfter, ...]
     paired: McNemar
     worst: tuple[str, str]
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> BeforeAfter:
         """The row of this name."""
         return next(row for row in self.rows if row.name == name)
 
     @property
-    def groups(self) -> tuple[Row, ...]:
+    def groups(self) -> tuple[BeforeAfter, ...]:
         """The rows of the groups."""
         return tuple(row for row in self.rows if row.name not in OVERALL)
 
@@ -96,7 +96,7 @@ def judge(
     known: bool,
     resamples: int,
     seed: int,
-) -> Judged:
+) -> HeadComparison:
     """Compare two heads.
 
     Args:
@@ -121,7 +121,7 @@ def judge(
     measures = [_measures(sets, one, persons, value, at) for one, value, at in zip(right, values, worst, strict=True)]
     members = [sets[0], sets[0], sets[1], sets[2], sets[_FIXED + worst[1]], *sets[_FIXED:]]
     rows = tuple(
-        Row(
+        BeforeAfter(
             title,
             int(rows.sum()),
             persons_in(persons[rows]),
@@ -132,7 +132,7 @@ def judge(
         )
         for title, rows, first, second, difference in zip(titles, members, *measures, found, strict=True)
     )
-    return Judged(
+    return HeadComparison(
         len(labels),
         persons_in(persons) if known else None,
         rows if len(names) > 2 else rows[: OVERALL.index("worst_group")],

@@ -19,7 +19,7 @@ import numpy as np
 
 from gender_lightning.models.last_layer import Change, Floats
 from gender_lightning.refitting.fits import (
-    Material,
+    FitData,
     Penalty,
     afr_weights,
     balanced_rows,
@@ -65,7 +65,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Setting:
+class FitSetting:
     """What the fits of all methods know beside the images.
 
     Attributes:
@@ -95,9 +95,9 @@ class Method:
     candidates: tuple[Candidate, ...]
     steps: tuple[float, ...]
     fits: int
-    one: Callable[[Material, Candidate, np.random.Generator, Setting], Change]
+    one: Callable[[FitData, Candidate, np.random.Generator, FitSetting], Change]
 
-    def fit(self, material: Material, candidate: Candidate, seed: int, fits: int, setting: Setting) -> Change:
+    def fit(self, material: FitData, candidate: Candidate, seed: int, fits: int, setting: FitSetting) -> Change:
         """Fit several times, average, and go the candidate's step.
 
         Args:
@@ -111,43 +111,43 @@ class Method:
         change = Change.mean([self.one(material, candidate, generator, setting) for generator in generators])
         return change if candidate.step is None else change.step(candidate.step, setting.cut)
 
-    def variants(self, change: Change, candidate: Candidate, setting: Setting) -> list[tuple[Candidate, Change]]:
+    def variants(self, change: Change, candidate: Candidate, setting: FitSetting) -> list[tuple[Candidate, Change]]:
         """Every step of one fit, with its candidate."""
         if not self.steps:
             return [(candidate, change)]
         return [(replace(candidate, step=step), change.step(step, setting.cut)) for step in self.steps]
 
 
-def _fitted(material: Material, candidate: Candidate, weights: Floats | None = None) -> Change:
+def _fitted(material: FitData, candidate: Candidate, weights: Floats | None = None) -> Change:
     assert candidate.penalty is not None and candidate.strength is not None
     shared = 1 if candidate.penalty == "l1" else material.features.shape[1]
     return logistic(material, candidate.penalty, candidate.strength / shared, weights)
 
 
-def _dfr(material: Material, candidate: Candidate, generator: np.random.Generator, setting: Setting) -> Change:
+def _dfr(material: FitData, candidate: Candidate, generator: np.random.Generator, setting: FitSetting) -> Change:
     sample = material.select(balanced_rows(material.groups, generator))
     return _fitted(sample, candidate)
 
 
-def _afr(material: Material, candidate: Candidate, generator: np.random.Generator, setting: Setting) -> Change:
+def _afr(material: FitData, candidate: Candidate, generator: np.random.Generator, setting: FitSetting) -> Change:
     assert candidate.gamma is not None
     weights = afr_weights(material.old - setting.cut, material.labels, candidate.gamma)
     return _fitted(material, candidate, weights)
 
 
 def _class_scaling(
-    material: Material, candidate: Candidate, generator: np.random.Generator, setting: Setting
+    material: FitData, candidate: Candidate, generator: np.random.Generator, setting: FitSetting
 ) -> Change:
     assert candidate.power is not None
     return scaled(material, balancing_weights(material.groups, candidate.power))
 
 
-def _thresholds(material: Material, candidate: Candidate, generator: np.random.Generator, setting: Setting) -> Change:
+def _thresholds(material: FitData, candidate: Candidate, generator: np.random.Generator, setting: FitSetting) -> Change:
     found = best_cut(material, setting)
     return Change(1.0, np.zeros(material.features.shape[1]), -found)
 
 
-def best_cut(material: Material, setting: Setting) -> float:
+def best_cut(material: FitData, setting: FitSetting) -> float:
     """The logit from which on to decide male, at which the worst group has the highest accuracy.
 
     Accuracy over all images falls by no more than may be below that at the old cut. Of several, the nearest to it.

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gender_lightning.console import shown
-from gender_lightning.data.groups import Groups
-from gender_lightning.evaluation.group_words import group_in_words
+from gender_lightning.data.rows.groups import Groups
+from gender_lightning.evaluation.subgroups.group_words import group_in_words
 from gender_lightning.notebook import as_html
 from gender_lightning.refitting.choosing import Aim
-from gender_lightning.refitting.judging import Judged, Row
+from gender_lightning.refitting.judging import BeforeAfter, HeadComparison
 
 Head = Literal["new", "old"]
 VERSION = 1  # of refit.json
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitResult:
     """Some of the data.
 
     Attributes:
@@ -78,10 +78,10 @@ class Refit:
     most_lost: float
     groups: Mapping[str, int]
     features: int
-    fit_part: Part
-    report_part: Part
-    fit: Judged
-    report: Judged
+    fit_part: SplitResult
+    report_part: SplitResult
+    fit: HeadComparison
+    report: HeadComparison
     gained: bool
     head: Head
     kept_by: str
@@ -124,7 +124,7 @@ class Refit:
         return f"Nothing was gained ({why}): the checkpoint has the new head because of keep=always."
 
 
-def gained(fit: Judged, aim: Aim) -> bool:
+def gained(fit: HeadComparison, aim: Aim) -> bool:
     """Whether the aim rises beyond chance, and accuracy does not fall by more than it may."""
     row = fit.row(name_of(aim))
     return row.difference.value > 0 and row.surely and fit.row("accuracy").difference.value >= -aim.most_lost - 1e-12
@@ -140,7 +140,7 @@ def sizes_of(groups: Groups) -> dict[str, int]:
     return dict(zip(groups.names, groups.counts, strict=True))
 
 
-def _told(where: str, judged: Judged, aim: str) -> str:
+def _told(where: str, judged: HeadComparison, aim: str) -> str:
     row, accuracy = judged.row(aim), judged.row("accuracy")
     if aim == "worst_group":
         first, second = (group_in_words(name) for name in judged.worst)
@@ -150,7 +150,7 @@ def _told(where: str, judged: Judged, aim: str) -> str:
     return f"{where} {what} goes from {_change(row)}; accuracy from {_change(accuracy)}."
 
 
-def _change(row: Row) -> str:
+def _change(row: BeforeAfter) -> str:
     ends = row.difference.times(100)
     interval = f", {ends.ends(1)}" if ends.ends(1) else ""
     sure = "beyond chance" if row.surely else "no more than chance"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gender_lightning.comparison.result import Comparison, SliceScore, Summary
 from gender_lightning.comparison.scores import Score
-from gender_lightning.evaluation.group_words import in_words
+from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.style import COLORS, CYCLE, FEMALE, MALE, MARKERS, canvas, styled
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LONGEST_LINE = 60  # letters of a name in the key below
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ComparisonFigures:
     """A figure with its file name, its caption, and its alternative text for screen readers."""
 
     name: str
@@ -34,7 +34,7 @@ class Drawn:
     alt: str
 
 
-def draw_all(comparison: Comparison) -> list[Drawn]:
+def draw_all(comparison: Comparison) -> list[ComparisonFigures]:
     """Draw every figure for which there is data."""
     found = [_cost(comparison), _recalls(comparison), _slices(comparison)]
     return [figure for figure in found if figure is not None]
@@ -67,7 +67,7 @@ def short_names(labels: Sequence[str]) -> tuple[list[str], str]:
 
 
 @styled
-def _cost(comparison: Comparison) -> Drawn | None:
+def _cost(comparison: Comparison) -> ComparisonFigures | None:
     rows = [summary for summary in comparison.summaries if summary.cost is not None]
     costs = [row.cost.gmacs for row in rows if row.cost is not None]
     if len(rows) < 2:
@@ -96,7 +96,7 @@ def _cost(comparison: Comparison) -> Drawn | None:
     if key:
         figure.supxlabel(key, fontsize=7.5, x=0.02, ha="left")
     names = ", ".join(rows[place].row.label for place in front)
-    return Drawn(
+    return ComparisonFigures(
         FIGURES[0],
         figure,
         f"Accuracy on {comparison.split} with its 95 % interval, against the multiply-adds of one decision. On the "
@@ -109,7 +109,7 @@ def _cost(comparison: Comparison) -> Drawn | None:
 
 
 @styled
-def _recalls(comparison: Comparison) -> Drawn:
+def _recalls(comparison: Comparison) -> ComparisonFigures:
     rows = comparison.by_accuracy()
     labels = ["\n".join(textwrap.wrap(row.row.label, LONGEST_NAME)) for row in rows]
     figure, axes = canvas(1.1 + 0.34 * len(rows) + 0.12 * sum(label.count("\n") for label in labels))
@@ -125,7 +125,7 @@ def _recalls(comparison: Comparison) -> Drawn:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("recall, %")
     figure.legend(loc="outside upper left", ncols=2)
-    return Drawn(
+    return ComparisonFigures(
         FIGURES[1],
         figure,
         f"Recall of either class at 0.5 with its 95 % interval. {_unequal(rows)}",
@@ -148,7 +148,7 @@ def _unequal(rows: Sequence[Summary]) -> str:
 
 
 @styled
-def _slices(comparison: Comparison) -> Drawn | None:
+def _slices(comparison: Comparison) -> ComparisonFigures | None:
     rows = [summary for summary in comparison.by_accuracy() if summary.slices][:MOST_MODELS]
     if not rows:
         return None
@@ -165,7 +165,7 @@ def _slices(comparison: Comparison) -> Drawn | None:
     axes.set_xlabel("accuracy, %")
     figure.legend(loc="outside upper left", ncols=2 if max(len(row.row.label) for row in rows) < 24 else 1)
     more = "" if len(rows) == len(comparison.summaries) else f" The {len(rows)} most accurate models are shown."
-    return Drawn(
+    return ComparisonFigures(
         FIGURES[2],
         figure,
         f"The {len(shown)} slices with the lowest mean accuracy over the models, with their images in brackets; small "

@@ -17,13 +17,13 @@ from gender_lightning.comparison.markdown import (
 )
 from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.result import Comparison
-from gender_lightning.evaluation.group_words import in_words
-from gender_lightning.reports.comparison_figures import Drawn
+from gender_lightning.evaluation.subgroups.group_words import in_words
+from gender_lightning.reports.comparison_figures import ComparisonFigures
 from gender_lightning.reports.page import inline_figure, percent, render, without_folders
 from gender_lightning.reports.style import svg
 
 
-def page(comparison: Comparison, figures: Sequence[Drawn]) -> str:
+def page(comparison: Comparison, figures: Sequence[ComparisonFigures]) -> str:
     """Render the page as HTML text that loads nothing from the network."""
     columns = columns_of(comparison)
     order = comparison.by_accuracy()

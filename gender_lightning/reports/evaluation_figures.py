@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gender_lightning.evaluation.group_words import attribute_in_words
-from gender_lightning.evaluation.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.evaluation.statistics.intervals import clusters_of
+from gender_lightning.evaluation.subgroups.group_words import attribute_in_words
+from gender_lightning.evaluation.subgroups.properties import FROM_LANDMARKS, FROM_PIXELS
 from gender_lightning.reports import figures, group_figures
 from gender_lightning.reports.fairness_words import gap_text
 from gender_lightning.reports.page import inline_figure, percent
@@ -26,7 +26,7 @@ DIRECTORY = "figures"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class EvaluationFigures:
     """One figure.
 
     Attributes:
@@ -48,7 +48,7 @@ class Drawn:
         return inline_figure(svg(self.figure, self.name), self.alt)
 
 
-def draw_all(evaluation: Evaluation, table: pd.DataFrame, corruptions: pd.DataFrame | None) -> list[Drawn]:
+def draw_all(evaluation: Evaluation, table: pd.DataFrame, corruptions: pd.DataFrame | None) -> list[EvaluationFigures]:
     """Draw every figure for which there is data.
 
     Args:
@@ -62,38 +62,38 @@ def draw_all(evaluation: Evaluation, table: pd.DataFrame, corruptions: pd.DataFr
     return found
 
 
-def save_all(drawn: list[Drawn], directory: Path) -> None:
+def save_all(drawn: list[EvaluationFigures], directory: Path) -> None:
     """Save each figure as SVG and PNG in `directory`/figures."""
     for item in drawn:
         save(item.figure, directory / DIRECTORY, item.name)
 
 
-def _overall(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
+def _overall(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[EvaluationFigures]:
     labels, scores = table["label"].to_numpy(), table["probability"].to_numpy()
     metrics = evaluation.metrics
     male, female = with_interval(metrics["recall_male"]), with_interval(metrics["recall_female"])
-    yield Drawn(
+    yield EvaluationFigures(
         "confusion", "good", figures.confusion(labels, scores >= 0.5, ("female", "male")),
         "Counts of labels and decisions; the percentages are of a row.",
         f"Confusion matrix. Of the females {female} are called female, of the males {male} male.",
     )  # fmt: skip
     if 0 < evaluation.males < evaluation.images:
         area, average = metrics["auroc"].value, metrics["average_precision"].value
-        yield Drawn(
+        yield EvaluationFigures(
             "roc", "good", figures.roc(labels, scores, area),
             "What other thresholds would give: up and to the left is better.",
             f"ROC curve with an area of {area:.4f} under it.",
         )  # fmt: skip
-        yield Drawn(
+        yield EvaluationFigures(
             "precision_recall", "good", figures.precision_recall(labels, scores, average),
             "Of those called male, how many are; and how many of the males are found.",
             f"Precision-recall curve with an average precision of {average:.4f}.",
         )  # fmt: skip
 
 
-def _trust(evaluation: Evaluation) -> Iterator[Drawn]:
+def _trust(evaluation: Evaluation) -> Iterator[EvaluationFigures]:
     calibration, selective = evaluation.calibration, evaluation.selective
-    yield Drawn(
+    yield EvaluationFigures(
         "reliability", "sure", figures.reliability(calibration),
         "On the dotted line a probability means what it says. Bins hold equally many images; bars are 95 % intervals.",
         f"Reliability diagram; the expected calibration error is {calibration.ece.value:.4f}.",
@@ -105,7 +105,7 @@ def _trust(evaluation: Evaluation) -> Iterator[Drawn]:
             f"{percent(one.target_accuracy)}"
             for one in chosen
         )
-        yield Drawn(
+        yield EvaluationFigures(
             "risk_coverage", "sure", figures.risk_coverage(selective),
             "The surest images first: how many of those decided are wrong, as more and more are decided. Marked are "
             "confidences that were chosen on valid, and what came of them here.",
@@ -113,10 +113,10 @@ def _trust(evaluation: Evaluation) -> Iterator[Drawn]:
         )  # fmt: skip
 
 
-def _groups(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
+def _groups(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[EvaluationFigures]:
     shown = group_figures.forest_rows(evaluation.slices)
     if shown:
-        yield Drawn(
+        yield EvaluationFigures(
             "slices", "slices", group_figures.forest(evaluation.slices),
             f"The {len(shown)} slices that differ most from the rest of the images, the worst on top (number of images "
             "in brackets); bars are 95 % intervals. Of an attribute's two values the worse is shown. Where slice or "
@@ -128,7 +128,7 @@ def _groups(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
     if measured:
         wrong = (table["probability"] >= 0.5) != (table["label"] == 1)
         clusters = clusters_of(table["identity"].array, len(table))
-        yield Drawn(
+        yield EvaluationFigures(
             "properties", "slices", figures.errors_by_fifth(measured, wrong, clusters),
             "What was measured in the pictures: the images in fifths from the lowest value to the highest, and the "
             "errors in each, with 95 % intervals. The dotted line is the error rate of all.",
@@ -136,11 +136,11 @@ def _groups(evaluation: Evaluation, table: pd.DataFrame) -> Iterator[Drawn]:
         )  # fmt: skip
 
 
-def _fair(evaluation: Evaluation) -> Iterator[Drawn]:
+def _fair(evaluation: Evaluation) -> Iterator[EvaluationFigures]:
     figure = None if evaluation.fairness is None else group_figures.gaps(evaluation.fairness)
     if figure is not None and evaluation.fairness is not None:
         first = evaluation.fairness.attributes[0]
-        yield Drawn(
+        yield EvaluationFigures(
             "gaps", "fair", figure,
             "The attributes with the largest gaps. Right of 0: those with it are recognised more often than those "
             "without it, among men and among women; bars are 95 % intervals.",
@@ -149,13 +149,13 @@ def _fair(evaluation: Evaluation) -> Iterator[Drawn]:
         )  # fmt: skip
 
 
-def _corruptions(table: pd.DataFrame) -> Iterator[Drawn]:
+def _corruptions(table: pd.DataFrame) -> Iterator[EvaluationFigures]:
     for group in ("noise", "blur", "weather", "digital", "face"):
         rows = table[table["group"] == group]
         if len(rows):
             means = rows.groupby("corruption", sort=False)["accuracy"].mean()
             text = ", ".join(f"{str(name).replace('_', ' ')} {percent(value)}" for name, value in means.items())
-            yield Drawn(
+            yield EvaluationFigures(
                 f"corruptions_{group}", "corruptions", group_figures.corruption_curves(table, group),
                 "", f"Accuracy over severity, corruptions of the group {group}; means: {text}.",
             )  # fmt: skip

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gender_lightning.diagnostics.looks import Look, Looks
-from gender_lightning.evaluation.fairness import AttributeGap, GroupScore
-from gender_lightning.evaluation.group_words import attribute_in_words, in_words
 from gender_lightning.evaluation.measure import Measure, decimal
 from gender_lightning.evaluation.metric_list import label_of
 from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
-from gender_lightning.reports.evaluation_figures import Drawn
+from gender_lightning.evaluation.subgroups.fairness import AttributeGap, GroupScore
+from gender_lightning.evaluation.subgroups.group_words import attribute_in_words, in_words
+from gender_lightning.reports.evaluation_figures import EvaluationFigures
 from gender_lightning.reports.fairness_words import detectable, fairness_sentences, gap_text, is_sure, skin_tone
 from gender_lightning.reports.group_figures import SIGNIFICANT
 from gender_lightning.reports.page import number, percent, render, without_folders
@@ -40,7 +40,7 @@ class Findings:
     """
 
     evaluation: Evaluation
-    drawn: list[Drawn]
+    drawn: list[EvaluationFigures]
     suspects: pd.DataFrame
     corruptions: pd.DataFrame | None = None
     corruption_errors: tuple[tuple[str, str, str], ...] = ()

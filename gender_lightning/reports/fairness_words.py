@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from gender_lightning.evaluation.fairness import FEWEST_IMAGES, SIGNIFICANT, AttributeGap, Fairness, Gap
-from gender_lightning.evaluation.group_words import attribute_in_words, in_words
 from gender_lightning.evaluation.measure import UNKNOWN, Measure
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
+from gender_lightning.evaluation.subgroups.fairness import FEWEST_IMAGES, SIGNIFICANT, AttributeGap, Fairness, Gap
+from gender_lightning.evaluation.subgroups.group_words import attribute_in_words, in_words
 
 
 def fairness_sentences(fairness: Fairness, *, identified: bool = True) -> list[str]:

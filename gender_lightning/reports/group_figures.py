@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gender_lightning.evaluation.fairness import Fairness
-from gender_lightning.evaluation.group_words import attribute_in_words
 from gender_lightning.evaluation.results import Slice
+from gender_lightning.evaluation.subgroups.fairness import Fairness
+from gender_lightning.evaluation.subgroups.group_words import attribute_in_words
 from gender_lightning.reports.style import COLORS, CYCLE, DASHES, FEMALE, MALE, MARKERS, canvas, styled
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gender_lightning.data.kinds import words_of
-from gender_lightning.evaluation.group_words import attribute_in_words, in_words
 from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.metric_list import label_of
 from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
+from gender_lightning.evaluation.subgroups.group_words import attribute_in_words, in_words
 from gender_lightning.reports.card_header import card_header
 from gender_lightning.reports.card_training import REGULATIONS, licence_section, refit_section, training_section
 from gender_lightning.reports.fairness_words import (

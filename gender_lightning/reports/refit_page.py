@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gender_lightning.data.kinds import words_of
-from gender_lightning.evaluation.group_words import group_in_words
 from gender_lightning.evaluation.measure import Measure
-from gender_lightning.refitting.judging import Judged, Row
-from gender_lightning.refitting.result import Part, Refit
+from gender_lightning.evaluation.subgroups.group_words import group_in_words
+from gender_lightning.refitting.judging import BeforeAfter, HeadComparison
+from gender_lightning.refitting.result import Refit, SplitResult
 from gender_lightning.reports.page import inline_figure, percent, render, without_folders
 from gender_lightning.reports.style import COLORS, canvas, styled, svg
 
@@ -67,13 +67,13 @@ def refit_page(result: Refit, info: Mapping[str, Any]) -> str:
     )
 
 
-def title_of(row: Row) -> str:
+def title_of(row: BeforeAfter) -> str:
     """A row's name in English."""
     return TITLES.get(row.name) or group_in_words(row.name)
 
 
 @styled
-def differences(judged: Judged) -> Figure:
+def differences(judged: HeadComparison) -> Figure:
     """Plot after minus before, in percentage points with intervals over persons."""
     figure, axes = canvas(0.9 + 0.27 * len(judged.rows))
     axes.axvline(0, color=COLORS["muted"], linewidth=1)
@@ -94,7 +94,7 @@ def differences(judged: Judged) -> Figure:
     return figure
 
 
-def _alt(judged: Judged) -> str:
+def _alt(judged: HeadComparison) -> str:
     told = [f"{title_of(row)} {100 * row.difference.value:+.1f} points" for row in judged.rows]
     return "After minus before: " + ", ".join(told)
 
@@ -108,11 +108,11 @@ def _cards(result: Refit) -> list[tuple[str, str, str]]:
     return cards
 
 
-def _rows(judged: Judged) -> list[Any]:
+def _rows(judged: HeadComparison) -> list[Any]:
     return [{"cells": _cells(row), "class": "mark" if row.surely else ""} for row in judged.rows]
 
 
-def _cells(row: Row) -> list[dict[str, Any]]:
+def _cells(row: BeforeAfter) -> list[dict[str, Any]]:
     difference = row.difference.times(100)
     return [
         {"show": title_of(row), "text": True},
@@ -142,7 +142,7 @@ def _with_ends(text: str, ends: str, value: float) -> dict[str, Any]:
     return {"show": show, "value": value}
 
 
-def _paired(judged: Judged) -> str:
+def _paired(judged: HeadComparison) -> str:
     test = judged.paired
     return (
         f"{test.only_second:,} images are decided rightly only after, {test.only_first:,} only before (McNemar's exact "
@@ -154,7 +154,7 @@ def _equals(p: float) -> str:
     return shown_p(p) if p < 0.001 else f"= {p:.3f}"
 
 
-def _said(part: Part, data: str) -> str:
+def _said(part: SplitResult, data: str) -> str:
     persons = "persons unknown" if part.persons is None else f"{part.persons:,} persons"
     return (
         f"{' and '.join(part.splits)} of {words_of(data).shown}, {part.images:,} images ({part.images - part.males:,} "

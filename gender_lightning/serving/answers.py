@@ -57,7 +57,7 @@ class Picture(BaseModel):
     faces: list[Face] = Field(description="its faces, the largest first")
 
 
-class Answer(BaseModel):
+class Reply(BaseModel):
     """The answer to a request."""
 
     model: Model

@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gender_lightning.serving.answers import Answer, Health, Question, Refusal
+from gender_lightning.serving.answers import Health, Question, Refusal, Reply
 from gender_lightning.serving.metrics import Metrics
 from gender_lightning.serving.receiving import JSON, MULTIPART, Upload, receive
 from gender_lightning.serving.service import Service
@@ -38,7 +38,7 @@ _REASONS = {
     504: "The answer took too long.",
 }
 _UNREADABLE: dict[int | str, dict[str, Any]] = {
-    422: {"model": Answer, "description": "None of the pictures can be read; their notes say why."}
+    422: {"model": Reply, "description": "None of the pictures can be read; their notes say why."}
 }
 _bearer = HTTPBearer(auto_error=False, description="The token that the service was started with, if it was.")
 
@@ -113,7 +113,7 @@ def _add_predict(app: FastAPI, service: Service, known: Callable[..., None]) -> 
 
     @app.post(
         "/predict",
-        response_model=Answer,
+        response_model=Reply,
         responses=refusals | _UNREADABLE,
         openapi_extra={"requestBody": body},
         dependencies=[Depends(rated), Depends(known)],
@@ -128,7 +128,7 @@ def _add_predict(app: FastAPI, service: Service, known: Callable[..., None]) -> 
                     pictures = await service.answer(uploads)
             except TimeoutError:
                 raise HTTPException(504, f"There was no answer within {service.limits.timeout:g} s.") from None
-        answer = Answer(model=service.model, pictures=pictures)
+        answer = Reply(model=service.model, pictures=pictures)
         readable = any(picture.status != "unreadable" for picture in pictures)
         return Response(answer.model_dump_json(), 200 if readable else 422, media_type=JSON)
 

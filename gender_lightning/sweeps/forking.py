@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gender_lightning.hardware import VISIBLE
 from gender_lightning.job import JOB_VARIABLE, PARENT_VARIABLE
+from gender_lightning.machine.hardware import VISIBLE
 from gender_lightning.sweeps.fork_server import PROGRAM
 
 log = logging.getLogger(__name__)

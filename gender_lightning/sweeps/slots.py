@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import MIG, VISIBLE
+from gender_lightning.machine.hardware import MIG, VISIBLE
 
 
 @dataclass(frozen=True)

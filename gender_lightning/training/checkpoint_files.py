@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gender_lightning.durable import keep_as, publish
 from gender_lightning.errors import UserError
-from gender_lightning.models.files import KEY, read_torch_file, write_torch_file
+from gender_lightning.models.checkpoints.files import KEY, read_torch_file, write_torch_file
 
 log = logging.getLogger(__name__)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.Tensor, torch.Size, torch.dtype, torch.device)
@@ -27,7 +27,7 @@ _NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callback
 
 
 class WholeFiles(CheckpointIO):
-    """Lightning's reading and writing of checkpoints through `models.files`: atomic, and nothing is executed.
+    """Lightning's reading and writing of checkpoints through `models.checkpoints.files`: atomic, and nothing is executed.
 
     A callback's state that could not be read back is left out with a warning, since a resume would fail otherwise.
     """

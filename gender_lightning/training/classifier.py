@@ -22,8 +22,8 @@ from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.group_metrics import key_of
 from gender_lightning.evaluation.metrics import classification_metrics
+from gender_lightning.evaluation.subgroups.group_metrics import key_of
 from gender_lightning.models.attribute_heads import AttributeHeads
 from gender_lightning.models.backbones import (
     create_backbone,
@@ -31,19 +31,19 @@ from gender_lightning.models.backbones import (
     forward_train,
     parameter_groups,
 )
-from gender_lightning.models.checkpoint import KEY, flip_averaged
+from gender_lightning.models.checkpoints.checkpoint import KEY, flip_averaged
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
 from gender_lightning.training.buffers import take_from_first
-from gender_lightning.training.epoch_loss import EpochLoss
-from gender_lightning.training.loss import Criterion
+from gender_lightning.training.losses.epoch_loss import EpochLoss
+from gender_lightning.training.losses.loss import Criterion
+from gender_lightning.training.losses.signals import Targets
+from gender_lightning.training.losses.teachers import Teachers
+from gender_lightning.training.losses.training_groups import TrainingGroups
 from gender_lightning.training.optimizers import make_optimizer, restride
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
-from gender_lightning.training.signals import Targets
-from gender_lightning.training.teachers import Teachers
-from gender_lightning.training.training_groups import TrainingGroups
 from gender_lightning.transforms import Augment, mix, step_key
 
 _EPOCH_LOSS = "epoch_loss"  # in Lightning's checkpoint: float32 (ranks, 2), see `EpochLoss.sums`

@@ -13,7 +13,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from gender_lightning.console import record
 from gender_lightning.errors import UserError
-from gender_lightning.models.files import read_torch_file
+from gender_lightning.models.checkpoints.files import read_torch_file
 from gender_lightning.runs import Run
 from gender_lightning.training.callbacks.finite_loss import NonFiniteLoss
 from gender_lightning.training.checkpoint_files import place_of

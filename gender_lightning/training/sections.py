@@ -7,7 +7,7 @@ from typing import TypeVar
 from gender_lightning.config import AugmentationConfig, ModelConfig
 from gender_lightning.data.framing import Framing
 from gender_lightning.models.backbones import normalisation
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.transforms import (
     AugmentationSettings,
     ColorJitter,

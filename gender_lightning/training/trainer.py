@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import Strategy
 from torch.nn.parallel import DistributedDataParallel
 
 from gender_lightning.config import TrainerConfig
-from gender_lightning.hardware import Hardware, resolve_hardware
+from gender_lightning.machine.hardware import Hardware, resolve_hardware
 from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.checkpoint_files import WholeFiles

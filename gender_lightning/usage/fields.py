@@ -16,7 +16,7 @@ _NO_LIMIT = 10**9  # a bound of this size is not shown
 
 
 @dataclass(frozen=True)
-class Row:
+class FieldRow:
     """One field: its dotted name, the values it takes, its description, and the schema's default if there is one."""
 
     name: str
@@ -25,7 +25,7 @@ class Row:
     default: Any = None
 
 
-def rows(schema: type[Section], prefix: str = "") -> Iterator[Row]:
+def rows(schema: type[Section], prefix: str = "") -> Iterator[FieldRow]:
     """The fields of a section and of the sections in it, in their order."""
     for name, field in schema.model_fields.items():
         path = f"{prefix}{field.alias or name}"
@@ -34,7 +34,7 @@ def rows(schema: type[Section], prefix: str = "") -> Iterator[Row]:
             yield from rows(inner, f"{path}.")
         elif not members_of(field):
             default = None if field.is_required() else field.default
-            yield Row(path, kind_of(field.annotation, field), field.description or "", default)
+            yield FieldRow(path, kind_of(field.annotation, field), field.description or "", default)
 
 
 def section_of(annotation: Any) -> type[Section] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gender_lightning.config.base import Section
 from gender_lightning.usage.defaults import choice_values, shown
-from gender_lightning.usage.fields import Row, members_of, rows, section_of
+from gender_lightning.usage.fields import FieldRow, members_of, rows, section_of
 from gender_lightning.verbs import Command
 
 
@@ -21,12 +21,12 @@ class Field:
         default: Default value as it is typed; None if the field must be given.
     """
 
-    row: Row
+    row: FieldRow
     default: str | None
 
 
 @dataclass(frozen=True)
-class Part:
+class HelpPart:
     """Fields that belong together.
 
     Attributes:
@@ -42,7 +42,7 @@ class Part:
     fields: tuple[Field, ...]
 
 
-def outline(command: Command, values: Mapping[str, Any]) -> Iterator[Part]:
+def outline(command: Command, values: Mapping[str, Any]) -> Iterator[HelpPart]:
     """Yield the fields of the command itself, then those of each section.
 
     Args:
@@ -51,7 +51,7 @@ def outline(command: Command, values: Mapping[str, Any]) -> Iterator[Part]:
     """
     sections = sections_of(command)
     own = (row for row in rows(command.schema) if row.name.partition(".")[0] not in sections)
-    yield Part("", "", "", tuple(_field(row, values) for row in own))
+    yield HelpPart("", "", "", tuple(_field(row, values) for row in own))
     for name in sections:
         yield from parts_of(command, values, name)
 
@@ -62,7 +62,7 @@ def sections_of(command: Command) -> list[str]:
     return [name for name, field in fields.items() if section_of(field.annotation) or members_of(field)]
 
 
-def parts_of(command: Command, values: Mapping[str, Any], name: str) -> Iterator[Part]:
+def parts_of(command: Command, values: Mapping[str, Any], name: str) -> Iterator[HelpPart]:
     """Yield a section's fields; if a section has several kinds, also the fields that each other kind adds."""
     field = command.schema.model_fields[name]
     given = values.get(name) or choice_values(name, "default")  # there is no search unless one is chosen
@@ -71,8 +71,8 @@ def parts_of(command: Command, values: Mapping[str, Any], name: str) -> Iterator
         if section.model_config.get("extra") == "allow":
             known = {row.name for row in listed}
             names = (f"{name}.{key}" for key in given)
-            listed += [Row(other, "its own", f"argument of this {name}") for other in names if other not in known]
-        yield Part(name, "", _purpose(section), tuple(_field(row, {name: given}) for row in listed))
+            listed += [FieldRow(other, "its own", f"argument of this {name}") for other in names if other not in known]
+        yield HelpPart(name, "", _purpose(section), tuple(_field(row, {name: given}) for row in listed))
         return
     members = members_of(field)
     told: set[str] = {f"{name}.name"}  # which is chosen as a group
@@ -82,14 +82,14 @@ def parts_of(command: Command, values: Mapping[str, Any], name: str) -> Iterator
         told |= {row.name for row in new}
         of_kind = {name: given if default else choice_values(name, kind)}
         fields = tuple(_field(row, of_kind) for row in new)
-        yield Part(name, "" if default else kind, _purpose(members[kind]), fields)
+        yield HelpPart(name, "" if default else kind, _purpose(members[kind]), fields)
 
 
 def _purpose(section: type[Section]) -> str:
     return " ".join((section.__doc__ or "").split("\n\n")[0].split())
 
 
-def _field(row: Row, values: Mapping[str, Any]) -> Field:
+def _field(row: FieldRow, values: Mapping[str, Any]) -> Field:
     node: Any = values
     for part in row.name.split("."):
         node = node.get(part, row.default) if isinstance(node, Mapping) else row.default

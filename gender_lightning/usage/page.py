@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gender_lightning.usage.outline import Field, Part, outline, parts_of
+from gender_lightning.usage.outline import Field, HelpPart, outline, parts_of
 from gender_lightning.verbs import Command
 
 WIDTH = 120
@@ -59,7 +59,7 @@ def _menu(menu: Mapping[str, Sequence[str]]) -> Iterator[str]:
         yield from textwrap.wrap(line, WIDTH, initial_indent="  ", subsequent_indent="      ")
 
 
-def _part(part: Part) -> Iterator[str]:
+def _part(part: HelpPart) -> Iterator[str]:
     if part.section:
         told = f"  with {part.section}={part.choice}" if part.choice else part.section
         yield f"{told}: {part.purpose}"

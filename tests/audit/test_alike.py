@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 
 from gender_lightning.audit import alike
 from gender_lightning.audit.alike import alike_finding, alike_pairs, whitened
-from gender_lightning.data.annotations import Index
+from gender_lightning.data.sources.annotations import Index
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
 from gender_lightning.overrides import compose
 from gender_lightning.synthetic.faces import synthetic_faces
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gender_lightning.commands.audit_models import check_recipe
 from gender_lightning.commands.data import data
+from gender_lightning.commands.steps.audit_models import check_recipe
 from gender_lightning.config import DataCommandConfig, parse_config
-from gender_lightning.data.annotations import Index, read_celeba
-from gender_lightning.data.folds import fold_of
+from gender_lightning.data.rows.folds import fold_of
+from gender_lightning.data.sources.annotations import Index, read_celeba
 from gender_lightning.errors import UserErrors
 from gender_lightning.overrides import compose
 

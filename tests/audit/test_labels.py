@@ -14,7 +14,7 @@ from gender_lightning.audit.label_files import disagreeing_files
 from gender_lightning.audit.labels import cells, contradictions, persons_across_splits
 from gender_lightning.commands.data import data
 from gender_lightning.config import DataCommandConfig, parse_config
-from gender_lightning.data.annotations import SPLITS, Index
+from gender_lightning.data.sources.annotations import SPLITS, Index
 from gender_lightning.overrides import compose
 from tests.data.conftest import celeba  # noqa: F401
 

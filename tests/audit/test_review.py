@@ -11,8 +11,8 @@ from scipy import stats
 
 from gender_lightning.audit.findings import Doubt
 from gender_lightning.audit.review import (
-    Answer,
-    Item,
+    ReviewAnswer,
+    ReviewItem,
     estimate,
     hypergeometric,
     queue,
@@ -21,8 +21,8 @@ from gender_lightning.audit.review import (
     summary,
     write_answers,
 )
-from gender_lightning.data.annotations import Index
-from gender_lightning.data.revising import read_corrections
+from gender_lightning.data.rows.revising import read_corrections
+from gender_lightning.data.sources.annotations import Index
 from gender_lightning.errors import UserError
 
 
@@ -45,8 +45,9 @@ def test_the_queue_is_all_suspects_and_a_sample_in_random_order() -> None:
 
 
 def test_answers_survive_and_read_as_corrections(tmp_path: Path) -> None:
-    items = [Item("=1+1.jpg", 1, "x"), Item("b,ä.jpg", 0)]
-    answers = {"b,ä.jpg": Answer("cannot tell", "2026-01-01T00:00:00+00:00"), "=1+1.jpg": Answer("wrong", "t")}
+    items = [ReviewItem("=1+1.jpg", 1, "x"), ReviewItem("b,ä.jpg", 0)]
+    unsure = ReviewAnswer("cannot tell", "2026-01-01T00:00:00+00:00")
+    answers = {"b,ä.jpg": unsure, "=1+1.jpg": ReviewAnswer("wrong", "t")}
     write_answers(tmp_path / "corrections.csv", items, answers)
     assert read_answers(tmp_path / "corrections.csv") == answers
     read = read_corrections(tmp_path / "corrections.csv")
@@ -76,8 +77,9 @@ def test_the_estimated_rate_is_unbiased_and_its_interval_covers() -> None:
     values, covered = [], 0
     for _ in range(100):
         others = rng.choice(np.arange(100, 2000), 150, replace=False).tolist()
-        items = [Item(str(row), 0, "x") for row in range(100)] + [Item(str(row), 0) for row in others]
-        answers = {item.image_id: Answer("wrong" if int(item.image_id) in wrong else "right", "") for item in items}
+        items = [ReviewItem(str(row), 0, "x") for row in range(100)] + [ReviewItem(str(row), 0) for row in others]
+        verdicts = {item.image_id: "wrong" if int(item.image_id) in wrong else "right" for item in items}
+        answers = {image_id: ReviewAnswer(verdict, "") for image_id, verdict in verdicts.items()}
         rate = estimate(items, answers, 2000)
         values.append(rate.value)
         covered += 0.02 in rate.interval
@@ -86,8 +88,8 @@ def test_the_estimated_rate_is_unbiased_and_its_interval_covers() -> None:
 
 
 def test_nothing_is_estimated_before_both_kinds_were_looked_at() -> None:
-    items = [Item("a", 0, "x"), Item("b", 0)]
-    assert math.isnan(estimate(items, {"a": Answer("wrong", "")}, 50).value)
-    assert "once images of both kinds" in summary(items, {"a": Answer("wrong", "")}, 50)
-    told = summary(items, {"a": Answer("wrong", ""), "b": Answer("right", "")}, 50)
+    items = [ReviewItem("a", 0, "x"), ReviewItem("b", 0)]
+    assert math.isnan(estimate(items, {"a": ReviewAnswer("wrong", "")}, 50).value)
+    assert "once images of both kinds" in summary(items, {"a": ReviewAnswer("wrong", "")}, 50)
+    told = summary(items, {"a": ReviewAnswer("wrong", ""), "b": ReviewAnswer("right", "")}, 50)
     assert "2.00 % (2.00 to 96.00)" in told  # one wrong suspect; of the 49 others one was right, and 47 may be wrong

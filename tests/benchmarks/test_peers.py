@@ -18,8 +18,8 @@ import gender_lightning
 from gender_lightning.benchmarks.peers import __main__ as peers
 from gender_lightning.benchmarks.peers import tools
 from gender_lightning.benchmarks.peers.asking import Asked, Pixels, ask, views
-from gender_lightning.comparison.foreign import read_answers
-from gender_lightning.data.annotations import Index
+from gender_lightning.comparison.runs.foreign import read_answers
+from gender_lightning.data.sources.annotations import Index
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import predictions_table, write_predictions
 

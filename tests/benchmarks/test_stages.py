@@ -15,16 +15,16 @@ from gender_lightning.benchmarks import drawn_pictures, input_stages, network_st
 from gender_lightning.benchmarks.common import CommonDataset, common_transform
 from gender_lightning.benchmarks.faces import batches, some_faces
 from gender_lightning.config import BenchmarkConfig, parse_config
-from gender_lightning.data.annotations import read_celeba
 from gender_lightning.data.dataset import FaceDataset
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.images import FolderStore, ZipStore
-from gender_lightning.hardware import Hardware
+from gender_lightning.data.sources.annotations import read_celeba
+from gender_lightning.data.sources.images import FolderStore, ZipStore
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.faces.reduced import Reduced
 from gender_lightning.inference.pictures import open_picture
+from gender_lightning.machine.hardware import Hardware
 from gender_lightning.overrides import compose
-from gender_lightning.training.loss import Criterion
+from gender_lightning.training.losses.loss import Criterion
 from gender_lightning.transforms import Augment, AugmentationSettings, ColorJitter, GaussianBlur, Jpeg, Normalize
 
 SIZE = 32

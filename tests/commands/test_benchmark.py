@@ -13,7 +13,7 @@ from gender_lightning.benchmarks import whole_runs
 from gender_lightning.commands import benchmark
 from gender_lightning.commands.benchmark import FACE_STAGES
 from gender_lightning.data.framing import Framing
-from gender_lightning.hardware import Hardware
+from gender_lightning.machine.hardware import Hardware
 
 
 def test_this_process_opens_the_gpu_after_the_last_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ from gender_lightning.commands.predict import predict
 from gender_lightning.config import EvaluateConfig, PredictConfig, parse_config
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.inference.faces.crops import Search
+from gender_lightning.inference.faces.crops import FaceSearch
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, read_checkpoint, save_weights, update_spec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, read_checkpoint, save_weights, update_spec
 from gender_lightning.overrides import complete, compose
 from gender_lightning.runs import Run
 
@@ -134,10 +134,10 @@ def test_the_runs_own_folder_is_split_as_for_its_training(checkpoint: Path, fold
     assert sizes("data=folder", "data.root=/other", chosen) == (0, 0, 9)
     own, other, celeba = composed(), composed("data.root=/other"), composed("data=celeba")
     found = [search_of(config, Run.of(run)) for config in (own, other, celeba)]
-    assert found == [Search("detect", min_face=40), Search("auto"), Search("none")]
+    assert found == [FaceSearch("detect", min_face=40), FaceSearch("auto"), FaceSearch("none")]
     typed = [composed("rotate=true", *more) for more in ([], ["data.root=/other"], ["faces=auto", "data=celeba"])]
     found = [search_of(config, Run.of(run)) for config in typed]
-    assert found == [Search("detect", rotate=True), Search("auto", rotate=True), Search("auto", rotate=True)]
+    assert found == [FaceSearch(faces, rotate=True) for faces in ("detect", "auto", "auto")]
     with pytest.raises(UserError, match=r"have no effect: .* Add faces=auto"):
         search_of(composed("data=celeba", "min_face=40"), Run.of(run))
     with pytest.raises(UserError, match=r"min_face and rotate have no effect with faces=none"):

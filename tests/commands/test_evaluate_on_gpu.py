@@ -14,7 +14,7 @@ from gender_lightning.config import EvaluateConfig
 from gender_lightning.config.data import SyntheticData
 from gender_lightning.data import datamodule
 from gender_lightning.data.framing import Framing
-from gender_lightning.hardware import Hardware
+from gender_lightning.machine.hardware import Hardware
 
 GPU = Hardware(accelerator="gpu", devices=1, precision="bf16-mixed", compile=False, channels_last=True)
 

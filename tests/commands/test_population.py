@@ -14,7 +14,7 @@ from gender_lightning.commands.population import population
 from gender_lightning.config import PopulationConfig, parse_config
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
 from gender_lightning.overrides import compose
 
 

@@ -22,7 +22,7 @@ from gender_lightning.config import PredictConfig, parse_config
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
 from gender_lightning.overrides import compose
 
 
@@ -129,7 +129,7 @@ def test_an_error_midway_keeps_what_is_done(
 
 
 def test_annotated_pictures(checkpoint: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gender_lightning.models import checkpoint as module
+    from gender_lightning.models.checkpoints import checkpoint as module
 
     built: list[str] = []
     monkeypatch.setattr(

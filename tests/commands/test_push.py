@@ -23,9 +23,15 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
 from gender_lightning.exporting.publishing import upload
-from gender_lightning.models import weights
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, load_network, read_checkpoint, save_weights, update_spec
+from gender_lightning.models.checkpoints import weights
+from gender_lightning.models.checkpoints.checkpoint import (
+    ModelSpec,
+    load_network,
+    read_checkpoint,
+    save_weights,
+    update_spec,
+)
 from gender_lightning.overrides import compose
 
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=0.7, threshold=0.45, threshold_rule="balanced")

@@ -24,7 +24,7 @@ from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.inference.domain import domain_of
 from gender_lightning.inference.predictor import load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, load_network, read_checkpoint, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, load_network, read_checkpoint, save_weights
 from gender_lightning.models.features import observed
 from gender_lightning.overrides import complete, compose
 from gender_lightning.refitting import features

@@ -12,7 +12,7 @@ import pytest
 from gender_lightning.commands import serve
 from gender_lightning.config import ServeConfig, parse_config
 from gender_lightning.errors import UserError
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.overrides import compose
 
 TOKEN = "0123456789abcdef"
@@ -69,4 +69,4 @@ def test_an_address_that_cannot_be_used_is_said() -> None:
 
 def test_the_fingerprint_is_that_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"weights")
-    assert Checkpoints.of(tmp_path / "a").digest() == hashlib.sha256(b"weights").hexdigest()
+    assert CheckpointSet.of(tmp_path / "a").digest() == hashlib.sha256(b"weights").hexdigest()

@@ -14,7 +14,7 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.evaluation.predictions import write_predictions
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
 from gender_lightning.overrides import compose
 from gender_lightning.runs import to_yaml
 

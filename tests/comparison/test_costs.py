@@ -9,7 +9,7 @@ import torchvision
 from gender_lightning.comparison.costs import cost_of, count_macs, count_parameters
 from gender_lightning.data.framing import Framing
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, Network
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network
 from gender_lightning.reports.comparison_figures import pareto_front
 
 # Of the 1,000-class head that ours is smaller by: features in.

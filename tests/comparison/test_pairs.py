@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gender_lightning.comparison.pairs import Variance, compare_pairs, welch
-from gender_lightning.comparison.rows import Row
+from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.comparison.verdict import sentence, verdict
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.statistics.proportions import Interval

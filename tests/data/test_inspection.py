@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gender_lightning.data.annotations import read_celeba
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.identical import Fingerprints, Identical, report
-from gender_lightning.data.images import open_celeba_images
 from gender_lightning.data.inspection import SplitSummary, contact_sheet, image_sizes, summarise, verify
+from gender_lightning.data.rows.identical import Fingerprints, Identical, report
+from gender_lightning.data.sources.annotations import read_celeba
+from gender_lightning.data.sources.images import open_celeba_images
 
 Write = Callable[..., Path]
 

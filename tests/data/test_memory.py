@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.dataset import FaceDataset, keep_batch, start_worker
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.sampling import TrainingSampler
+from gender_lightning.data.rows.sampling import TrainingSampler
+from gender_lightning.data.sources.annotations import Index
 
 from .conftest import jpeg
 

@@ -50,7 +50,7 @@ def test_every_epoch_is_the_loaders(
     root = celeba()
     if "on_error" in changes:
         (root / "img_align_celeba" / "000002.jpg").write_bytes(b"none")
-        monkeypatch.setattr("gender_lightning.data.skipping.MOST", 1)
+        monkeypatch.setattr("gender_lightning.data.rows.skipping.MOST", 1)
     plain = {key: value for key, value in changes.items() if key != "cache"}
     ours, theirs = module(root, resident=True, **changes), module(root, resident=False, **plain)
     resident = ours.train_dataloader()

@@ -103,7 +103,7 @@ def test_all_that_uses_the_network_waits_in_one_line(client: Any, folder: Path, 
 
 def test_the_instructions_on_the_page_run(client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gender_lightning.demo.api import usage
-    from gender_lightning.models.checkpoint import ModelSpec
+    from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
     text = usage(client.src, ModelSpec("resnet18", Framing(32)), 500, 60)
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

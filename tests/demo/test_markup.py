@@ -16,7 +16,7 @@ from gender_lightning.demo.looking import Look, PictureResult
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import UNCERTAIN, Prediction
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
 SPEC = ModelSpec("resnet18", Framing(32))
 

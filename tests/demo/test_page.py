@@ -20,7 +20,7 @@ from PIL import Image
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
 from gender_lightning.synthetic.faces import synthetic_faces
 
 pytest.importorskip("gradio", reason="needs the extra `demo`")

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gender_lightning.audit.review import Item, read_answers
+from gender_lightning.audit.review import ReviewItem, read_answers
 from gender_lightning.errors import UserError
 
 pytest.importorskip("gradio", reason="needs the extra `demo`")
 from gender_lightning.demo.review_page import Review, picture, said
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ITEMS = [Item("a.jpg", 1, "models contradict it"), Item("<b>.jpg", 0), Item("c.jpg", 0)]
+ITEMS = [ReviewItem("a.jpg", 1, "models contradict it"), ReviewItem("<b>.jpg", 0), ReviewItem("c.jpg", 0)]
 
 
 def test_every_answer_is_on_disk_and_a_second_click_is_passed_by(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from gender_lightning.diagnostics.corruption_results import (
 )
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS, corrupt
-from gender_lightning.hardware import resolve_hardware
-from gender_lightning.models.checkpoint import ModelSpec, Network
+from gender_lightning.machine.hardware import resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network
 
 CPU = resolve_hardware(accelerator="cpu", precision="32-true")
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gender_lightning.data.framing import Framing
 from gender_lightning.diagnostics.saliency import find_layer, heat_maps, mean_maps
 from gender_lightning.models.backbones import create_backbone, head_parameters
-from gender_lightning.models.checkpoint import ModelSpec, Network
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network
 
 MENU = [path for path in sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml")) if path.stem != "_base"]
 # the least that each takes; ViT's patches are of 16 px

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from gender_lightning.hardware import available_cores
+from gender_lightning.machine.hardware import available_cores
 from gender_lightning.training.classifier import GenderClassifier
 
 Train = Callable[..., Path]

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from gender_lightning.benchmarks.common import CommonDataset, common_transform
 from gender_lightning.config import TrainConfig, parse_config
-from gender_lightning.data.annotations import read_celeba
+from gender_lightning.data.sources.annotations import read_celeba
 from gender_lightning.overrides import compose
 from gender_lightning.synthetic.faces import draw_faces
 from gender_lightning.training.sections import augmentation_settings

@@ -11,7 +11,7 @@ import pytest
 
 from gender_lightning import load
 from gender_lightning.errors import UserError
-from gender_lightning.models.checkpoint import read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import read_checkpoint
 
 Train = Callable[..., Path]
 OWN = """

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from gender_lightning.models.checkpoint import read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")

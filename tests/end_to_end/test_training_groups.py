@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from gender_lightning.data.annotations import read_celeba
-from gender_lightning.models.checkpoint import load_network, read_checkpoint
+from gender_lightning.data.sources.annotations import read_celeba
+from gender_lightning.models.checkpoints.checkpoint import load_network, read_checkpoint
 
 Train = Callable[..., Path]
 # of 33 drawn faces; groups are small, and so is what counts as one

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gender_lightning.hardware import available_cores
+from gender_lightning.machine.hardware import available_cores
 
 # where both can agree: normalisation within an image, no dropout, float32; random numbers are keyed by image
 COMPARABLE = (

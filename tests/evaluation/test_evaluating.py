@@ -17,7 +17,7 @@ from sklearn import metrics as oracle
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
 from gender_lightning.evaluation.results import Evaluation
-from gender_lightning.evaluation.slices import slices_table
+from gender_lightning.evaluation.subgroups.slices import slices_table
 from gender_lightning.reports.model_card import model_card
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.commands.evaluation_report import evaluation_table
-from gender_lightning.commands.reporting import metrics_table
+from gender_lightning.commands.steps.evaluation_report import evaluation_table
+from gender_lightning.commands.steps.reporting import metrics_table
 from gender_lightning.comparison.columns import UNKNOWN, _metric_column
 from gender_lightning.comparison.scores import resampling_of, scores_of
 from gender_lightning.evaluation import metric_list
@@ -95,7 +95,7 @@ def test_evaluation_and_its_pages_report_it(evaluation: Evaluation) -> None:
 def test_comparison_reports_it(added: None, table: pd.DataFrame) -> None:
     from types import SimpleNamespace
 
-    from gender_lightning.comparison.reading import RunResult
+    from gender_lightning.comparison.runs.reading import RunResult
 
     run = RunResult(SimpleNamespace(path="x"), "a", {}, {}, (), table, None)  # type: ignore[arg-type]
     scores = scores_of(SimpleNamespace(runs=[run]), resampling_of(run))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gender_lightning.data.annotations import Index
+from gender_lightning.data.sources.annotations import Index
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import predictions_table, read_predictions, write_predictions
 

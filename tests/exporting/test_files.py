@@ -18,7 +18,7 @@ from gender_lightning.exporting import checking, files
 from gender_lightning.exporting.graph import capture
 from gender_lightning.exporting.metadata import card_of, describe
 from gender_lightning.inference.predictor import load
-from gender_lightning.models.checkpoint import ModelSpec, read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, read_checkpoint
 from gender_lightning.overrides import compose, groups
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")

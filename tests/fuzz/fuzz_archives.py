@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from fuzz_harness import Case, Rng, damaged
 
-from gender_lightning.data.images import ZipStore
+from gender_lightning.data.sources.images import ZipStore
 
 NAMES = [b"1.jpg", b"2.jpg", b"3.jpg", b"evil.jpg", b"passwd"]
 

@@ -18,8 +18,8 @@ from torch import nn
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone, normalisation
-from gender_lightning.models.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
-from gender_lightning.models.transfer import read_weights
+from gender_lightning.models.checkpoints.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
+from gender_lightning.models.checkpoints.transfer import read_weights
 
 SMALL = {"weight": torch.arange(12.0).reshape(3, 4), "bias": torch.zeros(3)}
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from gender_lightning.data.decoding import decode, frame
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.images import FolderStore
+from gender_lightning.data.sources.images import FolderStore
 
 HUGE = 30_000
 _EVIL_EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/tmp/pwned) (w) file closefile\nshowpage\n%%EOF\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fuzz_harness import Case, Rng, damaged
 
-from gender_lightning.data import index_cache
-from gender_lightning.data.annotations import read_celeba
+from gender_lightning.data.sources import index_cache
+from gender_lightning.data.sources.annotations import read_celeba
 
 ROWS = 12
 NAMES = [f"{row + 1:06d}.jpg" for row in range(ROWS)]

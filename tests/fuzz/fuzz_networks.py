@@ -16,12 +16,12 @@ from fuzz_harness import Case, Rng
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from gender_lightning.commands.preparation import _check_limits
+from gender_lightning.commands.steps.preparation import _check_limits
 from gender_lightning.config.location import conf_dir
 from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.models.backbones import create_backbone, forward_train
+from gender_lightning.models.checkpoints.transfer import CONTAINERS, load_pretrained, read_weights
 from gender_lightning.models.probe import check_network
-from gender_lightning.models.transfer import CONTAINERS, load_pretrained, read_weights
 
 TINY = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_byobnet")
 SMALL = (  # a pass of these takes a fraction of a second

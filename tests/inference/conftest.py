@@ -9,7 +9,7 @@ from PIL import Image
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,10 @@ from gender_lightning.inference.abstention import (
     least_confidence,
     on_valid,
 )
-from gender_lightning.inference.domain import Seen
+from gender_lightning.inference.domain import FaceTotals
 from gender_lightning.inference.predictor import UNCERTAIN, label_of, load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import Answer, ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, save_weights
 
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=2.0, threshold=0.4)
 
@@ -103,7 +103,7 @@ def test_what_is_decided_is_told_beside_valid(tmp_path: Path) -> None:
     assert coverage_text(54, 100, OnValid(0.9, float("nan"))).endswith("on the run's valid split it was 90%.")
     assert is_far_below(54, 100, OnValid(0.9, 0.99)) and not is_far_below(54, 100, OnValid(0.6, 0.99))
     assert not is_far_below(2, 4, OnValid(0.8, 0.9))  # so few tell nothing
-    seen = Seen()
+    seen = FaceTotals()
     seen.take(54, 100)
     assert "differ from those of the training" in closing_text(seen, 0.9, OnValid(0.9, 0.99), None)
 

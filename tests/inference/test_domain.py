@@ -13,16 +13,16 @@ import torch
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware
 from gender_lightning.inference.abstention import closing_text, least_confidence, on_valid
-from gender_lightning.inference.domain import Domain, Seen, answers_of, domain_of
+from gender_lightning.inference.domain import Domain, FaceTotals, answers_of, domain_of
 from gender_lightning.inference.predictor import load
 from gender_lightning.inference.stream.local import Classifier, FaceBatch
+from gender_lightning.machine.hardware import Hardware
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, Network, load_network, save_weights, update_spec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network, load_network, save_weights, update_spec
+from gender_lightning.models.checkpoints.memory import read_valid
 from gender_lightning.models.features import observed
 from gender_lightning.models.heads import main_head
-from gender_lightning.models.memory import read_valid
 
 SPEC = ModelSpec("timm/test_resnet", Framing(32), temperature=0.5, test_time_flip=True)
 CPU = Hardware("cpu", 1, "32-true", False, False)
@@ -69,7 +69,7 @@ def remembering(network: Network, domain: Domain, tmp_path_factory: pytest.TempP
     return path
 
 
-def _seen(network: Network, domain: Domain, pixels: torch.Tensor) -> Seen:
+def _seen(network: Network, domain: Domain, pixels: torch.Tensor) -> FaceTotals:
     classifier = Classifier(network, CPU, 0.6, 16, domain)
     with torch.inference_mode():
         classifier.answers(pixels)
@@ -164,7 +164,7 @@ def test_the_closing_sentences(network: Network, domain: Domain) -> None:
     seen = _seen(network, domain, _faces(9, 60, dark=True))
     text = closing_text(seen, 0.6, None, domain)
     assert text.startswith("0% of the faces were given a label, the others are uncertain.") and "another kind" in text
-    assert closing_text(seen, 0.0, None, None) == "" and closing_text(Seen(), 0.6, None, domain) == ""
+    assert closing_text(seen, 0.0, None, None) == "" and closing_text(FaceTotals(), 0.6, None, domain) == ""
     batch = FaceBatch(_faces(9, 40), [])
     assert Classifier(network, CPU, 0.6, 16, None)(batch) == []
 

@@ -21,7 +21,7 @@ from gender_lightning.inference.faces.crops import Cropper, load_detector
 from gender_lightning.inference.faces.face import Box, Face
 from gender_lightning.inference.faces.mtcnn import Mtcnn
 from gender_lightning.inference.faces.training_faces import measure_placement
-from gender_lightning.models import weights
+from gender_lightning.models.checkpoints import weights
 
 FRAMING = Framing(32)
 

@@ -14,7 +14,7 @@ from small_runs import make_run
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.selective import choose_abstention
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.predictor import UNCERTAIN, load
 
 
@@ -30,9 +30,9 @@ def test_temperature_of_the_mean_has_the_least_loss_on_valid(runs: list[Path]) -
     mean = np.mean([table["logit"].to_numpy(float) / t for table, t in zip(tables, (1.5, 2.5), strict=True)], axis=0)
     signs = 2 * tables[0]["label"].to_numpy() - 1.0
     best = minimize_scalar(lambda t: np.logaddexp(0, -signs * mean / t).mean(), bounds=(0.05, 20), method="bounded")
-    network = Checkpoints.of(runs).network()
+    network = CheckpointSet.of(runs).network()
     assert network.spec.temperature == pytest.approx(best.x, rel=1e-3) and network.spec.threshold == 0.5
-    valid = Checkpoints.of(runs).valid_predictions()
+    valid = CheckpointSet.of(runs).valid_predictions()
     assert valid is not None and np.allclose(valid["logit"], mean)
     labels, persons = tables[0]["label"].to_numpy(), tables[0]["identity"].to_numpy()
     chosen = choose_abstention(labels, mean, network.spec.temperature, 0.85, clusters=persons).min_confidence
@@ -42,8 +42,8 @@ def test_temperature_of_the_mean_has_the_least_loss_on_valid(runs: list[Path]) -
 
 def test_a_threshold_is_chosen_by_the_rule_of_the_members(tmp_path: Path) -> None:
     balanced = [make_run(tmp_path / str(seed), seed, threshold_rule="balanced", threshold=0.4) for seed in (1, 2)]
-    spec = Checkpoints.of(balanced).network().spec
-    table = Checkpoints.of(balanced).valid_predictions()
+    spec = CheckpointSet.of(balanced).network().spec
+    table = CheckpointSet.of(balanced).valid_predictions()
     assert table is not None
     probability = 1 / (1 + np.exp(-table["logit"] / spec.temperature))
 
@@ -77,7 +77,7 @@ def test_a_list_of_one_is_that_checkpoint(runs: list[Path]) -> None:
     one, listed = load(runs[0], device="cpu"), load([runs[0]], device="cpu")
     assert listed.spec == one.spec and listed.min_confidence == one.min_confidence
     assert listed.predict(picture) == one.predict(picture) and one.predict(picture).disagreement is None
-    assert Checkpoints.of([runs[0]]).digest() == Checkpoints.of(runs[0]).digest()
+    assert CheckpointSet.of([runs[0]]).digest() == CheckpointSet.of(runs[0]).digest()
 
 
 def test_disagreement_withholds_labels_and_predictors_travel(runs: list[Path]) -> None:
@@ -93,8 +93,8 @@ def test_disagreement_withholds_labels_and_predictors_travel(runs: list[Path]) -
 def test_fingerprints_tell_means_apart(runs: list[Path], tmp_path: Path) -> None:
     third = make_run(tmp_path / "third", 4)
     several = [runs, [runs[0], third], [*runs, third], runs[:1], runs[1:]]
-    assert len({Checkpoints.of(paths).digest() for paths in several}) == len(several)
-    assert Checkpoints.of(runs).digest() == Checkpoints.of(runs[::-1]).digest(), "the mean has no order"
+    assert len({CheckpointSet.of(paths).digest() for paths in several}) == len(several)
+    assert CheckpointSet.of(runs).digest() == CheckpointSet.of(runs[::-1]).digest(), "the mean has no order"
 
 
 def test_what_cannot_be_used_is_said_in_a_sentence(runs: list[Path], tmp_path: Path) -> None:

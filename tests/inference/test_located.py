@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gender_lightning.data.annotations import Index
 from gender_lightning.data.framing import Framing
-from gender_lightning.data.images import FolderStore
+from gender_lightning.data.sources.annotations import Index
+from gender_lightning.data.sources.images import FolderStore
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.faces.face import Box, Face
 from gender_lightning.inference.faces.located import Located

@@ -25,7 +25,7 @@ from gender_lightning.inference import predictor as predictor_module
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.predictor import Prediction, Predictor, load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import Answer, ModelSpec, save_weights, update_spec
+from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, save_weights, update_spec
 from gender_lightning.models.sharing import gpu_errors_after_fork
 from gender_lightning.synthetic.faces import synthetic_faces
 

@@ -16,14 +16,14 @@ import pytest
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import resolve_hardware
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import Item, Row
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.ray_engine import RayJob, RayWorker, check_installed
 from gender_lightning.inference.stream.sources import Source
-from gender_lightning.models.checkpoint import load_network
+from gender_lightning.machine.hardware import resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import load_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 HARDWARE = resolve_hardware(accelerator="cpu", precision="32-true")
@@ -83,7 +83,7 @@ def items(pictures: Path) -> list[Item]:
 def job(small_checkpoint: Path, tmp_path: Path) -> RecordedJob:
     checkpoint = tmp_path / "best.ckpt"
     checkpoint.write_bytes(small_checkpoint.read_bytes())
-    return RecordedJob(Checkpoints.of(checkpoint), Cropper(Framing(32)), HARDWARE, 0.6, 8, chunk=10)
+    return RecordedJob(CheckpointSet.of(checkpoint), Cropper(Framing(32)), HARDWARE, 0.6, 8, chunk=10)
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from PIL import Image
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import resolve_hardware
 from gender_lightning.inference.faces.crops import Crop, Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.predictor import load
@@ -39,7 +38,8 @@ from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.lock import FileLock
 from gender_lightning.inference.stream.parts import Output
 from gender_lightning.inference.stream.sources import Source
-from gender_lightning.models.checkpoint import Answer, load_network
+from gender_lightning.machine.hardware import resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import Answer, load_network
 
 SETTINGS = {"checkpoint": "x", "faces": "auto"}
 

@@ -10,14 +10,14 @@ import pytest
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import resolve_hardware
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.local import Classifier, predict_stream
 from gender_lightning.inference.stream.ray_engine import RayJob, RayWorker, blocks
 from gender_lightning.inference.stream.sources import Source
 from gender_lightning.inference.stream.video import FrameReader, video_frames
-from gender_lightning.models.checkpoint import load_network
+from gender_lightning.machine.hardware import resolve_hardware
+from gender_lightning.models.checkpoints.checkpoint import load_network
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_worker_of_a_cluster_says_of_a_video_what_one_machine_says(
     classifier = Classifier(load_network(small_checkpoint), hardware, 0.6, 8)
     chunks = predict_stream(source.items(), cropper, classifier, workers=0, chunk=8)
     expected = [row for chunk in chunks for picture in chunk for row in picture.rows]
-    worker = RayWorker(RayJob(Checkpoints.of(small_checkpoint), cropper, hardware, 0.6, 8))
+    worker = RayWorker(RayJob(CheckpointSet.of(small_checkpoint), cropper, hardware, 0.6, 8))
     rows = [row for block in blocks(source.items(), 6) for row in worker(block).to_pylist()]
     assert len(rows) == 1 + 20 // step + bool(20 % step) + 20
     assert {row["status"] for row in rows if row["frame"] is not None} == {"crop"}

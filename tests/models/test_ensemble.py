@@ -12,7 +12,7 @@ from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import Framing, Placement, SideBySide
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, Network
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network
 from gender_lightning.models.ensemble import Ensemble, joined_spec, mutual_information
 
 SMALL, LOWER, LARGE = Framing(32), Framing(32, "lower"), Framing(48, zoom=0.8)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, Network
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, Network
 from gender_lightning.models.heads import LogitHead
 from gender_lightning.models.last_layer import Change, changed_state, features_and_logits, find_last_layer, linear_part
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from small_runs import make_run
 
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.predictor import Predictor, load
-from gender_lightning.models.checkpoint import Network
+from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.views import ZOOMS
 
 
@@ -24,14 +24,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_the_mean_over_the_zooms(runs: list[Path]) -> None:
     faces = np.random.default_rng(5).integers(0, 256, (6, 90, 80, 3), dtype=np.uint8)
-    network = Checkpoints.of(runs[0]).network()
+    network = CheckpointSet.of(runs[0]).network()
     logits = []
     for zoom in ZOOMS:
         framing = replace(network.spec.framing, zoom=zoom)
         view = Predictor(Network(network.net, replace(network.spec, framing=framing)), Cropper(framing, "none"))
         probability = np.array([one.probability for one in view.predict(list(faces))], dtype=np.float64)
         logits.append(np.log(probability / (1 - probability)))
-    several = Checkpoints.of(runs[0], "tta").network()
+    several = CheckpointSet.of(runs[0], "tta").network()
     found = Predictor(several, Cropper(several.spec.framing, "none")).predict(list(faces))
     assert np.ptp(logits, axis=0).max() > 1e-4, "the views differ"
     expected = 1 / (1 + np.exp(-np.mean(logits, axis=0)))

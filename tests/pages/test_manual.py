@@ -19,7 +19,7 @@ from typed_commands import blocks_of, typed_in_blocks, typed_in_tables
 from gender_lightning.__main__ import main
 from gender_lightning.config import SearchConfig
 from gender_lightning.inference.stream.items import COLUMNS
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.overrides import complete, compose
 from gender_lightning.running import check_overrides
 from gender_lightning.usage.fields import rows
@@ -198,7 +198,7 @@ ELSEWHERE = {
     "face_model=yunet": "the network",
     "download=true": "the network",
     "hf://": "the network: tests/commands/test_push.py",
-    "wandb://": "the network: tests/models/test_published.py",
+    "wandb://": "the network: tests/models/checkpoints/test_published.py",
     "accelerator=gpu": "a GPU",
     "num_nodes=2": "several machines",
     "trainer.devices=2": "several processes: tests/end_to_end/test_two_processes.py",
@@ -210,7 +210,7 @@ ELSEWHERE = {
     "resume=RUN data": "a run that was cut off: tests/end_to_end/breaks",
     "train resume=RUN/": "the same",
     "runs/slurm": "the same",
-    "runs=runs/folds": "a cross-validation: tests/comparison/test_joined_folds.py",
+    "runs=runs/folds": "a cross-validation: tests/comparison/runs/test_joined_folds.py",
     "evaluation=folder-test": "further evaluations: tests/comparison",
     "refit checkpoint=RUN groups": "more persons than there are in these drawn faces: tests/commands",
     "runs/refit/200-": "more pictures than a test has: tests/commands/test_refit.py",

@@ -15,13 +15,13 @@ from gender_lightning.errors import UserError
 from gender_lightning.models.last_layer import Change
 from gender_lightning.refitting import fits
 from gender_lightning.refitting.choosing import Aim, check_persons, choose_and_fit, cross_fitted, person_folds
-from gender_lightning.refitting.fits import Material, afr_weights, balanced_rows, balancing_weights, logistic
-from gender_lightning.refitting.methods import METHODS, Setting, best_cut
+from gender_lightning.refitting.fits import FitData, afr_weights, balanced_rows, balancing_weights, logistic
+from gender_lightning.refitting.methods import METHODS, FitSetting, best_cut
 
 AIM = Aim(groups=True, most_lost=1.0)
 
 
-def spurious(n: int = 900, seed: int = 0) -> Material:
+def spurious(n: int = 900, seed: int = 0) -> FitData:
     """Features of which the second tells the label weakly and the first a token that goes with it nine times in ten.
 
     The old head has learned the token, as a network does whose training data had it.
@@ -33,10 +33,10 @@ def spurious(n: int = 900, seed: int = 0) -> Material:
     signs = np.stack([token, labels, rng.random(n) < 0.5], axis=1) * 2.0 - 1
     features = signs * [2.0, 1.5, 1.0] + rng.normal(0, 1, (n, 3)) * [0.3, 0.9, 1.0]
     old = 2.0 * features[:, 0] + 0.2 * features[:, 1]
-    return Material(features, old, labels, 2 * labels + token.astype(np.int64), persons)
+    return FitData(features, old, labels, 2 * labels + token.astype(np.int64), persons)
 
 
-def accuracies(logits: np.ndarray, material: Material) -> np.ndarray:
+def accuracies(logits: np.ndarray, material: FitData) -> np.ndarray:
     right = (logits >= 0) == material.labels
     return np.bincount(material.groups, right) / np.bincount(material.groups)
 
@@ -58,7 +58,7 @@ def test_the_penalty_towards_the_old_head_leads_from_it_to_scikit_learns_fit() -
     material = spurious(300)
     strong = logistic(material, "old", 1e-9)
     assert strong.scale == 1 and np.abs(strong.weight).max() < 1e-5
-    nothing = Material(material.features, np.zeros(300), material.labels, material.groups, material.persons)
+    nothing = FitData(material.features, np.zeros(300), material.labels, material.groups, material.persons)
     free = logistic(nothing, "old", 0.1).logits(material.features, nothing.old)
     theirs = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-8)).fit(
         material.features, material.labels
@@ -79,7 +79,7 @@ def test_weights_and_subsamples_are_those_of_the_papers() -> None:
 
 def test_a_layer_without_a_constant_gets_none() -> None:
     material = spurious(240)
-    plain = Material(*(getattr(material, name) for name in ("features", "old", "labels", "groups", "persons")), False)
+    plain = FitData(*(getattr(material, name) for name in ("features", "old", "labels", "groups", "persons")), False)
     assert all(logistic(plain, penalty, 0.1).bias == 0 for penalty in ("l1", "l2", "old"))
 
 
@@ -99,7 +99,7 @@ def test_honest_logits_come_from_fits_without_the_person() -> None:
     labels = np.repeat(rng.random(n // 2) < 0.5, 2)
     persons, codes = np.repeat(np.arange(n // 2), 2), labels.astype(np.int64)
     features = np.repeat(rng.normal(size=(n // 2, 150)), 2, axis=0)  # both pictures of a person are the same
-    material = Material(features, rng.normal(size=n), labels, codes, persons)
+    material = FitData(features, rng.normal(size=n), labels, codes, persons)
     aim = Aim(groups=False, most_lost=1.0)
     honest = cross_fitted(material, METHODS["dfr"], aim, 0.0, seed=0)
     seen = choose_and_fit(material, METHODS["dfr"], aim, 0.0, seed=0).change.logits(features, material.old)
@@ -114,7 +114,7 @@ def test_no_more_accuracy_is_paid_than_may_be() -> None:
     for name in ("class_scaling", "thresholds"):
         free = cross_fitted(material, METHODS[name], AIM, 0.0, seed=0)  # type: ignore[index]
         assert np.isfinite(free).all()
-    cheap, dear = (best_cut(material, Setting(0.0, most)) for most in (0.0, 1.0))
+    cheap, dear = (best_cut(material, FitSetting(0.0, most)) for most in (0.0, 1.0))
     right = [((material.old >= cut) == material.labels).mean() for cut in (0.0, cheap, dear)]
     worst = [accuracies(material.old - cut, material).min() for cut in (0.0, cheap, dear)]
     assert right[1] >= right[0] and worst[0] <= worst[1] <= worst[2]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.commands.model_looks import CorruptionResults, write_report
+from gender_lightning.commands.steps.model_looks import CorruptionResults, write_report
 from gender_lightning.diagnostics.corruption_results import COLUMNS, conditions
 from gender_lightning.diagnostics.looks import Look, Looks
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS

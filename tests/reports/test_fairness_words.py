@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from gender_lightning.evaluation.fairness import Decisions, Fairness, Gap, measure_fairness
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.evaluation.subgroups.fairness import Decisions, Fairness, Gap, measure_fairness
 from gender_lightning.reports.fairness_words import fairness_sentences, gap_sentence, skin_tone
 
 

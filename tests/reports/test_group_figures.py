@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gender_lightning.evaluation.group_words import in_words
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.results import Slice
 from gender_lightning.evaluation.statistics.proportions import clopper_pearson
+from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.comparison_figures import LONGEST_NAME, short_names
 from gender_lightning.reports.figures import errors_by_fifth
 from gender_lightning.reports.group_figures import corruption_curves, forest_rows

@@ -13,12 +13,13 @@ import torch
 
 from gender_lightning import building, overrides
 from gender_lightning.building import CALLBACK, OPTIMIZER, PRUNER, SAMPLER, Kind
-from gender_lightning.commands import evaluate, preparation
+from gender_lightning.commands import evaluate
+from gender_lightning.commands.steps import preparation
 from gender_lightning.config import EvaluateConfig, TrainConfig, parse_config
 from gender_lightning.config.location import conf_dir
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import write_predictions
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.overrides import composing
 from gender_lightning.overrides.of_run import check_drawn, with_data_of_run
 from gender_lightning.plain_files import refuse_links
@@ -226,7 +227,7 @@ def test_results_of_an_evaluation_do_not_leave_through_a_link(run: Run, tmp_path
     (run.path / "evaluation").symlink_to(tmp_path / "outside")
     values = overrides.compose("evaluate", [f"checkpoint={run.path}", "data=celeba"])
     with pytest.raises(UserError, match="leads out of the run directory"):
-        evaluate._output(parse_config(EvaluateConfig, values), Checkpoints.of(run.path))
+        evaluate._output(parse_config(EvaluateConfig, values), CheckpointSet.of(run.path))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_a_checkpoint_of_a_run_is_read_without_code(run: Run, tmp_path: Path) ->
             return (Path.touch, (tmp_path / "pwned",))
 
     torch.save({"state_dict": Evil()}, run.last)
-    from gender_lightning.models.checkpoint import load_network
+    from gender_lightning.models.checkpoints.checkpoint import load_network
 
     with pytest.raises(UserError, match="refused for safety"):
         load_network(run.last)

@@ -12,9 +12,9 @@ import optuna
 import pytest
 
 from gender_lightning.csv_text import cell, text_of
-from gender_lightning.data.annotations import read_celeba
-from gender_lightning.data.folders import read_folder
-from gender_lightning.data.skipping import Skipped, read_skipped, write_skipped
+from gender_lightning.data.rows.skipping import Skipped, read_skipped, write_skipped
+from gender_lightning.data.sources.annotations import read_celeba
+from gender_lightning.data.sources.folders import read_folder
 from gender_lightning.errors import UserError, printable
 from gender_lightning.sweeps.search.plots import page
 from gender_lightning.sweeps.search.report import trials_csv

@@ -20,7 +20,7 @@ from PIL import Image
 from gender_lightning.data.framing import Framing
 from gender_lightning.inference.predictor import Prediction, Predictor, load
 from gender_lightning.models.backbones import create_backbone
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
 pytest.importorskip("prometheus_client", reason="needs the extra `serve`")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import visible_gpus
+from gender_lightning.machine.hardware import visible_gpus
 from gender_lightning.sweeps.slots import Slot, divide
 
 GPUS = [str(number) for number in range(8)]

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.multiprocessing import ProcessExitedException
 from toy_training import fit
 
-from gender_lightning.hardware import available_cores
 from gender_lightning.interruption import Interruption
+from gender_lightning.machine.hardware import available_cores
 from gender_lightning.training.agreement import Agreement
 from gender_lightning.training.callbacks import finite_loss
 from gender_lightning.training.callbacks.checkpoints import Checkpoints

@@ -15,7 +15,7 @@ from gender_lightning.data.dataset import Batch
 from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import training_metrics
-from gender_lightning.models.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
 from gender_lightning.training.classifier import GenderClassifier
 
 SIZE = 32

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gender_lightning.config import TrainConfig, parse_config
-from gender_lightning.hardware import Hardware
+from gender_lightning.machine.hardware import Hardware
 from gender_lightning.overrides import compose
 from gender_lightning.runs import Run
 from gender_lightning.training import trainer as module

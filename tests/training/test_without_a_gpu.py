@@ -29,7 +29,7 @@ from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
 from gender_lightning.training.callbacks.throughput import Throughput
 from gender_lightning.training.classifier import GenderClassifier
-from gender_lightning.training.loss import Criterion
+from gender_lightning.training.losses.loss import Criterion
 from gender_lightning.transforms import (
     Augment,
     AugmentationSettings,

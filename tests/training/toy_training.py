@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from gender_lightning.data.framing import Framing
 from gender_lightning.interruption import Interruption
-from gender_lightning.models.checkpoint import KEY, ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import KEY, ModelSpec
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss

@@ -20,7 +20,7 @@ from gender_lightning.inference.faces.alignment import align, enlargement, expec
 from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_many
 from gender_lightning.inference.faces.reduced import AnyPicture, Reduced, pixels_of, scaled, size_of
 from gender_lightning.inference.faces.turning import Turning
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.models.sharing import one_thread_after_fork
 
 Status = Literal["face", "crop", "no_face"]
@@ -229,7 +229,7 @@ def _note(face: Face) -> str:
 
 
 @dataclass(frozen=True)
-class Search:
+class FaceSearch:
     """The settings for finding faces, with the names and meanings of the fields in every command.
 
     Attributes:
@@ -245,7 +245,7 @@ class Search:
     rotate: bool = False
 
     @classmethod
-    def of(cls, section: Any) -> Search:
+    def of(cls, section: Any) -> FaceSearch:
         """The settings of a command's section, read from its fields of the same names."""
         return cls(**{field.name: getattr(section, field.name) for field in dataclasses.fields(cls)})
 
@@ -255,7 +255,7 @@ class Search:
         Raises:
             UserError: See `load_detector`.
         """
-        if self.faces == "none" or replace(self, faces="auto") == Search():
+        if self.faces == "none" or replace(self, faces="auto") == FaceSearch():
             return None
         return load_detector(self.face_model, self.min_face, rotate=self.rotate)
 

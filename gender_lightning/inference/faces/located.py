@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from gender_lightning.data.annotations import SPLITS, Index
 from gender_lightning.data.dataset import keep_batch, start_worker
-from gender_lightning.data.images import ImageStore
-from gender_lightning.data.skipping import Skipped
+from gender_lightning.data.rows.skipping import Skipped
+from gender_lightning.data.sources.annotations import SPLITS, Index
+from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import available_cores
 from gender_lightning.inference.bunches import bunches
-from gender_lightning.inference.faces.crops import Choice, Cropper, Search
+from gender_lightning.inference.faces.crops import Choice, Cropper, FaceSearch
 from gender_lightning.inference.faces.reduced import AnyPicture, open_reduced, pixels_of
-from gender_lightning.models.checkpoint import ModelSpec
+from gender_lightning.machine.hardware import available_cores
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.progress import progress_bar
 
 NO_FACE = "no face found"
@@ -90,7 +90,7 @@ class Located:
         return left_out
 
 
-def finder_of(spec: ModelSpec, search: Search) -> Located | None:
+def finder_of(spec: ModelSpec, search: FaceSearch) -> Located | None:
     """The finder of faces in a data set for a checkpoint; None if its pictures are used as they are."""
     cropper = search.cropper(spec)
     if cropper.remark:

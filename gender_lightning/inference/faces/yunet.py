@@ -81,7 +81,7 @@ def fetch() -> Path:
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    from gender_lightning.models.weights import hub_offline_if_unreachable, reason_of
+    from gender_lightning.models.checkpoints.weights import hub_offline_if_unreachable, reason_of
 
     cached = try_to_load_from_cache(REPOSITORY, FILE)
     if isinstance(cached, str):  # only one SHA-256 is accepted, so there is no newer file to ask for

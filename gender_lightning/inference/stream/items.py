@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gender_lightning.inference.faces.face import Box
-from gender_lightning.models.checkpoint import Answer
+from gender_lightning.models.checkpoints.checkpoint import Answer
 
 COLUMNS = {
     "image": "string", "frame": "int32", "second": "float64", "face": "int32", "label": "string",

@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader, Dataset
 from gender_lightning.data.dataset import keep_batch, start_worker
 from gender_lightning.data.loading import memory_for_batches, warn_if_short
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware
 from gender_lightning.inference.bunches import bunches
-from gender_lightning.inference.domain import Domain, Seen, answers_of
+from gender_lightning.inference.domain import Domain, FaceTotals, answers_of
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.pictures import Opened, open_picture
 from gender_lightning.inference.predictor import UNCERTAIN, label_of
 from gender_lightning.inference.stream.items import DetectedFace, Item, PredictedPicture, SearchedPicture, predicted
-from gender_lightning.models.checkpoint import Answer, Network
+from gender_lightning.machine.hardware import Hardware
+from gender_lightning.models.checkpoints.checkpoint import Answer, Network
 
 _AHEAD = 2  # batches that each process keeps ready
 _FRAMES = 8  # frames of a video per chunk: they are large, and are held in memory
@@ -64,7 +64,7 @@ class Classifier:
     batch_size: int
     domain: Domain | None = None
     max_disagreement: float | None = None
-    seen: Seen = field(default_factory=Seen)
+    seen: FaceTotals = field(default_factory=FaceTotals)
 
     def __post_init__(self) -> None:
         device = torch.device(self.hardware.device_type)

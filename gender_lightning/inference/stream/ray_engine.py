@@ -19,13 +19,13 @@ import torch
 
 from gender_lightning.building import import_packages
 from gender_lightning.errors import UserError
-from gender_lightning.hardware import Hardware
-from gender_lightning.inference.checkpoints import Checkpoints
+from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.stream.items import Item, PredictedPicture, Row, columns_of
 from gender_lightning.inference.stream.local import Classifier, FaceCrops, chunks
 from gender_lightning.inference.stream.parts import by_picture
 from gender_lightning.inference.stream.video import FrameReader
+from gender_lightning.machine.hardware import Hardware
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +51,7 @@ def check_installed() -> None:
 class RayJob:
     """The settings that every worker needs; sent to all machines."""
 
-    checkpoints: Checkpoints
+    checkpoints: CheckpointSet
     cropper: Cropper
     hardware: Hardware
     min_confidence: float

@@ -16,8 +16,8 @@ from gender_lightning import building
 from gender_lightning.config import SearchConfig
 from gender_lightning.config.search import GROUP_METRICS
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.group_metrics import is_group_metric
 from gender_lightning.evaluation.metrics import training_metrics
+from gender_lightning.evaluation.subgroups.group_metrics import is_group_metric
 from gender_lightning.sweeps.search.space import Space
 
 SEARCHED = "searched"

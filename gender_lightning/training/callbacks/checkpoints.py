@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
-from gender_lightning.models.checkpoint import ModelSpec, save_weights
-from gender_lightning.models.files import write_torch_file
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec, save_weights
+from gender_lightning.models.checkpoints.files import write_torch_file
 from gender_lightning.training.agreement import Agreement
 from gender_lightning.training.background import BackgroundWriter, on_host
 from gender_lightning.training.callbacks.ema import Ema

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from gender_lightning.config import WandbLogger
-from gender_lightning.evaluation.fairness import fairness_table
 from gender_lightning.evaluation.results import Evaluation
-from gender_lightning.evaluation.slices import slices_table
+from gender_lightning.evaluation.subgroups.fairness import fairness_table
+from gender_lightning.evaluation.subgroups.slices import slices_table
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.wandb_place import entity_of, project_of
 from gender_lightning.training.logs.wandb_run import log_curves

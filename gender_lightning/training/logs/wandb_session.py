@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from gender_lightning.evaluation.group_metrics import GAP, WORST
 from gender_lightning.evaluation.metric_list import metrics_of
+from gender_lightning.evaluation.subgroups.group_metrics import GAP, WORST
 from gender_lightning.wandb_account import describe
 
 if TYPE_CHECKING:

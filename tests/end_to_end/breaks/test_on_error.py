@@ -66,7 +66,7 @@ def test_skipped_images_are_listed_once_and_in_no_table(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("gender_lightning.data.skipping.MOST", 0.1)
+    monkeypatch.setattr("gender_lightning.data.rows.skipping.MOST", 0.1)
     root = broken(3, 40, 55)  # of train, valid and test
     run = train("skips", f"data.root={root}", "data.on_error=skip", "data.workers=2", "trainer.max_epochs=2")
     rows = rows_of(run / "skipped.csv")
@@ -89,9 +89,7 @@ def test_two_processes_leave_out_the_same_images(
 ) -> None:
     """The first process looks, the second is told: one list, and every other image once in the tables."""
     root, run = broken(3), tmp_path / "two"
-    code = (
-        "import gender_lightning.data.skipping as s; s.MOST = 0.1; from gender_lightning.__main__ import main; main()"
-    )
+    code = "import gender_lightning.data.rows.skipping as s; s.MOST = 0.1; from gender_lightning.__main__ import main; main()"
     (tmp_path / "start.py").write_text(code)
     typed = celeba_of("model=timm", "model.name=timm/test_resnet", f"data.root={root}", "data.on_error=skip")
     typed += ["trainer.devices=2", "trainer.strategy=ddp", f"run_dir={run}"]
@@ -105,11 +103,11 @@ def test_two_processes_leave_out_the_same_images(
 
 def test_a_resumed_run_leaves_out_the_same_images(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gender_lightning.config import CelebaData
-    from gender_lightning.data.skipping import Skipped
+    from gender_lightning.data.rows.skipping import Skipped
     from gender_lightning.overrides import compose
 
     values = compose("train", ["data=celeba", f"data.root={faces}", "data.on_error=skip", "data.image_size=32"])["data"]
-    monkeypatch.setattr("gender_lightning.data.skipping.MOST", 0.1)
+    monkeypatch.setattr("gender_lightning.data.rows.skipping.MOST", 0.1)
     data = FaceDataModule(CelebaData.model_validate(values))
     data.skip_as_before([Skipped("000001.jpg", "train", "it did not decode then")])
     data.setup()

@@ -211,7 +211,8 @@ def test_pretrained_weights_are_read_once(
     run = donor.with_name("run")
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["pretrained"] == str(donor)
     monkeypatch.chdir("/")
-    monkeypatch.setattr("gender_lightning.models.transfer.read_weights", lambda path: pytest.fail("read again"))
+    reads = "gender_lightning.models.checkpoints.transfer.read_weights"
+    monkeypatch.setattr(reads, lambda path: pytest.fail("read again"))
     command("train", f"resume={run}")
     assert info(run)["status"] == "done"
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from gender_lightning.hardware import available_cores
+from gender_lightning.machine.hardware import available_cores
 
 LONG = ("model=timm", "model.name=timm/test_resnet", "trainer.max_epochs=100000", "data.workers=1")
 pytestmark = pytest.mark.timeout(600)

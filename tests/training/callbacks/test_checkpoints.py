@@ -17,7 +17,7 @@ from toy_training import BATCHES, COSINE, PLATEAU, Toy, fit
 
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
-from gender_lightning.models.checkpoint import read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import read_checkpoint
 from gender_lightning.training.callbacks.checkpoints import Rhythm
 from gender_lightning.training.logs.metrics_csv import read_rows
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_written_leaves_the_former_checkpoints(
         file.write(b"half")
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("gender_lightning.models.files.torch.save", fail)
+    monkeypatch.setattr("gender_lightning.models.checkpoints.files.torch.save", fail)
     with pytest.raises(UserError, match=os.strerror(number)):
         fit(tmp_path, epochs=3, resume=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == former

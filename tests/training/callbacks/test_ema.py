@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from toy_training import BATCHES, Toy, ToyBatch, fit
 
-from gender_lightning.models.checkpoint import read_checkpoint
+from gender_lightning.models.checkpoints.checkpoint import read_checkpoint
 from gender_lightning.training.callbacks.ema import AveragedWeights, restore
 
 

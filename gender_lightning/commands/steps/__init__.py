@@ -1,0 +1,1 @@
+"""Steps that several verbs share, or that would hide the recipe of one."""

@@ -1,0 +1,150 @@
+"""One row per recipe: runs that differ in nothing but the seed belong together."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gender_lightning.comparison.runs.reading import RunResult
+from gender_lightning.overrides.fields import flat
+
+# What a run is called and where it goes, and how it is logged and loaded, changes nothing of its result.
+_NO_PART = (
+    "seed", "name", "run_dir", "resume", "test", "threshold", "logger", "search", "data.workers", "data.prefetch",
+    "data.pin_memory", "data.persistent_workers", "data.eval_batch_size", "trainer.log_every_n_steps",
+)  # fmt: skip
+_NAMES = {
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet50",
+    "googlenet": "GoogLeNet",
+    "vgg19": "VGG19",
+    "efficientnet_b0": "EfficientNet-B0",
+    "efficientnet_v2_s": "EfficientNetV2-S",
+    "vit_b_16": "ViT-B/16",
+    "convnext_tiny": "ConvNeXt-Tiny",
+}
+_LONG_NUMBER = re.compile(r"\d+\.\d{5,}(e[+-]?\d+)?")  # as a search draws it
+_LONGEST_VALUE = 24
+_MOST_SETTINGS = 4  # that a label spells out
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A recipe with its runs.
+
+    Attributes:
+        label: What tells it from the other rows: the backbone, and what was set otherwise.
+        runs: At least one, by seed.
+    """
+
+    label: str
+    runs: tuple[RunResult, ...]
+
+    @property
+    def n(self) -> int:
+        """Runs, that is, seeds."""
+        return len(self.runs)
+
+
+def make_rows(runs: Sequence[RunResult]) -> tuple[list[Row], list[str]]:
+    """Group runs by recipe.
+
+    Args:
+        runs: On the same images.
+
+    Returns:
+        The rows in the order of their first run, and a sentence on each run that repeats another's recipe and seed:
+        it says nothing about other seeds, so that the newer one alone counts.
+    """
+    groups: dict[str, list[RunResult]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(recipe(run.config), sort_keys=True, default=str), []).append(run)
+    notes: list[str] = []
+    kept = [_one_per_seed(group, notes) for group in groups.values()]
+    labels = _labels([group[0] for group in kept])
+    return [Row(label, tuple(group)) for label, group in zip(labels, kept, strict=True)], notes
+
+
+def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field that may change a result but the seed, by its dotted name."""
+    fields = {key: value for key, value in flat(config) if not isinstance(value, Mapping)}
+    kept = {key: value for key, value in fields.items() if not _is_no_part(key)}
+    if isinstance(root := kept.get("data.root"), str):
+        kept["data.root"] = os.path.realpath(root)
+    return kept
+
+
+def display_name(backbone: str) -> str:
+    """Name of a backbone as papers write it, where it is on the menu."""
+    return _NAMES.get(backbone, backbone.removeprefix("timm/"))
+
+
+def _is_no_part(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in _NO_PART)
+
+
+def _one_per_seed(group: Sequence[RunResult], notes: list[str]) -> list[RunResult]:
+    newest: dict[int, RunResult] = {}
+    for run in sorted(group, key=lambda run: str(run.info.get("created", ""))):
+        if older := newest.get(run.seed):
+            notes.append(f"{older.name} has the recipe and seed of {run.name}, which is newer: it was left out.")
+        newest[run.seed] = run
+    return [newest[seed] for seed in sorted(newest)]
+
+
+def _labels(runs: Sequence[RunResult]) -> list[str]:
+    """Labels of the rows, from one run of each."""
+    same_model = {run.backbone: [other for other in runs if other.backbone == run.backbone] for run in runs}
+    labels = []
+    for run in runs:
+        rivals = same_model[run.backbone]
+        settings = "" if len(rivals) == 1 else _settings(run, rivals)
+        labels.append(f"{display_name(run.backbone)} {settings}".strip())
+    short = [_LONG_NUMBER.sub(lambda match: f"{float(match[0]):.3g}", label) for label in labels]
+    labels = short if len(set(short)) == len(short) else labels
+    if len(set(labels)) == len(labels):
+        return labels
+    return [f"{label} ({run.name})" for label, run in zip(labels, runs, strict=True)]
+
+
+def _settings(run: RunResult, rivals: Sequence[RunResult]) -> str:
+    """What was set otherwise than in the other runs of the same backbone: as it was typed, else by field."""
+    for told in (_typed, recipe_texts):
+        texts = {id(rival): told(rival) for rival in rivals}
+        shared = set.intersection(*(set(each) for each in texts.values()))
+        own = [text for text in texts[id(run)] if text not in shared]
+        distinct = {tuple(sorted(set(each) - shared)) for each in texts.values()}
+        if len(distinct) == len(rivals) and len(own) <= _MOST_SETTINGS:
+            brief = {
+                one: [text for text in found if text not in shared and _brief(text)] for one, found in texts.items()
+            }
+            if len({tuple(sorted(each)) for each in brief.values()}) == len(rivals):  # long values are not needed
+                own = brief[id(run)]
+            return " ".join(_short(text) for text in own)
+    return f"({run.name})"
+
+
+def _brief(override: str) -> bool:
+    return len(override.partition("=")[2]) <= _LONGEST_VALUE
+
+
+def _short(override: str) -> str:
+    """`lr=0.01` for `optimizer.lr=0.01`; a long value is cut."""
+    key, _, value = override.partition("=")
+    return f"{key.rpartition('.')[2]}={value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + '...'}"
+
+
+def _typed(run: RunResult) -> list[str]:
+    """Overrides that are part of the recipe, in the order in which they were typed."""
+    own = (text.lstrip("+~") for text in run.overrides)
+    ignored = ("model", "model.name", "data.root", "run_dir")
+    return [text for text in own if (key := text.partition("=")[0]) not in ignored and not _is_no_part(key)]
+
+
+def recipe_texts(run: RunResult) -> list[str]:
+    """Every field of the recipe as an override would say it."""
+    return [f"{key}={value}" for key, value in recipe(run.config).items() if key != "model.name"]

@@ -1,0 +1,1 @@
+"""Where the rows and the bytes of a data set come from: label files, folders, archives."""

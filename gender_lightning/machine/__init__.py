@@ -1,0 +1,1 @@
+"""What this machine has and allows, and what a result says about it."""

@@ -1,0 +1,1 @@
+"""Weights in files: our checkpoints, those of other libraries, and those that are published."""

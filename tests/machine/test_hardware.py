@@ -1,0 +1,128 @@
+"""What `auto` means on a GPU, shown with a stubbed `torch.cuda`: no GPU is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gender_lightning.errors import UserError
+from gender_lightning.machine import hardware
+from gender_lightning.machine.hardware import available_cores, resolve_hardware, runs_on
+
+WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]  # torch 2.11 for CUDA 13
+
+
+def stub_gpu(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """A machine with two H100, except for what is changed."""
+    found: dict[str, Any] = {
+        "is_available": True, "device_count": 2, "init": None, "synchronize": None, "get_arch_list": WHEEL,
+        "get_device_capability": (9, 0), "get_device_name": "Stub", "is_bf16_supported": True,
+    }  # fmt: skip
+    for name, value in (found | changes).items():
+        monkeypatch.setattr(torch.cuda, name, _raising(value) if isinstance(value, Exception) else _giving(value))
+    monkeypatch.setattr(hardware, "what_compilation_lacks", lambda: None)
+
+
+def _giving(value: Any) -> Any:
+    return lambda *arguments, **options: value
+
+
+def _raising(error: Exception) -> Any:
+    def call(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    return call
+
+
+def test_a_gpu_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_gpu(monkeypatch)
+    found = resolve_hardware(devices="auto")
+    assert (found.accelerator, found.devices, found.precision) == ("gpu", 2, "bf16-mixed")
+
+
+@pytest.mark.parametrize("step", ["init", "synchronize"])
+@pytest.mark.parametrize("accelerator", ["auto", "gpu"])
+def test_a_gpu_that_torch_lists_and_cannot_use(monkeypatch: pytest.MonkeyPatch, accelerator: str, step: str) -> None:
+    reason = "The NVIDIA driver on your system is too old (found version 11040).\nPlease update."
+    stub_gpu(monkeypatch, is_available=False, **{step: RuntimeError(reason)})
+    with pytest.raises(UserError, match=r"too old \(found version 11040\)\. Update the NVIDIA driver") as caught:
+        resolve_hardware(accelerator=accelerator)
+    assert "\n" not in str(caught.value)
+    assert resolve_hardware(accelerator="cpu").accelerator == "cpu"
+
+
+def test_a_gpu_that_torch_has_no_kernels_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_gpu(monkeypatch, get_device_capability=(7, 0), is_bf16_supported=False)  # a V100
+    with pytest.raises(UserError, match=r"compute capability is 7\.0.*built for sm_75"):
+        resolve_hardware()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "field", "advice"),
+    [("trainer.", "trainer.accelerator", "trainer=cpu"), ("", "accelerator", "accelerator=cpu")],
+)
+def test_advice_is_in_the_words_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, field: str, advice: str
+) -> None:
+    stub_gpu(monkeypatch, is_available=False, device_count=0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError) as absent:
+        resolve_hardware(accelerator="gpu", prefix=prefix)
+    assert str(absent.value) == f"{field}=gpu: this machine has none that torch can use. Use {advice}."
+    stub_gpu(monkeypatch, init=RuntimeError("No."))
+    with pytest.raises(UserError, match=rf"or compute on the CPU: {advice}\.$") as unusable:
+        resolve_hardware(prefix=prefix)
+    assert absent.value.field == unusable.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "runs"),
+    [
+        ((8, 9), WHEEL, True),  # an L40 runs what is made for an A40
+        ((7, 0), WHEEL, False), ((6, 0), WHEEL, False),
+        ((13, 0), WHEEL, True),  # by PTX
+        ((13, 0), ["sm_120"], False),
+        ((8, 0), ["sm_86"], False),
+        ((9, 0), ["sm_90a"], True), ((10, 0), ["sm_90a"], False),
+        ((10, 3), ["sm_100f"], True),
+        ((9, 4), ["gfx942"], True), ((9, 0), [], True),  # ROCm; a torch that does not tell
+    ],
+)  # fmt: skip
+def test_which_kernels_run_where(capability: tuple[int, int], built_for: list[str], runs: bool) -> None:
+    assert runs_on(capability, built_for) is runs
+
+
+@pytest.mark.parametrize(("steps", "compiles"), [(None, True), (1999, False), (2000, True)])
+def test_compilation_must_pay(monkeypatch: pytest.MonkeyPatch, steps: int | None, compiles: bool) -> None:
+    stub_gpu(monkeypatch)
+    assert resolve_hardware(steps=steps).compile is compiles
+    assert resolve_hardware(steps=steps, compile=True).compile
+    assert not resolve_hardware(accelerator="cpu", steps=steps).compile
+
+
+def test_a_container_without_a_compiler_does_not_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    probe = hardware.what_compilation_lacks
+    stub_gpu(monkeypatch)
+    monkeypatch.setattr(hardware, "what_compilation_lacks", probe)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert not resolve_hardware(steps=5000).compile
+    with pytest.raises(UserError, match="needs a C compiler"):
+        resolve_hardware(compile=True)
+    (tmp_path / "gcc").touch(mode=0o755)
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    with pytest.raises(UserError, match=r"needs Python's headers"):
+        resolve_hardware(compile=True)
+    (tmp_path / "Python.h").touch()
+    assert resolve_hardware(steps=5000).compile and resolve_hardware(compile=True).compile
+
+
+def test_cores_are_no_more_than_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: list(range(96)))
+    for quota, cores in ((None, 96), (8.0, 8), (2.5, 2), (0.5, 1), (200.0, 96)):
+        monkeypatch.setattr(hardware, "cpu_quota", lambda quota=quota: quota)
+        assert available_cores() == cores
