@@ -116,16 +116,16 @@ class FaceDataModule(pl.LightningDataModule):
         if self._datasets:
             return
         index, store = open_data(self.config)
+        _check_classes(index)  # before the pictures are looked at, which may take long
         if self.config.on_error == "skip":
             index = self._without_unreadable(index, store, only)
         if self._finder is not None:
             faceless = self._finder.find(index if only is None else index.select(index.split(only)), store)
             self.skipped = [*self.skipped, *faceless]
             index = without(index, faceless)
+        _check_classes(index)
         for split in SPLITS:
             part = index.select(index.split(split))
-            if len(part):
-                check_classes(part, split)
             self._datasets[split] = FaceDataset(part, store, self.framing, self._finder)
         for split in ("train", "valid") if only is None else ():  # the others when they are requested
             self._use_cache(self._datasets[split])
@@ -341,3 +341,11 @@ class FaceDataModule(pl.LightningDataModule):
     @property
     def _device(self) -> torch.device:
         return torch.device(self.device_type) if self.trainer is None else self.trainer.strategy.root_device
+
+
+def _check_classes(index: Index) -> None:
+    """Refuse a split that has images of one class only."""
+    for split in SPLITS:
+        part = index.select(index.split(split))
+        if len(part):
+            check_classes(part, split)

@@ -19,6 +19,7 @@ from torchvision.transforms.v2 import functional as F
 from gender_lightning.config.data import CelebaData
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
+from gender_lightning.data.rows.skipping import Skipped
 from gender_lightning.errors import UserError
 
 from .conftest import MALE, SPLIT, jpeg
@@ -102,6 +103,24 @@ def test_a_picture_that_does_not_decode_is_named(celeba: Write) -> None:
 def test_a_split_of_one_class_is_refused(celeba: Write) -> None:
     with pytest.raises(UserError, match="both classes are needed"):
         module(celeba(), limit=1).setup()
+
+
+def test_a_split_of_one_class_is_refused_before_its_pictures_are_read(celeba: Write) -> None:
+    class Tireless:
+        def find(self, *_: object) -> list[Skipped]:
+            raise AssertionError("the search for faces takes minutes, and comes too early")
+
+        def fingerprint(self, _: object) -> bytes:
+            return b""
+
+        def __call__(self, picture: np.ndarray, _: bytes) -> np.ndarray:
+            return picture
+
+    data = module(celeba(), limit=1, on_error="skip")
+    data = FaceDataModule(data.config, finder=Tireless())
+    with pytest.raises(UserError, match="both classes are needed"):
+        data.setup(only="test")
+    assert data.skipped == []
 
 
 def test_no_valid_split(celeba: Write) -> None:
