@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as F
 from gender_lightning.config.data import CelebaData
 from gender_lightning.data.datamodule import FaceDataModule
 from gender_lightning.data.dataset import Batch
-from gender_lightning.data.skipping import Skipped
+from gender_lightning.data.rows.skipping import Skipped
 from gender_lightning.errors import UserError
 
 from .conftest import MALE, SPLIT, jpeg
