@@ -184,7 +184,9 @@ def _check(config: ExportConfig, predictor: Predictor, made: Path, faces: Sample
     function = _open(config, made)
     with console.status("comparing with PyTorch"):
         agreements = checking.compare(function, predictor, faces.pictures, config.batch_sizes)
-    table = Table("batch", title=f"{faces.source}, difference of the probability from PyTorch's", title_style="")
+    several = " and the disagreement" if len(predictor.network.members) > 1 else ""
+    title = f"{faces.source}, difference of the probability{several} from PyTorch's"
+    table = Table("batch", title=title, title_style="")
     for column in ("images", "largest", "mean"):
         table.add_column(column, justify="right")
     for row in agreements:
@@ -251,7 +253,7 @@ def _report_speed(config: ExportConfig, predictor: Predictor, made: Path, faces:
     function, pixels = _open(config, made), predictor.framing.views(batch)[0].contiguous().numpy()
 
     def exported() -> int:
-        return len(function(pixels))
+        return len(function(pixels)[0])
 
     @torch.inference_mode()
     def checkpoint() -> int:

@@ -21,7 +21,7 @@ TOLERANCE = 1e-4  # largest allowed difference of a probability
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """Absolute differences between the probabilities of file and checkpoint, at one batch size."""
+    """Absolute differences between what file and checkpoint say (see `Function`), at one batch size."""
 
     batch_size: int
     images: int
@@ -50,10 +50,13 @@ def compare(
         differences = []
         for batch in _batches(pictures, size):
             faces = np.stack([frame(picture, predictor.framing) for picture in batch])
-            expected = np.array(predictor.probabilities(faces), dtype=np.float64)
+            answers = predictor.answers(faces)
+            expected = [[answer.probability for answer in answers]]
+            if len(predictor.network.members) > 1:
+                expected.append([answer.disagreement or 0.0 for answer in answers])
             differences.append(np.abs(exported(batch.transpose(0, 3, 1, 2).copy()) - expected))
-        flat = np.concatenate(differences)
-        agreements.append(ExportCheck(size, len(flat), float(flat.max()), float(flat.mean())))
+        joined = np.concatenate(differences, axis=1)
+        agreements.append(ExportCheck(size, joined.shape[1], float(joined.max()), float(joined.mean())))
     return agreements
 
 
@@ -71,6 +74,6 @@ def accuracy(exported: Function, dataset: FaceDataset, threshold: float, batch_s
     for start in range(0, len(dataset), batch_size):
         rows = range(start, min(start + batch_size, len(dataset)))
         faces = dataset.__getitems__(rows).images.numpy()
-        decided[start : start + len(faces)] = exported(faces) >= threshold
+        decided[start : start + len(faces)] = exported(faces)[0] >= threshold
     right = decided == labels
     return float((right[labels].mean() + right[~labels].mean()) / 2), float(right.mean())

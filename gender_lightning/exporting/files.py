@@ -1,4 +1,4 @@
-"""Writing of exported files, and opening of them as functions from pixels to probabilities."""
+"""Writing of exported files, and opening of them as functions from pixels to what they say."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from gender_lightning.errors import UserError
-from gender_lightning.exporting.graph import INPUT, OUTPUT, ExportableClassifier
+from gender_lightning.exporting.graph import INPUT, OUTPUTS, ExportableClassifier
 from gender_lightning.models.checkpoints.checkpoint import load_network
 from gender_lightning.models.checkpoints.files import SAFETENSORS
 
-# uint8 (B, 3, H, W) to float32 (B,)
+# uint8 (B, 3, H, W) to float32 (1, B): the probabilities; of several checkpoints (2, B): the disagreement below them
 Function = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": SAFETENSORS}
 _EXTRA_FILE = "gender_lightning.json"
@@ -57,10 +57,11 @@ def write_onnx(program: ExportedProgram, path: Path, metadata: Mapping[str, str]
     size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     if size > _PROTOBUF_LIMIT:
         raise UserError(f"The weights have {size / 1e9:.1f} GB, an ONNX file holds 2.", "Use format=torch_export.")
+    names = OUTPUTS[: len(program.graph_signature.user_outputs)]
     try:
         with _quiet():
             written = torch.onnx.export(
-                program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False, optimize=True
+                program, dynamo=True, input_names=[INPUT], output_names=names, verbose=False, optimize=True
             )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
@@ -79,7 +80,8 @@ def _name_open_sides(graph: Any) -> None:
     import onnx_ir as ir
 
     graph.inputs[0].shape = ir.Shape(["batch", 3, "height", "width"])
-    graph.outputs[0].shape = ir.Shape(["batch"])
+    for output in graph.outputs:
+        output.shape = ir.Shape(["batch"])
 
 
 def open_onnx(path: Path, threads: int) -> Function:
@@ -91,8 +93,7 @@ def open_onnx(path: Path, threads: int) -> Function:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
-        return result
+        return np.stack(session.run(None, {INPUT: images}))
 
     return run
 
@@ -129,8 +130,8 @@ def open_checkpoint(path: Path) -> Function:
 def _function(model: nn.Module) -> Function:
     @torch.inference_mode()
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = model(torch.from_numpy(images)).numpy()
-        return result
+        said = model(torch.from_numpy(images))
+        return torch.stack(said if isinstance(said, tuple) else (said,)).numpy()
 
     return run
 

@@ -11,13 +11,16 @@ from gender_lightning.errors import UserError
 from gender_lightning.exporting.resizing import GraphFraming
 from gender_lightning.models.checkpoints.checkpoint import Network
 
-INPUT, OUTPUT = "images", "probability"
+INPUT = "images"
+OUTPUTS = ("probability", "disagreement")  # the second of an `Ensemble` only
 # Export specialises on special values: hence two images, whose sides differ from each other and from the network's.
 _EXAMPLE = (2, 3, 90, 70)
 
 
 class ExportableClassifier(nn.Module):
     """Framing, normalisation, network and calibration: from a decoded picture to a probability.
+
+    Of an `Ensemble` also to the disagreement of its members, as `Network.answers` has it.
 
     Members of an `Ensemble` that have the same framing share the framed picture.
     """
@@ -27,14 +30,32 @@ class ExportableClassifier(nn.Module):
         super().__init__()
         self.framings = nn.ModuleList(map(GraphFraming, framing.parts))
         self.network = network
+        self.answer = GraphAnswer(network)
         self._view_of = [framing.parts.index(member.spec.framing) for member in network.members]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map RGB images, uint8 (B, 3, H, W), to probabilities of class male, float32 (B,)."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Map RGB images, uint8 (B, 3, H, W), to `OUTPUTS`, float32 (B,) each."""
         views = [framing(images) for framing in self.framings]
         members = zip(self.network.members, self._view_of, strict=True)
-        logits = self.network.joined([_logits(member, views[place]) for member, place in members])
-        return torch.sigmoid(logits / self.network.spec.temperature)
+        answer: Tensor | tuple[Tensor, Tensor] = self.answer(
+            [_logits(member, views[place]) for member, place in members]
+        )
+        return answer
+
+
+class GraphAnswer(nn.Module):
+    """What follows the nets: the mean, the calibration and the disagreement, a module so that the graph names them."""
+
+    def __init__(self, network: Network) -> None:
+        """Take what is known of a network, not its weights."""
+        super().__init__()
+        self._joined, self._temperature = network.joined, network.spec.temperature
+
+    def forward(self, logits: list[Tensor]) -> Tensor | tuple[Tensor, Tensor]:
+        """Map what the net of each member says, (B,) each, to `OUTPUTS`."""
+        logit, disagreement = self._joined(logits)
+        probability = torch.sigmoid(logit / self._temperature)
+        return probability if disagreement is None else (probability, disagreement)
 
 
 def _logits(network: Network, images: Tensor) -> Tensor:

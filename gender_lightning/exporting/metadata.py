@@ -36,8 +36,8 @@ def describe(spec: ModelSpec, card: str, members: Sequence[ModelSpec] = ()) -> d
         `temperature` (applied in the graph already), `backbone`, `image_size` (px, in the graph), `framing`,
         `placement` (height, width and eyes in px of a typical training picture, to which a face should be aligned; or
         "as is", for pictures that are used whole), `input`, `output`, `version` and `card` (Markdown). For the mean of
-        several networks, `members` has `backbone`, `framing` and `temperature` of each, applied in the graph too; the
-        other entries are those of the mean and of the largest image.
+        several networks, `members` has `backbone`, `framing` and `temperature` of each, applied in the graph too, and
+        `disagreement` describes the second output; the other entries are those of the mean and of the largest image.
     """
     framing = dataclasses.asdict(spec.framing.parts[0])
     image_size = framing.pop("image_size")
@@ -45,7 +45,8 @@ def describe(spec: ModelSpec, card: str, members: Sequence[ModelSpec] = ()) -> d
         {"backbone": one.backbone, "framing": dataclasses.asdict(one.framing), "temperature": one.temperature}
         for one in members
     ]
-    several = {"members": json.dumps(told)} if len(members) > 1 else {}
+    said = "disagreement: float32 [batch], mutual information of label and member in nats, 0 to 0.69"
+    several = {"members": json.dumps(told), "disagreement": said} if len(members) > 1 else {}
     return several | {
         "classes": json.dumps(list(spec.class_names)),
         "threshold": json.dumps(spec.threshold),

@@ -229,10 +229,6 @@ class Predictor:
         rest = iter(zip(crops, answers, strict=True))
         return [[self.prediction(*next(rest)) for _ in of_picture] or [instead] for of_picture, instead in found]
 
-    def probabilities(self, faces: NDArray[np.uint8]) -> list[float]:
-        """Probabilities of class male of framed images, uint8 (B, S, S, 3)."""
-        return [answer.probability for answer in self.answers(faces)]
-
     @torch.inference_mode()
     def answers(self, faces: NDArray[np.uint8]) -> list[Answer]:
         """What the network says about framed images, uint8 (B, S, S, 3)."""

@@ -62,14 +62,18 @@ class Ensemble(Network):
         """Map images, uint8 (B, 3, H, W), to the mean logit of class male, float32 (B,)."""
         return self.member_logits(images).mean(dim=0)
 
-    def joined(self, logits: Sequence[Tensor]) -> Tensor:
-        """The result of `forward`, (B,), from what the net of each member says, (B,) each."""
-        return self._calibrated(logits).mean(dim=0)
+    def joined(self, logits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The result of `logits_and_disagreement` from what the net of each member says, (B,) each."""
+        return _mean_and_disagreement(self._calibrated(logits))
 
-    def logits_and_disagreement(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def logits_and_disagreement(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The mean logit, and `mutual_information` of the members' calibrated probabilities, each float32 (B,)."""
-        logits = self.member_logits(images)
-        return logits.mean(dim=0), mutual_information(torch.sigmoid(logits))
+        return _mean_and_disagreement(self.member_logits(images))
+
+
+def _mean_and_disagreement(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the members' calibrated logits, (M, B)."""
+    return logits.mean(dim=0), mutual_information(torch.sigmoid(logits))
 
 
 def mutual_information(probabilities: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class Views(Ensemble):
         self.spec = replace(spec, framing=self.spec.framing)
         self._scale = 1.0 if isinstance(network, Ensemble) else spec.temperature
 
-    def logits_and_disagreement(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def logits_and_disagreement(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The mean logit, and `mutual_information` of the calibrated probabilities of the views, each float32 (B,)."""
         logits = self.member_logits(images)
         return logits.mean(dim=0), mutual_information(torch.sigmoid(logits / self._scale))

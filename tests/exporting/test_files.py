@@ -48,7 +48,7 @@ def test_any_batch_of_any_size_as_the_checkpoint(kind: str, exported: dict[str, 
     random, said = np.random.default_rng(2), []
     for count, height, width in SIZES:
         pictures = random.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-        ours = function(pictures.transpose(0, 3, 1, 2).copy())
+        (ours,) = function(pictures.transpose(0, 3, 1, 2).copy())
         expected = [prediction.probability for prediction in predictor.predict(pictures)]
         assert ours.dtype == np.float32 and ours.shape == (count,)
         assert np.abs(ours - expected).max() < 1e-5
@@ -133,6 +133,49 @@ def test_eight_bits_stay_near(exported: dict[str, Path], small_checkpoint: Path,
     assert metadata["quantized"] == "int8" and json.loads(metadata["threshold"]) == 0.45
 
 
+@pytest.fixture(scope="module")
+def several(small_checkpoint: Path, checkpoint_of: Callable[..., Path]) -> list[Path]:
+    return [small_checkpoint, checkpoint_of("timm/test_resnet", 32, zoom=0.8, interpolation="bicubic")]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch_export"])
+def test_several_say_their_disagreement_as_predict_does(
+    kind: str, several: list[Path], checkpoint_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    predictor = load([*several, checkpoint_of("timm/test_resnet", 48)], device="cpu", faces="none", min_confidence=0)
+    program = capture(predictor.network, predictor.framing)
+    made = tmp_path / f"model{files.SUFFIXES[kind]}"
+    write = files.write_onnx if kind == "onnx" else files.write_torch_export
+    write(program, made, {"card": ""})
+    pictures = np.random.default_rng(7).integers(0, 256, (4, 40, 30, 3), dtype=np.uint8)
+    expected = [[one.probability, one.disagreement] for one in predictor.predict(pictures)]
+    ours = _open(made)(pictures.transpose(0, 3, 1, 2).copy())
+    assert ours.dtype == np.float32 and np.abs(ours.T - expected).max() < 1e-5
+    assert np.ptp(ours[1]) > 1e-4, "models that agree on everything would agree with anything"
+    if kind == "onnx":
+        told = [(output.name, output.shape) for output in onnxruntime.InferenceSession(made).get_outputs()]
+        assert told == [("probability", ["batch"]), ("disagreement", ["batch"])]
+
+
+def test_eight_bits_leave_the_disagreement_its_digits(several: list[Path], tmp_path: Path) -> None:
+    import onnx
+
+    from gender_lightning.exporting.quantization import quantize
+
+    predictor = load(several, device="cpu", min_confidence=0)
+    files.write_onnx(capture(predictor.network, predictor.framing), tmp_path / "both.onnx", {"card": ""})
+    faces = np.random.default_rng(8).integers(0, 256, (16, 3, 32, 32), dtype=np.uint8)
+    quantize(tmp_path / "both.onnx", tmp_path / "int8.onnx", faces)
+    behind, rounded = {"disagreement"}, []
+    for node in reversed(onnx.load(str(tmp_path / "int8.onnx")).graph.node):  # from the output to the last layers
+        if behind & set(node.output):
+            if node.op_type == "DequantizeLinear":
+                rounded.append(node.input[0])
+            elif node.op_type != "Gemm":
+                behind |= set(node.input)
+    assert rounded and all(name.startswith("linear") for name in rounded)
+
+
 # CI exports one network of each family: ResNet18 and EfficientNet-B0 stand for their larger kin.
 LARGER_KIN = ("resnet50", "efficientnet_v2_s")
 
@@ -155,7 +198,7 @@ def test_every_backbone_exports(model: str, checkpoint_of: Callable[..., Path], 
 
 def _in_memory(program: torch.export.ExportedProgram) -> files.Function:
     model = program.module()
-    return lambda images: model(torch.from_numpy(images)).detach().numpy()
+    return lambda images: model(torch.from_numpy(images)).detach().numpy()[None]
 
 
 def test_pictures_used_as_they_are_are_said_so() -> None:

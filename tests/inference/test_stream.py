@@ -90,6 +90,12 @@ def test_a_list_in_utf_16(tmp_path: Path) -> None:
     assert names(str(tmp_path / "list.csv")) == [str(tmp_path / "é.jpg")]
 
 
+def test_a_list_with_two_columns_of_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,age,path\na.jpg,30,b.jpg\n")
+    with pytest.raises(UserError, match="has two columns path"):
+        names(str(tmp_path / "list.csv"))
+
+
 def test_a_list_without_pictures_names_its_columns(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("id,age\n1,30\n2,40\n")
     with pytest.raises(UserError, match="columns id, age"):

@@ -6,6 +6,7 @@ compares on the images that every file answers instead.
 
 from __future__ import annotations
 
+import csv
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from gender_lightning.comparison.runs.reading import RunResult
 from gender_lightning.comparison.runs.rows import Row
+from gender_lightning.csv_text import refuse_doubled
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.predictions import UNREADABLE, check_size
 from gender_lightning.runs import Run
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".parquet")
 _MOST_BYTES = 1 << 28
+_ID, _ANSWERS = "image_id", ("probability", "label")
 _WORDS = {"female": 0, "woman": 0, "f": 0, "0": 0, "0.0": 0, "false": 0,
           "male": 1, "man": 1, "m": 1, "1": 1, "1.0": 1, "true": 1}  # fmt: skip
 # The words of `predict` for a face about which nothing is said, and those of an empty cell.
@@ -68,17 +71,18 @@ def read_answers(path: Path) -> Answers:
     """Read a file of answers.
 
     Raises:
-        UserError: It is missing, no table, lacks a column, has an image twice, or a value that is no answer.
+        UserError: It is missing, no table, lacks a column or has it or an image twice, or a value is no answer.
     """
-    table = _read(path)
-    column = next((name for name in ("probability", "label") if name in table.columns), None)
-    if "image_id" not in table.columns or column is None:
+    table, names = _read(path)
+    refuse_doubled(path, names, (_ID, *_ANSWERS), "runs")
+    column = next((name for name in _ANSWERS if name in table.columns), None)
+    if _ID not in table.columns or column is None:
         raise UserError(
             f"{path} needs the columns image_id and probability (of male, 0 to 1) or label (female, male).",
             "Name them so in its first line.",
             field="runs",
         )
-    ids, texts = table["image_id"].astype(str), table[column].astype(str).str.strip().str.lower()
+    ids, texts = table[_ID].astype(str), table[column].astype(str).str.strip().str.lower()
     if twice := int(ids.duplicated().sum()):
         images = "an image" if twice == 1 else f"{twice:,} images"
         raise UserError(
@@ -107,7 +111,8 @@ def _value(text: str, column: str, path: Path) -> float:
     return value
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The table, and the names of its columns as they are written."""
     import pandas as pd
 
     try:
@@ -115,14 +120,18 @@ def _read(path: Path) -> pd.DataFrame:
             raise OSError(None, "there is no such file")
         if path.suffix.lower() == ".parquet":
             check_size(path)
-            return pd.read_parquet(path, engine="pyarrow")
+            table = pd.read_parquet(path, engine="pyarrow")
+            return table, list(table.columns)
         if path.stat().st_size > _MOST_BYTES:
             raise OSError(None, f"it has more than {_MOST_BYTES:,} bytes")
+        with path.open(encoding="utf-8-sig", newline="") as file:  # pandas would rename the second of two columns
+            names = next(csv.reader(file), [])
         # a comma at the end of each line is no further column, for which pandas would take the first one as an index
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except UNREADABLE as error:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+        return table, names
+    except (*UNREADABLE, csv.Error) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read ({reason}).", "Give a CSV or Parquet table.", field="runs") from error
 

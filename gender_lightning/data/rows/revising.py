@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.csv_text import text_of
+from gender_lightning.csv_text import refuse_doubled, text_of
 from gender_lightning.data.sources.annotations import CLASS_NAMES, SPLITS, Index
 from gender_lightning.errors import UserError
 from gender_lightning.runs import is_first_process
@@ -150,6 +150,7 @@ def _rows(path: Path, field: str) -> Iterator[tuple[str, dict[str, str]]]:
             raise UserError(
                 f"{path} has no column image_id.", "Name the column of the images so, in the first line.", field=field
             )
+        refuse_doubled(path, list(reader.fieldnames or ()), (column, "verdict", "label"), field)
         for row in reader:
             yield text_of(row[column] or ""), row
     except csv.Error as error:

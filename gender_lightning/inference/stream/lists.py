@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+from gender_lightning.csv_text import refuse_doubled
 from gender_lightning.data.decoding import PICTURES
 from gender_lightning.errors import UserError
 from gender_lightning.inference.stream.video import VIDEOS
@@ -61,7 +62,7 @@ def _tabulated(lines: Iterable[str], folder: str, path: str) -> Iterator[str]:
     rows = csv.reader(chain([first], rest), delimiter=delimiter)
     header = next(rows, [])
     some = list(islice(rows, _LOOKED_AT))
-    column = _column(header, some, folder)
+    column = _column(header, some, folder, path)
     if column is None:
         raise UserError(
             f"The list {path} has the columns {', '.join(header)[:200]}, none of which holds names of pictures.",
@@ -74,9 +75,11 @@ def _tabulated(lines: Iterable[str], folder: str, path: str) -> Iterator[str]:
             yield os.path.join(folder, row[column].strip())
 
 
-def _column(header: list[str], rows: list[list[str]], folder: str) -> int | None:
+def _column(header: list[str], rows: list[list[str]], folder: str, path: str) -> int | None:
     names = [cell.strip().lower() for cell in header]
     known = next((names.index(name) for name in COLUMN_NAMES if name in names), None)
+    if known is not None:
+        refuse_doubled(Path(path), names, names[known : known + 1])
     if known is not None or not header:
         return known or 0
     found = (place for place in range(len(header)) if any(_is_file(row, place, folder) for row in [header, *rows]))

@@ -232,10 +232,10 @@ class Network(nn.Module):
         """The networks whose mean this is; a single network is its own only member."""
         return (self,)
 
-    def joined(self, logits: Sequence[Tensor]) -> Tensor:
-        """The result of `forward`, (B,), from what the net of each member says, (B,) each."""
+    def joined(self, logits: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """The result of `logits_and_disagreement` from what the net of each member says, (B,) each."""
         (logit,) = logits
-        return logit
+        return logit, None
 
     def logits_and_disagreement(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """The result of `forward`, and the disagreement of the members, float32 (B,); None for a single network."""

@@ -75,6 +75,8 @@ def test_labels_alone_with_missing_answers(make_run: MakeRun, tmp_path: Path) ->
         ("image_id,label\na.jpg,old\n", "the label 'old' is not female or male"),
         ("image_id,probability\na.jpg,1.5\n", "the probability '1.5' is not a number from 0 to 1"),
         ("image_id,probability\na.jpg,nan\nb.jpg,inf\n", "'inf' is not a number from 0 to 1"),
+        ("image_id,label,label\na.jpg,male,female\n", "has two columns label"),
+        ("image_id,image_id,label\na.jpg,b.jpg,male\n", "has two columns image_id"),
         ("", "cannot be read"),
         (None, "there is no such file"),
     ],

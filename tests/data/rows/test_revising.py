@@ -75,6 +75,7 @@ def test_labels_called_wrong_are_reversed_unless_they_have_changed_since(
     [
         ("a.csv", "picture\nx.jpg\n", "has no column image_id"),
         ("b.csv", "image_id,verdict\nx.jpg,maybe\n", "row 2: a verdict is one of right, wrong, cannot tell"),
+        ("d.csv", "image_id,verdict,verdict\nx.jpg,right,wrong\n", "d.csv has two columns verdict"),
         ("none.csv", None, "there is no such file"),
         ("c.csv", "image_id,verdict\n" + "x" * 200_000 + ",wrong\n", "is no CSV file"),
     ],
