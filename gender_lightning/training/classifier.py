@@ -37,7 +37,7 @@ from gender_lightning.models.rows import Rows, Table, assert_complete
 from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.epoch_loss import EpochLoss
 from gender_lightning.training.loss import Criterion
-from gender_lightning.training.optimizers import make_optimizer, restride
+from gender_lightning.training.optimizers import adapt, make_optimizer
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
@@ -214,7 +214,7 @@ class GenderClassifier(pl.LightningModule):
             rates = [group["lr"] for group in optimizer.param_groups] if self.optimizer.reference_batch else None
             self._adapt(self._resumed, total, steps, batches, rates)
             for states in self._resumed["optimizer_states"]:
-                restride(states, optimizer)
+                adapt(states, optimizer)
             self._resumed = None
         schedule = make_scheduler(optimizer, self.scheduler, total, steps, batches_per_epoch=batches)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
