@@ -158,12 +158,15 @@ class GenderClassifier(pl.LightningModule):
         self._freeze()
         self.signals.to(self.device)
         if self.teachers is not None:
-            self.teachers.to(self.device, channels_last=self.channels_last)
+            loader: Any = self.trainer.train_dataloader
+            self.teachers.to(self.device, images=len(loader.dataset), channels_last=self.channels_last)
 
     def on_train_epoch_start(self) -> None:
         """Freeze or unfreeze the backbone, and start the mean loss; not called when a resume starts inside an epoch."""
         self._freeze()
         self.epoch_loss.reset()
+        if self.teachers is not None:
+            self.teachers.start_epoch()
 
     def _freeze(self) -> None:
         frozen = frozen_at(self.model.freeze, self.current_epoch)
