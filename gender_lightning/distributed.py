@@ -34,7 +34,7 @@ def needs_processes(texts: Sequence[str]) -> bool:
     from gender_lightning.training.trainer import hardware_of
 
     trainer: Any = TrainerConfig.model_validate(_composed(texts)["trainer"])
-    return trainer.num_nodes > 1 or hardware_of(trainer).devices > 1
+    return trainer.num_nodes > 1 or hardware_of(trainer, opens=False).devices > 1
 
 
 def train_in_processes(texts: Sequence[str]) -> Run:

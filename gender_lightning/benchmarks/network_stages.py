@@ -30,9 +30,10 @@ def step_units(
 ) -> Units:
     """Forward, backward and optimizer step, as in `train`; common: in float32 with contiguous weights."""
     plain = Hardware(hardware.accelerator, 1, PLAIN, compile=False, channels_last=False)
+    ways = (("ours", hardware, True), ("common", plain, False))
     return {
-        name: _step(model, optimizer, criterion, how, image_size=image_size, batch_size=batch_size)
-        for name, how in (("ours", hardware), ("common", plain))
+        name: _step(model, optimizer, criterion, how, image_size=image_size, batch_size=batch_size, tuned=tuned)
+        for name, how, tuned in ways
     }
 
 
@@ -82,7 +83,9 @@ def _step(
     *,
     image_size: int,
     batch_size: int,
+    tuned: bool = True,
 ) -> Unit:
+    """The step; `tuned` lets cuDNN choose kernels by timing them, as `train` does, which matters on a GPU only."""
     device = torch.device(hardware.device_type)
     net = _network(model, hardware, image_size).train()
     groups = parameter_groups(net, lr=optimizer.lr, weight_decay=optimizer.weight_decay, layer_decay=model.layer_decay)
@@ -93,12 +96,13 @@ def _step(
     scaler = torch.amp.GradScaler(device.type, enabled=hardware.precision == "16-mixed")
 
     def step() -> int:
-        with hardware.autocast():
-            logits, auxiliary = forward_train(net, images)
-        loss: Tensor = criterion(logits, labels)
-        for weight, others in auxiliary:
-            loss = loss + weight * criterion(others, labels)
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        with torch.backends.cudnn.flags(enabled=True, benchmark=tuned):
+            with hardware.autocast():
+                logits, auxiliary = forward_train(net, images)
+            loss: Tensor = criterion(logits, labels)
+            for weight, others in auxiliary:
+                loss = loss + weight * criterion(others, labels)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(updates)
         scaler.update()
         updates.zero_grad()

@@ -49,6 +49,7 @@ from gender_lightning.training.sections import augmentation_settings
 from gender_lightning.training.trainer import hardware_of
 from gender_lightning.transforms import Augment
 
+WHOLE_RUNS = {"startup", "train"}
 INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
 FACE_STAGES = {"faces, 200 px": (crops, 64), "faces, 12 MP": (photographs, 3)}
 MOST_FACES = 1000  # enough that no cache of the processor holds them all
@@ -89,7 +90,8 @@ def main(values: dict[str, Any]) -> None:
 
 def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tuple[str, ...], output: Path) -> None:
     """Measure every stage, print and draw the result, write `benchmark.json`."""
-    chosen = hardware_of(config.trainer)
+    # real trainings are processes of their own, which need a GPU that this one has not opened
+    chosen = hardware_of(config.trainer, opens=not WHOLE_RUNS & {*config.stages})
     data = FaceDataModule(config.data, device_type=chosen.device_type)
     data.prepare_data()
     data.setup()

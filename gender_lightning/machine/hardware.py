@@ -64,6 +64,7 @@ def resolve_hardware(
     compile: bool | str = "auto",
     channels_last: bool | str = "auto",
     steps: int | None = None,
+    opens: bool = True,
     prefix: str = "trainer.",
 ) -> Hardware:
     """Replace every `auto` with the setting that suits the device.
@@ -76,6 +77,8 @@ def resolve_hardware(
         channels_last: The configured value.
         steps: Optimizer steps of the training; None where the number is not known. `compile=auto` compiles for long
             trainings only.
+        opens: Whether to open the GPU, which shows that it works. A GPU in exclusive mode is then closed to other
+            processes until this one ends, so False is for a process whose children use it.
         prefix: What stands before the fields' names on the command line, for messages: `trainer.` where the trainer
             section holds them, empty for commands such as `predict` with an `accelerator` of their own.
 
@@ -83,7 +86,7 @@ def resolve_hardware(
         UserError: The machine lacks the accelerator or cannot use it, has fewer devices, cannot compile, or the
             device does not support that precision.
     """
-    kind = _accelerator(accelerator, prefix)
+    kind = _accelerator(accelerator, prefix, opens)
     return Hardware(
         accelerator=kind,
         devices=_devices(kind, devices, prefix),
@@ -120,11 +123,11 @@ def visible_gpus() -> list[str]:
     return named[:count] if named else [str(number) for number in range(count)]
 
 
-def _accelerator(wanted: str, prefix: str) -> Accelerator:
+def _accelerator(wanted: str, prefix: str, opens: bool) -> Accelerator:
     import torch
 
     if wanted in ("auto", "gpu"):
-        _check_gpu(prefix)
+        _check_gpu(prefix, opens)
     has = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         return "gpu" if has["gpu"] else "mps" if has["mps"] else "cpu"
@@ -143,7 +146,7 @@ def _typed(accelerator: str, prefix: str) -> str:
     return f"trainer={accelerator}" if prefix == "trainer." else f"{prefix}accelerator={accelerator}"
 
 
-def _check_gpu(prefix: str) -> None:
+def _check_gpu(prefix: str, opens: bool) -> None:
     """Refuse a GPU that the driver lists and torch cannot use: a run would fail at its first kernel, or use the CPU.
 
     Raises:
@@ -157,8 +160,9 @@ def _check_gpu(prefix: str) -> None:
     device = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0) % there
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
-        torch.cuda.synchronize(device)  # exclusive mode lets one process only make a context
-    except RuntimeError as error:
+        if opens:
+            torch.cuda.synchronize(device)  # makes a context, which exclusive mode grants to one process only
+    except (RuntimeError, torch.cuda.DeferredCudaCallError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "CUDA does not start"
         raise UserError(
             f"This machine has a GPU, but torch {torch.__version__} cannot use it: {reason}.",

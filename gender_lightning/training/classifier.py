@@ -40,7 +40,7 @@ from gender_lightning.training.losses.loss import Criterion
 from gender_lightning.training.losses.signals import Targets
 from gender_lightning.training.losses.teachers import Teachers
 from gender_lightning.training.losses.training_groups import TrainingGroups
-from gender_lightning.training.optimizers import make_optimizer, restride
+from gender_lightning.training.optimizers import adapt, make_optimizer
 from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, make_schedule, make_scheduler
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
@@ -158,12 +158,15 @@ class GenderClassifier(pl.LightningModule):
         self._freeze()
         self.signals.to(self.device)
         if self.teachers is not None:
-            self.teachers.to(self.device, channels_last=self.channels_last)
+            loader: Any = self.trainer.train_dataloader
+            self.teachers.to(self.device, images=len(loader.dataset), channels_last=self.channels_last)
 
     def on_train_epoch_start(self) -> None:
         """Freeze or unfreeze the backbone, and start the mean loss; not called when a resume starts inside an epoch."""
         self._freeze()
         self.epoch_loss.reset()
+        if self.teachers is not None:
+            self.teachers.start_epoch()
 
     def _freeze(self) -> None:
         frozen = frozen_at(self.model.freeze, self.current_epoch)
@@ -214,7 +217,7 @@ class GenderClassifier(pl.LightningModule):
             rates = [group["lr"] for group in optimizer.param_groups] if self.optimizer.reference_batch else None
             self._adapt(self._resumed, total, steps, batches, rates)
             for states in self._resumed["optimizer_states"]:
-                restride(states, optimizer)
+                adapt(states, optimizer)
             self._resumed = None
         schedule = make_scheduler(optimizer, self.scheduler, total, steps, batches_per_epoch=batches)
         return {"optimizer": optimizer, "lr_scheduler": schedule}

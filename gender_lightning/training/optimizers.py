@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from gender_lightning.building import OPTIMIZER, accepts, build
 
+_KERNELS = ("fused", "foreach")  # entries of a group that choose them
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +50,13 @@ def make_optimizer(
     return optimizer
 
 
-def restride(states: Mapping[str, Any], optimizer: Optimizer) -> None:
-    """Convert the momentums of a checkpoint to the memory formats of the weights, in place.
+def adapt(states: Mapping[str, Any], optimizer: Optimizer) -> None:
+    """Adapt an optimizer's state from a checkpoint to this machine, in place.
 
-    They have the formats of the machine that wrote them (contiguous on MPS, channels-last elsewhere), which torch keeps
-    when it loads them. Its fused steps refuse a format that differs from the weight's, or on a CPU miscalculate.
+    Momentums take the memory formats of the weights. They have the formats of the machine that wrote them (contiguous
+    on MPS, channels-last elsewhere), which torch keeps when it loads them. Its fused steps refuse a format that differs
+    from the weight's, or on a CPU miscalculate. For that reason, the choice of the kernels, which torch would also take
+    from the checkpoint, is this optimizer's own: a training that began on a GPU may go on without one.
 
     Args:
         states: State dict of the optimizer in a checkpoint.
@@ -66,6 +69,8 @@ def restride(states: Mapping[str, Any], optimizer: Optimizer) -> None:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
                 state[name] = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
+    for stored, group in zip(states["param_groups"], optimizer.param_groups, strict=False):
+        stored.update({name: group[name] for name in _KERNELS if name in group})
 
 
 def _devices(groups: Sequence[dict[str, Any]]) -> set[str]:

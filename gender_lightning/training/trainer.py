@@ -27,12 +27,13 @@ from gender_lightning.training.trainer_habits import leave_signals_alone, resume
 log = logging.getLogger(__name__)
 
 
-def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
+def hardware_of(config: TrainerConfig, steps: int | None = None, *, opens: bool = True) -> Hardware:
     """The hardware of the trainer section, with every `auto` resolved.
 
     Args:
         config: The section `trainer`.
         steps: Number of optimizer steps in the training, if known (`planned_steps`).
+        opens: Whether to open the GPU; see `resolve_hardware`.
 
     Raises:
         UserError: The section does not fit the machine.
@@ -44,6 +45,7 @@ def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
         compile=config.compile,
         channels_last=config.channels_last,
         steps=steps,
+        opens=opens,
     )
 
 

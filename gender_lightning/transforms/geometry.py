@@ -92,9 +92,14 @@ def warp(
     if fill == "mixed":
         assert border is not None
         return sample_mixed(images, grid, border)
-    if fill == "border" and images.device.type == "mps":  # whose grid_sample refuses it
+    if fill == "border" and refuses_border(images.device):
         grid, fill = inside(grid), "zeros"
     return sample(images, grid, fill)
+
+
+def refuses_border(device: torch.device) -> bool:
+    """Whether this device's ``grid_sample`` does not repeat the edge: Apple's GPUs."""
+    return device.type == "mps"
 
 
 def _grid(inverse: tuple[Tensor, Tensor, Tensor, Tensor], translation: Tensor, height: int, width: int) -> Tensor:

@@ -6,11 +6,13 @@ import json
 import math
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from gender_lightning.benchmarks import gpu_check
 from gender_lightning.benchmarks.gpu_check import CELEBA, Part, Size, check, epoch_of_celeba, main, measured, parts
 from gender_lightning.benchmarks.whole_runs import Training
 from gender_lightning.errors import UserError
@@ -30,6 +32,34 @@ def test_without_a_gpu_it_says_so(
     assert stopped.value.code == 2
     assert capsys.readouterr().err.count(".") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_gpu_that_torch_cannot_use_is_said_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(number: int) -> None:
+        raise RuntimeError("The driver is too old.\nUpdate it.")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", fails)
+    with pytest.raises(SystemExit) as stopped:
+        main(["--output", str(tmp_path / "figures.json")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "torch sees a GPU and cannot use it: The driver is too old.\n"
+
+
+@pytest.mark.parametrize(("gigabytes", "stays"), [(85.5, "true"), (42.5, "false")])  # an H100, an A100 of 40 GB
+def test_the_recipe_is_measured_as_it_would_run_with_all_of_celeba(
+    gigabytes: float, stays: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    properties = SimpleNamespace(total_memory=gigabytes * 1e9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    for lacking, compiles in ((None, "true"), ("a C compiler", "false")):
+        monkeypatch.setattr(gpu_check, "what_compilation_lacks", lambda lacking=lacking: lacking)
+        found = gpu_check.recipe_here(224)
+        assert found == (f"trainer.compile={compiles}", f"data.resident={stays}")
+    recipe = next(part for part in parts(Size(recipe=found), tmp_path) if part.steps)
+    assert recipe.overrides[-2:] == found
 
 
 def test_one_failure_and_the_end_of_the_time_cost_their_own_figures_only(tmp_path: Path) -> None:

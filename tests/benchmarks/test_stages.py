@@ -119,6 +119,7 @@ def test_batches_go_round() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "googlenet"])
 def test_a_step_learns_and_inference_does_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse_config(BenchmarkConfig, compose("benchmark", [f"model={name}", "optimizer=sgd", "loss=focal"]))
+    torch.manual_seed(1)  # other weights can be surer of a wrong answer
     nets: list[torch.nn.Module] = []
     create = network_stages.create_backbone
     monkeypatch.setattr(network_stages, "create_backbone", lambda *a, **k: nets.append(create(*a, **k)) or nets[-1])
@@ -130,11 +131,14 @@ def test_a_step_learns_and_inference_does_not(name: str, monkeypatch: pytest.Mon
     criterion = Criterion(config.loss)
     losses: list[float] = []
     criterion.register_forward_hook(lambda module, inputs, loss: losses.append(float(loss)))
+    tuned: list[bool] = []
+    criterion.register_forward_hook(lambda *_: tuned.append(torch.backends.cudnn.benchmark))
     units = network_stages.step_units(
         config.model, config.optimizer, criterion, hardware, image_size=SIZE, batch_size=4
     )
     before = total()
     assert {key: unit() for key, unit in units.items()} == {"ours": 4, "common": 4}
+    assert (tuned[0], tuned[-1], torch.backends.cudnn.benchmark) == (True, False, False), "ours as `train` does"
     assert criterion.section.name == "focal" and len(losses) >= 2 and max(losses) < 0.6, "cross-entropy begins at 0.69"
     assert all(now != then for now, then in zip(total(), before, strict=True))
     nets.clear()

@@ -71,6 +71,25 @@ def test_this_process_opens_the_gpu_after_the_last_training(tmp_path: Path, monk
     assert stages == ["startup", "input", "network", "train", "network", "train"]
 
 
+@pytest.mark.parametrize(
+    ("stages", "opens"), [(["train"], False), (["startup", "decode"], False), (["augmentation", "step"], True)]
+)
+def test_the_gpu_is_not_opened_before_a_training_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stages: list[str], opens: bool
+) -> None:
+    class Enough(Exception):
+        """Nothing of what follows is looked at here."""
+
+    def hardware_of(trainer: Any, **options: Any) -> Any:
+        assert options == {"opens": opens}
+        raise Enough
+
+    monkeypatch.setattr(benchmark, "hardware_of", hardware_of)
+    config: Any = SimpleNamespace(trainer=None, stages=stages)
+    with pytest.raises(Enough):
+        benchmark.benchmark(config, {}, (), tmp_path)
+
+
 def test_faces_are_two_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "FACE_STAGES", {name: (kind, 1) for name, (kind, _) in FACE_STAGES.items()})
     bench: Any = SimpleNamespace(

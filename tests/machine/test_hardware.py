@@ -43,15 +43,27 @@ def test_a_gpu_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.accelerator, found.devices, found.precision) == ("gpu", 2, "bf16-mixed")
 
 
-@pytest.mark.parametrize("step", ["init", "synchronize"])
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("init", RuntimeError), ("init", torch.cuda.DeferredCudaCallError), ("synchronize", RuntimeError)],
+)
 @pytest.mark.parametrize("accelerator", ["auto", "gpu"])
-def test_a_gpu_that_torch_lists_and_cannot_use(monkeypatch: pytest.MonkeyPatch, accelerator: str, step: str) -> None:
+def test_a_gpu_that_torch_lists_and_cannot_use(
+    monkeypatch: pytest.MonkeyPatch, accelerator: str, step: str, error: type[Exception]
+) -> None:
     reason = "The NVIDIA driver on your system is too old (found version 11040).\nPlease update."
-    stub_gpu(monkeypatch, is_available=False, **{step: RuntimeError(reason)})
+    stub_gpu(monkeypatch, is_available=False, **{step: error(reason)})
     with pytest.raises(UserError, match=r"too old \(found version 11040\)\. Update the NVIDIA driver") as caught:
         resolve_hardware(accelerator=accelerator)
     assert "\n" not in str(caught.value)
     assert resolve_hardware(accelerator="cpu").accelerator == "cpu"
+
+
+def test_a_gpu_is_left_closed_for_the_processes_that_will_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_gpu(monkeypatch, synchronize=RuntimeError("it makes a context, which keeps others out in exclusive mode"))
+    assert resolve_hardware(opens=False).accelerator == "gpu"
+    with pytest.raises(UserError, match="makes a context"):
+        resolve_hardware()
 
 
 def test_a_gpu_that_torch_has_no_kernels_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,14 @@ class Counted(pl.Callback):
             self._count(Tensor, name)
         for name in ("broadcast", "all_gather", "barrier", "broadcast_object_list", "all_gather_object"):
             self._count(dist, name)
+        make = torch.tensor
+
+        def made(*arguments: Any, **options: Any) -> Tensor:
+            # a copy from the host, for which a GPU is waited for
+            self.counts["torch.tensor(device=...)"] += self.on and "device" in options
+            return make(*arguments, **options)
+
+        self.patch.setattr(torch, "tensor", made)
         answer = Agreement.answer
 
         def on_the_host(agreement: Agreement) -> list[int] | None:

@@ -11,7 +11,7 @@ import timm.optim
 import torch
 
 from gender_lightning.errors import UserError
-from gender_lightning.training.optimizers import make_optimizer, restride
+from gender_lightning.training.optimizers import adapt, make_optimizer
 
 
 class Settings:
@@ -114,7 +114,7 @@ def test_states_of_another_memory_format_take_that_of_the_weights(name: str) -> 
     config = Settings(name, **({"momentum": 0.9} if name.endswith("SGD") else {}))
     contiguous, channels_last = (stepped(config, layout) for layout in (torch.contiguous_format, torch.channels_last))
     states = copy.deepcopy(contiguous.state_dict())
-    restride(states, channels_last)
+    adapt(states, channels_last)
     channels_last.load_state_dict(states)
     compared = 0
     for ours, theirs in zip(weights_of(channels_last), weights_of(contiguous), strict=True):
@@ -124,6 +124,23 @@ def test_states_of_another_memory_format_take_that_of_the_weights(name: str) -> 
                 assert torch.equal(value, contiguous.state[theirs][key])
                 compared += value.stride() != contiguous.state[theirs][key].stride()
     assert compared, "none of them had another format"
+
+
+@pytest.mark.parametrize("name", ["torch.optim.AdamW", "torch.optim.SGD"])
+def test_a_checkpoint_does_not_choose_the_kernels(name: str) -> None:
+    """A training from a GPU has `fused=True` in its groups; on a CPU that is wrong for mixed memory formats."""
+    config = Settings(name)
+    here = stepped(config, torch.channels_last)
+    states = copy.deepcopy(here.state_dict())
+    for group in states["param_groups"]:
+        group.update(fused=True, lr=0.5)
+    adapt(states, here)
+    here.load_state_dict(states)
+    assert all(not group["fused"] and group["lr"] == 0.5 for group in here.param_groups)
+    here.param_groups[0]["fused"] = True  # the other way round
+    states["param_groups"][0].update(fused=None)
+    adapt(states, here)
+    assert states["param_groups"][0]["fused"]
 
 
 def stepped(config: Settings, layout: torch.memory_format) -> torch.optim.Optimizer:

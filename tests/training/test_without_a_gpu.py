@@ -6,7 +6,7 @@ import math
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,15 +21,21 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gender_lightning.config import Bce, OptimizerConfig
+from gender_lightning.config import Bce, Distill, GroupDro, OptimizerConfig
 from gender_lightning.config.sections import Focal
+from gender_lightning.data.dataset import Batch
+from gender_lightning.models.attribute_heads import AttributeHeads
 from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.checkpoints.checkpoint import Network
+from gender_lightning.models.heads import LogitHead
 from gender_lightning.overrides import groups
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
 from gender_lightning.training.callbacks.throughput import Throughput
 from gender_lightning.training.classifier import GenderClassifier
-from gender_lightning.training.losses.loss import Criterion
+from gender_lightning.training.losses.loss import Criterion, GroupShares
+from gender_lightning.training.losses.signals import Signals
+from gender_lightning.training.losses.teachers import Teachers
 from gender_lightning.transforms import (
     Augment,
     AugmentationSettings,
@@ -127,6 +133,41 @@ def test_the_standard_recipe_takes_few_kernels_and_little_traffic(on_fake_gpu: K
     # kernels are the host's work; the batch in float32 is 154 MB, so that it passes through memory 31 times
     assert on_fake_gpu.counts.total() <= 162, on_fake_gpu.counts
     assert on_fake_gpu.bytes < 4.81e9
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+@pytest.mark.parametrize("loss", ["bce", "group_dro", "distill"])
+def test_no_step_of_any_loss_waits_for_the_device(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the backward pass, for which torch looks for a real GPU; the teacher's answers are kept."""
+    constants.kept.cache_clear()
+    sections: dict[str, Any] = {
+        "bce": Bce(name="bce", group_weights="balanced", **SETTINGS),
+        "group_dro": GroupDro(name="group_dro", step_size=0.1, adjustment=1.0, **SETTINGS | {"class_weights": "none"}),
+        "distill": Distill(name="distill", teacher=["a"], weight=0.5, temperature=2.0, **SETTINGS),
+    }
+    trainer: Any = SimpleNamespace(
+        current_epoch=0, fit_loop=SimpleNamespace(total_batch_idx=0, batch_idx=0), accumulate_grad_batches=1,
+        train_dataloader=SimpleNamespace(dataset=range(8)), state=SimpleNamespace(fn="fit"), world_size=1,
+    )  # fmt: skip
+    monkeypatch.setattr(GenderClassifier, "trainer", trainer)
+    monkeypatch.setattr(GenderClassifier, "log", lambda *_, **__: None)
+    monkeypatch.setattr("gender_lightning.training.classifier.seed_generators", lambda seed, device: None)
+    monkeypatch.setattr(Teachers, "_answers", lambda self, images, normalize: images.mean((1, 2, 3)))
+    with FakeTensorMode(), torch.device("cuda"):
+        module = classifier(augmentation={} if loss == "distill" else {"random_rotation": 9.0, "mixup": 0.2})
+        module._device = torch.device("cuda", 0)
+        module.criterion = Criterion(sections[loss], (4, 4), GroupShares(("a", "b"), (0, 1), (4, 4), (0.5, 0.5)))
+        module.teachers = Teachers([Network(nn.Flatten(), module.spec)]) if loss == "distill" else None
+        module.signals, module.attribute_heads = Signals(number=2), AttributeHeads(module.net, 3)
+        module.signals.groups, module.signals.attributes = torch.zeros(8, dtype=torch.int64), torch.zeros(8, 3)
+        module.on_train_start()
+        images, rows = torch.empty(8, 3, 32, 32, dtype=torch.uint8), torch.empty(8, dtype=torch.int64)
+        for _ in range(2):  # the first one makes constants
+            with Kernels() as kernels:
+                assert module.training_step(Batch(images, rows, rows), 0).device.type == "cuda"
+                module.criterion.end_step()
+    constants.kept.cache_clear()
+    assert 60 < kernels.counts.total() < 400, kernels.counts
 
 
 def test_the_guard_sees_what_it_is_there_for(on_fake_gpu: Kernels) -> None:
@@ -237,6 +278,9 @@ def test_training_graphs_stay_static_and_evaluation_makes_none(tmp_path: Path, m
         model={"freeze": 1},
         augmentation={"progressive": [{"until": 0.5, "image_size": 16}, {"until": 0.7, "image_size": 24}]},
     )
+    # few layers: each of the four graphs takes as long as its network has layers, 1.3 s for that of the other tests
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    module.net = body.append(LogitHead(nn.Linear(4, 1), dropout=0.1))
     module.compile_net = True
     trained = trainer(tmp_path, max_epochs=4, num_sanity_val_steps=0)
     trained.fit(module, loader(12), loader(11, batch_size=8))
@@ -244,7 +288,7 @@ def test_training_graphs_stay_static_and_evaluation_makes_none(tmp_path: Path, m
     assert recorder.symbolic == 0
     images = [shape for _, shape in recorder.graphs if shape]
     assert {shape[0] for shape in images} == {4}, "a validation's batches of 8 and 3 have been compiled too"
-    assert {shape[2] for shape in images} == {16, 24, 32}
+    assert [shape[2] for shape in images] == [16, 16, 24, 32], "frozen, thawed, and one graph for each further size"
     assert all(training for training, _ in recorder.graphs)
     torch.compiler.reset()
 
@@ -267,19 +311,32 @@ def test_every_network_of_the_menu_is_one_graph(choice: str) -> None:
     torch.compiler.reset()
 
 
-def test_an_augmented_batch_is_one_graph_for_all_epochs() -> None:
+def test_an_augmented_batch_is_one_graph_for_all_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder()
     torch.compiler.reset()
     constants.kept.cache_clear()
     augment = Augment(EVERYTHING, channels_last=True).to("meta")
-    compiled = torch.compile(augment._augmented, backend=recorder, dynamic=False, fullgraph=True)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which does not know this device
+    augment._batch = torch.compile(augment._augmented, backend=recorder, dynamic=False, fullgraph=True)  # type: ignore[method-assign]
     images, indices = torch.empty(8, 3, 32, 32, dtype=torch.uint8, device="meta"), torch.empty(8, dtype=torch.int64)
     for epoch in range(3):
-        key = torch.full((), epoch, device="meta")
-        assert compiled(images, indices.to("meta"), key, None).shape == images.shape
+        assert augment(images, indices.to("meta"), epoch).shape == images.shape
     assert len(recorder.graphs) == 1
     constants.kept.cache_clear()
     torch.compiler.reset()
+
+
+@pytest.mark.parametrize(
+    ("device", "extra", "asked"), [("cuda", [], [{"dynamic": False}]), ("cpu", [], []), ("cuda", [nn.Identity()], [])]
+)
+def test_batches_are_compiled_for_a_gpu_with_static_sizes(
+    device: str, extra: list[nn.Module], asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[dict[str, Any]] = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiled.append(options) or function)
+    with FakeTensorMode():
+        Augment(EVERYTHING, extra=extra).to(device).compile_batches()
+    assert compiled == asked
 
 
 def test_the_graph_of_a_batch_computes_what_the_kernels_do() -> None:

@@ -8,6 +8,7 @@ import torchvision.transforms.v2.functional as F
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
+from gender_lightning.transforms import geometry
 from gender_lightning.transforms.geometry import (
     MIRRORED,
     REPEATED,
@@ -119,3 +120,16 @@ def test_coordinates_moved_inside_repeat_the_edge(faces: Tensor) -> None:
     border = sample(faces, grid.permute(0, 2, 3, 1), padding_mode="border", **options)
     ours = sample(faces, inside(grid).permute(0, 2, 3, 1), padding_mode="zeros", **options)
     assert (ours - border).abs().max() < TOLERANCE
+
+
+def test_a_warp_repeats_the_edge_on_apples_gpus_too(faces: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    shift = torch.full((6, 2), 0.3)
+    rotation, scale, _, flipped = _still(6)
+    expected = warp(faces, rotation + 9, scale, shift, flipped, "border")
+    asked: list[str] = []
+    sample = geometry.sample
+    monkeypatch.setattr(geometry, "sample", lambda *given: asked.append(given[2]) or sample(*given))
+    for answer in [geometry.refuses_border(torch.device(device)) for device in ("cpu", "mps")]:
+        monkeypatch.setattr(geometry, "refuses_border", lambda device, answer=answer: answer)
+        assert (warp(faces, rotation + 9, scale, shift, flipped, "border") - expected).abs().max() < TOLERANCE
+    assert asked == ["border", "zeros"]

@@ -33,14 +33,26 @@ class Teachers:
     def __init__(self, networks: Sequence[Network]) -> None:
         assert networks
         self.networks = [network.eval().requires_grad_(False) for network in networks]
-        self._kept = torch.empty(0)  # answers by row
+        self._kept = torch.empty(0)  # answers by row, nan where there is none yet
+        self._complete = False
 
-    def to(self, device: torch.device, *, channels_last: bool = False) -> None:
-        """Move the networks to the device of the training, in the memory format of its images."""
+    def to(self, device: torch.device, *, images: int = 0, channels_last: bool = False) -> None:
+        """Move the networks to the device of the training, in the memory format of its images.
+
+        Args:
+            device: The device.
+            images: Number of training images, of which answers may be kept.
+            channels_last: Whether the images are in the channels-last format.
+        """
         for network in self.networks:
             network.to(device)
             if channels_last:
                 network.to(memory_format=torch.channels_last)
+        self._kept = torch.full((images,), torch.nan, device=device)
+
+    def start_epoch(self) -> None:
+        """Note whether all answers are known: to ask for each batch, the host would have to wait for a GPU."""
+        self._complete = len(self._kept) > 0 and not bool(self._kept.isnan().any())
 
     def __call__(self, images: Tensor, normalize: Normalize, rows: Tensor | None = None) -> Tensor:
         """The mean of the teachers' calibrated logits (logit / temperature), without the average over the mirror image.
@@ -49,20 +61,19 @@ class Teachers:
             images: The student's images, normalised, float32 (B, 3, S, S).
             normalize: The normalisation of these images, which is undone. Each teacher's own takes its place, after an
                 antialiased bilinear resize to its own size.
-            rows: Each image's row in its split, int64 (B,), where a row's image is the same in every epoch: then its
-                answer is computed once and kept. None: images change, and every batch is answered anew.
+            rows: Each image's row in its split, int64 (B,), modulo the number of images, where a row's image is the
+                same in every epoch: then its answer is kept, and not computed again once the whole batch (on a CPU) or
+                the whole split is known. None: images change, and every batch is answered anew.
 
         Returns:
             Logits of class male, float32 (B,), without a gradient.
         """
         if rows is None:
             return self._answers(images, normalize)
-        missing = int(rows.max()) + 1 - len(self._kept)
-        if missing > 0:
-            self._kept = torch.cat([self._kept.to(rows.device), torch.full((missing,), torch.nan, device=rows.device)])
-        if self._kept[rows].isnan().any():
-            self._kept[rows] = self._answers(images, normalize)
-        return self._kept[rows]
+        places = rows % len(self._kept)
+        if not (self._complete or (rows.device.type == "cpu" and not self._kept[places].isnan().any())):
+            self._kept[places] = self._answers(images, normalize)
+        return self._kept[places]
 
     def _answers(self, images: Tensor, normalize: Normalize) -> Tensor:
         with torch.inference_mode():

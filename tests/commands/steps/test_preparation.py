@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gender_lightning.commands.steps import preparation
 from gender_lightning.commands.steps.preparation import prepare
 from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.data.framing import CELEBA
 from gender_lightning.errors import UserError
+from gender_lightning.machine.hardware import Hardware
 from gender_lightning.models.checkpoints.checkpoint import ModelSpec
+from gender_lightning.models.pooling import RepeatablePool2d
 from gender_lightning.overrides import compose
 
 
@@ -77,3 +80,23 @@ def test_what_a_network_or_lightning_cannot_take_is_a_sentence_before_the_run(
 ) -> None:
     with pytest.raises(UserError, match=problem):
         prepared(folders / "chips", *typed)
+
+
+@pytest.mark.parametrize(("deterministic", "replaced"), [(True, True), (False, False)])
+def test_on_gpus_the_rate_follows_their_number_and_pooling_is_repeatable(
+    folders: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    deterministic: bool,
+    replaced: bool,
+) -> None:
+    monkeypatch.setattr(preparation, "hardware_of", lambda *_: Hardware("gpu", 2, "bf16-mixed", True, True))
+    root, sizes = f"data.root={folders / 'chips'}", "data.sizes={train:8,valid:2,test:2}"
+    typed = ["data=folder", root, sizes, "data.image_size=64", "data.batch_size=2", "model=resnet18", "logger=csv"]
+    typed += ["model.name=vgg11", "model.pretrained=false", "optimizer.reference_batch=1", "optimizer.lr=0.001"]
+    with caplog.at_level("INFO"):
+        parts = prepare(parse_config(TrainConfig, compose("train", [*typed, f"trainer.deterministic={deterministic}"])))
+    assert parts.model.optimizer.lr == pytest.approx(0.002), "AdamW: the square root of 2 x 2 images"
+    assert "A step uses 4 images, but optimizer.lr=0.001 is meant for 1" in caplog.text
+    assert parts.model.compile_net and parts.model.channels_last
+    assert any(isinstance(module, RepeatablePool2d) for module in parts.model.net.modules()) is deterministic

@@ -148,6 +148,7 @@ def test_pictures_that_never_change_are_answered_once(
 def test_kept_answers_are_those_of_their_rows(pixels: Tensor) -> None:
     teachers, plain = Teachers([teacher(1)]), Normalize((0.4, 0.5, 0.6), (0.3, 0.2, 0.1))
     expected = teachers(plain(pixels), plain)
+    teachers.to(torch.device("cpu"), images=11)
     rows = torch.tensor([7, 0, 3, 9, 4])
     torch.testing.assert_close(teachers(plain(pixels), plain, rows), expected)
     order = torch.tensor([4, 1, 0])
