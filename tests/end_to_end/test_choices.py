@@ -81,11 +81,14 @@ def test_the_average_is_what_is_validated_and_kept(train: Train) -> None:
     assert float(row["val/accuracy"]) == pytest.approx(metrics["val/accuracy"], abs=1e-5)
 
 
-def test_it_stops_early_and_more_epochs_have_their_own_patience(train: Train, command: Callable[..., None]) -> None:
+def test_it_stops_early_and_more_epochs_have_their_own_patience(
+    train: Train, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     run = train("run", *STILL, "callbacks.early_stopping.patience=2", "trainer.max_epochs=9")
     assert len(curve(run)) == 3
     with pytest.raises(SystemExit):
         command("train", f"resume={run}", "trainer.max_epochs=9")
+    assert "it trained for 3 of 9 epochs" in (said := capsys.readouterr().err) and "early stopping" in said
     command("train", f"resume={run}", "trainer.max_epochs=12", "callbacks.early_stopping.patience=3")
     assert len(curve(run)) == 6
 

@@ -86,9 +86,11 @@ def resume_run(directory: str) -> tuple[TrainConfig, Parts, Run]:
     if is_first_process() and run.info().get("status") == "done":
         planned, trained = before["trainer"]["max_epochs"], len(read_rows(run.path / "metrics.csv"))
         if config.trainer.max_epochs <= planned:
+            limit = ", and let early stopping, trainer.max_steps or trainer.max_time, which ended it, allow more"
+            more = limit if 0 < trained < planned else ""
             raise UserError(
                 f"The run in {run.path} is finished: it trained for {trained or planned} of {planned} epochs.",
-                "Give a larger trainer.max_epochs.",
+                f"Give a larger trainer.max_epochs{more}.",
                 field="trainer.max_epochs",
             )
     skipped_then = before["data"].get("on_error") == "skip"
