@@ -109,7 +109,12 @@ def _cards(result: Refit) -> list[tuple[str, str, str]]:
 
 
 def _rows(judged: HeadComparison) -> list[Any]:
-    return [{"cells": _cells(row), "class": "mark" if row.surely else ""} for row in judged.rows]
+    return [{"cells": _cells(row), "class": _edge(row)} for row in judged.rows]
+
+
+def _edge(row: BeforeAfter) -> str:
+    """The colours of the figure: green for a gain beyond chance, orange for a loss."""
+    return "" if not row.surely else "better" if row.difference.value > 0 else "mark"
 
 
 def _cells(row: BeforeAfter) -> list[dict[str, Any]]:
