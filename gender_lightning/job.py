@@ -42,6 +42,7 @@ class JobInfo:
     directory: str
     kind: str = "job"  # or trial
     cores: list[int] = field(default_factory=list)  # of its slot; empty: all
+    sharing: int = 1  # jobs of the sweep on its GPUs, itself included
     trial: TrialLink | None = None
     varied: list[str] = field(default_factory=list)  # overrides in which the jobs of the sweep differ
 

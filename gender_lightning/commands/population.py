@@ -16,6 +16,7 @@ from gender_lightning.commands.steps.reporting import refuse_overwriting, set_up
 from gender_lightning.config import PopulationConfig, parse_config
 from gender_lightning.console import console, shown
 from gender_lightning.csv_text import cell
+from gender_lightning.data.loading import MOST_WORKERS
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import probabilities
 from gender_lightning.evaluation.predictions import read_predictions
@@ -106,7 +107,8 @@ def _fill(crowd: Crowd, config: PopulationConfig, source: Source, classifier: Cl
     cropper = FaceSearch.of(config).cropper(classifier.network.spec)
     if cropper.remark:
         console.print(cropper.remark, markup=False)
-    workers = config.workers if config.workers != "auto" else 0 if source.is_endless else available_cores()
+    automatic = 0 if source.is_endless else min(available_cores(), MOST_WORKERS)
+    workers = automatic if config.workers == "auto" else config.workers
     chunk = 1 if source.is_endless else config.batch_size
     total = source.count() or 0
     try:

@@ -26,6 +26,7 @@ from gender_lightning.data.rows.skipping import Skipped, find_unreadable, refuse
 from gender_lightning.data.sources.annotations import SPLITS, Index
 from gender_lightning.data.sources.images import ImageStore
 from gender_lightning.errors import UserError
+from gender_lightning.job import this_job
 from gender_lightning.machine.hardware import available_cores
 from gender_lightning.progress import progress_bar
 
@@ -313,7 +314,9 @@ class FaceDataModule(pl.LightningDataModule):
         if self._stays is None:
             needed = bytes_of(self.dataset("train")) + bytes_of(self.dataset("valid"))
             epochs = None if self.trainer is None else self.trainer.max_epochs
-            fits = stays(self.config.resident, needed, self._device, epochs=epochs)
+            job = this_job()
+            sharing = 1 if job is None else job.sharing
+            fits = stays(self.config.resident, needed, self._device, epochs=epochs, sharing=sharing)
             alike = None if self.trainer is None else self.trainer.strategy.reduce_boolean_decision
             self._stays = fits if alike is None else alike(fits, all=True)
         return self._stays

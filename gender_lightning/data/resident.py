@@ -114,7 +114,7 @@ def bytes_of(dataset: FaceDataset) -> int:
     return len(dataset) * 3 * math.prod(dataset.framing.shape)
 
 
-def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int | None) -> bool:
+def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int | None, sharing: int = 1) -> bool:
     """Whether pictures stay on the device.
 
     Args:
@@ -122,6 +122,7 @@ def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int 
         needed: Number of bytes that the pictures take.
         device: The device that would hold them.
         epochs: Number of epochs of the training; a single one gains nothing. None or -1 if it is not known.
+        sharing: Number of trainings that may use the device at the same time, all of which see the same memory free.
 
     Raises:
         UserError: True is configured, and the GPU does not have enough memory.
@@ -132,7 +133,7 @@ def stays(wanted: bool | str, needed: int, device: torch.device, *, epochs: int 
         return True
     free, _ = torch.cuda.mem_get_info(device)
     if wanted == "auto":
-        return needed < MOST_MEMORY * free
+        return needed < MOST_MEMORY * free / sharing
     if needed > free:
         raise UserError(
             f"data.resident=true needs {needed / 1e9:.1f} GB on the GPU, of which {free / 1e9:.1f} GB are free.",

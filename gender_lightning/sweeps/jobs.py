@@ -53,6 +53,7 @@ class Job:
             directory=str(self.directory),
             kind="trial" if self.trial else "job",
             cores=list(slot.cores),
+            sharing=slot.sharing,
             trial=self.trial,
             varied=list(self.varied),
         )

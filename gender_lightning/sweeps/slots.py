@@ -17,6 +17,7 @@ class Slot:
     number: int
     gpus: tuple[str, ...] = ()  # as in CUDA_VISIBLE_DEVICES; empty on a CPU
     cores: tuple[int, ...] = ()  # empty: all
+    sharing: int = 1  # the largest number of jobs on its GPUs at a time
 
     def environment(self, devices: int) -> dict[str, str]:
         """Environment variables that confine a job with this number of processes to the slot."""
@@ -69,8 +70,10 @@ def divide(
     if workers == 1:  # the whole machine, in its own order; the trainer reports what does not fit
         return [Slot(0)]
     sets = _gpu_sets(workers, devices, gpus)
+    sharing = -(-workers // len(sets)) if gpus else 1
     return [
-        Slot(number, sets[number % len(sets)], _cores(number, workers, devices, cores)) for number in range(workers)
+        Slot(number, sets[number % len(sets)], _cores(number, workers, devices, cores), sharing)
+        for number in range(workers)
     ]
 
 

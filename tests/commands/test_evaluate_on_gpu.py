@@ -14,6 +14,7 @@ from gender_lightning.config import EvaluateConfig
 from gender_lightning.config.data import SyntheticData
 from gender_lightning.data import datamodule
 from gender_lightning.data.framing import Framing
+from gender_lightning.inference.stream import local
 from gender_lightning.machine.hardware import Hardware
 
 GPU = Hardware(accelerator="gpu", devices=1, precision="bf16-mixed", compile=False, channels_last=True)
@@ -51,3 +52,12 @@ def test_several_pinned_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert (loader.num_workers, loader.pin_memory) == (7, True)
     setting.data.device_type = "mps"
     assert (setting.data.loader("test").num_workers, setting.data.loader("test").pin_memory) == (2, False)
+
+
+def test_predict_loads_into_pinned_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(local, "DataLoader", lambda dataset, **options: told.update(options) or [])
+    cropper: Any = SimpleNamespace(detects=False, framing=Framing(16))
+    classifier: Any = SimpleNamespace(hardware=GPU)
+    assert list(local.predict_stream([], cropper, classifier, workers=7, chunk=4)) == []
+    assert (told["num_workers"], told["pin_memory"]) == (7, True)

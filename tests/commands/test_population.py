@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gender_lightning.commands import population as command
 from gender_lightning.commands.population import population
 from gender_lightning.config import PopulationConfig, parse_config
 from gender_lightning.data.framing import CELEBA, Framing, Placement
@@ -51,3 +54,18 @@ def test_that_pictures_are_used_as_they_are_is_said_once(
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("trained on whole pictures without alignment, so these pictures are used as they are") == told
     assert lines[0].estimate.faces == 12 and "12 pictures: 0 without a face, 0 unreadable" in said
+
+
+@pytest.mark.parametrize(("asked", "endless", "workers"), [("auto", False, 16), ("auto", True, 0), (40, False, 40)])
+def test_a_large_machine_starts_no_more_processes_than_for_predict(
+    monkeypatch: pytest.MonkeyPatch, asked: str | int, endless: bool, workers: int
+) -> None:
+    told: dict[str, Any] = {}
+    cropper = SimpleNamespace(remark="")
+    monkeypatch.setattr(command, "available_cores", lambda: 96)
+    monkeypatch.setattr(command.Search, "of", lambda config: SimpleNamespace(cropper=lambda spec: cropper))
+    monkeypatch.setattr(command, "predict_stream", lambda *_, **options: told.update(options) or [])
+    config, source = SimpleNamespace(workers=asked, batch_size=8), SimpleNamespace(is_endless=endless, count=lambda: 0)
+    classifier = SimpleNamespace(network=SimpleNamespace(spec=None))
+    command._fill(None, config, SimpleNamespace(**vars(source), items=list), classifier)  # type: ignore[arg-type]
+    assert told["workers"] == workers

@@ -11,9 +11,13 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from gender_lightning.data import datamodule
 from gender_lightning.data.dataset import Batch, FaceDataset
 from gender_lightning.data.resident import ResidentLoader, stays
 from gender_lightning.errors import UserError
+from gender_lightning.job import JOB_VARIABLE
+from gender_lightning.sweeps.jobs import Job
+from gender_lightning.sweeps.slots import Slot
 
 from .test_datamodule import module
 
@@ -140,10 +144,22 @@ def test_two_ranks_exchange_what_they_have_loaded(celeba: Write, tmp_path: Path,
     assert found == [(0, True, True), (1, True, True)]
 
 
+def test_jobs_that_share_a_gpu_share_its_memory(celeba: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, root = list[int](), celeba()
+    monkeypatch.setattr(datamodule, "stays", lambda *_, sharing, **__: asked.append(sharing) or False)
+    slot = Slot(1, ("0",), (), 4)
+    for info in (None, Job(1, (), Path("a")).info(slot)):
+        if info is not None:
+            monkeypatch.setenv(JOB_VARIABLE, info.to_json())
+        module(root, resident="auto").train_dataloader()
+    assert asked == [1, 4]
+
+
 def test_auto_is_a_gpu_with_plenty_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
     gpu, cpu = torch.device("cuda", 0), torch.device("cpu")
     assert stays("auto", 349, gpu, epochs=5) and not stays("auto", 351, gpu, epochs=5)
+    assert stays("auto", 87, gpu, epochs=5, sharing=4) and not stays("auto", 88, gpu, epochs=5, sharing=4)
     assert not stays("auto", 1, gpu, epochs=1) and stays("auto", 1, gpu, epochs=-1)
     assert not stays("auto", 1, cpu, epochs=5) and stays(True, 1, cpu, epochs=1)
     assert stays(True, 999, gpu, epochs=5) and not stays(False, 1, gpu, epochs=5)

@@ -47,6 +47,9 @@ def test_several_jobs_may_share_a_gpu_and_are_spread_first() -> None:
     assert gpus_of(4, 1, 2, 4) == [("0",), ("1",), ("0",), ("1",)]
     assert gpus_of(4, 2, 4, 2) == [("0", "1"), ("2", "3"), ("0", "1"), ("2", "3")]
     assert gpus_of(2, 0, 1, 2) == [("0",), ("0",)]
+    for workers, sharing in ((4, 2), (3, 2), (2, 1)):
+        slots = divide(workers, 1, gpus=GPUS[:2], cores=range(12), per_device=4)
+        assert {slot.sharing for slot in slots} == {sharing}, "jobs that see the same memory free"
     with pytest.raises(UserError, match=r"5 x 1 = 5 GPUs; this machine has 1 for 4 jobs each. Use .*workers=4"):
         gpus_of(5, 1, 1, 4)
     with pytest.raises(UserError, match=r"per_device=2: the jobs of this sweep use no GPU.*oversubscribe=true"):
