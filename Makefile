@@ -11,7 +11,7 @@ OLDEST ?= 3.11
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-nightly test-floors check-floors lint types docs notebooks audit check gpu-check peers dashboards clean
+.PHONY: help install train test test-all test-nightly test-floors check-floors lint types docs notebooks audit check gpu-check peers dashboards gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12 | sed 's/^/make /'
@@ -70,6 +70,9 @@ peers: $(INSTALLED)  ## other tools beside a run: make peers ARGS="--name mine -
 
 dashboards: $(INSTALLED)  ## save a view with charts in W&B: make dashboards ARGS="TEAM --project PROJECT"
 	$(BIN)/python -m gender_lightning.training.logs.dashboard $(ARGS)
+
+gallery: $(INSTALLED)  ## make the pictures of the manual's gallery again; needs Chromium
+	$(BIN)/python docs/gallery/pictures.py $(ARGS)
 
 clean:  ## remove the environment and caches; runs/ and data/ stay
 	rm -rf $(VENV) $(FLOORS) .pytest_cache .mypy_cache .ruff_cache

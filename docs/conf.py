@@ -20,9 +20,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",  # Google's form of docstrings
     "sphinx_copybutton",
+    "searchable_fields",  # beside this file
 ]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["gallery/README.md"]
 default_role = "code"  # what stands between single backticks in a docstring
 nitpicky = False
 
@@ -42,14 +42,17 @@ html_theme = "pydata_sphinx_theme"
 html_title = "gender_lightning"
 html_static_path = ["_static"]
 html_css_files = ["manual.css"]
+html_search_scorer = str(HERE / "search_order.js")
 html_copy_source = False
 html_show_sourcelink = False
 html_sidebars: dict[str, list[str]] = {
     "index": [],
+    "results": [],
     "limits": [],
     "gallery/index": [],
     "reference/generated/changelog": [],
 }
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,

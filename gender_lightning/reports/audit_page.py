@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
 from typing import Any, get_args
 
 from gender_lightning.audit.findings import KINDS, Audit, Finding, Part
-from gender_lightning.reports.page import percent, render
+from gender_lightning.reports.page import percent, render, without_folders
 
 _TITLES: dict[Part, str] = {
     "labels": "Labels",
@@ -39,7 +41,7 @@ def audit_page(audit: Audit, crossed: Sequence[str], command: str, face: Face | 
     sections = [_section(part, [found for found in audit.findings if found.part == part], face) for part in _TITLES]
     assert set(_TITLES) == set(get_args(Part))
     splits = ", ".join(f"{split} {count:,}" for split, count in audit.splits.items())
-    return render(
+    page = render(
         "audit.html.j2",
         {
             "title": f"Audit of {audit.data['name']}",
@@ -49,10 +51,12 @@ def audit_page(audit: Audit, crossed: Sequence[str], command: str, face: Face | 
             "limits": [*audit.left_out, *_LIMITS],
             "overview": [_line(found) for found in audit.findings],
             "sections": [section for section in sections if section["findings"] or section["not_found"]],
-            "command": command,
+            "command": without_folders(command),
             "seconds": "; ".join(f"{step} {seconds:.1f} s" for step, seconds in audit.seconds.items()),
         },
     )
+    root = Path(str(audit.data["root"]))  # a page may be passed on, so it names no folders above
+    return page.replace(escape(str(root)), escape(f".../{root.name}")) if root.name else page
 
 
 _LIMITS = (

@@ -49,7 +49,7 @@ def refit_page(result: Refit, info: Mapping[str, Any]) -> str:
             "title": f"Refit of {result.source}",
             "lead": f"{result.backbone}, {result.features:,} features. {_METHODS[result.method]}, {result.words}. "
             f"The checkpoint has {kept}.",
-            "verdict": result.verdict(),
+            "verdict": [sentence.replace(" %", "\u202f%") for sentence in result.verdict()],
             "remarks": result.remarks,
             "cards": _cards(result),
             "figure": inline_figure(svg(differences(result.report), "differences"), _alt(result.report)),

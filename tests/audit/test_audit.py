@@ -85,6 +85,7 @@ def test_planted_faults_are_found(folder: Path, tmp_path: Path) -> None:
         "exact_duplicates": [["00", "copy"]], "near_duplicates": [whole],
     }  # fmt: skip
     page = (tmp_path / "audit.html").read_text()
+    assert str(folder) not in page
     assert "<script>alert" not in page and "&lt;b&gt;text.png" in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
 

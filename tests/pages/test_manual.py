@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html.parser
+import json
 import re
 import subprocess
 import sys
@@ -88,6 +89,12 @@ def test_the_table_answers_twenty_questions_with_a_page_each() -> None:
     rows = re.findall(r"^\| \[.*\]\((\w+\.md)\) \| .* \|$", (DOCS / "howto/index.md").read_text(), flags=re.MULTILINE)
     assert len(rows) >= 21
     assert {path.name for path in (DOCS / "howto").glob("*.md")} - {"index.md"} <= {*rows, "security.md"}
+
+
+def test_a_page_holds_the_words_by_which_its_task_is_looked_for() -> None:
+    for path in (DOCS / "howto").glob("*.md"):
+        missing = [word for word in path.stem.split("_") if word.rstrip("s") not in path.read_text().lower()]
+        assert path.stem == "index" or not missing, path
 
 
 def test_the_pages_have_commands() -> None:
@@ -321,6 +328,18 @@ class Page(html.parser.HTMLParser):
         loads = tag in ("script", "img", "iframe", "source") or (tag == "link" and given.get("rel") == "stylesheet")
         if loads:
             self.loaded += [str(given[name]) for name in ("src", "href") if given.get(name)]
+
+
+@pytest.mark.slow
+def test_searching_for_a_field_finds_its_place_on_the_page_of_train_first(site: Path) -> None:
+    index = json.loads((site / "searchindex.js").read_text().removeprefix("Search.setIndex(").rstrip(")"))
+    found = {
+        index["docnames"][page]: (anchor, main) for page, anchor, main in index["indexentries"]["trainer.precision"]
+    }
+    assert found["reference/generated/commands/train"] == ("train-trainer-precision", True)
+    assert found["reference/generated/commands/benchmark"] == ("benchmark-trainer-precision", False)
+    fields = {row.name for row in rows(COMMANDS["train"].schema) if not row.name.endswith(".name")} - {"search"}
+    assert fields <= set(index["indexentries"])
 
 
 @pytest.mark.slow
