@@ -65,6 +65,31 @@ class Hub:
         return repository.commits[-1][1] if repository and repository.commits else {}
 
 
+def faults_of_card(header: Any) -> list[str]:
+    """What the hub's documentation of a card's header does not allow; the hub's own rules are not public."""
+    if not isinstance(header, dict):
+        return ["no metadata"]
+    faults = [f"{key} is missing" for key in ("license",) if not header.get(key)]
+    if header.get("license") == "other" and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", header.get("license_name") or ""):
+        faults.append("license_name is missing or is no identifier")
+    for key in ("tags", "metrics"):
+        if not all(isinstance(item, str) for item in header.get(key, [])):
+            faults.append(f"{key} are no texts")
+    for model in header.get("model-index", []):
+        if not isinstance(model.get("name"), str) or not model["name"]:
+            faults.append("a model has no name")
+        for result in model["results"]:
+            told = [result["task"].get("type"), result["dataset"].get("name"), result["dataset"].get("type")]
+            told += [metric.get("type") for metric in result["metrics"]]
+            if not all(isinstance(value, str) and value for value in told):
+                faults.append("a task, data set or metric has no type or name")
+            if not re.fullmatch(r"(?:[\w-]+/)?[\w.-]+", str(result["dataset"].get("type"))):
+                faults.append("dataset.type is no identifier")
+            if not all(type(metric.get("value")) in (int, float) for metric in result["metrics"]):
+                faults.append("a value is no number")
+    return faults
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request; the names of its parts are those of the hub's API."""
 
@@ -137,9 +162,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def validate(self, body: bytes) -> None:
         header = re.match(r"---\n(.*?)\n---\n", json.loads(body)["content"], re.DOTALL)
-        wrong = header is None or not isinstance(yaml.safe_load(header[1]), dict)
-        errors = [{"message": "no metadata"}] if wrong else []
-        self.answer(400 if wrong else 200, {"errors": errors, "warnings": []})
+        faults = faults_of_card(yaml.safe_load(header[1]) if header else None)
+        self.answer(400 if faults else 200, {"errors": [{"message": fault} for fault in faults], "warnings": []})
 
     def create(self, body: bytes) -> None:
         asked = json.loads(body)

@@ -98,16 +98,25 @@ def _attributes(fairness: Fairness) -> str:
     ]
     if not known:
         return ""
-    attribute, who, largest = max(known, key=lambda triple: abs(triple[2].value))
-    sure = sum(is_sure(found) for *_, found in known)
-    if largest.value == 0:
+    sure = [triple for triple in known if is_sure(triple[2])]
+    largest = max(known, key=lambda triple: abs(triple[2].value))
+    shown = max(sure or known, key=lambda triple: abs(triple[2].value))
+    if largest[2].value == 0:
         return f"None of {count(len(known), 'gap')} by attribute within men or within women is different from 0."
-    chance = "" if is_sure(largest) else ", which may be chance"
-    side, sign = ("more", 1) if largest.value > 0 else ("less", -1)
+    text = f"Of {count(len(known), 'gap')} by attribute within men or within women,"
+    if not sure:
+        return f"{text} none is beyond chance. The largest: {_told(*shown)}, which may be chance among so many."
+    found = "1 is beyond chance:" if len(sure) == 1 else f"{len(sure)} are beyond chance, the largest of them:"
+    larger = "" if shown is largest else f" A larger one may be chance among so many: {_told(*largest)}."
+    return f"{text} {found} {_told(*shown)}.{larger}"
+
+
+def _told(attribute: str, who: str, gap: Gap) -> str:
+    """`women with lipstick are recognised more often than other women, by 17.6 (8.7 to 29.2) points`."""
+    side, sign = ("more", 1) if gap.value > 0 else ("less", -1)
     return (
-        f"Of {count(len(known), 'gap')} by attribute within men or within women, {sure or 'none'} "
-        f"{'is' if sure < 2 else 'are'} beyond chance. The largest: {who} {attribute_in_words(attribute)} are "
-        f"recognised {side} often than other {who}, by {_span(largest, sign=sign)} points{chance}."
+        f"{who} {attribute_in_words(attribute)} are recognised {side} often than other {who}, "
+        f"by {_span(gap, sign=sign)} points"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,6 +36,20 @@ def test_what_may_be_chance_has_no_direction_and_says_what_could_be_seen() -> No
     said = gap_sentence(equal)
     assert "not shown that men and women are recognised unequally" in said
     assert f"A gap below {100 * equal.recall_gap.detectable:.1f} points" in said
+
+
+def test_the_gap_that_is_shown_is_the_one_that_is_beyond_chance() -> None:
+    """With the largest gap alone, `1 is beyond chance` stood before another one, of fewer people."""
+    split = measured(0.9, 0.9)
+    pale, smiling = sorted(split.attributes, key=lambda gap: gap.attribute)
+    none = Gap(0.0, -0.01, 0.01, 0.1)
+    wide, sure = Gap(0.3, 0.1, 0.5, 0.4, p_holm=0.2), Gap(0.1, 0.05, 0.15, 0.1, p_holm=0.001)
+    both = [replace(pale, male=none, female=wide), replace(smiling, male=none, female=sure)]
+    said = " ".join(fairness_sentences(replace(split, attributes=both)))
+    assert "1 is beyond chance: women who smile" in said or "1 is beyond chance: women smiling" in said, said
+    assert said.index("10.0 (5.0 to 15.0)") < said.index("A larger one may be chance") < said.index("30.0 (10.0 to")
+    alone = " ".join(fairness_sentences(replace(split, attributes=both[:1])))
+    assert "none is beyond chance. The largest: women" in alone and "may be chance among so many." in alone
 
 
 def test_skin_tone_is_said_to_be_hardly_known() -> None:

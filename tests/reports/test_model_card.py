@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from hub_server import Hub
 from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
 from gender_lightning.evaluation.results import Evaluation, TrainingData
@@ -54,6 +57,19 @@ def test_the_hubs_own_reader_finds_every_result(evaluation: Evaluation) -> None:
         assert f"{measure.low:.4f} to {measure.high:.4f}" in str(results[type_].metric_name)
     assert results["accuracy"].dataset_split == "test" and results["accuracy"].dataset_type == "celeba"
     assert ModelCard(model_card(evaluation, {}, {})).data.license == "other"  # the hub refuses a card without one
+
+
+@pytest.mark.parametrize("license", ["cc-by-nc-4.0", None])
+def test_the_hubs_client_validates_the_card(evaluation: Evaluation, hub: Hub, license: str | None) -> None:
+    """`ModelCard.validate` asks a server; this one knows the documented rules, the hub's own are not public."""
+    card = ModelCard(model_card(evaluation, RUN, CONFIG, CardNotes(license=license)))
+    card.validate()
+    assert "POST /api/validate-yaml" in hub.requests
+    name, results = model_index_to_eval_results(yaml.safe_load(str(card).split("---\n")[1])["model-index"])
+    assert name == "a" and model_index_to_eval_results(eval_results_to_model_index(name, results)) == (name, results)
+    for wrong in ('"no metadata"', "license: null", "license: other", "license: other\nlicense_name: Not Said"):
+        with pytest.raises(ValueError, match="metadata|license|name"):
+            ModelCard(f"---\n{wrong}\n---\n", ignore_metadata_errors=True).validate()
 
 
 def test_an_auditor_finds_what_was_asked_for(evaluation: Evaluation) -> None:

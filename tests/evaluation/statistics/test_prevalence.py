@@ -56,6 +56,16 @@ def test_photos_of_few_persons_tell_less() -> None:
     assert by_person.high - by_person.low > 1.5 * (by_image.high - by_image.low)
 
 
+def test_one_wrong_label_makes_no_other_person() -> None:
+    persons = np.repeat(np.arange(20), 10)
+    labels, scores = (persons < 8).astype(int), np.where(persons < 8, 0.95, 0.05)
+    right = Reference.of(labels, scores, 0.5, persons)
+    labels[[85, 97, 120]] = 1  # of three women, one picture each
+    slips = Reference.of(labels, scores, 0.5, persons)
+    assert len(slips.male) == 8 and len(slips.female) == 12
+    assert slips.male.mean("probabilities") == pytest.approx(right.male.mean("probabilities"))
+
+
 def test_a_model_that_tells_nothing_apart_is_refused() -> None:
     random = np.random.default_rng(3)
     with pytest.raises(UserError, match="nearly the same"):
