@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from gender_lightning.benchmarks.whole_runs import Training, train_ours
 from gender_lightning.data.resident import MOST_MEMORY
 from gender_lightning.durable import writing
 from gender_lightning.errors import UserError, printable
-from gender_lightning.job import job_environment
+from gender_lightning.job import PARENT_VARIABLE, job_environment
 from gender_lightning.machine.hardware import what_compilation_lacks
 from gender_lightning.machine.provenance import git_state, hardware, package_versions
 
@@ -158,8 +159,9 @@ def measured(part: Part, folder: Path, seconds: float) -> dict[str, Any]:
     output = folder / "result"
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "gender_lightning", "benchmark", *part.overrides, f"output={output}"]
+    environment = {**job_environment(), PARENT_VARIABLE: str(os.getpid())}  # it ends with this process
     try:
-        done = subprocess.run(command, env=job_environment(), capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         remedy = "Run it alone to see how long it takes."
         raise UserError(f"It took longer than the {seconds:.0f} s that were left.", remedy) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from gender_lightning.benchmarks.faces import BenchmarkFaces
 from gender_lightning.benchmarks.timing import Rate
 from gender_lightning.errors import UserError
-from gender_lightning.job import job_environment
+from gender_lightning.job import PARENT_VARIABLE, job_environment
 from gender_lightning.runs import Run
 from gender_lightning.training.logs.metrics_csv import read_rows
 
@@ -116,7 +117,8 @@ def _run(overrides: Sequence[str], folder: Path, *more: str, within: float | Non
 
 
 def _process(command: list[str], within: float | None = None) -> None:
-    environment = job_environment()
+    # it ends with this process, and does not go on computing where this one was ended for taking too long
+    environment = {**job_environment(), PARENT_VARIABLE: str(os.getpid())}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=within)
     except subprocess.TimeoutExpired:

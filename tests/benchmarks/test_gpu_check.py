@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from gender_lightning.benchmarks import gpu_check
 from gender_lightning.benchmarks.gpu_check import CELEBA, Part, Size, check, epoch_of_celeba, main, measured, parts
 from gender_lightning.benchmarks.whole_runs import Training
 from gender_lightning.errors import UserError
+from gender_lightning.job import PARENT_VARIABLE
 
 TINY = Size(
     faces=32, pixels=(32, 32), batches=(8, 4), models=("resnet18", "resnet18"), seconds=0.05,
@@ -80,7 +82,8 @@ def test_one_failure_and_the_end_of_the_time_cost_their_own_figures_only(tmp_pat
 
 
 def test_a_part_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(command: list[str], timeout: float, **_: Any) -> None:
+    def slow(command: list[str], timeout: float, env: dict[str, str], **_: Any) -> None:
+        assert env[PARENT_VARIABLE] == str(os.getpid()), "what it has started ends with it, too"
         raise subprocess.TimeoutExpired(command, timeout)
 
     monkeypatch.setattr(subprocess, "run", slow)
@@ -96,11 +99,12 @@ def test_an_epoch_of_celeba_is_reckoned_from_speed_and_pause() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_part_measures_a_real_training(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert len(parts(TINY, tmp_path)) == 7
-    found = measured(parts(TINY, tmp_path / "faces")[number], tmp_path / "part", 150.0)
+    found = measured(parts(TINY, tmp_path / "faces")[number], tmp_path / "part", 800.0)
     if number == 1:
         stages = [row["stage"] for row in found["measurements"]]
         assert stages == ["augmentation", "step", "train"]

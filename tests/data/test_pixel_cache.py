@@ -71,6 +71,14 @@ def test_another_framing_or_index_has_another_file(celeba: Write, tmp_path: Path
     assert set(before) < set(after) or (changes == {"limit": 8} and len(after) == 3)  # valid has 6 images anyway
 
 
+def test_the_same_number_of_other_rows_has_another_name(celeba: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = module(celeba()).dataset("train")
+    monkeypatch.setattr(type(dataset.store), "fingerprint", lambda self, ids: b"sizes and times happen to be equal")
+    turned = dataset.index.select(np.arange(len(dataset))[::-1])
+    names = [pixel_cache.digest(index, dataset.store, dataset.framing) for index in (dataset.index, turned)]
+    assert names[0] != names[1]
+
+
 def test_a_replaced_picture_is_seen(celeba: Write, tmp_path: Path) -> None:
     root, cache = celeba(), str(tmp_path / "decoded")
     module(root, cache=cache).setup()

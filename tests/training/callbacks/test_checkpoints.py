@@ -18,7 +18,7 @@ from toy_training import BATCHES, COSINE, PLATEAU, Toy, fit
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
 from gender_lightning.models.checkpoints.checkpoint import read_checkpoint
-from gender_lightning.training.callbacks.checkpoints import Rhythm
+from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
 from gender_lightning.training.logs.metrics_csv import read_rows
 
 
@@ -241,6 +241,28 @@ def test_what_cannot_be_written_leaves_the_former_checkpoints(
     with pytest.raises(UserError, match=os.strerror(number)):
         fit(tmp_path, epochs=3, resume=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == former
+
+
+class Patient(pl.Callback):
+    """Waits in the second epoch until the files of the first are written, or not."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        (checkpoints,) = (callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))
+        if trainer.current_epoch == 1 and (job := checkpoints._writer._job) is not None:
+            job.exception(timeout=60)
+
+
+def test_a_failure_to_write_ends_the_training_at_the_next_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(content: Any, file: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("gender_lightning.models.checkpoints.files.torch.save", fail)
+    module = Toy()
+    with pytest.raises(UserError, match=os.strerror(errno.ENOSPC)):
+        fit(tmp_path, epochs=3, module=module, extra=[Patient()])
+    assert len(module.rates) == BATCHES + 1
 
 
 def test_a_disk_that_is_full_for_real(tmp_path: Path) -> None:
