@@ -72,7 +72,7 @@ def open_or_say(picture: Picture, place: str, on_error: OnError, reduction: Redu
         return "not enough memory"
     except UserError as error:
         if on_error == "skip":
-            return str(error)
+            return error.problem  # what to type next is of no use to whoever asked over HTTP
         if not place or isinstance(picture, str | os.PathLike):
             raise
         raise UserError(f"{place}: {error.problem}", error.remedy) from error

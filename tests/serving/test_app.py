@@ -104,6 +104,7 @@ def test_one_bad_picture_leaves_the_others_their_answers(client: TestClient) -> 
     assert [picture["status"] for picture in pictures] == ["ok", "unreadable", "unreadable", "unreadable"]
     assert [picture["name"] for picture in pictures] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
     assert pictures[1]["note"].startswith("1.jpg is empty") and "2.jpg does not decode" in pictures[2]["note"]
+    assert not any("gender-lightning" in picture["note"] for picture in pictures)  # a client has no command line
     response = client.post("/predict", **in_json(*bad))
     assert response.status_code == 422 and all(
         picture["note"] and not picture["faces"] for picture in response.json()["pictures"]

@@ -21,6 +21,7 @@ PROJECT = "gender_lightning"
 ID, RECORDED_PROJECT, RECORDED_ENTITY = "wandb_id", "wandb_project", "wandb_entity"  # fields of run.json
 _LONGEST_NAME = 128  # characters, of those that W&B shows
 _USABLE_ID = re.compile(r"[\w-]{1,64}")  # see `Run.info`
+_MANY_DIGITS = re.compile(r"(?<==)-?\d+\.\d{4,}(?:e[+-]?\d+)?$")
 log = logging.getLogger(__name__)
 
 
@@ -51,11 +52,21 @@ def place_of(config: WandbLogger, resolved: Mapping[str, Any], info: Mapping[str
         place |= {"name": name or default_name(resolved), "group": config.group, "job_type": "train"}
     else:
         group = config.group or os.environ.get("WANDB_RUN_GROUP") or job.sweep
-        name = " ".join([name or job.sweep, str(job.number), *job.varied])[:_LONGEST_NAME]
+        name = " ".join([name or job.sweep, str(job.number), *map(rounded, job.varied)])[:_LONGEST_NAME]
         place |= {"name": name, "group": group, "job_type": "trial" if job.kind == "trial" else "train"}
     if under_agent():
         return place  # the agent chose the project
     return {"project": project_of(config, info), "entity": entity_of(config, info), **place}
+
+
+def rounded(override: str) -> str:
+    """An override as a name shows it: a number that a sampler drew has three digits.
+
+    Example:
+        >>> rounded("optimizer.lr=0.014278569247024418"), rounded("seed=1"), rounded("optimizer.lr=0.001")
+        ('optimizer.lr=0.0143', 'seed=1', 'optimizer.lr=0.001')
+    """
+    return _MANY_DIGITS.sub(lambda found: f"{float(found[0]):.3g}", override)
 
 
 def default_name(resolved: Mapping[str, Any]) -> str:

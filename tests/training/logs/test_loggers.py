@@ -207,11 +207,11 @@ def test_jobs_of_our_own_sweep_do_not_share_a_wandb_run(tmp_path: Path, monkeypa
     monkeypatch.setenv("WANDB_NAME", "mine")
     assert run_id_of({}) != "shared" and not under_agent()
     assert place_of(wandb_config(group=None), {"name": "n"}, {})["name"] == "mine 7"
-    job = JobInfo(sweep="s", number=7, directory=str(tmp_path), varied=["model=vgg19", "seed=2"])
+    job = JobInfo(sweep="s", number=7, directory=str(tmp_path), varied=["model=vgg19", "optimizer.lr=0.0142785692"])
     monkeypatch.setenv(JOB_VARIABLE, job.to_json())
     monkeypatch.delenv("WANDB_NAME")
     said = place_of(wandb_config(group=None), {"name": "n"}, {})
-    assert (said["name"], said["job_type"]) == ("s 7 model=vgg19 seed=2", "train")
+    assert (said["name"], said["job_type"]) == ("s 7 model=vgg19 optimizer.lr=0.0143", "train")
 
 
 def test_a_run_has_a_name_that_a_dashboard_can_be_read_by() -> None:
