@@ -46,13 +46,19 @@ class Auditing:
 
     def look_at_labels(self, smallest_cell: int) -> None:
         """Add what the label files show."""
-        index = self.material.index
+        index, in_folders = self.material.index, self.section.name == "folder"
         with self.timed("labels"):
-            found = [contradictions(index), persons_across_splits(index), self.material.without_picture]
+            found = [self.material.without_picture]
+            if not in_folders:  # where each class and split has its own persons, so that none could be found
+                found = [contradictions(index), persons_across_splits(index), *found]
             if KINDS[self.section.name].labels is not None:
                 found.append(disagreeing_files(root_of(self.section)))
             self.findings += [one for one in found if one is not None]
             self.findings += cells(index, smallest_cell)
+        if in_folders and index.identities is not None:
+            self.left_out.append(
+                "A person is a folder below a class: one with several labels or in several splits could not be seen."
+            )
         if index.identities is None:
             self.left_out.append(
                 "The persons are unknown: contradictions within a person and persons in several splits could not be "

@@ -90,6 +90,19 @@ def test_planted_faults_are_found(folder: Path, tmp_path: Path) -> None:
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
+def test_nothing_is_said_of_persons_that_could_not_be_found_twice(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    for place in [
+        f"{split}/{name}/anna{n}" for split in ("train", "test") for name in ("female", "male") for n in range(5)
+    ]:
+        (tmp_path / "faces" / place).mkdir(parents=True)
+        picture = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        picture.save(tmp_path / "faces" / place / "1.png")
+    told = audited(tmp_path / "faces", tmp_path)
+    assert told["persons"] == 20 and not {"contradictions", "persons_across_splits"} & told["findings"].keys()
+    assert any("in several splits could not be seen" in text for text in told["left_out"])
+
+
 def test_a_limit_that_is_crossed_is_exit_code_1_after_everything_is_written(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         audited(folder, tmp_path, "fail_on={unreadable:1,grey:0.5}")
