@@ -31,7 +31,7 @@ class StubNetwork:
 
 def test_several_pinned_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(evaluate.Checkpoints, "network", lambda checkpoints: StubNetwork())
+    monkeypatch.setattr(evaluate.CheckpointSet, "network", lambda checkpoints: StubNetwork())
     monkeypatch.setattr(evaluate, "hardware_as_trained", lambda config, run: GPU)
     monkeypatch.setattr(evaluate, "finder_of", lambda spec, search: None)
     monkeypatch.setattr(evaluate, "search_of", lambda config, run: None)

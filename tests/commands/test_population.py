@@ -63,7 +63,7 @@ def test_a_large_machine_starts_no_more_processes_than_for_predict(
     told: dict[str, Any] = {}
     cropper = SimpleNamespace(remark="")
     monkeypatch.setattr(command, "available_cores", lambda: 96)
-    monkeypatch.setattr(command.Search, "of", lambda config: SimpleNamespace(cropper=lambda spec: cropper))
+    monkeypatch.setattr(command.FaceSearch, "of", lambda config: SimpleNamespace(cropper=lambda spec: cropper))
     monkeypatch.setattr(command, "predict_stream", lambda *_, **options: told.update(options) or [])
     config, source = SimpleNamespace(workers=asked, batch_size=8), SimpleNamespace(is_endless=endless, count=lambda: 0)
     classifier = SimpleNamespace(network=SimpleNamespace(spec=None))
