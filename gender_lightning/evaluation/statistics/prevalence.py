@@ -139,7 +139,7 @@ class Reference:
     ) -> Reference:
         """Make a reference from labels (N,), 1 male; probabilities (N,); and the identities (N,) where they are known.
 
-        Pictures labelled unlike most of their person are left out.
+        Pictures labelled unlike most of their person's are left out, and all of a person's where it is half and half.
 
         Raises:
             UserError: A class is absent, or the classifier does not tell them apart.
@@ -149,7 +149,7 @@ class Reference:
         if persons is not None:
             # A slip of the annotators on one of a woman's pictures would count as much as a man of twenty.
             place = np.unique(persons, return_inverse=True)[1]
-            kept = truth == (np.bincount(place, truth) > np.bincount(place) / 2)[place]
+            kept = np.abs(truth - (np.bincount(place, truth) / np.bincount(place))[place]) < 0.5
             truth, values, persons = truth[kept], values[kept], persons[kept]
         if truth.all() or not truth.any():
             raise UserError(
