@@ -27,8 +27,8 @@ def test_git_state_tells_revision_and_changes(tmp_path: Path, monkeypatch: pytes
         who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
         return subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
-    package = tmp_path / "package"
-    package.mkdir()
+    package = tmp_path / "package" / "room"
+    package.mkdir(parents=True)
     (package / "file.py").write_text("")
     monkeypatch.setattr(provenance, "__file__", str(package / "file.py"))
     assert provenance.git_state() == {}
