@@ -62,7 +62,7 @@ audit: $(INSTALLED)  ## known security holes of what is installed; asks a server
 
 check: lint types test  ## everything a commit should pass
 
-gpu-check: $(INSTALLED)  ## measure everything that needs a GPU, in ten minutes, into gpu-check.json
+gpu-check: $(INSTALLED)  ## measure what needs a GPU, within ten minutes, into gpu-check.json
 	$(BIN)/python -m gender_lightning.benchmarks.gpu_check $(ARGS)
 
 peers: $(INSTALLED)  ## other tools beside a run: make peers ARGS="--name mine --checkpoint RUN data=folder data.root=FACES"
