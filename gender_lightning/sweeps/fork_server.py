@@ -43,7 +43,10 @@ def main() -> None:
         arguments = [str(argument) for argument in request["arguments"]]
         sys.argv[1:] = arguments
         sys.orig_argv[1:] = ["-m", PROGRAM, *arguments]
-        runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
+        finally:
+            gc.unfreeze()  # libraries report what the interpreter, at its end, has not collected (triton's nanobind)
 
 
 def preload(more: Sequence[str] = ()) -> None:

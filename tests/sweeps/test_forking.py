@@ -28,7 +28,7 @@ fork_server.PRELOADED, fork_server.PROGRAM = (), "program"
 fork_server.main()
 """
 STATE = """
-import atexit, json, locale, logging, multiprocessing, os, random, resource, signal, sys, threading, warnings
+import atexit, gc, json, locale, logging, multiprocessing, os, random, resource, signal, sys, threading, warnings
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 main = sys.modules["__main__"]
 state = {
@@ -49,7 +49,7 @@ state = {
 }
 print(json.dumps(state))
 print(random.random(), file=sys.stderr)
-atexit.register(print, "the end")
+atexit.register(lambda: print("the end", gc.get_freeze_count()))
 sys.exit(3)
 """
 
@@ -82,7 +82,7 @@ def test_a_forked_job_is_as_a_fresh_one(server: ForkServer, environment: dict[st
         log.unlink(missing_ok=True)
         assert Children([server]).run(start, of_job, log) == 3
         state, draw, end = log.read_text().splitlines()
-        assert end == "the end"
+        assert end == "the end 0"
         said.append((json.loads(state), draw))
     forked, again, fresh = said
     assert forked[0] == again[0] == fresh[0]
