@@ -65,7 +65,10 @@ def html_of(evaluation: Evaluation) -> str:
     sentences = []
     if evaluation.worst_slice is not None:
         worst = evaluation.slice(evaluation.worst_slice.name)
-        sentences.append(f"Worst subgroup: {worst.words}, accuracy {worst.accuracy} on {worst.images:,} images.")
+        beyond = " beyond chance" if evaluation.worst_slice.significant else ""
+        sentences.append(
+            f"Worst subgroup{beyond}: {worst.words}, accuracy {worst.accuracy} on {worst.images:,} images."
+        )
     sentences += evaluation.remarks
     if evaluation.path is not None:
         sentences.append(f"Page: {shown(evaluation.path / 'report.html')}")

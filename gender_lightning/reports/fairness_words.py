@@ -125,7 +125,8 @@ def _worst(fairness: Fairness) -> str:
     if worst is None:
         return ""
     return (
-        f"The worst group of label and one attribute: {in_words(worst.name)}, {_percent(worst.accuracy)} of "
+        f"The lowest of all groups of label and one attribute, beyond chance or not: {in_words(worst.name)}, "
+        f"{_percent(worst.accuracy)} of "
         f"{count(worst.images, 'image')} of {count(worst.persons, 'person')} right (groups under {FEWEST_IMAGES} "
         f"images or {FEWEST_PERSONS} persons are not judged)."
     )

@@ -256,11 +256,15 @@ def _slices(evaluation: Evaluation) -> str:
     if evaluation.worst_slice is None:
         return "## Subgroups\n\nNo subgroup has enough images to judge."
     worst = evaluation.slice(evaluation.worst_slice.name)
-    sure = "beyond chance" if evaluation.worst_slice.significant else "though not beyond chance"
+    sure = (
+        "worse beyond chance"
+        if evaluation.worst_slice.significant
+        else "large enough to judge, though it may be chance"
+    )
     lines = [
         "## Subgroups",
-        f"Worst of those large enough to judge: **{worst.words}** ({worst.rule}), accuracy {worst.accuracy.text()} on "
-        f"{worst.images:,} images; {worst.rest_words} {decimal(worst.rest_accuracy)}, {sure}.",
+        f"Worst of those that are {sure}: **{worst.words}** ({worst.rule}), accuracy {worst.accuracy.text()} on "
+        f"{worst.images:,} images; {worst.rest_words} {decimal(worst.rest_accuracy)}.",
         f"The {_WORST_SHOWN} lowest, and the lowest of each heading; p is adjusted for all tests (Holm). All are in "
         "`slices.csv`. Subgroups marked small have too few images or persons to judge.",
     ]

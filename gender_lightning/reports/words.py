@@ -73,9 +73,10 @@ def _where_it_fails(evaluation: Evaluation, corruptions: pd.DataFrame | None) ->
     parts = []
     if evaluation.worst_slice is not None:
         worst = evaluation.slice(evaluation.worst_slice.name)
-        chance = "" if evaluation.worst_slice.significant else ", which may be chance"
+        sure = evaluation.worst_slice.significant
+        where, chance = ("worst, beyond chance, on", "") if sure else ("worst on", ", which may be chance")
         parts.append(
-            f"it does worst on {worst.words}, {percent(worst.accuracy.value)} of {worst.images:,} images against "
+            f"it does {where} {worst.words}, {percent(worst.accuracy.value)} of {worst.images:,} images against "
             f"{percent(worst.rest_accuracy)} of {worst.rest_words}{chance}"
         )
     if corruptions is not None and (corruptions["severity"] > 0).any():

@@ -40,10 +40,10 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
     yield f"{evaluation.images:,} images: {evaluation.males:,} male, {females:,} female; {people}."
     if evaluation.worst_slice is not None:
         worst = evaluation.slice(evaluation.worst_slice.name)
-        sure = "worse" if evaluation.worst_slice.significant else "not beyond chance worse"
+        beyond, chance = (" beyond chance", "") if evaluation.worst_slice.significant else ("", ", which may be chance")
         yield (
-            f"Worst subgroup: {worst.words} ({worst.name}), accuracy {worst.accuracy.text()} on {worst.images:,} "
-            f"images, {sure} than {worst.rest_words} ({decimal(worst.rest_accuracy)})."
+            f"Worst subgroup{beyond}: {worst.words} ({worst.name}), accuracy {worst.accuracy.text()} on "
+            f"{worst.images:,} images, against {decimal(worst.rest_accuracy)} of {worst.rest_words}{chance}."
         )
     if evaluation.fairness is not None:
         yield gap_sentence(evaluation.fairness)
