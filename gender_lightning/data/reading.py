@@ -25,6 +25,7 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
         UserError: Data are missing or malformed.
     """
     index, store = KINDS[config.name].read(config)
+    known = index.image_ids
     if config.corrections is not None:
         index = corrected(index, config.corrections)
     if config.folds is not None:
@@ -38,7 +39,7 @@ def open_data(config: DataConfig) -> tuple[Index, ImageStore]:
     if config.attributes is not None:
         index = with_attributes(index, Path(os.path.expanduser(config.attributes)))
     if config.exclude is not None:
-        index = without_listed(index, config.exclude)
+        index = without_listed(index, config.exclude, known)
     return index, store
 
 

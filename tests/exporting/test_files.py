@@ -77,7 +77,7 @@ def test_a_file_says_what_it_is(kind: str, exported: dict[str, Path]) -> None:
         torch.export.load(exported[kind], extra_files=extra)
         metadata = json.loads(extra["gender_lightning.json"])
     assert json.loads(metadata["classes"]) == ["female", "male"]
-    assert json.loads(metadata["placement"]) == {"height": 218, "width": 178, "eyes": [[69.5, 111.5], [107.5, 111.5]]}
+    assert json.loads(metadata["placement"]) == {"height": 218, "width": 178, "eyes": [[69.5, 111.8], [108.8, 111.8]]}
     assert json.loads(metadata["threshold"]) == 0.45 and json.loads(metadata["temperature"]) == 0.4
     assert metadata["backbone"] == "timm/test_resnet" and "perceived" in metadata["card"] and metadata["version"]
 

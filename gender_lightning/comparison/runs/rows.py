@@ -28,6 +28,7 @@ _NAMES = {
     "convnext_tiny": "ConvNeXt-Tiny",
 }
 _LONG_NUMBER = re.compile(r"\d+\.\d{5,}(e[+-]?\d+)?")  # as a search draws it
+_TARGET = re.compile(r"\{_target_: ?(?:\w+\.)*(\w+)(?:, ?(.*))?\}")  # a class and its arguments
 _LONGEST_VALUE = 24
 _MOST_SETTINGS = 4  # that a label spells out
 
@@ -129,13 +130,23 @@ def _settings(run: RunResult, rivals: Sequence[RunResult]) -> str:
 
 
 def _brief(override: str) -> bool:
-    return len(override.partition("=")[2]) <= _LONGEST_VALUE
+    return len(_named(override)[1]) <= _LONGEST_VALUE
 
 
 def _short(override: str) -> str:
     """`lr=0.01` for `optimizer.lr=0.01`; a long value is cut."""
+    name, value = _named(override)
+    return f"{name}={value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + '...'}"
+
+
+def _named(override: str) -> tuple[str, str]:
+    """The last name of a key, and its value; a class is called by its name alone."""
     key, _, value = override.partition("=")
-    return f"{key.rpartition('.')[2]}={value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + '...'}"
+    if key.endswith("._target_"):
+        key, value = key.removesuffix("._target_"), value.rpartition(".")[2]
+    elif target := _TARGET.fullmatch(value):
+        value = target[1] + (f"({target[2]})" if target[2] else "")
+    return key.rpartition(".")[2], value
 
 
 def _typed(run: RunResult) -> list[str]:

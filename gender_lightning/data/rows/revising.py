@@ -60,24 +60,29 @@ def corrected(index: Index, file: str) -> Index:
     return replace(index, labels=np.where(changed, 1 - index.labels, index.labels).astype(np.int8))
 
 
-def without_listed(index: Index, file: str) -> Index:
+def without_listed(index: Index, file: str, known: NDArray[np.bytes_]) -> Index:
     """Leave out rows of train and valid that a file lists, and log how many.
 
     Args:
         index: The rows.
         file: Ids, for `read_excluded`.
+        known: The ids of all rows of the data, of which `data.limit` and its like may have left out some already.
 
     Raises:
         UserError: The file is missing or malformed.
     """
     excluded = read_excluded(Path(os.path.expanduser(file)))
     # an empty list has no dtype of its own
-    listed = np.isin(index.image_ids, np.array(sorted(excluded), dtype=np.bytes_ if excluded else "S1"))
+    ids = np.array(sorted(excluded), dtype=np.bytes_ if excluded else "S1")
+    listed = np.isin(index.image_ids, ids)
+    in_data = int(np.isin(ids, known).sum())
     left_out = listed & (index.partition != TEST)
     notes = []
     if of_test := int(listed.sum() - left_out.sum()):
         notes.append(f"{of_test:,} of test are listed too and stay")
-    if unknown := len(excluded) - int(listed.sum()):
+    if before := in_data - int(listed.sum()):
+        notes.append(f"{before:,} of the listed were left out before, by another field of data")
+    if unknown := len(excluded) - in_data:
         notes.append(f"{unknown:,} of the listed are not in these data")
     more = "".join(f"; {note}" for note in notes)
     _tell("data.exclude: %s left out%s.", _counted(index, left_out, "image"), more)

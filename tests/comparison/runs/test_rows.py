@@ -49,6 +49,22 @@ def test_long_values_are_left_out_where_the_others_tell_the_rows_apart(make_run:
     assert label.startswith("ResNet50 exclude=/a/folder/of/peop") and label.endswith("...")
 
 
+def test_a_callback_is_named_by_its_class(make_run: MakeRun) -> None:
+    summary = "pytorch_lightning.callbacks.ModelSummary"
+    paths = [
+        make_run("0"),
+        make_run("1", f"+callbacks.extra.rows={{_target_:{summary}}}"),
+        make_run("2", f"+callbacks.extra.rows={{_target_:{summary},a:2}}"),
+        make_run("3", "+callbacks.extra.stats._target_=pytorch_lightning.callbacks.DeviceStatsMonitor"),
+    ]
+    assert [row.label for row in rows_of(*paths)[0]] == [
+        "ResNet50",
+        "ResNet50 rows=ModelSummary",
+        "ResNet50 rows=ModelSummary(a:2)",
+        "ResNet50 stats=DeviceStatsMonitor",
+    ]
+
+
 def test_what_was_not_typed_is_named_by_its_field(make_run: MakeRun) -> None:
     paths = [make_run("0"), make_run("1", "optimizer.lr=0.01")]
     for path in paths:

@@ -24,7 +24,7 @@ OF_TRAIN, OF_VALID, OF_TEST = "000001.jpg", "000014.jpg", "000024.jpg"
 def opened(celeba: Callable[..., Path]) -> Callable[..., Index]:
     root = celeba()
 
-    def read(**fields: Path) -> Index:
+    def read(**fields: Path | int) -> Index:
         typed = [f"data.{name}={path}" for name, path in fields.items()]
         return open_data(parse_config(DataCommandConfig, compose("data", [f"data.root={root}", *typed])).data)[0]
 
@@ -50,6 +50,18 @@ def test_excluded_images_leave_train_and_valid_but_never_test(
         said = "2 images (train 1, valid 1) left out; 1 of test are listed too and stay; 1 of the listed are not in"
         assert said in caplog.text
         caplog.clear()
+
+
+def test_what_a_limit_has_left_out_is_not_called_unknown(
+    opened: Callable[..., Index], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    limited = {name.decode() for name in opened(limit=2).image_ids}
+    gone = next(name for name, split in zip(names(), SPLIT, strict=True) if name not in limited and split == 0)
+    file = written(tmp_path / "a.txt", f"{gone}\nother.jpg")
+    with caplog.at_level(logging.WARNING):
+        assert {name.decode() for name in opened(limit=2, exclude=file).image_ids} == limited
+    assert "0 images left out; 1 of the listed were left out before" in caplog.text
+    assert "1 of the listed are not in these data" in caplog.text
 
 
 def test_labels_called_wrong_are_reversed_unless_they_have_changed_since(
