@@ -2,6 +2,7 @@
 
     python tests/simulations.py                      everything, some 15 minutes of a core
     python tests/simulations.py slices --times 200   one part
+    python tests/simulations.py attributes --labels DIRECTORY   needs CelebA's label files (no pictures)
 
 Prints `part, cell, rate, standard error` as Markdown; seeds are fixed.
 """
@@ -11,8 +12,11 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from comparison.test_pairs import of_equal_recipes
 from evaluation.statistics.test_differences import drawn, interval
 from evaluation.statistics.test_prevalence import crowd_coverage, flagged
@@ -23,6 +27,9 @@ from evaluation.test_selective import broken_promises
 from scipy import stats
 
 from gender_lightning.comparison.pairs import compare_pairs
+from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.evaluation.subgroups.rules import slice_rules
+from gender_lightning.evaluation.subgroups.slices import measure_slices
 
 Rates = Iterator[tuple[str, float]]
 
@@ -50,6 +57,42 @@ def slices(times: int) -> Rates:
     ):  # fmt: skip
         cell = f"{people} people, accuracy {accuracy:g}, correlation {icc:g}"
         yield cell, family_errors(people, accuracy, icc, times)
+
+
+def attributes(times: int, labels: Path) -> Rates:
+    """Share of splits of real people, with errors that know nothing of attributes, in which a slice is called worse."""
+    split = _people_of(labels, "1")
+    for people in (30, 100, 400, 800):
+        for accuracy in (0.9, 0.945, 0.975, 0.99):
+            for correlation in (0.0, 0.1, 0.3):
+                found = [_accused(split, seed, people, accuracy, correlation) for seed in range(times)]
+                yield f"{people} people, accuracy {accuracy:g}, correlation {correlation:g}", float(np.mean(found))
+
+
+def _people_of(directory: Path, *parts: str) -> pd.DataFrame:
+    """Person and attributes of the images of these parts of CelebA: 0 train, 1 valid, 2 test."""
+    read = {"sep": r"\s+", "header": None, "index_col": 0}
+    person = pd.read_csv(directory / "identity_CelebA.txt", **read)[1]
+    part = pd.read_csv(directory / "list_eval_partition.txt", dtype=str, **read)[1]
+    split = pd.read_csv(directory / "list_attr_celeba.txt", sep=r"\s+", skiprows=1).gt(0)
+    return split.assign(person=person).loc[part.index[part.isin(parts)]]
+
+
+def _accused(split: pd.DataFrame, seed: int, people: int, accuracy: float, correlation: float) -> bool:
+    """Whether any slice that is not small is called worse than its rest, of so many people drawn from a split."""
+    random = np.random.default_rng([seed, people])
+    drawn = random.choice(split.person.unique(), people, replace=False)
+    rows = split[split.person.isin(drawn)]
+    clusters = np.unique(rows.person, return_inverse=True)[1]
+    ability = np.full(people, accuracy)
+    if correlation:
+        size = (1 - correlation) / correlation
+        ability = random.beta(accuracy * size, (1 - accuracy) * size, people)
+    male = rows.Male.to_numpy()
+    decided = male == (random.random(len(rows)) < ability[clusters])
+    flags = {name: rows[name].to_numpy() for name in rows.columns.drop(["Male", "person"])}
+    found = measure_slices(male, decided, clusters, slice_rules(male, flags, {}), Resampling(clusters, seed=seed))
+    return any(not one.small and one.p_holm < 0.05 and one.difference.value < 0 for one in found)
 
 
 def ece(times: int) -> Rates:
@@ -139,16 +182,20 @@ PARTS: tuple[Callable[[int], Rates], ...] = (
 def main() -> None:
     """Print one row per cell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="*", default=[part.__name__ for part in PARTS])
+    parser.add_argument("part", nargs="*", help="all of them, unless named")
     parser.add_argument("--times", type=int, default=300, help="draws per cell")
+    parser.add_argument("--labels", type=Path, help="directory of CelebA's label files, for the part `attributes`")
     asked = parser.parse_args()
-    for part in PARTS:
-        if part.__name__ in asked.part:
+    parts: dict[str, Callable[[int], Rates]] = {part.__name__: part for part in PARTS}
+    if asked.labels is not None:
+        parts["attributes"] = partial(attributes, labels=asked.labels)
+    if unknown := set(asked.part) - set(parts):
+        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(parts)} (attributes with --labels)")
+    for name, part in parts.items():
+        if not asked.part or name in asked.part:
             for cell, rate in part(asked.times):
                 error = math.sqrt(max(rate * (1 - rate), 0.01) / asked.times)
-                print(  # noqa: T201
-                    f"| {part.__name__} | {cell} | {rate:.3f} | {error:.3f} |", flush=True
-                )
+                print(f"| {name} | {cell} | {rate:.3f} | {error:.3f} |", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -31,16 +31,15 @@ HARDWARE = resolve_hardware(accelerator="cpu", precision="32-true")
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
-    """Two nodes with a core each beside a head that takes no work."""
+    """Two nodes with a core each."""
     module = pytest.importorskip("ray", reason="Ray is not installed: pip install 'gender-lightning[ray]'")
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     before = signal.getsignal(signal.SIGTERM)  # Ray puts a handler of its own there
     memory = 80 << 20
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": memory})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, object_store_memory=memory)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": memory})
+    cluster.add_node(num_cpus=1, object_store_memory=memory)
     module.init(address=cluster.address, log_to_driver=False)
     module.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield module
