@@ -168,7 +168,7 @@ def test_a_crop_is_confirmed_without_a_search(
 ) -> None:
     (found,) = mtcnn.detect(hopper)
     tight = align(hopper, found, TIGHT)
-    monkeypatch.setattr(mtcnn, "detect_many", lambda pictures: [[] for _ in pictures])
+    monkeypatch.setattr(mtcnn, "detect_reduced", lambda pictures, _: [[] for _ in pictures])
     for placement in (CELEBA, TIGHT):
         (crop,) = Cropper(FRAMING, "auto", mtcnn, placement).crops(align(hopper, found, placement))
         assert (crop.status, crop.note) == ("crop", "")

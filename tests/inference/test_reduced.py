@@ -15,6 +15,7 @@ from gender_lightning.inference.faces.crops import Choice, Cropper
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.faces.mtcnn import Mtcnn
 from gender_lightning.inference.faces.reduced import Reduced
+from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.inference.pictures import open_picture
 
 HEIGHT, WIDTH = 3000, 4000  # twelve megapixels
@@ -112,10 +113,21 @@ def test_a_photograph_that_is_used_as_it_is_keeps_its_box(photograph: bytes) -> 
         assert np.abs(expected - crop.pixels).mean() < 1
 
 
+def test_a_least_size_means_pixels_of_the_photograph(photograph: bytes) -> None:
+    """The heads are 900 and 160 px wide, faces less."""
+    for least, reduction, count in ((70, 2, 2), (280, 8, 1)):
+        for detector in (Mtcnn(least), Turning(Mtcnn(least))):
+            cropper = Cropper(Framing(64), "detect", detector)
+            opened = open_picture(photograph, reduction=cropper.reduction).picture
+            assert isinstance(opened, Reduced) and opened.reduction == reduction
+            whole, copy = cropper.choices_of([open_picture(photograph).pixels, opened])
+            assert len(copy) == len(whole) == count
+
+
 def test_what_is_not_reduced() -> None:
     detector = Mtcnn()
     assert detector.reduction(3000, 4000) == 2 and detector.reduction(6000, 8000) == 4
     assert detector.reduction(2000, 3000) == 1, "its smallest faces would be too small"
     assert detector.reduction(900, 40000) == 1, "a strip"
-    assert Mtcnn(min_face=70).reduction(3000, 4000) == 1
+    assert Mtcnn(min_face=60).reduction(3000, 4000) == 1
     assert Cropper(Framing(64), "none", detector).reduction(3000, 4000) == 1

@@ -17,7 +17,7 @@ from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.faces_choice import FacesOrViews
 from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
-from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_many
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_reduced
 from gender_lightning.inference.faces.reduced import AnyPicture, Reduced, pixels_of, scaled, size_of
 from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.models.checkpoints.checkpoint import ModelSpec
@@ -140,19 +140,21 @@ class Cropper:
 
     def choices_of(self, pictures: Sequence[AnyPicture]) -> list[list[Choice]]:
         """The parts of each of several pictures, in the pixels of the pictures themselves."""
-        chosen = self._choices([pixels_of(picture) for picture in pictures])
+        reductions = [picture.reduction if isinstance(picture, Reduced) else 1 for picture in pictures]
+        chosen = self._choices([pixels_of(picture) for picture in pictures], reductions)
         for place, picture in enumerate(pictures):
             if isinstance(picture, Reduced):
                 chosen[place] = [_scaled(choice, picture.reduction) for choice in chosen[place]]
         return chosen
 
-    def _choices(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Choice]]:
+    def _choices(self, pictures: Sequence[NDArray[np.uint8]], reductions: Sequence[int]) -> list[list[Choice]]:
         chosen = [[Choice(None)] for _ in pictures]
         if not self.detects:
             return chosen
         confirmed = self._confirmed(pictures) if self.faces == "auto" else set()
         rest = [place for place in range(len(pictures)) if place not in confirmed]
-        for place, found in zip(rest, detect_many(self.detector, [pictures[place] for place in rest]), strict=True):
+        searched = detect_reduced(self.detector, [pictures[at] for at in rest], [reductions[at] for at in rest])
+        for place, found in zip(rest, searched, strict=True):
             chosen[place] = self._chosen(pictures[place], found)
         return chosen
 

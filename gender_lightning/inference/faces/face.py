@@ -74,10 +74,17 @@ class Confirms(Protocol):
 
 @runtime_checkable
 class Reduces(Protocol):
-    """A detector that does not need all pixels of a large picture."""
+    """A detector that does not need all pixels of a large picture.
+
+    It is told of each picture how far that was reduced, since a least size in pixels means those of the picture itself.
+    """
 
     def reduction(self, height: int, width: int) -> int:
         """The power of two by which a picture of this size may be reduced without losing faces; 1 if it may not."""
+        ...
+
+    def detect_reduced(self, pictures: Sequence[NDArray[np.uint8]], reductions: Sequence[int]) -> list[list[Face]]:
+        """The faces of copies that were reduced by these factors, in the pixels of the copies."""
         ...
 
 
@@ -86,6 +93,15 @@ def detect_many(detector: Detector, pictures: Sequence[NDArray[np.uint8]]) -> li
     if isinstance(detector, DetectsMany):
         return detector.detect_many(pictures)
     return [detector.detect(picture) for picture in pictures]
+
+
+def detect_reduced(
+    detector: Detector, pictures: Sequence[NDArray[np.uint8]], reductions: Sequence[int]
+) -> list[list[Face]]:
+    """As `detect_many`, of pictures that may be reduced copies."""
+    if isinstance(detector, Reduces):
+        return detector.detect_reduced(pictures, reductions)
+    return detect_many(detector, pictures)
 
 
 def largest_first(faces: list[Face]) -> list[Face]:

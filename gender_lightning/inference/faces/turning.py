@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_many, largest_first
+from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_reduced, largest_first
 
 _SURE = 0.995  # score; an upside-down face may be taken for an upright one, at less
 
@@ -30,11 +30,16 @@ class Turning:
 
     def detect_many(self, pictures: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         """The faces of each of several pictures."""
-        found = detect_many(self.detector, pictures)
+        return self.detect_reduced(pictures, [1] * len(pictures))
+
+    def detect_reduced(self, pictures: Sequence[NDArray[np.uint8]], reductions: Sequence[int]) -> list[list[Face]]:
+        """The faces of copies that were reduced by these factors, in their own pixels."""
+        found = detect_reduced(self.detector, pictures, reductions)
         tries = {place: [faces] for place, faces in enumerate(found) if all(face.score < _SURE for face in faces)}
         for turns in (1, 2, 3):
             turned = [np.ascontiguousarray(np.rot90(pictures[place], turns)) for place in tries]
-            for place, faces in zip(tries, detect_many(self.detector, turned), strict=True):
+            again = detect_reduced(self.detector, turned, [reductions[place] for place in tries])
+            for place, faces in zip(tries, again, strict=True):
                 height, width = pictures[place].shape[:2]
                 tries[place].append([_turned_back(face, turns, height, width) for face in faces])
         for place, of_turns in tries.items():

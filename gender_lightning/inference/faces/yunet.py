@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,17 @@ class Yunet:
 
     def reduction(self, height: int, width: int) -> int:
         """How far a picture may be reduced and still be larger than what the network is shown: 1, 2, 4 or 8."""
-        if self.min_face:
-            return 1
         return next((factor for factor in (8, 4, 2) if height * width >= factor**2 * _MOST_PIXELS), 1)
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Face]:
         """The faces of a picture, RGB uint8 (H, W, 3), the largest first."""
+        return self._detect(picture, self.min_face)
+
+    def detect_reduced(self, pictures: Sequence[NDArray[np.uint8]], reductions: Sequence[int]) -> list[list[Face]]:
+        """The faces of copies that were reduced by these factors, in their own pixels."""
+        return [self._detect(one, self.min_face / factor) for one, factor in zip(pictures, reductions, strict=True)]
+
+    def _detect(self, picture: NDArray[np.uint8], least: float) -> list[Face]:
         import cv2
 
         height, width = picture.shape[:2]
@@ -70,7 +76,7 @@ class Yunet:
         _, found = self._net.detect(bgr)
         rows = np.zeros((0, 15)) if found is None else np.asarray(found, dtype=np.float64)
         faces = [_face(row / factor, float(row[14])) for row in rows]
-        return largest_first([face for face in faces if face.box.width >= self.min_face])
+        return largest_first([face for face in faces if face.box.width >= least])
 
 
 def fetch() -> Path:
