@@ -88,7 +88,7 @@ def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if evaluation.fairness is not None:
         worst = evaluation.fairness.worst_group
         if worst is not None:
-            cards.append(("Worst group", percent(worst.accuracy.value), in_words(worst.name)))
+            cards.append(("Lowest group", percent(worst.accuracy.value), in_words(worst.name)))
     return cards
 
 

@@ -27,6 +27,7 @@ from gender_lightning.evaluation.statistics.proportions import (
     DesignEffect,
     Floats,
     Interval,
+    labelled_as_usual,
     per_person,
     persons_in,
     proportion,
@@ -133,7 +134,7 @@ class Fairness:
     Attributes:
         recall_gap: Recall of males minus recall of females.
         per_person: `accuracy`, `recall_male` and `recall_female`, where each person counts once, however many images
-            there are of them.
+            there are of them; recalls leave out images labelled unlike most of their person's.
         attributes: Gaps by attribute, the largest first, those without an interval last.
         worst_group: The cell of the label and one attribute with the lowest accuracy of those that can be judged.
         group_attributes: Attributes of the intersections.
@@ -197,7 +198,8 @@ def measure_fairness(
     )
     assert len(chosen) <= MOST_ATTRIBUTES and set(chosen) <= set(split.attributes), chosen
     everyone = np.ones(len(split.male), dtype=np.bool_)
-    parts = {"accuracy": everyone, "recall_male": split.male, "recall_female": ~split.male}
+    usual = labelled_as_usual(split.male, split.clusters)  # nobody is a man and a woman by a slip of the annotators
+    parts = {"accuracy": everyone, "recall_male": split.male & usual, "recall_female": ~split.male & usual}
     pale = split.attributes.get("Pale_Skin")
     return Fairness(
         recall_gap=recall_gap(split, level),
