@@ -58,6 +58,7 @@ def report_page(findings: Findings) -> str:
         "name": evaluation.run or without_folders(evaluation.checkpoint),
         "checkpoint": without_folders(evaluation.checkpoint),
         "verdict": verdict(evaluation, findings.corruptions),
+        "of_more": _of_more(evaluation),
         "limits": limits(evaluation, findings.corruptions),
         "fair": _fair(evaluation),
         "cards": _cards(evaluation),
@@ -75,6 +76,13 @@ def report_page(findings: Findings) -> str:
         "suspects": len(findings.suspects),
     }
     return render("evaluation.html.j2", values)
+
+
+def _of_more(evaluation: Evaluation) -> str:
+    """Of what there would have to be more to know the first number exactly; nothing where it has no interval."""
+    if math.isnan(evaluation.metrics["accuracy"].low):
+        return ""
+    return "people" if evaluation.persons else "pictures"
 
 
 def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:

@@ -112,7 +112,8 @@ class GroupScore:
         images: Number.
         persons: Number of identities, of images where they are unknown.
         accuracy: Share of the images that are right: the recall of the class within the group.
-        per_person: The same, every person counting once.
+        per_person: The same, every person counting once, without images labelled unlike most of their person's: nobody
+            is in a cell of each class by a slip of the annotators.
         judged: Whether it has images and persons enough.
         p_holm: P of being as accurate as the rest of its class, adjusted for all cells listed with it; nan where it
             was not tested.
@@ -198,7 +199,7 @@ def measure_fairness(
     )
     assert len(chosen) <= MOST_ATTRIBUTES and set(chosen) <= set(split.attributes), chosen
     everyone = np.ones(len(split.male), dtype=np.bool_)
-    usual = labelled_as_usual(split.male, split.clusters)  # nobody is a man and a woman by a slip of the annotators
+    usual = labelled_as_usual(split.male, split.clusters)
     parts = {"accuracy": everyone, "recall_male": split.male & usual, "recall_female": ~split.male & usual}
     pale = split.attributes.get("Pale_Skin")
     return Fairness(
@@ -334,7 +335,12 @@ def _group_score(split: Decisions, name: str, rows: Flags, level: float) -> Grou
     if len(right):
         accuracy = Measure(float(right.mean()), *proportion(right, clusters, level=level, like=like))
     return GroupScore(
-        name, len(right), persons_in(clusters), accuracy, _per_person(split, rows, level), _is_large(split, rows)
+        name,
+        len(right),
+        persons_in(clusters),
+        accuracy,
+        _per_person(split, rows & labelled_as_usual(split.male, split.clusters), level),
+        _is_large(split, rows),
     )
 
 

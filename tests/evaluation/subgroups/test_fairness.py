@@ -97,6 +97,11 @@ def test_a_slip_of_the_annotators_makes_nobody_count_in_both_classes() -> None:
     means = frame.groupby(["male", "person"])["right"].mean().groupby("male").mean()
     assert found.per_person["recall_male"].value == pytest.approx(means[True])
     assert found.per_person["recall_female"].value == pytest.approx(means[False])
+    men = [group for group in found.groups if group.name == "male Young=" + str(int(split.attributes["Young"][slip]))]
+    rows = split.male & (split.attributes["Young"] == split.attributes["Young"][slip])
+    assert men[0].per_person.value == pytest.approx(
+        pd.Series(split.right[rows]).groupby(split.clusters[rows]).mean().mean()
+    )
     everyone = pd.Series(right).groupby(split.clusters).mean().mean()
     assert found.per_person["accuracy"].value == pytest.approx(everyone)
 
