@@ -132,8 +132,13 @@ def _finding(found: Finding) -> dict[str, Any]:
         "share": round(found.share, 6),
         "unit": found.unit,
         "said": found.said,
-        "rows": [dict(zip(found.columns, row, strict=True)) for row in found.rows],
+        "rows": [dict(zip(found.columns, map(_cell, row), strict=True)) for row in found.rows],
     }
+
+
+def _cell(value: Any) -> Any:
+    """What was measured in single precision has no more digits than that."""
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def doubts_of(findings: Sequence[Finding]) -> tuple[Doubt, ...]:

@@ -66,7 +66,7 @@ def fairness_columns(comparison: Comparison) -> list[Column]:
     every = [
         Column("recall gap, points", _recall_gap, falling=False),
         Column("accuracy per person", _per_person),
-        Column("worst group", _worst_group),
+        Column("lowest group", _worst_group),
         Column("equalised odds, points", _largest_gap, falling=False),
     ]
     return [column for column in every if any(column.cell(row).text != UNKNOWN for row in comparison.summaries)]

@@ -38,10 +38,10 @@ def markdown(comparison: Comparison) -> str:
 
 FAIRNESS_NOTE = (
     "In brackets: 95 % intervals over people. Recall gap: recall of men minus recall of women. Accuracy per person: "
-    "every person counts once, however many images there are of them. Worst group: that of the lowest accuracy of all "
-    "cells of the label and one attribute with at least 50 images of 10 people. Equalised odds: for the attribute with "
-    "the largest difference, the larger of its gaps in recall among men and among women; it is never negative, so that "
-    "chance alone makes it positive."
+    "every person counts once, however many images there are of them. Lowest group: that of the lowest accuracy of all "
+    "cells of the label and one attribute with at least 50 images of 10 people, beyond chance or not. Equalised odds: "
+    "for the attribute with the largest difference, the larger of its gaps in recall among men and among women; it is "
+    "never negative, so that chance alone makes it positive."
 )
 PAIR_HEAD = ("pair", "difference, points", "95 % interval", "p, Holm", "p, McNemar", "p, people", "verdict")
 

@@ -53,8 +53,13 @@ class BeforeAfter:
 
     @property
     def surely(self) -> bool:
-        """Whether the difference is more than chance."""
-        return self.p < SIGNIFICANT
+        """Whether the difference is more than chance, by its p and by its interval, which are of two methods."""
+        return self.p < SIGNIFICANT and not self.across
+
+    @property
+    def across(self) -> bool:
+        """Whether 0 is in the interval; not where there is none."""
+        return self.difference.low <= 0 <= self.difference.high
 
 
 @dataclass(frozen=True)

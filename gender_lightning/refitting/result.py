@@ -154,6 +154,8 @@ def _change(row: BeforeAfter) -> str:
     ends = row.difference.times(100)
     interval = f", {ends.ends(1)}" if ends.ends(1) else ""
     sure = "beyond chance" if row.surely else "no more than chance"
+    if ends.ends(1) and not row.surely and not row.across:
+        sure += f": the interval leaves out 0, but the test of the resamples, p = {row.p:.2f}, does not bear it out"
     return (
         f"{100 * row.before.value:.1f} % to {100 * row.after.value:.1f} % ({100 * row.difference.value:+.1f} "
         f"points{interval}; {sure})"

@@ -58,6 +58,7 @@ def report_page(findings: Findings) -> str:
         "name": evaluation.run or without_folders(evaluation.checkpoint),
         "checkpoint": without_folders(evaluation.checkpoint),
         "verdict": verdict(evaluation, findings.corruptions),
+        "of_more": _of_more(evaluation),
         "limits": limits(evaluation, findings.corruptions),
         "fair": _fair(evaluation),
         "cards": _cards(evaluation),
@@ -77,6 +78,13 @@ def report_page(findings: Findings) -> str:
     return render("evaluation.html.j2", values)
 
 
+def _of_more(evaluation: Evaluation) -> str:
+    """Of what there would have to be more to know the first number exactly; nothing where it has no interval."""
+    if math.isnan(evaluation.metrics["accuracy"].low):
+        return ""
+    return "people" if evaluation.persons else "pictures"
+
+
 def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     metrics = evaluation.metrics
     shown = [(label_of(name).capitalize(), metrics[name]) for name in ("accuracy", "recall_male", "recall_female")]
@@ -88,7 +96,7 @@ def _cards(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if evaluation.fairness is not None:
         worst = evaluation.fairness.worst_group
         if worst is not None:
-            cards.append(("Worst group", percent(worst.accuracy.value), in_words(worst.name)))
+            cards.append(("Lowest group", percent(worst.accuracy.value), in_words(worst.name)))
     return cards
 
 

@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 
 from gender_lightning.audit import alike
 from gender_lightning.audit.alike import alike_finding, alike_pairs, whitened
+from gender_lightning.audit.findings import Audit, Finding, to_json
 from gender_lightning.data.sources.annotations import Index
 
 
@@ -72,3 +73,11 @@ def test_differing_labels_come_first_then_pairs_across_splits() -> None:
     assert (found.count, found.total) == (6, 6)
     assert "4 pairs" in found.said and "1 have both labels, 3 are in two splits" in found.said
     assert "Of the 2 pairs that the hashes have found, 1 reach" in found.said
+
+
+def test_the_record_has_no_digits_that_were_not_measured() -> None:
+    cosine = float(np.float32(0.9321))  # 0.932099997997284
+    rows = ((cosine, "a.jpg"),)
+    found = Finding("alike", "duplicates", "Seen alike", 1, 2, "pairs", "", ("cosine", "image_id"), rows)
+    record = to_json(Audit("celeba", 2, 1, {}, None, (found,)))
+    assert record["findings"]["alike"]["rows"] == [{"cosine": 0.9321, "image_id": "a.jpg"}]

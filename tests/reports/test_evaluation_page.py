@@ -77,6 +77,13 @@ def test_the_files_are_there(written: Path) -> None:
     assert len(pd.read_csv(written / "corruptions.csv", keep_default_na=False)) == 111
 
 
+def test_the_first_brackets_are_explained_and_the_lowest_group_is_not_called_the_worst(written: Path) -> None:
+    page = (written / "report.html").read_text(encoding="utf-8")
+    assert "many more people like these (95 % intervals)" in page
+    assert page.index("many more people") < page.index("Is it fair?")
+    assert "Worst group" not in page and "Lowest group" in page
+
+
 def test_names_are_escaped_and_pictures_can_be_left_out(written: Path) -> None:
     page, bare = (written / "report.html").read_text(), (written / "bare" / "report.html").read_text()
     assert "onerror=alert(1)>" not in page and "&lt;img src=x onerror=alert(1)&gt;" in page

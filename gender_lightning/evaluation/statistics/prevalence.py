@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from gender_lightning.errors import UserError
-from gender_lightning.evaluation.statistics.proportions import LEVEL, Floats
+from gender_lightning.evaluation.statistics.proportions import LEVEL, Floats, labelled_as_usual
 
 Method = Literal["probabilities", "decisions"]
 Target = Literal["population", "crowd"]
@@ -148,8 +148,7 @@ class Reference:
         persons = None if identities is None else np.asarray(identities).astype(np.int64)
         if persons is not None:
             # A slip of the annotators on one of a woman's pictures would count as much as a man of twenty.
-            place = np.unique(persons, return_inverse=True)[1]
-            kept = np.abs(truth - (np.bincount(place, truth) / np.bincount(place))[place]) < 0.5
+            kept = labelled_as_usual(truth, persons)
             truth, values, persons = truth[kept], values[kept], persons[kept]
         if truth.all() or not truth.any():
             raise UserError(

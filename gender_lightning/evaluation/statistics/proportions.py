@@ -155,6 +155,13 @@ def proportion(
     return clopper_pearson(float(values.mean()) * size, size, level)
 
 
+def labelled_as_usual(labels: ArrayLike, persons: ArrayLike) -> NDArray[np.bool_]:
+    """Which images (N,) have the label of most of their person's; none of someone labelled half and half."""
+    truth, place = np.asarray(labels).astype(np.bool_), np.unique(persons, return_inverse=True)[1]
+    usual: NDArray[np.bool_] = np.abs(truth - (np.bincount(place, truth) / np.bincount(place))[place]) < 0.5
+    return usual
+
+
 def per_person(correct: ArrayLike, clusters: ArrayLike, level: float = LEVEL) -> tuple[float, Interval]:
     """Mean over persons of the share of their images that is right: every person counts once.
 

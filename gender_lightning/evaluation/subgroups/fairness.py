@@ -27,6 +27,7 @@ from gender_lightning.evaluation.statistics.proportions import (
     DesignEffect,
     Floats,
     Interval,
+    labelled_as_usual,
     per_person,
     persons_in,
     proportion,
@@ -111,7 +112,8 @@ class GroupScore:
         images: Number.
         persons: Number of identities, of images where they are unknown.
         accuracy: Share of the images that are right: the recall of the class within the group.
-        per_person: The same, every person counting once.
+        per_person: The same, every person counting once, without images labelled unlike most of their person's: nobody
+            is in a cell of each class by a slip of the annotators.
         judged: Whether it has images and persons enough.
         p_holm: P of being as accurate as the rest of its class, adjusted for all cells listed with it; nan where it
             was not tested.
@@ -133,7 +135,7 @@ class Fairness:
     Attributes:
         recall_gap: Recall of males minus recall of females.
         per_person: `accuracy`, `recall_male` and `recall_female`, where each person counts once, however many images
-            there are of them.
+            there are of them; recalls leave out images labelled unlike most of their person's.
         attributes: Gaps by attribute, the largest first, those without an interval last.
         worst_group: The cell of the label and one attribute with the lowest accuracy of those that can be judged.
         group_attributes: Attributes of the intersections.
@@ -197,7 +199,8 @@ def measure_fairness(
     )
     assert len(chosen) <= MOST_ATTRIBUTES and set(chosen) <= set(split.attributes), chosen
     everyone = np.ones(len(split.male), dtype=np.bool_)
-    parts = {"accuracy": everyone, "recall_male": split.male, "recall_female": ~split.male}
+    usual = labelled_as_usual(split.male, split.clusters)
+    parts = {"accuracy": everyone, "recall_male": split.male & usual, "recall_female": ~split.male & usual}
     pale = split.attributes.get("Pale_Skin")
     return Fairness(
         recall_gap=recall_gap(split, level),
@@ -332,7 +335,12 @@ def _group_score(split: Decisions, name: str, rows: Flags, level: float) -> Grou
     if len(right):
         accuracy = Measure(float(right.mean()), *proportion(right, clusters, level=level, like=like))
     return GroupScore(
-        name, len(right), persons_in(clusters), accuracy, _per_person(split, rows, level), _is_large(split, rows)
+        name,
+        len(right),
+        persons_in(clusters),
+        accuracy,
+        _per_person(split, rows & labelled_as_usual(split.male, split.clusters), level),
+        _is_large(split, rows),
     )
 
 

@@ -87,6 +87,25 @@ def test_the_hard_group_is_found_and_an_idle_attribute_is_not_accused() -> None:
     assert found.per_person["recall_female"].value == pytest.approx(by_person)
 
 
+def test_a_slip_of_the_annotators_makes_nobody_count_in_both_classes() -> None:
+    split = decisions()
+    slip = 2 * 8  # the first image of person 2, a woman
+    male, right = split.male.copy(), split.right.copy()
+    male[slip], right[slip] = True, 0.0
+    found = measure_fairness(Decisions.of(male, right, split.clusters, split.attributes), Resampling(split.clusters))
+    frame = pd.DataFrame({"male": split.male, "right": split.right, "person": split.clusters}).drop(slip)
+    means = frame.groupby(["male", "person"])["right"].mean().groupby("male").mean()
+    assert found.per_person["recall_male"].value == pytest.approx(means[True])
+    assert found.per_person["recall_female"].value == pytest.approx(means[False])
+    men = [group for group in found.groups if group.name == "male Young=" + str(int(split.attributes["Young"][slip]))]
+    rows = split.male & (split.attributes["Young"] == split.attributes["Young"][slip])
+    assert men[0].per_person.value == pytest.approx(
+        pd.Series(split.right[rows]).groupby(split.clusters[rows]).mean().mean()
+    )
+    everyone = pd.Series(right).groupby(split.clusters).mean().mean()
+    assert found.per_person["accuracy"].value == pytest.approx(everyone)
+
+
 def test_small_cells_are_neither_tested_nor_the_worst() -> None:
     split = decisions()
     split.right[:3] = 0  # all with a hat are wrong
