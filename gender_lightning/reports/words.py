@@ -74,7 +74,9 @@ def _where_it_fails(evaluation: Evaluation, corruptions: pd.DataFrame | None) ->
     if evaluation.worst_slice is not None:
         worst = evaluation.slice(evaluation.worst_slice.name)
         sure = evaluation.worst_slice.significant
-        where, chance = ("worst, beyond chance, on", "") if sure else ("worst on", ", which may be chance")
+        judged = sum(not found.small for found in evaluation.slices)
+        lowest = f", which may be chance in the lowest of {judged}"
+        where, chance = ("worst, beyond chance, on", "") if sure else ("worst on", lowest)
         parts.append(
             f"it does {where} {worst.words}, {percent(worst.accuracy.value)} of {worst.images:,} images against "
             f"{percent(worst.rest_accuracy)} of {worst.rest_words}{chance}"

@@ -130,7 +130,7 @@ def test_a_step_learns_and_inference_does_not(name: str, monkeypatch: pytest.Mon
 
     criterion = Criterion(config.loss)
     losses: list[float] = []
-    criterion.register_forward_hook(lambda module, inputs, loss: losses.append(float(loss)))
+    criterion.register_forward_hook(lambda module, inputs, loss: losses.append(float(loss.detach())))
     tuned: list[bool] = []
     criterion.register_forward_hook(lambda *_: tuned.append(torch.backends.cudnn.benchmark))
     units = network_stages.step_units(
