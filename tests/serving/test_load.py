@@ -128,7 +128,7 @@ def test_a_thousand_bad_requests_and_a_graceful_end(server: Server, checkpoint: 
     (found,) = answer["pictures"][0]["faces"]
     assert found["probability"] == pytest.approx(expected.probability, abs=1e-5) and found["label"] == expected.label
 
-    begun = threading.Barrier(9)
+    begun, told = threading.Barrier(9), threading.Barrier(9)
 
     def late(_: int) -> int:
         body = form(*[face()] * 16)
@@ -138,13 +138,16 @@ def test_a_thousand_bad_requests_and_a_graceful_end(server: Server, checkpoint: 
             connection.putheader(name, value)
         connection.endheaders(body[:100])
         begun.wait(60)
+        told.wait(60)
         connection.send(body[100:])
         return connection.getresponse().status
 
     with ThreadPoolExecutor(8) as threads:
         late_ones = [threads.submit(late, number) for number in range(8)]
         begun.wait(60)
+        assert raw(port, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", hang_up=False) == 200  # it has read the others too
         process.send_signal(signal.SIGTERM)
+        told.wait(60)
         assert [future.result(60) for future in late_ones] == [200] * 8
     assert process.wait(60) == 128 + signal.SIGTERM
     assert process.stdout is not None and "Traceback" not in process.stdout.read()
