@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,7 +126,8 @@ def test_a_loader_process_that_is_killed_is_named(celeba_of: Callable[..., list[
         assert process.stderr is not None
         said = process.stderr.read()
     assert code == 2, said
-    assert "A process that loads images" in said and "was ended from outside (Killed)" in said
+    # torch hears of the signal, or finds the process gone
+    assert re.search(r"A process that loads images .*(was ended from outside \(Killed\)|ended unexpectedly)", said)
     assert "data.workers=1" in said and f"train resume={run} continues from it" in said
     assert info(run)["status"] == "failed"
 
