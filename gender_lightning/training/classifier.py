@@ -45,6 +45,7 @@ from gender_lightning.training.schedules import EPOCH_LENGTHS, follow_epochs, ma
 from gender_lightning.training.sections import augmentation_settings, make_spec
 from gender_lightning.training.seeding import seed_generators
 from gender_lightning.transforms import Augment, mix, step_key
+from gender_lightning.transforms.geometry import shrink
 
 _EPOCH_LOSS = "epoch_loss"  # in Lightning's checkpoint: float32 (ranks, 2), see `EpochLoss.sums`
 
@@ -245,8 +246,7 @@ class GenderClassifier(pl.LightningModule):
         return images, targets.labels
 
     def _augmented(self, batch: Batch) -> tuple[Tensor, Targets]:
-        progress = self._steps_done() / max(1, self._total_steps()) if self.augmentation.progressive else 0.0
-        size = self.augment.settings.size_at(progress)
+        size = self.image_size
         with torch.autocast(self.device.type, enabled=False):  # half precision is meant for weights, not for pixels
             images = self.augment(batch.images, batch.indices, self.current_epoch, size=size)
             images, columns = mix(
@@ -295,6 +295,13 @@ class GenderClassifier(pl.LightningModule):
         return self.current_epoch * steps + max(0, batch) // self.trainer.accumulate_grad_batches
 
     @property
+    def image_size(self) -> int | None:
+        """Side of the images that the training uses now, in pixels, while it is smaller than the full size."""
+        if not self.augmentation.progressive or self.trainer.state.fn != "fit":
+            return None
+        return self.augment.settings.size_at(self._steps_done() / max(1, self._total_steps()))
+
+    @property
     def _distributed(self) -> bool:
         return self.trainer.world_size > 1
 
@@ -317,15 +324,20 @@ class GenderClassifier(pl.LightningModule):
             return flip_averaged(self.net, normalised, self.spec.test_time_flip)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep logits, labels and indices on the device; the images have the size that the training uses now.
+
+        At another size, a network that has learned from one size only is close to chance.
+        """
+        size = self.image_size
+        images = batch.images if size is None else shrink(batch.images, size)
+        self._rows.add(batch.indices, self(images), batch.labels)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep logits, labels and indices on the device."""
         self._rows.add(batch.indices, self(batch.images), batch.labels)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Do the same as `validation_step`."""
-        self._rows.add(batch.indices, self(batch.images), batch.labels)
-
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Do the same as `validation_step`, and return indices, int64 (B,), and logits, float32 (B,)."""
+        """Do the same as `test_step`, and return indices, int64 (B,), and logits, float32 (B,)."""
         logits = self(batch.images)
         self._rows.add(batch.indices, logits, batch.labels)
         return {"indices": batch.indices, "logits": logits}

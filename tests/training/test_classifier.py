@@ -229,8 +229,12 @@ def test_progressive_resizing(tmp_path: Path) -> None:
     sizes: list[int] = []
     model = classifier(augmentation={"progressive": [{"until": 0.5, "image_size": 16}]})
     model.net.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
-    trainer(tmp_path, max_epochs=2).fit(model, loader(8))
-    assert sizes == [16, 16, 32, 32]
+    lightning = trainer(tmp_path, max_epochs=2, num_sanity_val_steps=1)
+    lightning.fit(model, loader(8), loader(4))
+    # an epoch is two batches and the validation of one, at the size that the network is learning from
+    assert sizes == [16, 16, 16, 16, 32, 32, 32]
+    lightning.validate(model, loader(4), verbose=False)
+    assert sizes[7:] == [32]
     with pytest.raises(UserError, match=r"augmentation.progressive=\[\]"):
         classifier({"name": "vit_b_32"}, {"progressive": [{"until": 0.5, "image_size": 16}]})
 

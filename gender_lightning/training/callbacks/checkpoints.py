@@ -48,10 +48,11 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     Lightning runs callbacks of this base class after all others, whatever their order in the list. The best
     epoch has the best monitored metric; ties are broken by the lower `val/loss`, then by the later epoch.
-    Without a validation the last epoch is the best. All files are written atomically; `previous.ckpt` is the
-    former `last.ckpt`. They are written in a thread, from a copy in the host's memory, while the training continues:
-    `best.ckpt` before the `last.ckpt` of the same epoch, and both before those of the next. A failure to write ends
-    the training at the next batch. When the fit ends, for whatever reason, the files are written.
+    Without a validation the last epoch is the best. Where the images grow during the training (progressive resizing),
+    the first epoch at a new size replaces the best of the smaller size. All files are written atomically;
+    `previous.ckpt` is the former `last.ckpt`. They are written in a thread, from a copy in the host's memory, while the
+    training continues: `best.ckpt` before the `last.ckpt` of the same epoch, and both before those of the next. A
+    failure to write ends the training at the next batch. When the fit ends, for whatever reason, the files are written.
 
     During a fit, this callback handles signals that request an end: after the current optimizer step (with several
     ranks the next one) or validation batch it writes last.ckpt and raises `Interrupted`, at the same point on all
@@ -95,6 +96,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._agreement = Agreement()
         self._writer = BackgroundWriter()
         self._best_loss = math.nan
+        self._best_size: int | None = None  # of the images, while they are smaller than the full size
         self._validated = False
         self._seen_step = 0
         self._saved = 0.0
@@ -152,7 +154,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write best.ckpt if this epoch is the best, and last.ckpt in any case."""
         self._check_losses()
-        best = self._best_of(pl_module) if self._is_best(trainer) and trainer.is_global_zero else None
+        best = self._best_of(pl_module) if self._is_best(trainer, pl_module) and trainer.is_global_zero else None
         self._validated = False
         self._save_last(trainer, best)
         number, _ = self._agreement.now(*self._wishes())
@@ -187,16 +189,20 @@ class Checkpoints(pl.callbacks.Checkpoint):
             progress["is_last_batch"] = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return score, tie-breaking loss and epoch of best.ckpt."""
-        return {"best_score": self.best_score, "best_loss": self._best_loss, "best_epoch": self.best_epoch}
+        """Return score, tie-breaking loss, image size and epoch of best.ckpt."""
+        return {
+            "best_score": self.best_score, "best_loss": self._best_loss, "best_size": self._best_size,
+            "best_epoch": self.best_epoch,
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the score to beat."""
         self.best_score = state_dict["best_score"]
         self._best_loss = state_dict["best_loss"]
+        self._best_size = state_dict.get("best_size")
         self.best_epoch = state_dict["best_epoch"]
 
-    def _is_best(self, trainer: pl.Trainer) -> bool:
+    def _is_best(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
         if not self._validated:
             # an epoch between two validations, unless there is never one
             if trainer.enable_validation and self.best_score is not None:
@@ -204,7 +210,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self.best_epoch = trainer.current_epoch
             return True
         score, loss = self._scores(trainer)
-        if self.best_score is not None and not self._beats(score, loss):
+        size, before = getattr(pl_module, "image_size", None), self._best_size
+        self._best_size = size
+        if size == before and self.best_score is not None and not self._beats(score, loss):
             return False
         self.best_score, self._best_loss, self.best_epoch = score, loss, trainer.current_epoch
         return True

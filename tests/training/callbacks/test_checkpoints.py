@@ -19,6 +19,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
 from gender_lightning.models.checkpoints.checkpoint import read_checkpoint
 from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
+from gender_lightning.training.callbacks.early_stopping import EarlyStopping
 from gender_lightning.training.logs.metrics_csv import read_rows
 
 
@@ -38,6 +39,25 @@ def test_best_is_the_best_epoch(tmp_path: Path, scores: tuple[float, ...], mode:
     assert spec == done.module.spec
     assert all(torch.equal(weights[name], value) for name, value in done.module.validated[best].items())
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
+
+
+class Growing(Toy):
+    """The images of the first two epochs are smaller, and easier, than the others."""
+
+    @property
+    def image_size(self) -> int | None:
+        return 4 if self.current_epoch < 2 else None
+
+
+@pytest.mark.parametrize(("scores", "best"), [((0.8, 0.9, 0.3, 0.2), 2), ((0.8, 0.9, 0.3, 0.4), 3), ((0.9, 0.8), 0)])
+def test_a_score_of_smaller_images_is_not_the_best_of_larger_ones(
+    tmp_path: Path, scores: tuple[float, ...], best: int
+) -> None:
+    assert fit(tmp_path / "whole", module=Growing(scores=scores), epochs=len(scores)).checkpoints.best_epoch == best
+    for epochs in (1, 2, 3):  # a resume knows the size of the score to beat
+        fit(tmp_path / "cut", module=Growing(scores=scores), epochs=min(epochs, len(scores)), resume=epochs > 1)
+    resumed = fit(tmp_path / "cut", module=Growing(scores=scores), epochs=len(scores), resume=True)
+    assert resumed.checkpoints.best_epoch == best
 
 
 def test_of_equal_scores_the_lower_loss_wins_then_the_later_epoch(tmp_path: Path) -> None:
@@ -112,6 +132,14 @@ def test_early_stopping_is_asked_before_last_is_written(tmp_path: Path) -> None:
     waits = [state["wait_count"] for name, state in stored.items() if name.startswith("EarlyStopping")]
     assert waits == [1]
     assert done.trainer.current_epoch == 2
+
+
+@pytest.mark.parametrize(("scores", "end"), [((0.8, 0.9, 0.3, 0.4, 0.5, 0.6), 6), ((0.8, 0.9, 0.3, 0.2, 0.1, 0.0), 5)])
+def test_early_stopping_starts_again_with_larger_images(tmp_path: Path, scores: tuple[float, ...], end: int) -> None:
+    stopping = EarlyStopping("val/accuracy", extended=False, mode="max", patience=2)
+    done = fit(tmp_path, module=Growing(scores=scores), epochs=6, extra=[stopping])
+    assert done.trainer.current_epoch == end
+    assert stopping.state_dict()["image_size"] is None
 
 
 def test_a_metric_that_is_not_measured_is_told(tmp_path: Path) -> None:
