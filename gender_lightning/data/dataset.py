@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -143,5 +144,6 @@ def start_worker(worker: int) -> None:
     # OpenCV's threads are not set: reading does not use it, and in a forked worker its setNumThreads would wait
     # forever for the threads with which the parent has drawn faces.
     torch.set_num_threads(1)
+    gc.freeze()  # otherwise a collection, in whichever epoch it comes, copies the pages shared with the parent
     obey_parent_alone()
     die_with_parent()

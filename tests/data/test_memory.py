@@ -18,7 +18,7 @@ from gender_lightning.data.sources.annotations import Index
 
 from .conftest import jpeg
 
-ROWS, WORKERS, EPOCHS, MB = 202_599, 2, 2, 1 << 20
+ROWS, WORKERS, EPOCHS, MB = 202_599, 2, 3, 1 << 20
 
 
 class OnePicture:
@@ -70,7 +70,7 @@ def test_memory_does_not_grow_with_epochs_or_workers(record_property: Any) -> No
         assert len(workers) == WORKERS
         after.append([unshared(process) for process in workers])
     print("MB of each worker after each epoch:", [[size // MB for size in sizes] for sizes in after])  # noqa: T201
-    for first, last in zip(after[0], after[-1], strict=True):
-        assert last - first < 4 * MB
+    for warm, last in zip(after[1], after[-1], strict=True):  # the first two epochs fill the allocator's pools
+        assert last - warm < 4 * MB
         # a list of 202,599 bytes objects alone would be 8 MB of references and 9 MB of objects, copied by counting them
         assert last < 64 * MB
