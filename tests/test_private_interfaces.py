@@ -13,7 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytorch_lightning as pl
-from lightning_fabric.utilities.distributed import _destroy_dist_connection, _set_num_threads_if_needed
+from lightning_fabric.utilities.distributed import _destroy_dist_connection
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,7 +26,6 @@ KNOWN = {
     ("training/trainer_habits.py", "_broadcast_sigterm_tensor"): "nor the exchange before each batch for their sake",
     ("training/trainer_habits.py", "_iteration_based_training"): "max_steps changes how a checkpoint is resumed",
     ("training/ranks.py", "_SubprocessScriptLauncher"): "starts the ranks; only its watch over them is replaced",
-    ("training/ranks.py", "_set_num_threads_if_needed"): "what that launcher does before it calls the function",
     ("training/ranks.py", "_destroy_dist_connection"): "runs at the exit of a failed rank, and may wait for the others",
     ("sweeps/search/sweep.py", "_trial_id"): "storages know a trial by its id, and Trial shows its number alone",
     ("sweeps/search/trials.py", "_trial_id"): "the same",
@@ -93,7 +92,6 @@ def test_lightning_has_them() -> None:
     set_up = inspect.getsource(_SubprocessScriptLauncher.__init__)
     assert {"procs", "num_processes", "num_nodes"} <= set(re.findall(r"self\.(\w+)", set_up))
     assert "_configure_launcher" in dir(DDPStrategy)
-    assert "num_processes" in inspect.signature(_set_num_threads_if_needed).parameters
     assert callable(_destroy_dist_connection)
     assert _BatchNorm.__subclasses__()
 

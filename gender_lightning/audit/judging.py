@@ -132,6 +132,7 @@ def _seen(
         batch_size=_BATCH,
         collate_fn=keep_batch,
         num_workers=workers,
+        pin_memory=hardware.device_type == "cuda",
         worker_init_fn=start_worker if workers else None,
     )
     found = predict_split(network.eval(), loader, len(index), hardware, measure=measure)

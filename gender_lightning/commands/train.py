@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Timer
 
 from gender_lightning import building
 from gender_lightning.commands.steps.preparation import Parts, new_run, resume_run
@@ -43,6 +43,7 @@ from gender_lightning.training.callbacks.gradient_norm import GradientNorm
 from gender_lightning.training.callbacks.learning_rate import LearningRate
 from gender_lightning.training.callbacks.progress import ProgressBar
 from gender_lightning.training.callbacks.throughput import Throughput
+from gender_lightning.training.callbacks.time_limit import TimeLimit
 from gender_lightning.training.classifier import GenderClassifier
 from gender_lightning.training.faults import explained
 from gender_lightning.training.logs.loggers import finishing, make_loggers
@@ -144,6 +145,11 @@ def make_callbacks(config: TrainConfig, run: Run, loggers: list[Any], has_valid:
     callbacks += [
         building.build(section, building.CALLBACK, allowed=config.packages) for section in settings.extra.values()
     ]
+    if config.trainer.max_time is not None:
+        if any(isinstance(callback, Timer) for callback in callbacks):
+            log.warning("trainer.max_time is ignored, since callbacks.extra has a timer.")
+        else:
+            callbacks.append(TimeLimit(config.trainer.max_time))
     job = this_job()
     if job is not None and job.trial is not None:
         callbacks.append(ReportToSearch(job.trial))

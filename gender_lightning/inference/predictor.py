@@ -33,6 +33,7 @@ from gender_lightning.inference.faces.crops import Crop, Cropper, FaceSearch
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
 from gender_lightning.inference.pictures import Opened, Picture, read_picture
+from gender_lightning.machine.hardware import runs_on
 from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, Network
 from gender_lightning.models.sharing import alone_with, gpu_errors_after_fork
 
@@ -299,7 +300,7 @@ def load(
 
     Args:
         path: A checkpoint, or a run directory (its best.ckpt); or a list of several, whose mean is used.
-        device: ``auto`` (CUDA, else MPS, else CPU), or torch's name of a device.
+        device: ``auto`` (CUDA if torch has kernels for the GPU, else MPS, else CPU), or torch's name of a device.
         faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`; ``tta``: as ``auto``, averaged
             over the face in the framing of the training and at two zooms.
         face_model: YuNet's model file, or ``yunet`` to download it, for better detection; None uses MTCNN, which is
@@ -334,5 +335,7 @@ def _device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        capability, built_for = torch.cuda.get_device_capability(), torch.cuda.get_arch_list()
+        if runs_on(capability, built_for, torch.version.cuda):  # torch itself warns if it has no kernels
+            return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import re
 import shutil
 import sysconfig
@@ -21,6 +22,11 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 MIG = "MIG-"  # the beginning of the name of a part of a GPU (multi-instance GPU)
 # Compilation takes 30 to 90 s and saves some 10 to 30 ms a step: below this many steps it does not pay.
 FEWEST_STEPS_TO_COMPILE = 2000
+OLDEST_TO_COMPILE = (7, 0)  # compute capability that Triton needs (torch 2.15, CudaInterface.is_triton_capable)
+# Compute capabilities of Jetson modules, whose binary code is their own.
+_JETSON = {(5, 3), (6, 2), (7, 2), (8, 7), (11, 0)}
+_UNIFIED = {(7, 2), (8, 7)}  # those that run code for other GPUs since CUDA 13.2
+_RENAMED = {(10, 1): (11, 0)}  # Thor, in CUDA 13
 
 Accelerator = Literal["cpu", "gpu", "mps"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -109,6 +115,35 @@ def available_cores() -> int:
     return cores if quota is None else max(1, min(cores, int(quota)))
 
 
+def cores_to_divide() -> list[int]:
+    """Numbers of the cores that the jobs of a sweep share: as many as `available_cores`.
+
+    Where a quota allows fewer than the affinity mask, they are neighbours from a random place on, since other
+    containers on the same host may divide its cores in the same way.
+    """
+    cores, count = usable_cores(), available_cores()
+    if count == len(cores):
+        return cores
+    first = random.randrange(len(cores))
+    return sorted((cores + cores)[first : first + count])
+
+
+def share_cores(processes: int) -> None:
+    """Limit the threads of torch in each of these processes to its share of `available_cores`.
+
+    Torch makes a thread for each core of the affinity mask. Under a quota, all of them together soon use up the time
+    of a period, and then every one of them stands still. `OMP_NUM_THREADS` takes precedence.
+
+    Args:
+        processes: Number of processes on this machine that compute at the same time.
+    """
+    import torch
+
+    threads = max(1, available_cores() // processes)
+    if "OMP_NUM_THREADS" not in os.environ and threads < torch.get_num_threads():
+        torch.set_num_threads(threads)
+
+
 def visible_gpus() -> list[str]:
     """The GPUs that processes can use, under the names that CUDA_VISIBLE_DEVICES gives them.
 
@@ -157,7 +192,7 @@ def _check_gpu(prefix: str, opens: bool) -> None:
     there = torch.cuda.device_count()  # counted by the driver's management library: works where CUDA does not
     if there == 0:
         return
-    device = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0) % there
+    device = _own_gpu(there)
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
         if opens:
@@ -172,7 +207,7 @@ def _check_gpu(prefix: str, opens: bool) -> None:
             field=f"{prefix}accelerator",
         ) from error
     capability, built_for = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
-    if not runs_on(capability, built_for):
+    if not runs_on(capability, built_for, torch.version.cuda):
         raise UserError(
             f"This torch has no kernels for the GPU {torch.cuda.get_device_name(device)}: its compute capability is "
             f"{capability[0]}.{capability[1]}, and torch {torch.__version__} is built for {', '.join(built_for)}.",
@@ -182,27 +217,38 @@ def _check_gpu(prefix: str, opens: bool) -> None:
         )
 
 
-def runs_on(capability: tuple[int, int], built_for: list[str]) -> bool:
+def _own_gpu(there: int) -> int:
+    """The number of the GPU that this process uses."""
+    return int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0) % max(1, there)
+
+
+def runs_on(capability: tuple[int, int], built_for: list[str], cuda: str | None = None) -> bool:
     """Whether kernels built for these architectures run on a GPU.
 
     Binary code (`sm_80`) runs on the same major version from its minor version on, `sm_90a` on 9.0 alone and
-    `sm_100f` within its family; PTX (`compute_90`) is compiled for any later GPU. Source: CUDA C++ Programming Guide,
-    "Application Compatibility".
+    `sm_100f` within its family; PTX (`compute_90`) is compiled for any later GPU. Binary code for a Jetson runs on no
+    other GPU, nor other code on a Jetson until CUDA 13.2. Source: CUDA C++ Programming Guide, "Application
+    Compatibility", and torch 2.15's `torch.cuda.DEVICE_REQUIREMENT`.
 
     Args:
         capability: Major and minor version of the GPU.
         built_for: The architectures that `torch.cuda.get_arch_list()` names; an empty list, or ROCm's names, rule
             nothing out.
+        cuda: The version of CUDA that they were built with, `torch.version.cuda`.
     """
+    capability = _RENAMED.get(capability, capability)
+    unified = cuda is not None and tuple(int(part) for part in cuda.split(".")) >= (13, 2)
     found = [match for name in built_for if (match := re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", name))]
     if not found:
         return True
     for kind, major, minor, special in (match.groups() for match in found):
-        version = (int(major), int(minor))
+        version = _RENAMED.get((int(major), int(minor)), (int(major), int(minor)))
         if special == "a":
             fits = version == capability
         elif kind == "compute" and not special:
             fits = version <= capability
+        elif version != capability and _JETSON & {version, capability} and not (unified and capability in _UNIFIED):
+            fits = False
         else:
             fits = version[0] == capability[0] and version <= capability
         if fits:
@@ -216,7 +262,7 @@ def _compile(kind: Accelerator, wanted: bool | str, steps: int | None, prefix: s
         if wanted and kind == "gpu" and (lacking := what_compilation_lacks()):
             raise UserError(
                 f"{prefix}compile=true needs {lacking}, which this machine does not have.",
-                f"Install it, or train with {prefix}compile=false.",
+                f"Provide it, or train with {prefix}compile=false.",
                 field=f"{prefix}compile",
             )
         return bool(wanted)
@@ -226,12 +272,21 @@ def _compile(kind: Accelerator, wanted: bool | str, steps: int | None, prefix: s
 
 def what_compilation_lacks() -> str | None:
     """What `torch.compile` needs for a GPU and does not find here: Triton builds a launcher in C as it goes."""
+    import torch
+
+    # builds of torch for CUDA 12 have kernels for older GPUs too, where Inductor would give up in the first step
+    capability = torch.cuda.get_device_capability(_own_gpu(torch.cuda.device_count()))
+    if torch.version.hip is None and capability < OLDEST_TO_COMPILE:
+        return "a GPU of compute capability {}.{} or newer".format(*OLDEST_TO_COMPILE)
     if importlib.util.find_spec("triton") is None:
         return "the package triton"
     named = os.environ.get("CC")
     if not any(shutil.which(compiler) for compiler in ([named] if named else ["gcc", "clang"])):
         return f"the C compiler {named} that CC names" if named else "a C compiler (gcc or clang)"
-    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+    # as Triton does: the default of Debian's and Ubuntu's own Python is /usr/local, which has no headers
+    scheme = sysconfig.get_default_scheme()
+    headers = sysconfig.get_path("include", "posix_prefix" if scheme == "posix_local" else scheme)
+    if not (Path(headers) / "Python.h").is_file():
         return "Python's headers (Python.h: the package python3-dev or python3-devel)"
     return None
 

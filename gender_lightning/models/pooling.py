@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,3 +38,13 @@ def make_repeatable(net: nn.Module) -> None:
         for name, child in parent.named_children():
             if type(child) is nn.AdaptiveAvgPool2d and child.output_size not in (1, (1, 1)):  # a plain mean
                 setattr(parent, name, RepeatablePool2d(child.output_size))
+        if hasattr(parent, "input_kernel_size"):
+            parent.register_forward_pre_hook(_enlarge)
+
+
+def _enlarge(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Do for timm's VGG what its last part does, by a function of torch, with features smaller than its kernel."""
+    (features,) = inputs
+    least: Any = module.input_kernel_size
+    height, width = (max(least, side) for side in features.shape[-2:])
+    return (RepeatablePool2d((height, width))(features),)

@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from gender_lightning.errors import PastHydra, UserError
-from gender_lightning.machine.hardware import usable_cores, visible_gpus
+from gender_lightning.machine.hardware import cores_to_divide, visible_gpus
 from gender_lightning.overrides.composing import parser_of
 from gender_lightning.overrides.own_folders import of_texts
 from gender_lightning.sweeps.jobs import plain_overrides
@@ -125,7 +125,7 @@ class ProcessSweeper(Sweeper):
             self.workers,
             max(devices),
             gpus=gpus,
-            cores=usable_cores(),
+            cores=cores_to_divide(),
             oversubscribe=self.oversubscribe,
             per_device=self.per_device,
         )

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.distributed import _destroy_dist_connection, _set_num_threads_if_needed
+from lightning_fabric.utilities.distributed import _destroy_dist_connection
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
@@ -69,7 +69,6 @@ class Ranks(_SubprocessScriptLauncher):
                 else:
                     os.environ[PARENT_VARIABLE] = before
             threading.Thread(target=self._watch, name="watch-ranks", daemon=True).start()
-        _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
 
     def end(self, *, kill: bool) -> None:

@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import Strategy
 from torch.nn.parallel import DistributedDataParallel
 
 from gender_lightning.config import TrainerConfig
-from gender_lightning.machine.hardware import Hardware, resolve_hardware
+from gender_lightning.machine.hardware import Hardware, resolve_hardware, share_cores
 from gender_lightning.runs import Run
 from gender_lightning.training.allocator import keep_freed_memory
 from gender_lightning.training.checkpoint_files import WholeFiles
@@ -89,6 +89,7 @@ def make_trainer(
     """
     # the batch norms of a frozen backbone are in evaluation mode on purpose
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    share_cores(hardware.devices)
     if hardware.device_type == "cpu":
         keep_freed_memory()
     if hardware.device_type == "cuda":
@@ -101,7 +102,6 @@ def make_trainer(
         "precision": hardware.precision,
         "max_epochs": config.max_epochs,
         "max_steps": config.max_steps,
-        "max_time": config.max_time,
         "accumulate_grad_batches": config.accumulate_grad_batches,
         "gradient_clip_val": config.gradient_clip_val,
         "limit_train_batches": config.limit_train_batches,

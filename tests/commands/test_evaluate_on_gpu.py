@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gender_lightning.audit import judging
 from gender_lightning.commands import evaluate
 from gender_lightning.config import EvaluateConfig
 from gender_lightning.config.data import SyntheticData
@@ -52,6 +53,20 @@ def test_several_pinned_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert (loader.num_workers, loader.pin_memory) == (7, True)
     setting.data.device_type = "mps"
     assert (setting.data.loader("test").num_workers, setting.data.loader("test").pin_memory) == (2, False)
+
+
+def test_audit_loads_into_pinned_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    answers = SimpleNamespace(logits=np.zeros(1), measured=np.zeros(1))
+    monkeypatch.setattr(judging, "FaceDataset", lambda *_: None)
+    monkeypatch.setattr(judging, "DataLoader", lambda dataset, **options: told.update(options))
+    monkeypatch.setattr(judging, "predict_split", lambda *_, **__: answers)
+    monkeypatch.setattr(judging, "available_cores", lambda: 8)
+    network: Any = SimpleNamespace(spec=StubNetwork.spec, eval=lambda: None)
+    images: Any = range(10_000)
+    store: Any = None
+    assert judging._seen(network, images, store, None, GPU) is answers
+    assert (told["num_workers"], told["pin_memory"]) == (8, True)
 
 
 def test_predict_loads_into_pinned_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:

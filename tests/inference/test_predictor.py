@@ -274,6 +274,15 @@ def test_a_device_that_is_not_there_is_named(checkpoint: Path) -> None:
         load(checkpoint, device="nonsense")
 
 
+def test_a_gpu_without_kernels_is_left_alone(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))  # a V100
+    assert load(checkpoint).device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
+    assert predictor_module._device("auto").type == "cuda"
+
+
 def test_the_package_offers_load_and_version() -> None:
     assert gender_lightning.load is load
     assert isinstance(gender_lightning.__version__, str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ import torch
 
 from gender_lightning.errors import UserError
 from gender_lightning.machine import hardware
-from gender_lightning.machine.hardware import available_cores, resolve_hardware, runs_on
+from gender_lightning.machine.hardware import (
+    available_cores,
+    cores_to_divide,
+    resolve_hardware,
+    runs_on,
+    share_cores,
+)
 
 WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]  # torch 2.11 for CUDA 13
 
@@ -107,6 +114,17 @@ def test_which_kernels_run_where(capability: tuple[int, int], built_for: list[st
     assert runs_on(capability, built_for) is runs
 
 
+@pytest.mark.parametrize("cuda", ["12.6", "13.2"])
+def test_torch_judges_alike(monkeypatch: pytest.MonkeyPatch, cuda: str) -> None:
+    if not hasattr(torch.cuda, "DEVICE_REQUIREMENT_POST_JETSON_SBSA_UNIFICATION"):
+        pytest.skip("this torch has another table")
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    known = sorted(torch.cuda.DEVICE_REQUIREMENT)
+    for code, device in itertools.product(known, known):
+        theirs = torch.cuda._code_compatible_with_device(device, code)
+        assert runs_on(divmod(device, 10), [f"sm_{code}"], cuda) is theirs, (code, device)
+
+
 @pytest.mark.parametrize(("steps", "compiles"), [(None, True), (1999, False), (2000, True)])
 def test_compilation_must_pay(monkeypatch: pytest.MonkeyPatch, steps: int | None, compiles: bool) -> None:
     stub_gpu(monkeypatch)
@@ -126,11 +144,24 @@ def test_a_container_without_a_compiler_does_not_compile(monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="needs a C compiler"):
         resolve_hardware(compile=True)
     (tmp_path / "gcc").touch(mode=0o755)
-    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    places = {"posix_local": tmp_path / "local", "posix_prefix": tmp_path}  # as with Ubuntu's own Python
+    monkeypatch.setattr("sysconfig.get_default_scheme", lambda: "posix_local")
+    monkeypatch.setattr("sysconfig.get_path", lambda name, scheme="posix_local": str(places[scheme]))
     with pytest.raises(UserError, match=r"needs Python's headers"):
         resolve_hardware(compile=True)
     (tmp_path / "Python.h").touch()
     assert resolve_hardware(steps=5000).compile and resolve_hardware(compile=True).compile
+
+
+def test_a_gpu_that_is_too_old_for_triton_is_not_compiled_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GTX 1080 with a torch for CUDA 12.6, which has kernels for it: Inductor refuses it in the first step."""
+    probe = hardware.what_compilation_lacks
+    stub_gpu(monkeypatch, get_device_capability=(6, 1), get_arch_list=["sm_60", "sm_90"], is_bf16_supported=False)
+    monkeypatch.setattr(hardware, "what_compilation_lacks", probe)
+    found = resolve_hardware(steps=5000)
+    assert (found.compile, found.precision) == (False, "16-mixed")
+    with pytest.raises(UserError, match=r"needs a GPU of compute capability 7\.0 or newer.*compile=false"):
+        resolve_hardware(compile=True)
 
 
 def test_cores_are_no_more_than_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,3 +169,43 @@ def test_cores_are_no_more_than_the_quota(monkeypatch: pytest.MonkeyPatch) -> No
     for quota, cores in ((None, 96), (8.0, 8), (2.5, 2), (0.5, 1), (200.0, 96)):
         monkeypatch.setattr(hardware, "cpu_quota", lambda quota=quota: quota)
         assert available_cores() == cores
+
+
+def test_a_sweep_divides_no_more_cores_than_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that see 96 / 8 = 12 cores each, and 8 CPUs, would start 7 loader processes each."""
+    cores = list(range(4, 100))
+    monkeypatch.setattr(hardware, "usable_cores", lambda: cores)
+    monkeypatch.setattr(hardware, "cpu_quota", lambda: None)
+    assert cores_to_divide() == cores
+    monkeypatch.setattr(hardware, "cpu_quota", lambda: 8.0)
+    for first, found in ((0, cores[:8]), (93, [*cores[:5], *cores[93:]])):
+        monkeypatch.setattr("random.randrange", lambda count, first=first: first)
+        assert cores_to_divide() == found
+
+
+@pytest.mark.parametrize(
+    ("quota", "processes", "there", "threads"),
+    [
+        (8.0, 1, 96, [8]),
+        (8.0, 3, 96, [2]),
+        (0.5, 4, 96, [1]),
+        (None, 1, 96, []),
+        (None, 1, 48, []),
+        (None, 2, 96, [48]),
+    ],
+)
+def test_threads_are_no_more_than_the_quota(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, processes: int, there: int, threads: list[int]
+) -> None:
+    """`there`: torch's own choice, which is one for each of two hyper-threads on some machines."""
+    limited: list[int] = []
+    monkeypatch.setattr(hardware, "usable_cores", lambda: list(range(96)))
+    monkeypatch.setattr(hardware, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: there)
+    monkeypatch.setattr(torch, "set_num_threads", limited.append)
+    monkeypatch.setenv("OMP_NUM_THREADS", "96")
+    share_cores(processes)
+    assert limited == []
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    share_cores(processes)
+    assert limited == threads

@@ -37,7 +37,7 @@ class Called(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", ["alexnet", "googlenet", "vgg11"])
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "vgg11", "timm/vgg11"])
 def test_no_network_is_left_with_a_gradient_that_is_refused(name: str) -> None:
     with torch.device("meta"):
         net = create_backbone(name, image_size=80).train()

@@ -149,6 +149,23 @@ def test_an_interrupt_does_not_wait_for_the_server(
     assert time.monotonic() - began < 20
 
 
+PRELOADS = """
+import os, sys
+from gender_lightning.sweeps.fork_server import preload
+preload()
+import torch
+job = os.fork()
+if job == 0:
+    os._exit(torch.cuda._is_in_bad_fork())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
+"""
+
+
+def test_the_imports_of_a_server_leave_the_gpus_to_its_jobs() -> None:
+    """A library that asks CUDA for its devices when it is imported would make torch refuse every GPU after the fork."""
+    assert subprocess.run([sys.executable, "-c", PRELOADS], capture_output=True, timeout=300).returncode == 0
+
+
 def test_what_a_forked_job_leaves_behind_is_ended_and_reaped(
     server: ForkServer, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
 from gender_lightning.errors import UserError
+from gender_lightning.machine import hardware
 from gender_lightning.machine.hardware import visible_gpus
 from gender_lightning.sweeps.slots import Slot, divide
+from gender_lightning.sweeps.sweeper import ProcessSweeper
 
 GPUS = [str(number) for number in range(8)]
 MIG = [f"MIG-{number}0f00000-0000-0000-0000-000000000000" for number in range(3)]
@@ -65,6 +70,17 @@ def test_cores_are_divided_so_that_jobs_do_not_fight(monkeypatch: pytest.MonkeyP
     slots = divide(2, 2, gpus=[], cores=[0, 1, 4, 5, 6, 7, 8, 9])
     assert [slot.cores for slot in slots] == [(0, 1, 4, 5), (6, 7, 8, 9)]
     assert slots[0].environment(2) == {"OMP_NUM_THREADS": "2"}
+
+
+def test_a_quota_limits_what_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: list(range(96)))
+    monkeypatch.setattr(hardware, "cpu_quota", lambda: 8.0)
+    sweeper: Any = ProcessSweeper(workers=9)
+    sweeper.composed = SimpleNamespace(trainer=SimpleNamespace(accelerator="cpu"))
+    with pytest.raises(UserError, match=r"9 x 1 = 9 CPU cores; this machine has 8\."):
+        sweeper._slots([1])
+    sweeper.workers = 4
+    assert [len(slot.cores) for slot in sweeper._slots([1])] == [2, 2, 2, 2]
 
 
 def test_one_worker_has_everything_as_it_is() -> None:

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from test_classifier import classifier, loader
 from torch import Tensor
 from torch.multiprocessing import ProcessExitedException
-from toy_training import fit
+from toy_training import Toy, fit
 
 from gender_lightning.interruption import Interruption
 from gender_lightning.machine.hardware import available_cores
@@ -24,6 +24,9 @@ from gender_lightning.training.callbacks import finite_loss
 from gender_lightning.training.callbacks.checkpoints import Checkpoints
 from gender_lightning.training.callbacks.ema import Ema
 from gender_lightning.training.callbacks.finite_loss import FiniteLoss
+from gender_lightning.training.callbacks.gradient_norm import GradientNorm
+from gender_lightning.training.callbacks.throughput import Throughput
+from gender_lightning.training.callbacks.time_limit import TimeLimit
 from gender_lightning.training.checkpoint_files import WholeFiles
 from gender_lightning.training.trainer_habits import leave_signals_alone
 
@@ -65,6 +68,23 @@ def test_a_signal_to_one_rank_stops_both_one_step_later(tmp_path: Path, step: in
     assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == [str(stopped)] * 2
     content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["global_step"] == stopped
+
+
+@pytest.mark.slow
+@two_cores
+@pytest.mark.parametrize(("step", "stopped"), [(2, 3), (5, 5)])  # the fifth is the last of the epoch
+def test_a_time_limit_that_one_rank_has_reached_stops_both_one_step_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, stopped: int
+) -> None:
+    module = Toy()
+
+    def elapsed(*_: Any) -> float:
+        return 60.0 / step * len(module.rates) if dist.is_initialized() and dist.get_rank() == 1 else 0.0
+
+    monkeypatch.setattr(TimeLimit, "time_elapsed", elapsed)
+    noted = Signalled(Interruption(), tmp_path, step=0)
+    fit(tmp_path, module=module, extra=[TimeLimit("00:00:01:00"), noted], strategy="ddp_fork", devices=2)
+    assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == [str(stopped)] * 2
 
 
 # ---- what a step exchanges and reads
@@ -150,7 +170,10 @@ def test_no_step_of_two_ranks_waits_for_a_device(tmp_path: Path) -> None:
         accelerator="cpu", devices=2, max_epochs=1, logger=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=tmp_path, plugins=[WholeFiles()],
         strategy=DDPStrategy(start_method="fork", broadcast_buffers=False, gradient_as_bucket_view=True),
-        callbacks=[counted, Ema(0.9), finite, Checkpoints(tmp_path / "checkpoints", finite=finite)],
+        callbacks=[
+            counted, Ema(0.9), Throughput(), finite, GradientNorm(1), TimeLimit("00:01:00:00"),
+            Checkpoints(tmp_path / "checkpoints", finite=finite),
+        ],
         gradient_clip_val=1.0,  # each rank gets pictures of its own, or their statistics would be the same anyway
     )  # fmt: skip
     leave_signals_alone(trainer)

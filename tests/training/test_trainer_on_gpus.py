@@ -28,6 +28,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(module.pl, "Trainer", lambda **arguments: found.update(arguments))
     monkeypatch.setattr(module, "leave_signals_alone", lambda trainer: None)
     monkeypatch.setattr(module, "resume_by_epochs", lambda trainer: None)
+    monkeypatch.setattr(module, "share_cores", lambda processes: found.update(processes=processes))
     monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: found.update(matmul=precision))
     return found
 
@@ -44,6 +45,8 @@ def test_kernels_are_chosen_by_the_clock_where_nothing_speaks_against_it(
     module.make_trainer(config, GPUS, Run(tmp_path), callbacks=[], loggers=[], has_valid=True, one_size=one_size)
     assert told["benchmark"] is chooses
     assert told["matmul"] == "high"
+    assert told["processes"] == 2, "that share the cores"
+    assert "max_time" not in told, "Lightning's timer waits for the device after each batch"
     strategy = told["strategy"]
     assert isinstance(strategy, WatchedDDP)
     options = strategy._ddp_kwargs
