@@ -33,7 +33,7 @@ from gender_lightning.reports.fairness_words import (
 from gender_lightning.reports.group_figures import SIGNIFICANT
 from gender_lightning.reports.page import number, percent, render, without_folders
 from gender_lightning.reports.pictures import face_uri, overlaid
-from gender_lightning.reports.words import limits, verdict, with_interval
+from gender_lightning.reports.words import NO_INTERVAL, limits, verdict, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +80,7 @@ def report_page(findings: Findings) -> str:
         "fair": _fair(evaluation),
         "cards": _cards(evaluation),
         "figures": sections,
+        "no_interval": NO_INTERVAL,
         "same_threshold": why_one_threshold(evaluation),
         "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],
         "calibration_rows": _calibration_rows(evaluation),
@@ -162,12 +163,17 @@ def _gap_row(gap: AttributeGap) -> dict[str, Any]:
         {"show": f"{gap.images:,}", "value": gap.images},
     ]
     for found in (gap.male, gap.female):
-        cells.append({"show": gap_text(found) + ("*" if is_sure(found) else ""), "value": found.value})
+        cells.append({"show": gap_text(found) + ("*" if is_sure(found) else ""), "value": _sort_value(found.measure)})
     odds = gap.equalized_odds
-    cells.append({"show": odds.times(100).text(1), "value": odds.value})
+    cells.append({"show": odds.times(100).text(1), "value": _sort_value(odds)})
     cells.append({"show": decimal(100 * smallest, 1), "value": smallest})
     sure = is_sure(gap.male) or is_sure(gap.female)
     return {"cells": cells, "class": ("mark" if sure else "") if known else "faint"}
+
+
+def _sort_value(measure: Measure) -> float:
+    """What a table of gaps is sorted by: what has no interval stays at the end."""
+    return math.nan if math.isnan(measure.low) else measure.value
 
 
 def _metric_row(evaluation: Evaluation, name: str, shown: str) -> list[Any]:

@@ -122,7 +122,7 @@ def gaps_note(gaps: Sequence[AttributeGap], shown: Sequence[AttributeGap], *, id
     if any(math.isnan(gap.low) and not math.isnan(gap.value) for gap in values):
         said.append(
             f"A number without an interval is not judged: {_fewer(identified)} of the class have the attribute, or are "
-            "without it. Gaps without any interval come last, whatever their size."
+            "without it. Such gaps come last, whatever their size."
         )
     if any(math.isnan(gap.value) for gap in values):
         said.append(f"A dash ({UNKNOWN}): all images of the class have the attribute, or none has.")

@@ -35,7 +35,7 @@ from gender_lightning.reports.fairness_words import (
     shown_gaps,
     skin_tone,
 )
-from gender_lightning.reports.words import explained_by_chance
+from gender_lightning.reports.words import NO_INTERVAL, explained_by_chance
 
 _OUT_OF_SCOPE = (
     "**Decisions about a person**: access, hiring, credit, health, police, borders, pricing, moderation. The model is "
@@ -184,7 +184,7 @@ def _metrics(evaluation: Evaluation) -> str:
     threshold = evaluation.calibration.threshold
     head = (
         f"## Metrics\n\nIntervals cover {evaluation.level:.0%} and are over {by}: proportions by Korn and Graubard, "
-        f"the others from {evaluation.resamples:,} bootstrap resamples.\n"
+        f"the others from {evaluation.resamples:,} bootstrap resamples. {NO_INTERVAL}\n"
     )
     head += f"\n{same}\n" if (same := why_one_threshold(evaluation)) else ""
     rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval"]]

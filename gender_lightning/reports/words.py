@@ -15,7 +15,7 @@ from gender_lightning.reports.page import percent
 if TYPE_CHECKING:
     import pandas as pd
 
-
+NO_INTERVAL = f"With fewer than {FEWEST_PERSONS} of them there is none, nor where nothing varies, as for an AUROC of 1."
 _SURE = 1.96  # of a standard normal: beyond chance at 5 %
 
 

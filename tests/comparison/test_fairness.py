@@ -33,6 +33,8 @@ def test_gaps_are_told_in_plain_words(make_run: MakeRun, tmp_path: Path) -> None
     assert "| men over women, points | accuracy per person | lowest group | largest gap, points |" in text
     gap = content["rows"][0]["fairness"]["recall_gap"]
     assert f"| {100 * gap['value']:+.1f} ({100 * gap['low']:.1f} to {100 * gap['high']:.1f}) |" in text
+    low, high = content["rows"][0]["accuracy"]["interval"]
+    assert f"{100 * low:.1f}\xa0to\xa0{100 * high:.1f}" in page  # no line ends within an interval, in print neither
     for told in (text, page):
         assert "how much more often men are recognised than women, in points (minus: less often)" in told
         assert "how much more often those with the attribute are recognised than others of their class" in told

@@ -132,6 +132,21 @@ def test_groups_without_an_image_are_left_out_and_counted() -> None:
     assert "left out, since" not in _bare_page(full) + model_card(full, {}, {})
 
 
+def test_a_gap_without_an_interval_sorts_behind_all_others() -> None:
+    """Five images of hats, all wrong, would stand on top with a gap of some 90 points."""
+    table = _table()
+    table["Wearing_Hat"] = (table["label"] == 1) & ((table["label"] == 1).cumsum() <= 5)
+    table.loc[table["Wearing_Hat"], ["logit", "probability"]] = (-4.0, 0.02)
+    subject = Subject("runs/a", "a", "celeba", "test", False, MODEL)
+    page = _bare_page(evaluate_table(subject, table, None, resamples=100))
+    rows = re.findall(
+        r"<tr[^>]*>(?:(?!</tr>).)*</tr>", page.split('aria-label="Gaps by attribute')[1].split("</table>")[0], re.S
+    )
+    assert "with a hat" in rows[-1] and re.search(r'data-value="">\s*-\d', rows[-1])
+    assert not re.search(r'data-value="-[\d.]+"', rows[-1]) and re.search(r'data-value="-?[\d.]+">\s*[-+]', rows[1])
+    assert "A number without an interval is not judged" in page and "Such gaps come last" in page
+
+
 def test_where_persons_are_unknown_there_is_no_column_of_them() -> None:
     table = _table().assign(identity=pd.array([None] * 400, dtype="Int32"))
     subject = Subject("runs/a", "a", "folder", "test", False, MODEL)

@@ -119,3 +119,9 @@ def test_a_confidence_of_valid_at_which_nothing_is_decided_reads_as_words() -> N
         assert "below the confidence that was chosen on valid for 99" in told[2] and words in told[2]
         card = model_card(one, {}, {})
         assert not re.search(r"\bnan\b", " ".join(told) + card)
+
+
+def test_an_auroc_of_one_without_an_interval_says_why() -> None:
+    found = folder(images=200, women_right=1.0)
+    assert found.metrics["auroc"].value == 1 and math.isnan(found.metrics["auroc"].low)
+    assert "nor where nothing varies, as for an AUROC of 1" in model_card(found, {}, {})

@@ -97,6 +97,14 @@ def test_recipes_with_different_folds_need_common_images(make_run: MakeRun, tmp_
     assert any(note.startswith("fold1: Compared on folds 1 and 2 of 3") for note in content["notes"])
 
 
+def test_the_mean_of_two_folds_is_refused_in_words(make_run: MakeRun, tmp_path: Path) -> None:
+    """Formerly a KeyError."""
+    one, two, three = (make_fold(make_run, f"fold{fold}", fold) for fold in (1, 2, 3))
+    typed = [f"runs=[[{one},{two}],{three}]", f"output={tmp_path / 'out'}", "speed.measure=false"]
+    with pytest.raises(UserError, match=r"fold\d holds out another fold than a run beside it"):
+        compare(parse_config(CompareConfig, compose("compare", typed)))
+
+
 def test_a_repeated_fold_counts_once(make_run: MakeRun, tmp_path: Path) -> None:
     runs = [make_fold(make_run, f"fold{fold}", fold) for fold in (1, 2, 3)]
     again = make_fold(make_run, "again", 2, info={"created": "2026-02-01T00:00:00"})
