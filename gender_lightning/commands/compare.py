@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from gender_lightning.comparison.runs.folds import join_folds, joined_folds
 from gender_lightning.comparison.runs.foreign import Foreign, common, divide, foreign_rows, read_answers
 from gender_lightning.comparison.runs.images import on_the_same_images
 from gender_lightning.comparison.runs.means import Mean, mean_rows, runs_of_means
-from gender_lightning.comparison.runs.reading import choose_split, read_runs
+from gender_lightning.comparison.runs.reading import RunResult, choose_split, read_runs
 from gender_lightning.comparison.runs.rows import make_rows
 from gender_lightning.comparison.runs.selection import Selection, select_runs
 from gender_lightning.comparison.scores import resampling_of
@@ -42,7 +42,7 @@ from gender_lightning.machine.provenance import git_state, hardware, package_ver
 from gender_lightning.reports.comparison_figures import FIGURES, draw_all
 from gender_lightning.reports.comparison_page import page
 from gender_lightning.reports.style import save
-from gender_lightning.runs import write_text
+from gender_lightning.runs import Run, write_text
 
 _IN_TERMINAL = ("accuracy", "recall, male", "recall, female", "GMACs")
 
@@ -76,7 +76,7 @@ def compare(config: CompareConfig) -> Comparison:
     own_rows = {run.path.resolve() for run in named.runs}
     rows, repeated = make_rows([run for run in runs if run.run.path.resolve() in own_rows])
     by_path = {run.run.path.resolve(): run for run in runs}
-    groups = [[by_path[run.path.resolve()] for run in group] for group in means]
+    groups = [[_member(run, by_path) for run in group] for group in means]
     joined, of_means = mean_rows(groups, [row.label for row in rows])
     rows = [*rows, *joined]
     foreign, about = foreign_rows(answers, runs[0], [row.label for row in rows])
@@ -102,6 +102,22 @@ def compare(config: CompareConfig) -> Comparison:
         log_comparison(comparison, output.absolute())
     console.print(f"written to {shown(output)}", markup=False)
     return replace(comparison, path=output.absolute())
+
+
+def _member(run: Run, by_path: Mapping[Path, RunResult]) -> RunResult:
+    """A member of a mean as it was read.
+
+    Raises:
+        UserError: It is one of several folds, which are one run.
+    """
+    found = by_path.get(run.path.resolve())
+    if found is None:
+        raise UserError(
+            f"{run.path} holds out another fold than a run beside it: no image was judged by both to have a mean.",
+            "Leave the inner brackets out, so that the folds are one row; or compare on test: split=test.",
+            field="runs",
+        )
+    return found
 
 
 def write(comparison: Comparison, output: Path) -> None:

@@ -64,10 +64,10 @@ def columns_of(comparison: Comparison) -> list[Column]:
 def fairness_columns(comparison: Comparison) -> list[Column]:
     """The columns of the table on fairness, without those in which no row has anything to show."""
     every = [
-        Column("recall gap, points", _recall_gap, falling=False),
-        Column("accuracy per person", _per_person),
+        Column("men over women, points", _recall_gap, falling=False),
+        *([] if comparison.people is None else [Column("accuracy per person", _per_person)]),
         Column("lowest group", _worst_group),
-        Column("equalised odds, points", _largest_gap, falling=False),
+        Column("largest gap, points", _largest_gap, falling=False),
     ]
     return [column for column in every if any(column.cell(row).text != UNKNOWN for row in comparison.summaries)]
 
@@ -90,7 +90,7 @@ def count(summary: Summary) -> str:
         return f"mean of {len(members)}"
     seeds = f"{summary.row.n} seeds" if summary.row.n > 1 else f"seed {summary.row.runs[0].seed}"
     folds = joined_folds(summary.row.runs[0])
-    return f"{seeds}, {folds} folds" if folds else seeds
+    return f"{seeds}, {folds}" if folds else seeds
 
 
 def _percent(score: Score) -> Cell:
@@ -145,7 +145,7 @@ def _worst_group(summary: Summary) -> Cell:
     worst = summary.fairness.worst_group if summary.fairness else None
     if worst is None:
         return Cell(UNKNOWN)
-    small = f"{in_words(worst.name)}, {worst.images:,} images; {worst.accuracy.ends(1, 100)}"
+    small = _joined(f"{in_words(worst.name)}, {worst.images:,} images", worst.accuracy.ends(1, 100))
     return Cell(f"{100 * worst.accuracy.value:.1f} %", small, worst.accuracy.value)
 
 
@@ -154,8 +154,13 @@ def _largest_gap(summary: Summary) -> Cell:
     if largest is None:
         return Cell(UNKNOWN)
     odds = largest.equalized_odds
-    small = f"{attribute_in_words(largest.attribute)}; {odds.ends(1, 100)}"
+    small = _joined(attribute_in_words(largest.attribute), odds.ends(1, 100))
     return Cell(f"{100 * odds.value:.1f}", small, odds.value)
+
+
+def _joined(*parts: str) -> str:
+    """Small print; without an interval nothing stands for it."""
+    return "; ".join(part for part in parts if part)
 
 
 def _mean(values: Sequence[float], digits: int) -> Cell:

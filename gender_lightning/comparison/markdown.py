@@ -10,7 +10,11 @@ from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.result import Comparison
 from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.comparison.verdict import points, range_of
+from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
+from gender_lightning.evaluation.subgroups.fairness import FEWEST_IMAGES
+from gender_lightning.evaluation.subgroups.group_words import GAP_OF_ATTRIBUTE, GAP_OF_CLASSES, LARGER_GAP
 
+_CLASSES = ("accuracy", "recall_male", "recall_female")
 MOST_PAIRS = 60  # in the Markdown; comparison.json has all
 
 
@@ -23,7 +27,7 @@ def markdown(comparison: Comparison) -> str:
     parts.append(" ".join(legend(comparison)))
     fair = fairness_columns(comparison)
     if fair:
-        parts += ["## Is it fair?", _table(*_rows(comparison, fair)), FAIRNESS_NOTE]
+        parts += ["## Is it fair?", _table(*_rows(comparison, fair)), fairness_note(comparison)]
     if comparison.pairs:
         parts += [
             "## Pairs",
@@ -36,13 +40,6 @@ def markdown(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-FAIRNESS_NOTE = (
-    "In brackets: 95 % intervals over people. Recall gap: recall of men minus recall of women. Accuracy per person: "
-    "every person counts once, however many images there are of them. Lowest group: that of the lowest accuracy of all "
-    "cells of the label and one attribute with at least 50 images of 10 people, beyond chance or not. Equalised odds: "
-    "for the attribute with the largest difference, the larger of its gaps in recall among men and among women; it is "
-    "never negative, so that chance alone makes it positive."
-)
 PAIR_HEAD = ("pair", "difference, points", "95 % interval", "p, Holm", "p, McNemar", "p, people", "verdict")
 
 
@@ -91,6 +88,11 @@ def legend(comparison: Comparison) -> list[str]:
     several = any(summary.row.n > 1 for summary in comparison.summaries)
     resampled = "people" if comparison.people is not None else "images, since the data do not say who is on them,"
     said = [f"In brackets: 95 % intervals over {resampled} for these very networks."]
+    named = [summary.scores[name] for summary in comparison.summaries for name in _CLASSES if name in summary.scores]
+    if any(math.isnan(score.interval.low) and not math.isnan(score.mean) for score in named):
+        who = "people" if comparison.people is not None else "images"
+        said.append(f"Accuracy or a recall without brackets is of fewer than {FEWEST_PERSONS} {who}.")
+    said.append("Recall, male: the share of the men whom a model calls male; recall, female, of the women likewise.")
     if several:
         said.append("± is the standard deviation over seeds.")
     if any(summary.scores.get("ece") for summary in comparison.summaries):
@@ -107,6 +109,24 @@ def legend(comparison: Comparison) -> list[str]:
     if any(summary.inference for summary in comparison.summaries):
         said.append(f"Inference was measured at the time of the comparison on {machine_text(comparison)}.")
     return said
+
+
+def fairness_note(comparison: Comparison) -> str:
+    """What the columns of the table on fairness mean."""
+    known = comparison.people is not None
+    over, of_people = ("people", f" of {FEWEST_PERSONS} people") if known else ("images", "")
+    said = [
+        f"In brackets: 95 % intervals over {over}, where there are at least {FEWEST_PERSONS} of each class.",
+        f"Men over women: {GAP_OF_CLASSES}; recognised are those whom the model calls by the class of their label.",
+    ]
+    if known:
+        said.append("Accuracy per person: every person counts once, however many images there are of them.")
+    said.append(
+        "Lowest group: that of the lowest accuracy of all groups of the label and one attribute with at least "
+        f"{FEWEST_IMAGES} images{of_people}, beyond chance or not. Largest gap: of all attributes, among men and among "
+        f"women {GAP_OF_ATTRIBUTE}; shown is {LARGER_GAP}."
+    )
+    return " ".join(said)
 
 
 def machine_text(comparison: Comparison) -> str:

@@ -40,7 +40,7 @@ def notes_of(
     notes += [note for note in (_single(rows), _budgets(rows), _hardware(rows), _uncosted(summaries)) if note]
     if split == "test" and len(rows) > 2:
         notes.append("The best of several on the same images is a little overestimated, by having been picked.")
-    notes.append("Some labels are wrong; a difference of a few images may lie in them.")
+    notes.append("Some labels may be wrong: a difference of a few images may lie in them.")
     return notes
 
 

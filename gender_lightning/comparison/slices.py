@@ -19,11 +19,16 @@ from gender_lightning.evaluation.subgroups.slices import FEWEST_IMAGES, SIGNIFIC
 
 
 def rules_of(run: RunResult) -> list[SliceRule]:
-    """Slices by the attributes in the predictions table; none where it has none (`data=folder`).
+    """Slices by the attributes in the predictions table that have images; none where it has none (`data=folder`).
 
     Slices of measured properties (lighting, pose) are those of `evaluate`, which sees the pictures.
     """
     return [rule for rule in slice_rules(run.labels, attributes_of(run.table), {}) if rule.members.any()]
+
+
+def sizes_of(run: RunResult) -> list[int]:
+    """Images in each slice by an attribute, those of none too, which `rules_of` leaves out."""
+    return [int(rule.members.sum()) for rule in slice_rules(run.labels, attributes_of(run.table), {})]
 
 
 def slices_of(row: Row, rules: Sequence[SliceRule], resampling: Resampling) -> tuple[SliceScore, ...]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.evaluation.results import Bin
-from gender_lightning.evaluation.statistics.proportions import Floats, wilson
+from gender_lightning.evaluation.statistics.proportions import Floats, proportion
 from gender_lightning.evaluation.statistics.totals import MetricColumns
 
 BINS = 15
@@ -145,14 +145,23 @@ def scale_z(labels: ArrayLike, logits: ArrayLike, clusters: NDArray[np.int64] | 
     return float(left.sum()) / math.sqrt(variance) if variance > 0 else math.nan
 
 
-def reliability_bins(labels: ArrayLike, probability: ArrayLike, bins: int = BINS) -> list[Bin]:
-    """The bars of a reliability diagram, by rising probability; labels and probabilities of male, both (N,)."""
+def reliability_bins(
+    labels: ArrayLike, probability: ArrayLike, clusters: NDArray[np.int64] | None = None, bins: int = BINS
+) -> list[Bin]:
+    """The bars of a reliability diagram, by rising probability.
+
+    Args:
+        labels: (N,), 1 male, 0 female.
+        probability: (N,), of male.
+        clusters: (N,), as from `clusters_of`; each image alone by default.
+        bins: Number of bins.
+    """
     male, values = np.asarray(labels).astype(np.bool_), np.asarray(probability, dtype=np.float64)
+    who = np.arange(len(values)) if clusters is None else clusters
     place = equal_mass_bins(values, bins)
     found = []
     for number in range(int(place.max(initial=-1)) + 1):
         rows = place == number
-        hits, images = int(male[rows].sum()), int(rows.sum())
-        low, high = wilson(hits, images)
-        found.append(Bin(images, float(values[rows].mean()), hits / images, low, high))
+        interval = proportion(male[rows], who[rows])
+        found.append(Bin(int(rows.sum()), float(values[rows].mean()), float(male[rows].mean()), *interval))
     return found

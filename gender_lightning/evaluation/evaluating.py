@@ -215,8 +215,8 @@ def _calibration(
         brier_uncalibrated=raw["brier"],
         loss=after["loss"],
         loss_uncalibrated=raw["loss"],
-        bins=calibration.reliability_bins(labels, split.probability),
-        bins_uncalibrated=calibration.reliability_bins(labels, before),
+        bins=calibration.reliability_bins(labels, split.probability, split.clusters),
+        bins_uncalibrated=calibration.reliability_bins(labels, before, split.clusters),
         scale_z=calibration.scale_z(labels, split.logits / subject.temperature, split.clusters),
     )
 

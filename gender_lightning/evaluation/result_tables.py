@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gender_lightning.console import shown
@@ -15,6 +16,8 @@ from gender_lightning.notebook import as_html
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_SAME = "The model's own threshold is 0.5 too, so that these metrics hold for it as well."
 
 
 def table_of(evaluation: Evaluation, name: TableName) -> pd.DataFrame:
@@ -42,6 +45,16 @@ def measures_of(evaluation: Evaluation) -> dict[str, Measure]:
     return evaluation.metrics | losses
 
 
+def at_own_threshold(evaluation: Evaluation) -> Mapping[str, Measure]:
+    """The metrics at the model's own threshold; none where that is 0.5 itself, whose metrics are told anyway."""
+    return {} if evaluation.calibration.threshold == 0.5 else evaluation.metrics_at_threshold
+
+
+def why_one_threshold(evaluation: Evaluation) -> str:
+    """Why there is no second column of metrics; empty where there is one."""
+    return _SAME if evaluation.calibration.threshold == 0.5 else ""
+
+
 def metrics_table(evaluation: Evaluation) -> pd.DataFrame:
     """One row per metric: `value` at 0.5, `low` and `high`, and `at_threshold`, which was chosen on valid."""
     import pandas as pd
@@ -57,12 +70,14 @@ def metrics_table(evaluation: Evaluation) -> pd.DataFrame:
 
 def html_of(evaluation: Evaluation) -> str:
     """What was measured on what, the metrics, the worst subgroup, and where the page is."""
-    other = evaluation.metrics_at_threshold
-    rows = [
-        [name, decimal(measure.value), measure.ends(), decimal(other[name].value) if name in other else ""]
-        for name, measure in measures_of(evaluation).items()
-    ]
-    sentences = []
+    other = at_own_threshold(evaluation)
+    head = ["metric", "at 0.5", f"{evaluation.level:.0%} interval"]
+    rows = [[name, decimal(measure.value), measure.ends()] for name, measure in measures_of(evaluation).items()]
+    if other:
+        head.append(f"at {evaluation.calibration.threshold:.3f}")
+        for row in rows:
+            row.append(decimal(other[row[0]].value) if row[0] in other else "")
+    sentences = [same] if (same := why_one_threshold(evaluation)) else []
     if evaluation.worst_slice is not None:
         worst = evaluation.slice(evaluation.worst_slice.name)
         beyond = " beyond chance" if evaluation.worst_slice.significant else ""
@@ -74,7 +89,4 @@ def html_of(evaluation: Evaluation) -> str:
         sentences.append(f"Page: {shown(evaluation.path / 'report.html')}")
     people = "" if evaluation.persons is None else f" of {evaluation.persons:,} persons"
     heading = f"{evaluation.data} {evaluation.split}: {evaluation.images:,} images{people}"
-    interval = f"{evaluation.level:.0%} interval"
-    return as_html(
-        heading, ["metric", "at 0.5", interval, f"at {evaluation.calibration.threshold:.3f}"], rows, sentences
-    )
+    return as_html(heading, head, rows, sentences)

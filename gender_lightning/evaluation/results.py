@@ -38,7 +38,7 @@ class Bin:
         images: Number of images, about the same in every bin.
         predicted: Mean probability of male.
         observed: Share of males.
-        low: Lower end of Wilson's interval of `observed`.
+        low: Lower end of the interval of `observed` over persons; nan with fewer than ten of them.
         high: Upper end.
     """
 

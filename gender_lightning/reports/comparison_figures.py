@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gender_lightning.comparison.result import Comparison, SliceScore, Summary
 from gender_lightning.comparison.scores import Score
+from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.style import COLORS, CYCLE, FEMALE, MALE, MARKERS, canvas, styled
 
@@ -131,7 +132,8 @@ def _recalls(comparison: Comparison) -> ComparisonFigures:
         f"Recall of either class at 0.5 with its 95 % interval. {_unequal(rows)}",
         "Recalls: "
         + "; ".join(
-            f"{row.row.label} male {row.scores['recall_male'].mean:.3f}, female {row.scores['recall_female'].mean:.3f}"
+            f"{row.row.label} male {decimal(row.scores['recall_male'].mean, 3)}, female "
+            f"{decimal(row.scores['recall_female'].mean, 3)}"
             for row in rows
         ),
     )

@@ -7,18 +7,20 @@ from typing import Any
 
 from gender_lightning.comparison.columns import Cell, columns_of, count, fairness_columns
 from gender_lightning.comparison.markdown import (
-    FAIRNESS_NOTE,
     MOST_PAIRS,
     PAIR_HEAD,
     by_evidence,
+    fairness_note,
     legend,
     pair_cells,
     setting,
 )
 from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.result import Comparison
+from gender_lightning.comparison.slices import sizes_of
 from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.comparison_figures import ComparisonFigures
+from gender_lightning.reports.fairness_words import empty_left_out
 from gender_lightning.reports.page import inline_figure, percent, render, without_folders
 from gender_lightning.reports.style import svg
 
@@ -37,7 +39,7 @@ def page(comparison: Comparison, figures: Sequence[ComparisonFigures]) -> str:
     return render(
         "comparison.html.j2",
         {
-            "title": f"{len(order)} models compared" if len(order) > 1 else "One model, several seeds",
+            "title": f"{len(order)} models compared" if len(order) > 1 else f"One model, {count(order[0])}",
             "lead": f"On {setting(comparison)}, {comparison.males:,} of them male.",
             "headline": comparison.verdict.headline,
             "sentences": comparison.verdict.sentences,
@@ -60,7 +62,7 @@ def page(comparison: Comparison, figures: Sequence[ComparisonFigures]) -> str:
             **_slices(comparison),
             "run_head": [{"name": "run", "text": True}, {"name": "model", "text": True}, "seed", "accuracy", "minutes"],
             "runs": _runs(comparison),
-            "command": comparison.provenance.get("command", ""),
+            "command": without_folders(str(comparison.provenance.get("command", ""))),
             "versions": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
         },
     )
@@ -118,7 +120,7 @@ def _slices(comparison: Comparison) -> dict[str, Any]:
     """Rows of slices, hardest first, and columns of models, shaded by how far below the model's own accuracy."""
     models = [model for model in comparison.by_accuracy() if model.slices]
     if not models:
-        return {"slice_head": [], "slices": []}
+        return {"slice_head": [], "slices": [], "slices_left_out": ""}
     head: list[Any] = [{"name": "slice", "text": True}, {"name": "of", "text": True}, {"name": "images"}]
     rows = []
     for place, first in enumerate(models[0].slices):
@@ -135,6 +137,7 @@ def _slices(comparison: Comparison) -> dict[str, Any]:
     return {
         "slice_head": head + [model.row.label for model in models],
         "slices": [row for _, row in sorted(rows, key=lambda pair: pair[0])],
+        "slices_left_out": empty_left_out(sizes_of(models[0].row.runs[0]), "slice"),
     }
 
 
@@ -146,7 +149,7 @@ def _fairness(comparison: Comparison) -> dict[str, Any]:
         [_named(summary.row.label), *(_cell(column.cell(summary)) for column in columns)]
         for summary in comparison.by_accuracy()
     ]
-    return {"fair_head": head, "fair": rows if columns else [], "fair_note": FAIRNESS_NOTE}
+    return {"fair_head": head, "fair": rows if columns else [], "fair_note": fairness_note(comparison)}
 
 
 def _runs(comparison: Comparison) -> list[list[Any]]:

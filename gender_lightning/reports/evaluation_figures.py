@@ -95,7 +95,8 @@ def _trust(evaluation: Evaluation) -> Iterator[EvaluationFigures]:
     calibration, selective = evaluation.calibration, evaluation.selective
     yield EvaluationFigures(
         "reliability", "sure", figures.reliability(calibration),
-        "On the dotted line a probability means what it says. Bins hold equally many images; bars are 95 % intervals.",
+        "On the dotted line a probability means what it says. Bins hold equally many images; bars are 95 % intervals "
+        f"over {'images' if evaluation.persons is None else 'persons'}, where a bin has ten.",
         f"Reliability diagram; the expected calibration error is {calibration.ece.value:.4f}.",
     )  # fmt: skip
     if selective.coverage:

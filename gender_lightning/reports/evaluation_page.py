@@ -9,15 +9,31 @@ from typing import TYPE_CHECKING, Any
 from gender_lightning.diagnostics.looks import Look, Looks
 from gender_lightning.evaluation.measure import Measure, decimal
 from gender_lightning.evaluation.metric_list import label_of
+from gender_lightning.evaluation.result_tables import at_own_threshold, why_one_threshold
 from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
 from gender_lightning.evaluation.subgroups.fairness import AttributeGap, GroupScore
-from gender_lightning.evaluation.subgroups.group_words import attribute_in_words, in_words
+from gender_lightning.evaluation.subgroups.group_words import (
+    GAP_OF_ATTRIBUTE,
+    LARGER_GAP,
+    attribute_in_words,
+    in_words,
+)
 from gender_lightning.reports.evaluation_figures import EvaluationFigures
-from gender_lightning.reports.fairness_words import detectable, fairness_sentences, gap_text, is_sure, skin_tone
+from gender_lightning.reports.fairness_words import (
+    comparable,
+    detectable,
+    empty_left_out,
+    fairness_sentences,
+    gap_text,
+    gaps_note,
+    groups_note,
+    is_sure,
+    skin_tone,
+)
 from gender_lightning.reports.group_figures import SIGNIFICANT
 from gender_lightning.reports.page import number, percent, render, without_folders
 from gender_lightning.reports.pictures import face_uri, overlaid
-from gender_lightning.reports.words import limits, verdict, with_interval
+from gender_lightning.reports.words import NO_INTERVAL, limits, verdict, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +67,7 @@ def report_page(findings: Findings) -> str:
     """Render the page as HTML text."""
     evaluation = findings.evaluation
     sections: dict[str, list[Any]] = {name: [] for name in ("fair", "good", "sure", "slices", "corruptions")}
+    there = [found for found in evaluation.slices if found.images]
     for drawn in findings.drawn:
         sections[drawn.section].append({"svg": drawn.inline(), "caption": drawn.caption})
     values = {
@@ -63,11 +80,14 @@ def report_page(findings: Findings) -> str:
         "fair": _fair(evaluation),
         "cards": _cards(evaluation),
         "figures": sections,
+        "no_interval": NO_INTERVAL,
+        "same_threshold": why_one_threshold(evaluation),
         "metric_rows": [_metric_row(evaluation, name, label_of(name)) for name in evaluation.metrics],
         "calibration_rows": _calibration_rows(evaluation),
         "selective_rows": _selective_rows(evaluation),
         "knee": _knee_text(evaluation),
-        "slice_rows": [_slice_row(slice_) for group in GROUPS for slice_ in evaluation.slices if slice_.group == group],
+        "slice_rows": [_slice_row(found) for group in GROUPS for found in there if found.group == group],
+        "slices_left_out": empty_left_out([found.images for found in evaluation.slices], "slice"),
         "corruption_head": _corruption_head(findings.corruptions),
         "corruption_rows": _corruption_rows(findings.corruptions),
         "corruption_errors": findings.corruption_errors,
@@ -104,22 +124,32 @@ def _fair(evaluation: Evaluation) -> dict[str, Any] | None:
     fairness = evaluation.fairness
     if fairness is None:
         return None
+    identified = evaluation.persons is not None
+    gaps = comparable(fairness.attributes)
+    head: list[Any] = [{"name": "group", "text": True}, {"name": "images", "first": "falling"}]
+    head += ["persons", "right", "right, every person once", "p"] if identified else ["right", "p"]
     return {
-        "sentences": fairness_sentences(fairness, identified=evaluation.persons is not None),
+        "sentences": fairness_sentences(fairness, identified=identified),
         "skin_tone": skin_tone(fairness),
-        "groups": [_group_row(group) for group in fairness.groups],
+        "group_head": head,
+        "groups": [_group_row(group, identified=identified) for group in fairness.groups if group.images],
         "group_attributes": [attribute_in_words(name) for name in fairness.group_attributes],
-        "gaps": [_gap_row(gap) for gap in fairness.attributes],
+        "groups_note": groups_note(fairness.groups, identified=identified),
+        "gaps": [_gap_row(gap) for gap in gaps],
+        "gap_is": GAP_OF_ATTRIBUTE,
+        "larger_gap_is": LARGER_GAP,
+        "gaps_note": gaps_note(fairness.attributes, gaps, identified=identified),
     }
 
 
-def _group_row(group: GroupScore) -> dict[str, Any]:
+def _group_row(group: GroupScore, *, identified: bool) -> dict[str, Any]:
+    """Without known persons there is nothing to say of them: each image counts as one."""
     cells = [
         {"show": in_words(group.name), "text": True, "tag": None if group.judged else "small"},
         {"show": f"{group.images:,}", "value": group.images},
-        {"show": f"{group.persons:,}", "value": group.persons},
+        *([{"show": f"{group.persons:,}", "value": group.persons}] if identified else []),
         {"show": with_interval(group.accuracy), "value": group.accuracy.value},
-        {"show": with_interval(group.per_person), "value": group.per_person.value},
+        *([{"show": with_interval(group.per_person), "value": group.per_person.value}] if identified else []),
         {"show": _p(group.p_holm), "value": group.p_holm},
     ]
     marked = "mark" if group.p_holm < SIGNIFICANT else ""
@@ -133,17 +163,21 @@ def _gap_row(gap: AttributeGap) -> dict[str, Any]:
         {"show": f"{gap.images:,}", "value": gap.images},
     ]
     for found in (gap.male, gap.female):
-        cells.append({"show": gap_text(found) + ("*" if is_sure(found) else ""), "value": found.value})
+        cells.append({"show": gap_text(found) + ("*" if is_sure(found) else ""), "value": _sort_value(found.measure)})
     odds = gap.equalized_odds
-    cells.append({"show": odds.times(100).text(1), "value": odds.value})
+    cells.append({"show": odds.times(100).text(1), "value": _sort_value(odds)})
     cells.append({"show": decimal(100 * smallest, 1), "value": smallest})
     sure = is_sure(gap.male) or is_sure(gap.female)
     return {"cells": cells, "class": ("mark" if sure else "") if known else "faint"}
 
 
+def _sort_value(measure: Measure) -> float:
+    """What a table of gaps is sorted by: what has no interval stays at the end."""
+    return math.nan if math.isnan(measure.low) else measure.value
+
+
 def _metric_row(evaluation: Evaluation, name: str, shown: str) -> list[Any]:
-    at_half = evaluation.metrics[name]
-    chosen = evaluation.metrics_at_threshold.get(name)
+    at_half, own = evaluation.metrics[name], at_own_threshold(evaluation)
     as_share = name not in ("mcc", "auroc", "average_precision")
 
     def text(measure: Measure | None) -> str:
@@ -156,7 +190,7 @@ def _metric_row(evaluation: Evaluation, name: str, shown: str) -> list[Any]:
     wilson = (
         "" if math.isnan(at_half.wilson_low) else f"{100 * at_half.wilson_low:.1f} to {100 * at_half.wilson_high:.1f}"
     )
-    return [shown, text(at_half), wilson, text(chosen)]
+    return [shown, text(at_half), wilson, *([text(own.get(name))] if own else [])]
 
 
 def _calibration_rows(evaluation: Evaluation) -> list[list[str]]:

@@ -13,19 +13,29 @@ from typing import Any
 from gender_lightning.data.kinds import words_of
 from gender_lightning.evaluation.measure import decimal
 from gender_lightning.evaluation.metric_list import label_of
+from gender_lightning.evaluation.result_tables import at_own_threshold, why_one_threshold
 from gender_lightning.evaluation.results import GROUPS, Evaluation, Slice
-from gender_lightning.evaluation.subgroups.group_words import attribute_in_words, in_words
+from gender_lightning.evaluation.subgroups.fairness import GroupScore
+from gender_lightning.evaluation.subgroups.group_words import (
+    GAP_OF_ATTRIBUTE,
+    LARGER_GAP,
+    attribute_in_words,
+    in_words,
+)
 from gender_lightning.reports.card_header import card_header
 from gender_lightning.reports.card_training import REGULATIONS, licence_section, refit_section, training_section
 from gender_lightning.reports.fairness_words import (
     count,
     detectable,
+    empty_left_out,
     fairness_sentences,
     gap_text,
+    gaps_note,
+    groups_note,
     shown_gaps,
     skin_tone,
 )
-from gender_lightning.reports.words import explained_by_chance
+from gender_lightning.reports.words import NO_INTERVAL, explained_by_chance
 
 _OUT_OF_SCOPE = (
     "**Decisions about a person**: access, hiring, credit, health, police, borders, pricing, moderation. The model is "
@@ -174,24 +184,26 @@ def _metrics(evaluation: Evaluation) -> str:
     threshold = evaluation.calibration.threshold
     head = (
         f"## Metrics\n\nIntervals cover {evaluation.level:.0%} and are over {by}: proportions by Korn and Graubard, "
-        f"the others from {evaluation.resamples:,} bootstrap resamples.\n"
+        f"the others from {evaluation.resamples:,} bootstrap resamples. {NO_INTERVAL}\n"
     )
-    rule = str(evaluation.model.get("threshold_rule") or "chosen").replace("_", " ")
-    used = f"at {threshold:.3f}, the threshold in use ({rule})"
-    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval", used]]
-    for name, measure in evaluation.metrics.items():
-        other = evaluation.metrics_at_threshold.get(name)
-        rows.append([label_of(name), decimal(measure.value), measure.ends(), "" if other is None else other.text()])
+    head += f"\n{same}\n" if (same := why_one_threshold(evaluation)) else ""
+    rows = [[f"at threshold 0.5 of {evaluation.split}", "value", "interval"]]
+    rows += [[label_of(name), decimal(found.value), found.ends()] for name, found in evaluation.metrics.items()]
+    if own := at_own_threshold(evaluation):
+        rule = str(evaluation.model.get("threshold_rule") or "chosen").replace("_", " ")
+        used = (own[name].text() if name in own else "" for name in evaluation.metrics)
+        column = [f"at {threshold:.3f}, the threshold in use ({rule})", *used]
+        rows = [[*row, cell] for row, cell in zip(rows, column, strict=True)]
     return head + "\n" + _table(rows)
 
 
 def _confidence(evaluation: Evaluation) -> str:
-    found = evaluation.calibration
+    found, who = evaluation.calibration, "images" if evaluation.persons is None else "persons"
     lines = [
         "## Confidence",
         f"Logits are divided by a temperature of {found.temperature:.3f}, fitted on valid. The expected calibration "
         f"error is {decimal(found.ece.value)} ({decimal(found.ece_uncalibrated.value)} without), "
-        f"{explained_by_chance(evaluation)} (on such persons a perfectly calibrated model has "
+        f"{explained_by_chance(evaluation)} (on such {who} a perfectly calibrated model has "
         f"{decimal(found.ece_by_chance)} on average); log-loss {decimal(found.loss.value)} "
         f"({decimal(found.loss_uncalibrated.value)} without), Brier score {decimal(found.brier.value)}.",
     ]
@@ -227,29 +239,43 @@ def _fairness(evaluation: Evaluation) -> str:
     fairness = evaluation.fairness
     if fairness is None:
         return "## Is it fair?\n\nNot measured: the evaluation is of an earlier version."
-    lines = [
-        "## Is it fair?",
-        "\n".join(
-            f"- {text}"
-            for text in [*fairness_sentences(fairness, identified=evaluation.persons is not None), skin_tone(fairness)]
-        ),
-    ]
-    if fairness.groups:
-        rows = [["group", "images", "persons", "right", "right, every person once", "p"]]
-        for group in fairness.groups:
-            size = f"{group.images:,}" if group.judged else f"{group.images:,} (small)"
-            scores = (group.accuracy.text(), group.per_person.text())
-            rows.append([in_words(group.name), size, f"{group.persons:,}", *scores, _p(group.p_holm)])
-        lines += ["p: whether a group differs from the rest of its class, adjusted for all of them (Holm)."]
-        lines += [_table(rows)]
+    identified = evaluation.persons is not None
+    told = [*fairness_sentences(fairness, identified=identified), skin_tone(fairness)]
+    lines = ["## Is it fair?", "\n".join(f"- {text}" for text in told)]
+    if any(group.images for group in fairness.groups):
+        note = groups_note(fairness.groups, identified=identified)
+        lines.append(
+            "p: whether a group differs from the rest of its class, adjusted for all of them (Holm)."
+            + (f" {note}" if note else "")
+        )
+        lines.append(_table(_group_rows(fairness.groups, identified=identified)))
     shown = shown_gaps(fairness)[:_GAPS_SHOWN]
     if shown:
-        rows = [["recall with it less without it, points", "men", "women", "equalised odds", "could be shown"]]
+        rows = [["gap", "men", "women", "larger of both", "could be shown"]]
         for gap in shown:
             cells = (gap_text(gap.male), gap_text(gap.female), gap.equalized_odds.times(100).text(1))
             rows.append([attribute_in_words(gap.attribute), *cells, decimal(100 * detectable(gap), 1)])
-        lines += [f"The {len(shown)} largest gaps by attribute; all are in `fairness.csv`.", _table(rows)]
+        note = gaps_note(shown, shown, identified=identified)
+        lines.append(
+            f"The {len(shown)} largest gaps by attribute: {GAP_OF_ATTRIBUTE}. Larger of both: {LARGER_GAP}. All are in "
+            "`fairness.csv`." + (f" {note}" if note else "")
+        )
+        lines.append(_table(rows))
     return "\n\n".join(lines)
+
+
+def _group_rows(groups: Sequence[GroupScore], *, identified: bool) -> list[list[str]]:
+    """Without known persons there is nothing to say of them: each image counts as one."""
+    head = ["persons", "right", "right, every person once"] if identified else ["right"]
+    rows = [["group", "images", *head, "p"]]
+    for group in groups:
+        if group.images:
+            size = f"{group.images:,}" if group.judged else f"{group.images:,} (small)"
+            right = [group.accuracy.text()]
+            if identified:
+                right = [f"{group.persons:,}", *right, group.per_person.text()]
+            rows.append([in_words(group.name), size, *right, _p(group.p_holm)])
+    return rows
 
 
 def _slices(evaluation: Evaluation) -> str:
@@ -261,12 +287,14 @@ def _slices(evaluation: Evaluation) -> str:
         if evaluation.worst_slice.significant
         else "large enough to judge, though it may be chance"
     )
+    left_out = empty_left_out([found.images for found in evaluation.slices], "subgroup")
     lines = [
         "## Subgroups",
         f"Worst of those that are {sure}: **{worst.words}** ({worst.rule}), accuracy {worst.accuracy.text()} on "
         f"{worst.images:,} images; {worst.rest_words} {decimal(worst.rest_accuracy)}.",
         f"The {_WORST_SHOWN} lowest, and the lowest of each heading; p is adjusted for all tests (Holm). All are in "
-        "`slices.csv`. Subgroups marked small have too few images or persons to judge.",
+        "`slices.csv`. Subgroups marked small have too few images or persons to judge."
+        + (f" {left_out}" if left_out else ""),
     ]
     rows = [["subgroup", "heading", "images", "accuracy", "minus the rest", "p"]]
     for found in _shown(evaluation.slices):
@@ -300,8 +328,8 @@ def _corruptions(evaluation: Evaluation) -> str:
 def _limits(evaluation: Evaluation) -> str:
     return (
         "## Limits\n\n"
-        "- The label is what strangers saw in one picture, and some labels are wrong, which bounds what any accuracy "
-        f"can mean. The model contradicts {count(evaluation.suspects, 'label')} of {evaluation.images:,} with "
+        "- The label is what strangers saw in one picture, and some labels may be wrong, which bounds what any "
+        f"accuracy can mean. The model contradicts {count(evaluation.suspects, 'label')} of {evaluation.images:,} with "
         "confidence (`suspects.csv`); many of these are its own mistakes.\n"
         "- Two classes leave out people who are neither; the data cannot even say how many are mislabelled by that.\n"
         "- Hair, make-up and dress drive the label, and so the model: it learns fashion as much as faces.\n"

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.evaluation.statistics.proportions import FEWEST_PERSONS
+from gender_lightning.evaluation.subgroups.slices import FEWEST_IMAGES
+from gender_lightning.reports.fairness_words import count
 from gender_lightning.reports.page import percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
+NO_INTERVAL = f"With fewer than {FEWEST_PERSONS} of them there is none, nor where nothing varies, as for an AUROC of 1."
 _SURE = 1.96  # of a standard normal: beyond chance at 5 %
 
 
@@ -36,9 +38,12 @@ def limits(evaluation: Evaluation, corruptions: pd.DataFrame | None = None) -> l
         f"The numbers hold for pictures like these ({evaluation.data}, {evaluation.split} split). Other cameras, "
         "countries or framings can change all of them."
     )
-    small = sum(slice_.small for slice_ in evaluation.slices)
-    if small:
-        found.append(f"{small} of {len(evaluation.slices)} slices are too small to judge; they are listed and marked.")
+    there = [slice_ for slice_ in evaluation.slices if slice_.images]
+    if small := sum(slice_.small for slice_ in there):
+        found.append(
+            f"{small} of {count(len(there), 'slice')} {'is' if small == 1 else 'are'} too small to judge, listed and "
+            "marked."
+        )
     if evaluation.slices:
         found.append("A slice shows where the model errs, not why: its images can differ from the rest in other ways.")
     if corruptions is not None:
@@ -70,25 +75,48 @@ def _how_good(evaluation: Evaluation) -> str:
 
 
 def _where_it_fails(evaluation: Evaluation, corruptions: pd.DataFrame | None) -> str:
-    parts = []
-    if evaluation.worst_slice is not None:
-        worst = evaluation.slice(evaluation.worst_slice.name)
-        sure = evaluation.worst_slice.significant
-        judged = sum(not found.small for found in evaluation.slices)
-        lowest = f", which may be chance in the lowest of {judged}"
-        where, chance = ("worst, beyond chance, on", "") if sure else ("worst on", lowest)
-        parts.append(
-            f"it does {where} {worst.words}, {percent(worst.accuracy.value)} of {worst.images:,} images against "
-            f"{percent(worst.rest_accuracy)} of {worst.rest_words}{chance}"
-        )
+    parts = [_on_whom(evaluation)]
     if corruptions is not None and (corruptions["severity"] > 0).any():
         accuracies = corruptions[corruptions["severity"] > 0].groupby("corruption")["accuracy"].mean()
         name = str(accuracies.idxmin()).replace("_", " ")
         parts.append(f"of all corruptions {name} hurts most ({percent(float(accuracies.min()))} right on average)")
-    if not parts:
-        return "There are too few images to say where it fails."
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."
+
+
+def _on_whom(evaluation: Evaluation) -> str:
+    """The subgroup that it does worst on, and before it the class where that fares worse: the headline has said so."""
+    classes = _between_classes(evaluation)
+    if evaluation.worst_slice is None:
+        if not any(found.images for found in evaluation.slices):
+            return f"{classes}; these data have no subgroups to look at"
+        people = f" of {FEWEST_PERSONS} persons" if evaluation.persons else ""
+        return f"{classes}; no subgroup has the {FEWEST_IMAGES} images{people} that it takes to judge one"
+    worst = evaluation.slice(evaluation.worst_slice.name)
+    sure = evaluation.worst_slice.significant
+    judged = sum(not found.small for found in evaluation.slices)
+    lowest = f", which may be chance in the lowest of {judged}"
+    where, chance = ("worst, beyond chance, on", "") if sure else ("worst on", lowest)
+    text = (
+        f"it does {where} {worst.words}, {percent(worst.accuracy.value)} of {worst.images:,} images against "
+        f"{percent(worst.rest_accuracy)} of {worst.rest_words}{chance}"
+    )
+    if any(evaluation.metrics[name].value < worst.accuracy.value for name in ("recall_male", "recall_female")):
+        return f"{classes}; of the subgroups {text}"
+    return text
+
+
+def _between_classes(evaluation: Evaluation) -> str:
+    """Which class it fails on more often, and whether that is beyond chance."""
+    male, female = (evaluation.metrics[f"recall_{name}"].value for name in ("male", "female"))
+    if math.isnan(male) or math.isnan(female):
+        there, absent = ("men", "women") if math.isnan(female) else ("women", "men")
+        return f"all images are of {there}, so that nothing is known of {absent}"
+    if male == female:
+        return "it fails on men and women equally often"
+    sure = evaluation.fairness is not None and evaluation.fairness.recall_gap.shown
+    chance = "beyond chance" if sure else "which may be chance"
+    return f"it fails more often on {'men' if male < female else 'women'}, {chance}"
 
 
 def _how_sure(evaluation: Evaluation) -> str:

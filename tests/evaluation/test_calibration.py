@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from sklearn.calibration import calibration_curve
+from statsmodels.stats.proportion import proportion_confint
 
 from gender_lightning.evaluation.calibration import (
     ece_by_chance,
@@ -35,6 +36,19 @@ def test_bins_are_scikit_learns_quantiles() -> None:
     np.testing.assert_allclose([part.predicted for part in found], predicted, atol=0.01)
     expected = np.mean([abs(part.predicted - part.observed) for part in found])
     assert expected_calibration_error(labels, probability) == pytest.approx(expected)
+
+
+def test_bars_of_bins_are_as_wide_as_there_are_people() -> None:
+    """Formerly a hundred images of ten people made bars as of a hundred people."""
+    probability = np.repeat([0.3, 0.7], 200)
+    people = np.repeat(np.arange(20), 20)
+    labels = people % 10 < np.where(people < 10, 3, 7)  # a person's images are alike
+    for found, male in zip(reliability_bins(labels, probability, people, bins=2), (3, 7), strict=True):
+        assert (found.low, found.high) == pytest.approx(proportion_confint(male, 10, 0.05, method="beta"), abs=0.09)
+        assert found.high - found.low > 0.5
+    alone = reliability_bins(labels, probability, bins=2)[0]
+    assert (alone.low, alone.high) == pytest.approx(proportion_confint(60, 200, 0.05, method="beta"))
+    assert np.isnan(reliability_bins(labels[:180], probability[:180], people[:180], bins=1)[0].low)
 
 
 def test_equal_values_share_a_bin_whatever_their_order() -> None:

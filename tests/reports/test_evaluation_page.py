@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gender_lightning.commands.steps.evaluation_report import evaluation_table, sentences
 from gender_lightning.commands.steps.model_looks import CorruptionResults, write_report
 from gender_lightning.diagnostics.corruption_results import COLUMNS, conditions
 from gender_lightning.diagnostics.looks import Look, Looks
 from gender_lightning.evaluation.corruptions.catalogue import CORRUPTIONS
 from gender_lightning.evaluation.evaluating import Subject, evaluate_table
+from gender_lightning.evaluation.results import Evaluation
+from gender_lightning.evaluation.suspects import suspects_table
+from gender_lightning.reports.evaluation_page import Findings, report_page
+from gender_lightning.reports.model_card import model_card
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "<img src=x onerror=alert(1)>\"'.jpg"
+MODEL = {"backbone": "resnet18", "image_size": 64, "parameters": 11_000_000, "test_time_flip": True}
 browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
@@ -60,8 +67,7 @@ def _looks() -> Looks:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("report")
-    model = {"backbone": "resnet18", "image_size": 64, "parameters": 11_000_000, "test_time_flip": True}
-    subject = Subject("runs/a & b", "a & b", "celeba", "test", False, model)
+    subject = Subject("runs/a & b", "a & b", "celeba", "test", False, MODEL)
     evaluation = evaluate_table(subject, _table(), None, resamples=200, seed=0)
     write_report(output, evaluation, _table(), _corruption_results(), _looks())
     (output / "bare").mkdir()
@@ -82,6 +88,84 @@ def test_the_first_brackets_are_explained_and_the_lowest_group_is_not_called_the
     assert "many more people like these (95 % intervals)" in page
     assert page.index("many more people") < page.index("Is it fair?")
     assert "Worst group" not in page and "Lowest group" in page
+
+
+def _bare_page(evaluation: Evaluation) -> str:
+    return report_page(Findings(evaluation, [], pd.DataFrame()))
+
+
+def test_a_threshold_of_one_half_has_no_column_of_its_own() -> None:
+    """Formerly it repeated the first one, on the page, in the terminal, in notebooks and on the card."""
+    subject = Subject("runs/a", "a", "celeba", "test", False, MODEL)
+    same = evaluate_table(subject, _table(), None, resamples=100)
+    other = evaluate_table(replace(subject, threshold=0.4), _table(), None, resamples=100)
+    told = "own threshold is 0.5 too, so that these metrics hold for it as well."
+    assert "at the threshold 0." not in _bare_page(same) and told in _bare_page(same)
+    assert "at the threshold 0.400" in _bare_page(other) and told not in _bare_page(other)
+    assert len(evaluation_table(same).columns) == 3 and any(told in text for text in sentences(same))
+    assert len(evaluation_table(other).columns) == 4 and not any(told in text for text in sentences(other))
+    assert same._repr_html_().count("<th ") == 3 and told in same._repr_html_().replace("&#x27;", "'")
+    assert other._repr_html_().count("<th ") == 4 and ">at 0.400<" in other._repr_html_()
+    card, moved = model_card(same, {}, {}), model_card(other, {}, {})
+    assert "threshold in use" not in card and told in card
+    assert "at 0.400, the threshold in use" in moved and told not in moved
+
+
+def test_groups_without_an_image_are_left_out_and_counted() -> None:
+    """Nobody wears a hat: not one slice, group or gap of hats has an image."""
+    subject = Subject("runs/a", "a", "celeba", "test", False, MODEL)
+    table = _table().assign(Wearing_Hat=False)
+    found = evaluate_table(subject, table, None, groups=["Wearing_Hat"], resamples=100)
+    empty = sum(slice_.images == 0 for slice_ in found.slices)
+    assert empty == 2  # all with a hat, and women with one
+    page, card = _bare_page(found), model_card(found, {}, {})
+    assert "with a hat" not in page.replace(": with a hat.", "")  # but for the name of the attribute of the groups
+    assert "women without a hat" in page and "women without a hat" in card and "with a hat" not in card
+    for text in (page, card):
+        assert "2 of 4 groups are left out, since no image here belongs to them." in text
+    assert f"2 of {len(found.slices)} slices are left out" in page
+    assert f"2 of {len(found.slices)} subgroups are left out" in card
+    assert "1 attribute is left out, since within each class all images here have it, or none has." in page
+    small = sum(slice_.small for slice_ in found.slices)
+    assert f"of {len(found.slices) - 2} slices" in page and f"{small} of {len(found.slices)} slices are too" not in page
+    full = evaluate_table(subject, _table(), None, groups=["Smiling"], resamples=100)
+    assert "left out, since" not in _bare_page(full) + model_card(full, {}, {})
+
+
+def test_a_gap_without_an_interval_sorts_behind_all_others() -> None:
+    """Five images of hats, all wrong, would stand on top with a gap of some 90 points."""
+    table = _table()
+    table["Wearing_Hat"] = (table["label"] == 1) & ((table["label"] == 1).cumsum() <= 5)
+    table.loc[table["Wearing_Hat"], ["logit", "probability"]] = (-4.0, 0.02)
+    subject = Subject("runs/a", "a", "celeba", "test", False, MODEL)
+    page = _bare_page(evaluate_table(subject, table, None, resamples=100))
+    rows = re.findall(
+        r"<tr[^>]*>(?:(?!</tr>).)*</tr>", page.split('aria-label="Gaps by attribute')[1].split("</table>")[0], re.S
+    )
+    assert "with a hat" in rows[-1] and re.search(r'data-value="">\s*-\d', rows[-1])
+    assert not re.search(r'data-value="-[\d.]+"', rows[-1]) and re.search(r'data-value="-?[\d.]+">\s*[-+]', rows[1])
+    assert "A number without an interval is not judged" in page and "Such gaps come last" in page
+
+
+def test_where_persons_are_unknown_there_is_no_column_of_them() -> None:
+    table = _table().assign(identity=pd.array([None] * 400, dtype="Int32"))
+    subject = Subject("runs/a", "a", "folder", "test", False, MODEL)
+    found = evaluate_table(subject, table, None, groups=["Smiling"], resamples=100)
+    page, card = _bare_page(found), model_card(found, {}, {})
+    assert "every person once" not in page + card and "| group | images | right | p |" in card
+    assert "| group | images | persons | right | right, every person once | p |" in model_card(
+        evaluate_table(subject, _table(), None, groups=["Smiling"], resamples=100), {}, {}
+    )
+
+
+def test_contradicted_labels_are_not_called_wrong() -> None:
+    subject = Subject("runs/a", "a", "celeba", "test", False, MODEL)
+    found = evaluate_table(subject, _table(), None, resamples=100)
+    assert found.suspects
+    page = report_page(Findings(found, [], suspects_table(_table())))
+    for text in (page, model_card(found, {}, {}), " ".join(sentences(found))):
+        assert "The model contradicts" in text and "its own mistakes" in text
+        assert "labels are wrong" not in text and "are suspect" not in text
 
 
 def test_names_are_escaped_and_pictures_can_be_left_out(written: Path) -> None:

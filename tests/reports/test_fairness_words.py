@@ -10,7 +10,7 @@ import numpy as np
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.subgroups.fairness import Decisions, Fairness, Gap, measure_fairness
-from gender_lightning.reports.fairness_words import fairness_sentences, gap_sentence, skin_tone
+from gender_lightning.reports.fairness_words import comparable, fairness_sentences, gap_sentence, gaps_note, skin_tone
 
 
 def measured(male: float, female: float, *, persons: int = 120, attributes: bool = True) -> Fairness:
@@ -36,6 +36,53 @@ def test_what_may_be_chance_has_no_direction_and_says_what_could_be_seen() -> No
     said = gap_sentence(equal)
     assert "not shown that men and women are recognised unequally" in said
     assert f"A gap below {100 * equal.recall_gap.detectable:.1f} points" in said
+
+
+def test_what_may_be_chance_is_told_without_a_difference_of_recalls() -> None:
+    split = measured(0.93, 0.93)
+    said = gap_sentence(replace(split, recall_gap=Gap(0.026, -0.008, 0.067, 0.05)))
+    assert "on these images men are recognised 2.6 points more often than women" in said
+    assert "anything from 0.8 points less often to 6.7 points more often would agree" in said
+    assert "0.4 points less often than women" in gap_sentence(replace(split, recall_gap=Gap(-0.004, -0.02, 0.01, 0.02)))
+    equal = gap_sentence(replace(split, recall_gap=Gap(0.0001, -0.02, 0.02, 0.02)))
+    assert "men are recognised just as often as women" in equal
+    few = replace(split, recall_gap=Gap(-0.2, math.nan, math.nan, math.nan))
+    assert gap_sentence(few) == (
+        "On these images men are recognised 20.0 points less often than women; fewer than 10 persons of a class are "
+        "too few to say more."
+    )
+    assert "fewer than 10 images of a class" in gap_sentence(few, identified=False)
+    tone = skin_tone(split)
+    assert "en with pale skin are recognised" in tone and "which may be chance" in tone
+    assert not any("ecall" in text or " minus " in text for text in (said, equal, tone, gap_sentence(few)))
+
+
+def test_unknown_persons_are_not_counted() -> None:
+    split = measured(0.9, 0.8)
+    known, unknown = (" ".join(fairness_sentences(split, identified=one)) for one in (True, False))
+    assert "persons are not judged" in known and " persons right" in known and "person" not in unknown
+
+
+def test_a_table_of_gaps_says_why_some_have_no_interval_and_some_are_left_out() -> None:
+    random = np.random.default_rng(1)
+    clusters = np.repeat(np.arange(100), 6)
+    labels = clusters % 2 == 0
+    flags = {
+        "Smiling": random.random(600) < 0.5, "Eyeglasses": np.arange(600) % 30 == 0, "Bald": np.zeros(600, bool),
+        "Mustache": labels & (random.random(600) < 0.5), "No_Beard": ~labels,
+    }  # fmt: skip
+    split = Decisions.of(labels, random.random(600) < 0.9, clusters, flags)
+    gaps = measure_fairness(split, Resampling(clusters)).attributes
+    shown = comparable(gaps)
+    assert {gap.attribute for gap in gaps} - {gap.attribute for gap in shown} == {"Bald", "No_Beard"}
+    said = gaps_note(gaps, shown)
+    assert said.startswith("2 attributes are left out, since within each class all images here have it, or none has.")
+    assert "A number without an interval is not judged: fewer than 50 images or 10 persons of the class" in said
+    assert "A dash (\N{EN DASH}): all images of the class have the attribute, or none has." in said
+    smiling = [gap for gap in gaps if gap.attribute == "Smiling"]
+    assert gaps_note(smiling, smiling) == ""
+    glasses = [gap for gap in gaps if gap.attribute == "Eyeglasses"]
+    assert "10 persons" not in gaps_note(glasses, glasses, identified=False)
 
 
 def test_the_gap_that_is_shown_is_the_one_that_is_beyond_chance() -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gender_lightning.console import console
 from gender_lightning.evaluation.measure import decimal
-from gender_lightning.evaluation.result_tables import measures_of
+from gender_lightning.evaluation.result_tables import at_own_threshold, measures_of, why_one_threshold
 from gender_lightning.evaluation.results import Evaluation
 from gender_lightning.reports.fairness_words import count, gap_sentence
 
@@ -21,15 +21,17 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """One row per metric: decided at 0.5 with its interval, and at the threshold chosen on valid."""
+    """One row per metric: decided at 0.5 with its interval, and at the model's own threshold where that is another."""
+    other = at_own_threshold(evaluation)
     table = Table(title=f"{evaluation.data} {evaluation.split}", title_justify="left")
     table.add_column("metric")
     table.add_column("at 0.5", justify="right")
     table.add_column(f"{evaluation.level:.0%} interval")
-    table.add_column(f"at {evaluation.calibration.threshold:.3f}", justify="right")
+    if other:
+        table.add_column(f"at {evaluation.calibration.threshold:.3f}", justify="right")
     for name, measure in measures_of(evaluation).items():
-        other = evaluation.metrics_at_threshold.get(name)
-        table.add_row(name, decimal(measure.value), measure.ends(), "" if other is None else decimal(other.value))
+        last = [decimal(other[name].value) if name in other else ""] if other else []
+        table.add_row(name, decimal(measure.value), measure.ends(), *last)
     return table
 
 
@@ -38,6 +40,8 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
     females = evaluation.images - evaluation.males
     people = "persons unknown" if evaluation.persons is None else f"{evaluation.persons:,} persons"
     yield f"{evaluation.images:,} images: {evaluation.males:,} male, {females:,} female; {people}."
+    if same := why_one_threshold(evaluation):
+        yield same
     if evaluation.worst_slice is not None:
         worst = evaluation.slice(evaluation.worst_slice.name)
         beyond, chance = (" beyond chance", "") if evaluation.worst_slice.significant else ("", ", which may be chance")
@@ -46,7 +50,7 @@ def sentences(evaluation: Evaluation) -> Iterator[str]:
             f"{worst.images:,} images, against {decimal(worst.rest_accuracy)} of {worst.rest_words}{chance}."
         )
     if evaluation.fairness is not None:
-        yield gap_sentence(evaluation.fairness)
+        yield gap_sentence(evaluation.fairness, identified=evaluation.persons is not None)
     chosen = evaluation.selective.best_chosen
     if chosen is not None:
         found = f"accuracy {chosen.accuracy.text()}" if chosen.coverage > 0 else "none to judge"

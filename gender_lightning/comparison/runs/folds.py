@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,31 @@ from gender_lightning.errors import UserError
 _SHOWN = 6
 
 
+@dataclass(frozen=True, eq=False)
+class Joined(RunResult):
+    """The folds of a recipe and seed in the place of a run; its table has the images that they hold out.
+
+    Attributes:
+        held_out: Their numbers, rising: all of the cross-validation, or those that were trained.
+        every: Number of images of all its folds, those of train and valid; None where the runs do not tell.
+    """
+
+    held_out: tuple[int, ...] = ()
+    every: int | None = None
+
+    def told(self) -> str:
+        """Which of the folds are compared, and how many images they hold out; empty where it is all of them."""
+        folds, images = _folds(self), f"{len(self.table):,}"
+        if len(self.held_out) == folds:
+            return ""
+        which, hold = ("fold", "holds") if len(self.held_out) == 1 else ("folds", "hold")
+        of = f"{images} images" if self.every is None else f"{images} of the {self.every:,} images of train and valid"
+        return (
+            f"Compared on {which} {_listed(self.held_out)} of {folds}, which {hold} out {of}; nothing is said of the "
+            "images of the other folds."
+        )
+
+
 def join_folds(runs: Sequence[RunResult]) -> tuple[list[RunResult], list[str]]:
     """Put together the runs that differ in nothing but the fold that they hold out.
 
@@ -24,11 +50,11 @@ def join_folds(runs: Sequence[RunResult]) -> tuple[list[RunResult], list[str]]:
 
     Returns:
         One run for the folds of each recipe and seed, in the place of the first of them: its table has the images of
-        all folds, its seconds are the mean of theirs. And a sentence on the folds, and one on each run that repeats
-        another's fold, of which the newer one counts.
+        all of them, its seconds are the mean of theirs. And a sentence on the folds; where some were not trained, one
+        on which are compared; and one on each run that repeats another's fold, of which the newer one counts.
 
     Raises:
-        UserError: A fold is missing, or an image is in several.
+        UserError: An image is in several folds.
     """
     groups: dict[str, list[RunResult]] = {}
     for run in runs:
@@ -39,17 +65,28 @@ def join_folds(runs: Sequence[RunResult]) -> tuple[list[RunResult], list[str]]:
     joined = [_joined(group, notes) if _folds(group[0]) else group[0] for group in groups.values()]
     if numbers := sorted({_folds(run) for run in runs} - {0}):
         which = " and ".join(str(number) for number in numbers)
-        notes.insert(
-            0,
+        notes[:0] = [
             f"Cross-validation with {which} folds over persons: each image is judged by the model that has not seen "
             "its person. Minutes are those of one model.",
-        )
+            *_partial([run for run in joined if isinstance(run, Joined)]),
+        ]
     return joined, notes
 
 
-def joined_folds(run: RunResult) -> int:
-    """Number of folds that `join_folds` put together in this run; 0 for any other run."""
-    return 0 if "fold" in run.config.get("data", {}) else _folds(run)
+def joined_folds(run: RunResult) -> str:
+    """`5 folds`, or `3 of 5 folds`, of those that `join_folds` put together in this run; empty for any other run."""
+    if not isinstance(run, Joined):
+        return ""
+    folds, held_out = _folds(run), len(run.held_out)
+    return f"{folds} folds" if held_out == folds else f"{held_out} of {folds} folds"
+
+
+def _partial(joined: Sequence[Joined]) -> list[str]:
+    """A sentence on what is compared where folds were not trained; by run where that is not the same for all."""
+    told = [run.told() for run in joined]
+    if len(set(told)) == 1:
+        return [text for text in told[:1] if text]
+    return [f"{run.name}: {text}" for run, text in zip(joined, told, strict=True) if text]
 
 
 def _folds(run: RunResult) -> int:
@@ -57,20 +94,13 @@ def _folds(run: RunResult) -> int:
     return int(run.config.get("data", {}).get("folds") or 0)
 
 
-def _joined(group: Sequence[RunResult], notes: list[str]) -> RunResult:
+def _joined(group: Sequence[RunResult], notes: list[str]) -> Joined:
     newest: dict[int, RunResult] = {}
     for run in sorted(group, key=lambda run: str(run.info.get("created", ""))):
         fold = int(run.config["data"]["fold"])
         if older := newest.get(fold):
             notes.append(f"{older.name} has the recipe, seed and fold of {run.name}, which is newer: it was left out.")
         newest[fold] = run
-    folds = _folds(group[0])
-    if missing := sorted(set(range(1, folds + 1)) - set(newest)):
-        raise UserError(
-            f"{group[0].name}: of its {folds} folds {_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
-            f"Train {'it' if len(missing) == 1 else 'them'}: data.fold={','.join(map(str, missing))}; or compare on "
-            "test: split=test.",
-        )
     runs = [newest[fold] for fold in sorted(newest)]
     table = pd.concat([run.table for run in runs]).sort_values("image_id", ignore_index=True)
     if table["image_id"].duplicated().any():
@@ -82,11 +112,26 @@ def _joined(group: Sequence[RunResult], notes: list[str]) -> RunResult:
     config = {**first.config, "data": {key: value for key, value in first.config["data"].items() if key != "fold"}}
     overrides = tuple(text for text in first.overrides if not text.lstrip("+").startswith("data.fold="))
     seconds = [float(run.info["seconds"]) for run in runs if run.info.get("seconds") is not None]
-    info = {**first.info, "seconds": float(np.mean(seconds)) if len(seconds) == folds else None}
-    return replace(first, config=config, overrides=overrides, info=info, table=table)
+    info = {**first.info, "seconds": float(np.mean(seconds)) if len(seconds) == len(runs) else None}
+    return Joined(
+        first.run, first.name, config, info, overrides, table, first.predictions, tuple(sorted(newest)), _every(runs)
+    )
+
+
+def _every(runs: Sequence[RunResult]) -> int | None:
+    """Images of train and valid, as `run.json` says; None where it does not, or not the same for all folds."""
+    sums: set[int | None] = set()
+    for run in runs:
+        found = run.info.get("data_set")  # of a file that may be anybody's
+        sizes: list[Any] = [found.get(split) for split in ("train", "valid")] if isinstance(found, Mapping) else [None]
+        sums.add(sum(sizes) if all(type(size) is int for size in sizes) else None)
+    every = sums.pop()
+    return every if not sums and every is not None and every >= sum(len(run.table) for run in runs) else None
 
 
 def _listed(numbers: Sequence[int]) -> str:
+    """`1, 2 and 3`; of many the first ones and how many more."""
     shown = [str(number) for number in numbers[:_SHOWN]]
-    more = len(numbers) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    if more := len(numbers) - len(shown):
+        shown.append(f"{more} more")
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

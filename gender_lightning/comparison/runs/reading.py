@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -99,7 +99,7 @@ class RunResult:
 
     def with_table(self, table: pd.DataFrame) -> RunResult:
         """The same run on some of its images."""
-        return RunResult(self.run, self.name, self.config, self.info, self.overrides, table, self.predictions)
+        return replace(self, table=table)
 
 
 def choose_split(runs: Sequence[Run], wanted: str, evaluation: str | None) -> tuple[Split, str | None]:

@@ -33,6 +33,16 @@ _MEASURED = {
     "sharp": "sharp pictures",
 }  # fmt: skip
 _CLASSES = {"male": "men", "female": "women"}
+# What a gap is, in the same words wherever one is shown: a difference of two recalls
+GAP_OF_CLASSES = "how much more often men are recognised than women, in points (minus: less often)"
+GAP_OF_ATTRIBUTE = (
+    "how much more often those with the attribute are recognised than others of their class, in points (minus: less "
+    "often)"
+)
+LARGER_GAP = (
+    "the larger of the two in size (the equalised-odds difference), which is never negative, so that chance alone "
+    "makes it positive"
+)
 
 
 def in_words(name: str) -> str:
