@@ -209,8 +209,9 @@ def test_the_command_line_follows_the_hubs_own_variables(
     fixed = ["faces=none", "workers=0", "min_confidence=0", "accelerator=cpu", "precision=32-true"]
     for output, checkpoint, offline in (("a.csv", "hf://me/faces@main", "0"), ("b.csv", "hf://me/faces", "1")):
         line = [sys.executable, "-m", "gender_lightning", "predict", f"checkpoint={checkpoint}", f"output={output}"]
-        found = subprocess.run([*line, f"input={picture}", *fixed], env=environment | {"HF_HUB_OFFLINE": offline}, capture_output=True,
-                               text=True, cwd=tmp_path)  # fmt: skip
+        variables = environment | {"HF_HUB_OFFLINE": offline}
+        line += [f"input={picture}", *fixed]
+        found = subprocess.run(line, env=variables, capture_output=True, text=True, cwd=tmp_path)
         assert found.returncode == 0, found.stderr
         assert pd.read_csv(tmp_path / output)["probability"].tolist() == [pytest.approx(expected, abs=1e-6)]
         assert TOKEN not in found.stdout + found.stderr
