@@ -26,7 +26,7 @@ test: $(INSTALLED)  ## the quick tests
 	$(PYTEST) -n $(WORKERS) $(ARGS)
 
 test-all: $(INSTALLED)  ## the slow tests too, as CI does
-	$(PYTEST) -m "not alone and not nightly" -n $(WORKERS) --durations=20 $(ARGS)
+	$(PYTEST) -m "not alone and not nightly" -n $(WORKERS) --durations=60 --durations-min=4 $(ARGS)
 	$(PYTEST) -m "alone and not nightly" --durations=10 $(ARGS) || [ $$? -eq 5 ]  # 5: none of them was asked for
 
 test-nightly: $(INSTALLED)  ## what CI has no time for: every page of the manual, every model, every case of the fuzz tests

@@ -126,9 +126,9 @@ SMALL = "data.sizes={train:160,valid:120,test:240}"  # five crowds of up to 90 m
 LESS = {"EPOCHS": 2, "TRIALS": 2}
 COUNTS = "05_use_a_model"  # a population is counted only by a model that tells men from women
 REAL = "02_train_and_read_a_run"  # the one that is run on photographs where there are any
-# What these three do (a search, pages of an evaluation and a comparison, an export, a population), tests of their
-# own do as well; they take most of the time of all five.
-NIGHTLY = ("03_tune", "04_evaluate_and_compare", "05_use_a_model")
+# What these four do (a summary and pictures of the data, a search, pages of an evaluation and a comparison, an export,
+# a population), tests of their own do as well; they take most of the time of all five.
+NIGHTLY = ("01_explore_data", "03_tune", "04_evaluate_and_compare", "05_use_a_model")
 
 
 @pytest.mark.slow

@@ -1,16 +1,24 @@
-"""The commands that stand on a page: in its shell blocks, and in the tables that say what to write."""
+"""The command line as a function, and the commands that stand on a page: in shell blocks, and in tables."""
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import shlex
-import subprocess
 import sys
+import traceback
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from gender_lightning.__main__ import main
 from gender_lightning.verbs import COMMANDS
 
 _LINE = re.compile(r"^\s*(?:srun |exec )?gender-lightning (.*)")
+_LEFT_BEHIND = ("GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 _WRITE = ("write", "add to `gender-lightning train`")  # headings of the columns that hold them
 
 
@@ -51,7 +59,23 @@ def _complete(words: list[str]) -> list[str]:
     return words
 
 
-def type_in(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    """What a command prints and how it ends when it is typed in a directory."""
-    command = [sys.executable, "-m", "gender_lightning", *words]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=900, check=False)
+def type_in(words: Sequence[str], cache: Path, place: Path | None = None) -> None:
+    """`gender-lightning ...` in this process, which stays as it was: logging, warnings, environment, directory.
+
+    An unexpected exception ends it as it ends a process: with its traceback on standard error, and exit code 1.
+    """
+    handlers, level = list(logging.root.handlers), logging.root.level
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setattr(sys, "argv", ["gender-lightning", *words])
+        patch.chdir(place or Path.cwd())
+        try:
+            main()
+        except Exception as error:
+            traceback.print_exc()
+            raise SystemExit(1) from error
+        finally:
+            for name in _LEFT_BEHIND:
+                os.environ.pop(name, None)
+            logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import wandb
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -46,6 +47,11 @@ def make_run(path: Path, **changes: Any) -> Run:
 def wandb_config(**changes: Any) -> WandbLogger:
     fields = {"project": "p", "entity": None, "mode": "auto", "group": "g", "tags": ["a", "b"], "log_model": True}
     return WandbLogger(name="wandb", **{**fields, **changes})
+
+
+def fail(*args: Any, **kwargs: Any) -> Any:
+    """Stand in for a function of W&B that raises."""
+    raise wandb.errors.CommError("the moon is in the way")
 
 
 class TinyClassifier(pl.LightningModule):

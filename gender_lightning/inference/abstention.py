@@ -83,17 +83,22 @@ def least_confidence(
             "Give a number above 0 and below 1, such as 0.99.",
             field="target_accuracy",
         )
+    return _for_target(checkpoint, spec, target_accuracy)
+
+
+def _for_target(checkpoint: Path | CheckpointSet, spec: ModelSpec, target: float | None) -> float:
+    """The confidence that reaches a target accuracy; 0 where none was requested and the default one is out of reach."""
     predictions = _predictions_of(checkpoint)
     if predictions is None:
         domain = CheckpointSet.of(checkpoint).domain
-        cut = domain.cuts.get(target_accuracy or DEFAULT_TARGET) if domain else None
-        if target_accuracy is None or cut is not None:
+        cut = domain.cuts.get(target or DEFAULT_TARGET) if domain else None
+        if target is None or cut is not None:
             return cut[0] if cut else 0.0
         raise _unknown(checkpoint, "target_accuracy")
-    chosen = _chosen(predictions, spec, target_accuracy or DEFAULT_TARGET)
-    if chosen is None and target_accuracy is not None:
+    chosen = _chosen(predictions, spec, target or DEFAULT_TARGET)
+    if chosen is None and target is not None:
         raise UserError(
-            f"target_accuracy={target_accuracy} cannot be guaranteed: the run's valid split has too few images, or too "
+            f"target_accuracy={target} cannot be guaranteed: the run's valid split has too few images, or too "
             "many of them are misclassified.",
             "Give a lower accuracy, or min_confidence=...",
             field="target_accuracy",

@@ -18,6 +18,7 @@ from gender_lightning.benchmarks.gpu_check import CELEBA, Part, Size, check, epo
 from gender_lightning.benchmarks.whole_runs import Training
 from gender_lightning.errors import UserError
 from gender_lightning.job import PARENT_VARIABLE
+from gender_lightning.running import check_overrides
 
 TINY = Size(
     faces=32, pixels=(32, 32), batches=(8, 4), models=("resnet18", "resnet18"), seconds=0.05,
@@ -98,17 +99,29 @@ def test_an_epoch_of_celeba_is_reckoned_from_speed_and_pause() -> None:
     assert math.isclose(found["minutes_per_epoch"], 1.5)
 
 
+def test_every_part_is_a_valid_command(tmp_path: Path) -> None:
+    todo = parts(TINY, tmp_path / "faces")
+    assert [part.steps is None for part in todo] == [True, True, False, True, True, True, True]
+    for part in todo:
+        check_overrides("benchmark" if part.steps is None else "train", list(part.overrides))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_part_measures_a_real_training(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_measured_by_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a whole training, which tests/end_to_end/verbs/test_benchmark.py does."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert len(parts(TINY, tmp_path)) == 7
-    found = measured(parts(TINY, tmp_path / "faces")[number], tmp_path / "part", 800.0)
-    if number == 1:
-        stages = [row["stage"] for row in found["measurements"]]
-        assert stages == ["augmentation", "step", "train"]
-        assert found["kept_by_training"]["resnet18"] > 0
-    else:
-        assert found["images_per_second"] > 0
-        assert found["minutes_per_epoch"] > 0
+    part = parts(TINY, tmp_path / "faces")[1]
+    assert "stages=[augmentation,step,train]" in part.overrides
+    quick = [text.replace(",train]", "]") for text in part.overrides]
+    found = measured(Part(part.name, tuple(quick)), tmp_path / "part", 800.0)
+    assert [row["stage"] for row in found["measurements"]] == ["augmentation", "step"]
+    assert found["kept_by_training"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_recipe_is_measured_by_a_real_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = measured(parts(TINY, tmp_path / "faces")[2], tmp_path / "part", 800.0)
+    assert found["images_per_second"] > 0 and found["minutes_per_epoch"] > 0

@@ -198,24 +198,20 @@ def test_a_public_repository_has_to_be_asked_for(evaluated: Path, logged_in: Hub
 
 @pytest.mark.slow
 def test_the_command_line_follows_the_hubs_own_variables(
-    evaluated: Path, hub: Hub, tmp_path: Path, tiny_celeba: Path
+    evaluated: Path, logged_in: Hub, tmp_path: Path, tiny_celeba: Path
 ) -> None:
-    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home")}
+    """In processes of their own, since the hub's client reads them when it is imported; one for each."""
+    environment = {**os.environ, "HF_ENDPOINT": logged_in.url, "HF_HOME": str(tmp_path / "home")}
     environment["HF_HUB_DISABLE_XET"] = "1"
-
-    def typed(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "gender_lightning", *words]
-        return subprocess.run(line, env=environment | variables, capture_output=True, text=True, cwd=tmp_path)
-
-    done = typed("push", f"checkpoint={evaluated}", "to=hf://me/faces", "i_may_publish=true")
-    assert done.returncode == 0 and "pushed to" in done.stdout, done.stderr
+    allowed(evaluated)
     picture = next((tiny_celeba / "img_align_celeba").glob("*"))
     expected = load(evaluated, device="cpu", faces="none").predict(picture).probability
-    settings = [f"input={picture}", "faces=none", "workers=0", "min_confidence=0", "accelerator=cpu"]
+    fixed = ["faces=none", "workers=0", "min_confidence=0", "accelerator=cpu", "precision=32-true"]
     for output, checkpoint, offline in (("a.csv", "hf://me/faces@main", "0"), ("b.csv", "hf://me/faces", "1")):
-        found = typed("predict", f"checkpoint={checkpoint}", f"output={output}", *settings, HF_HUB_OFFLINE=offline)
+        line = [sys.executable, "-m", "gender_lightning", "predict", f"checkpoint={checkpoint}", f"output={output}"]
+        variables = environment | {"HF_HUB_OFFLINE": offline}
+        line += [f"input={picture}", *fixed]
+        found = subprocess.run(line, env=variables, capture_output=True, text=True, cwd=tmp_path)
         assert found.returncode == 0, found.stderr
         assert pd.read_csv(tmp_path / output)["probability"].tolist() == [pytest.approx(expected, abs=1e-6)]
-    nothing = typed("predict", "checkpoint=hf://me/other", f"input={picture}", "output=d.csv", HF_HUB_OFFLINE="1")
-    assert nothing.returncode == 2 and "is not in the cache" in nothing.stderr and "Traceback" not in nothing.stderr
-    assert not any(TOKEN in text for shell in (done, found, nothing) for text in (shell.stdout, shell.stderr))
+        assert TOKEN not in found.stdout + found.stderr

@@ -77,7 +77,10 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(log.read_text())
 
 
-@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
+DESK, PHONE = (1280, 900), (390, 844)
+
+
+@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
 def page(request: pytest.FixtureRequest, server: tuple[str, Path]) -> Iterator[Any]:
     """The page as it was loaded; at its end nothing was asked of others, and nothing complained."""
     outside: list[str] = []
@@ -140,6 +143,7 @@ def test_examples_uploads_mistakes_and_a_batch(page: Any, pictures: Path, server
     assert not [name for name in left if name.endswith((".jpg", ".png"))], left
 
 
+@pytest.mark.parametrize("page", [DESK], ids=["desk"], indirect=True)
 def test_impatient_clicks_of_two_visitors_get_what_patient_ones_get(page: Any, server: tuple[str, Path]) -> None:
     """Two heat maps at once of one network ended the server: its hooks saw each other's pictures."""
 

@@ -17,7 +17,10 @@ import pytest
 from PIL import Image
 
 from gender_lightning.audit.review import ReviewItem, read_answers
+from gender_lightning.commands.data import data
+from gender_lightning.config import DataCommandConfig, parse_config
 from gender_lightning.errors import UserError
+from gender_lightning.overrides import compose
 
 pytest.importorskip("gradio", reason="needs the extra `demo`")
 from gender_lightning.demo.review_page import Review, picture, said
@@ -62,13 +65,11 @@ def address(tmp_path: Path) -> Iterator[str]:
         path = tmp_path / "faces" / "test" / ("female", "male")[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
-    program = [sys.executable, "-m", "gender_lightning", "data"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    typed = ["audit", "data=folder", f"data.root={tmp_path / 'faces'}", f"output={tmp_path / 'out'}"]
-    subprocess.run([*program, *typed], check=True, env=environment, stdout=subprocess.DEVNULL)
+    typed = ["data=folder", f"data.root={tmp_path / 'faces'}", f"output={tmp_path / 'out'}"]
+    data("audit", parse_config(DataCommandConfig, compose("data", typed)))
+    command = [sys.executable, "-m", "gender_lightning", "data", "review", f"audit={tmp_path / 'out'}", "browser=false"]
     log = (tmp_path / "log.txt").open("w")
-    process = subprocess.Popen([*program, "review", f"audit={tmp_path / 'out'}", "browser=false"], env=environment,
-                               stdout=log, stderr=log)  # fmt: skip
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
     try:
         for _ in range(600):
             if found := re.search(r"http://127\.0\.0\.1:\d+/", (tmp_path / "log.txt").read_text()):

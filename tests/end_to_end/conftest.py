@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-import traceback
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typed_commands import type_in
 
-from gender_lightning.__main__ import main
 from gender_lightning.synthetic.faces import draw_faces
 
 SIZES = {"train": 33, "valid": 15, "test": 13}  # none divides by two or by a batch
-LEFT_BEHIND = ("GENDER_LIGHTNING_RUN_DIR", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 SMALL_MODEL = ("model=timm", "model.name=timm/test_resnet")
 
 
@@ -43,27 +37,11 @@ def celeba_of(faces: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """`gender-lightning ...` in this process, which stays as it was: logging, warnings, environment.
-
-    An unexpected exception ends it as it ends a process: with its traceback on standard error, and exit code 1.
-    """
-    cache = str(tmp_path_factory.mktemp("cache"))
+    """`gender-lightning ...` in this process, see `type_in`."""
+    cache = tmp_path_factory.mktemp("cache")
 
     def run(*arguments: str) -> None:
-        handlers, level = list(logging.root.handlers), logging.root.level
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            patch.setenv("XDG_CACHE_HOME", cache)
-            patch.setattr(sys, "argv", ["gender-lightning", *arguments])
-            try:
-                main()
-            except Exception as error:
-                traceback.print_exc()
-                raise SystemExit(1) from error
-            finally:
-                for name in LEFT_BEHIND:
-                    os.environ.pop(name, None)
-                logging.root.handlers[:] = handlers
-                logging.root.setLevel(level)
+        type_in(arguments, cache)
 
     return run
 

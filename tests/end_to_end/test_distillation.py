@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import yaml
+from process_state import left_as_it_was
 
+import gender_lightning
+from gender_lightning.errors import UserError
 from gender_lightning.machine.hardware import available_cores
 from gender_lightning.training.classifier import GenderClassifier
 
@@ -93,13 +95,17 @@ def test_a_missing_teacher_is_told_before_there_is_a_run(
 @pytest.mark.slow
 @pytest.mark.skipif(available_cores() < 2, reason="two processes need two cores")
 def test_two_processes_learn_the_same_as_one(train: Train, celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    """They are started from Python, which starts processes for several devices."""
     teacher = train("teacher")
     typed = ("model=timm", "model.name=timm/test_vit", "optimizer=sgd", "augmentation=framing", "loss=distill")
     one = train("one", *typed, f"loss.teacher={teacher}")
-    devices = ("trainer.devices=2", "data.batch_size=4", f"loss.teacher=[{teacher}]", f"run_dir={tmp_path / 'two'}")
-    command = [sys.executable, "-m", "gender_lightning", "train", *celeba_of(*typed, *devices)]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
+    asked = celeba_of(*typed, "data.batch_size=4", f"loss.teacher=[{teacher}]", f"run_dir={tmp_path / 'two'}")
+    with left_as_it_was():
+        run = gender_lightning.train(*asked, trainer={"devices": 2})
+    assert run.info()["status"] == "done" and run.info()["trainer"]["devices"] == 2
+    assert len(pd.read_parquet(run.predictions / "test.parquet")) == 13
+    with pytest.raises(UserError, match="exists already"):
+        gender_lightning.train(*asked, trainer={"devices": 2})
     for ours, theirs in zip(states(tmp_path / "two"), states(one), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-5)
     metrics = [json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("one", "two")]

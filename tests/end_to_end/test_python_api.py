@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
-import os
 import shutil
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from process_state import left_as_it_was
 
 import gender_lightning
 from gender_lightning import Run, UserError, compare, evaluate, export, load, population, predict, search, train
 from gender_lightning.errors import UserErrors
 
 Overrides = Callable[..., list[str]]
-OURS = ("GENDER_LIGHTNING", "PL_", "LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_")  # libraries set others
 SMALL = ("model=timm", "model.name=timm/test_resnet")
-
-
-def state() -> dict[str, Any]:
-    """What a command changes for the whole process."""
-    root = logging.getLogger()
-    return {
-        "argv": list(sys.argv),
-        "handlers": list(root.handlers),
-        "levels": [logging.getLogger(name).level for name in ("", "gender_lightning", "pytorch_lightning", "PIL")],
-        "environment": {name: value for name, value in os.environ.items() if name.startswith(OURS)},
-        "warnings": list(warnings.filters),
-        "directory": os.getcwd(),
-    }
-
-
-@contextmanager
-def left_as_it_was() -> Iterator[None]:
-    before = state()
-    yield
-    after = state()
-    for name, value in before.items():
-        assert after[name] == value, name
 
 
 @pytest.fixture(scope="module")
@@ -167,30 +140,6 @@ def test_every_name_is_there_whatever_was_imported_before(name: str) -> None:
 
     found = getattr(gender_lightning, name)
     assert name == "__version__" or (callable(found) and name in dir(gender_lightning))
-
-
-@pytest.mark.slow
-def test_several_devices_are_processes_of_their_own(celeba_of: Overrides, tmp_path: Path) -> None:
-    with left_as_it_was():
-        run = train(*celeba_of(*SMALL), trainer={"devices": 2}, run_dir=tmp_path / "two")
-    assert run.info()["status"] == "done" and run.info()["trainer"]["devices"] == 2
-    assert len(pd.read_parquet(run.predictions / "test.parquet")) == 13
-    with pytest.raises(UserError, match="exists already"):
-        train(*celeba_of(*SMALL), trainer={"devices": 2}, run_dir=tmp_path / "two")
-
-
-@pytest.mark.slow
-def test_a_search_returns_its_best_run(celeba_of: Overrides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    asked = (*celeba_of(*SMALL), "optimizer.lr=tag(log,interval(1e-4,1e-2))")
-    with left_as_it_was():
-        found = search(*asked, name="tried", search={"n_trials": 2, "study": "small"})
-    assert found.path == tmp_path / "runs" / "tried" / "small"
-    table = found.trials()
-    assert len(table) == 2
-    (best,) = found.best
-    assert best.metrics()["val/accuracy"] == pytest.approx(table["val/accuracy"].max())
-    assert set(found.test) >= {"test/accuracy"} and "test/accuracy" not in best.metrics()
 
 
 @pytest.mark.slow

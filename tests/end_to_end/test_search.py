@@ -21,7 +21,10 @@ import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
+from process_state import left_as_it_was
 
+import gender_lightning
+from gender_lightning.errors import UserError
 from gender_lightning.overrides.of_run import hydra_value
 from gender_lightning.sweeps.search.storage import open_storage
 from gender_lightning.sweeps.search.trials import CONTINUED, RUN
@@ -29,7 +32,7 @@ from gender_lightning.sweeps.search.trials import CONTINUED, RUN
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LIMIT = 600  # seconds; each process of a search loads torch, which takes long on a busy machine
 two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-EPOCHS = 25  # enough to be interrupted in
+EPOCHS = 15  # enough to be interrupted in
 SPACE = ("optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.dropout=choice(0.0,0.3)")
 Command = Callable[..., list[str]]
 
@@ -91,10 +94,16 @@ def check(n_trials: int, *directories: Path, storage: str | None = None) -> optu
     return study
 
 
-def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], tmp_path: Path) -> None:
-    directory = tmp_path / "sweep"
-    first = run(search("search.n_trials=2"), environment, tmp_path)
-    assert first.returncode == 0, first.stdout + first.stderr
+def test_a_search_from_end_to_end(
+    celeba_of: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From Python, with each trial in a process of its own; the tests below type the same command."""
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / "runs" / "tried" / "search"
+    asked = (*celeba_of("model=timm", "model.name=timm/test_resnet"), *SPACE)
+    with left_as_it_was():
+        found = gender_lightning.search(*asked, name="tried", search={"n_trials": 2})
+    printed = capsys.readouterr().out
     study = check(2, directory)
     assert study.trials[0].params["optimizer.lr"] == 0.001  # the recipe itself
     summary = json.loads((directory / "summary.json").read_text())
@@ -102,17 +111,20 @@ def test_a_search_from_end_to_end(search: Command, environment: dict[str, str], 
     assert not list(directory.glob("[0-9]*/predictions/test.parquet"))
     rows = list(csv.DictReader((directory / "trials.csv").open()))
     assert [row["state"] for row in rows] == ["complete", "complete"]
-    assert f"optimizer.lr={study.best_params['optimizer.lr']!r}" in first.stdout
-    told = re.findall(r"^\d+: done  ([\d.]+).* best ([\d.]+) \(", first.stdout, flags=re.MULTILINE)
+    assert f"optimizer.lr={study.best_params['optimizer.lr']!r}" in printed
+    told = re.findall(r"^\d+: done  ([\d.]+).* best ([\d.]+) \(", printed, flags=re.MULTILINE)
     assert [float(best) for _, best in told] == list(accumulate((float(value) for value, _ in told), max))
     assert len(told) == 2
+    (best,) = found.best
+    assert found.path == directory and found.trials()["val/accuracy"].max() == pytest.approx(study.best_value)
+    assert best.metrics()["val/accuracy"] == study.best_value and "test/accuracy" not in best.metrics()
+    assert found.test == summary["test"]
     before = (directory / "0" / "run.json").read_bytes()
-    again = run(search("search.n_trials=3"), environment, tmp_path)  # the total, not more
-    assert again.returncode == 0, again.stdout + again.stderr
+    gender_lightning.search(*asked, name="tried", search={"n_trials": 3})  # the total, not more
     check(3, directory)
     assert (directory / "0" / "run.json").read_bytes() == before
-    other = run(search("search.n_trials=3", "loss.label_smoothing=0.1"), environment, tmp_path)
-    assert other.returncode == 2 and "searched something else" in other.stderr
+    with pytest.raises(UserError, match="searched something else"):
+        gender_lightning.search(*asked, "loss.label_smoothing=0.1", name="tried", search={"n_trials": 3})
 
 
 @pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.nightly), pytest.param(2, marks=two_cores)])
@@ -138,7 +150,8 @@ def test_ctrl_c_and_the_same_command_goes_on(
     assert "resumed" in json.loads((directory / "0" / "run.json").read_text())
 
 
-@pytest.mark.parametrize("kind", ["journal", "postgresql"])
+# journals: tests/sweeps/search/test_trials.py, with two sweeps in one process
+@pytest.mark.parametrize("kind", [pytest.param("journal", marks=pytest.mark.nightly), "postgresql"])
 def test_two_sweeps_share_a_study(
     search: Command, environment: dict[str, str], tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -168,15 +181,14 @@ def test_two_sweeps_share_a_study(
 @two_cores
 def test_pruning_with_two_ranks(search: Command, environment: dict[str, str], tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
-    command = search("search.n_trials=2", "trainer.devices=2", "trainer.max_epochs=4", "search/pruner=none")
+    command = search("search.n_trials=1", "trainer.devices=2", "trainer.max_epochs=4", "search/pruner=none")
     command += ["search.pruner._target_=optuna.pruners.ThresholdPruner", "+search.pruner.lower=1.1"]
     command += ["+search.pruner.n_warmup_steps=2"]
     result = run(command, environment, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    study = check(2, directory)
-    for trial in study.trials:
-        assert trial.state == TrialState.PRUNED and set(trial.intermediate_values) == {1, 2}
-        assert (directory / str(trial.number) / "checkpoints" / "last.ckpt").exists()
+    (trial,) = check(1, directory).trials
+    assert trial.state == TrialState.PRUNED and set(trial.intermediate_values) == {1, 2}
+    assert (directory / "0" / "checkpoints" / "last.ckpt").exists()
     assert "No trial has finished" in result.stdout
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,18 +55,39 @@ def test_two_processes_agree_with_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"], "no process made a directory of its own"
 
 
+SKIPPING = """
+import gender_lightning.data.rows.skipping as skipping
+skipping.MOST = 0.1
+from gender_lightning.__main__ import main
+main()
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_go_on_where_they_were(celeba_of: Callable[..., list[str]], tmp_path: Path) -> None:
-    typed = celeba_of(*COMPARABLE, "trainer.devices=2", "data.batch_size=4", "trainer.max_epochs=1")
-    result = gender_lightning("train", *typed, cwd=tmp_path)
+def test_two_processes_go_on_where_they_were_without_the_same_image(
+    celeba_of: Callable[..., list[str]], faces: Path, tmp_path: Path
+) -> None:
+    """The first process looks for what does not decode, the second is told; and again after a break."""
+    script, broken = tmp_path / "start.py", tmp_path / "broken"
+    script.write_text(SKIPPING)
+    shutil.copytree(faces, broken)
+    (broken / "img_align_celeba" / "000003.jpg").write_bytes(b"<html>")
+    typed = celeba_of(*COMPARABLE, f"data.root={broken}", "data.on_error=skip", "trainer.devices=2",
+                      "data.batch_size=4", "trainer.max_epochs=1")  # fmt: skip
+    result = started(str(script), "train", *typed, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     (run,) = tmp_path.glob("runs/train/*")  # named by the time, and still one for both
     file = run / "run.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "status": "interrupted"}))
-    result = gender_lightning("train", f"resume={run.relative_to(tmp_path)}", "trainer.max_epochs=2", cwd=tmp_path)
+    again = ["train", f"resume={run.relative_to(tmp_path)}", "trainer.max_epochs=2"]
+    result = started(str(script), *again, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert json.loads(file.read_text())["status"] == "done"
     assert len((run / "metrics.csv").read_text().splitlines()) == 3
+    with (run / "skipped.csv").open() as listed:
+        assert [row["image_id"] for row in csv.DictReader(listed)] == ["000003.jpg"]
+    table = pd.read_parquet(run / "predictions" / "valid.parquet")
+    assert len(table) == table["image_id"].nunique() == 15
 
 
 LATE = """

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 import pytest
 import torch
+from built_once import built_once
 from typed_commands import blocks_of, typed_in_blocks, typed_in_tables
 
 from gender_lightning.__main__ import main
@@ -272,7 +273,7 @@ def runnable(name: str) -> list[list[str]]:
 
 
 # The others run nightly: what they type, CI checks against the schema; and tests of each verb and the README's run it.
-IN_CI = ("start/quarter_hour.md", "howto/own_code.md")
+IN_CI = ("howto/own_code.md",)
 
 
 @pytest.mark.slow
@@ -300,14 +301,16 @@ def test_every_command_runs(
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The manual as `make docs` builds it."""
     pytest.importorskip("sphinx")
-    output = tmp_path_factory.mktemp("site")
+    return built_once("site", build_site, tmp_path_factory, worker_id) / "html"
+
+
+def build_site(output: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", str(output / "trees"), str(DOCS)]
     done = subprocess.run([*command, str(output / "html")], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return output / "html"
 
 
 class Page(html.parser.HTMLParser):

@@ -1,4 +1,4 @@
-"""A server as it is started: a thousand bad requests leave it alive, and its end loses no answer."""
+"""A server as it is started: hundreds of bad requests leave it alive, and its end loses no answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gender_lightning.inference.predictor import load
 
 pytest.importorskip("fastapi", reason="needs the extra `serve`")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-BAD = 1_000
+BAD = 500
 BOUNDARY = "x-border-x"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 Server = tuple[subprocess.Popen[str], int]
@@ -114,14 +114,14 @@ def bad_request(port: int, number: int) -> int:
     return cases[number % len(cases)]()
 
 
-def test_a_thousand_bad_requests_and_a_graceful_end(server: Server, checkpoint: Path) -> None:
+def test_hundreds_of_bad_requests_and_a_graceful_end(server: Server, checkpoint: Path) -> None:
     process, port = server
     with ThreadPoolExecutor(16) as threads:
         statuses = Counter(threads.map(lambda number: bad_request(port, number), range(BAD)))
     assert sum(statuses.values()) == BAD
     # 0: the client hung up; 200: the damage to the picture did not matter
     assert set(statuses) <= {0, 200, 400, 413, 415, 422}, statuses
-    assert statuses[400] > 200 and statuses[413] > 150 and statuses[415] >= 100 and statuses[422] > 100, statuses
+    assert statuses[400] > 100 and statuses[413] > 75 and statuses[415] >= 50 and statuses[422] > 50, statuses
     expected = load(checkpoint, device="cpu", faces="none").predict(face())
     status, answer = post(port, form(face()), FORM)
     assert status == 200 and process.poll() is None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,25 +79,6 @@ def test_skipped_images_are_listed_once_and_in_no_table(
     command("evaluate", f"checkpoint={run}", "split=test", "accelerator=cpu", f"output={output}")
     assert [row["image_id"] for row in rows_of(output / "skipped.csv")] == ["000055.jpg"]
     assert len(pd.read_parquet(output / "predictions.parquet")) == 12
-
-
-@pytest.mark.slow
-def test_two_processes_leave_out_the_same_images(
-    broken: Callable[..., Path], celeba_of: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    """The first process looks, the second is told: one list, and every other image once in the tables."""
-    root, run = broken(3), tmp_path / "two"
-    few = "import gender_lightning.data.rows.skipping as skipping; skipping.MOST = 0.1"
-    code = few + "\nfrom gender_lightning.__main__ import main; main()"
-    (tmp_path / "start.py").write_text(code)
-    typed = celeba_of("model=timm", "model.name=timm/test_resnet", f"data.root={root}", "data.on_error=skip")
-    typed += ["trainer.devices=2", "trainer.strategy=ddp", f"run_dir={run}"]
-    command = [sys.executable, str(tmp_path / "start.py"), "train", *typed]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr
-    assert [row["image_id"] for row in rows_of(run / "skipped.csv")] == ["000003.jpg"]
-    table = pd.read_parquet(run / "predictions" / "valid.parquet")
-    assert len(table) == table["image_id"].nunique() == 15
 
 
 def test_a_resumed_run_leaves_out_the_same_images(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:

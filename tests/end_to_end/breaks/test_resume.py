@@ -31,6 +31,25 @@ GROUPED = (
     "loss.step_size=0.5", "loss.auxiliary.attributes=all",
 )  # fmt: skip
 
+SMALL_MODEL = ("model=timm", "model.name=timm/test_resnet")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    command: Command, celeba_of: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """The run directory of a training that nothing has broken off; each is trained once."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    known: dict[tuple[str, ...], Path] = {}
+
+    def run(*overrides: str) -> Path:
+        if overrides not in known:
+            known[overrides] = place / f"whole{len(known)}"
+            command("train", *celeba_of(f"run_dir={known[overrides]}", *SMALL_MODEL, *overrides))
+        return known[overrides]
+
+    return run
+
 
 @pytest.fixture
 def break_off(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
@@ -52,13 +71,18 @@ def break_off(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "failed"), (KeyboardInterrupt, "interrupted")])
 def test_it_goes_on_as_if_nothing_had_been(
-    train: Train, command: Command, break_off: Callable[..., None], error: type[BaseException], status: str
+    train: Train,
+    command: Command,
+    undisturbed: Train,
+    break_off: Callable[..., None],
+    tmp_path: Path,
+    error: type[BaseException],
+    status: str,
 ) -> None:
-    whole = train("whole", *BUSY)
+    whole, broken = undisturbed(*BUSY), tmp_path / "broken"
     break_off(1, error)
     with pytest.raises(SystemExit):
         train("broken", *BUSY)
-    broken = whole.with_name("broken")
     assert info(broken)["status"] == status and not (broken / "metrics.json").exists()
     before = info(broken)["seconds"]
     if status == "interrupted":  # it is made one from before losses had names
@@ -76,10 +100,10 @@ def test_it_goes_on_as_if_nothing_had_been(
 
 @pytest.mark.parametrize("hook", ["training_step", pytest.param("validation_step", marks=pytest.mark.slow)])
 def test_a_signal_in_the_middle_of_an_epoch(
-    train: Train, command: Command, monkeypatch: pytest.MonkeyPatch, hook: str
+    train: Train, command: Command, undisturbed: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hook: str
 ) -> None:
     """With a loader process, whose order must not begin anew."""
-    whole = train("whole", *BUSY, *GROUPED, "data.workers=1", "data.batch_size=4")
+    whole, broken = undisturbed(*BUSY, *GROUPED, "data.workers=1", "data.batch_size=4"), tmp_path / "broken"
     step = getattr(GenderClassifier, hook)
 
     def signalled(self: GenderClassifier, batch: Any, number: int) -> Any:
@@ -91,7 +115,6 @@ def test_a_signal_in_the_middle_of_an_epoch(
     monkeypatch.setattr(GenderClassifier, hook, signalled)
     with pytest.raises(SystemExit) as stop:
         train("broken", *BUSY, *GROUPED, "data.workers=1", "data.batch_size=4")
-    broken = whole.with_name("broken")
     assert stop.value.code == 143 and info(broken)["status"] == "interrupted" and len(curve(broken)) == 1
     command("train", f"resume={broken}")
     for name in ("best", "last"):
@@ -219,14 +242,13 @@ def test_pretrained_weights_are_read_once(
 
 
 def test_a_training_that_broke_off_in_its_test_only_tests(
-    train: Train, command: Command, monkeypatch: pytest.MonkeyPatch
+    train: Train, command: Command, undisturbed: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    whole = train("whole", *BUSY)
+    whole, broken = undisturbed(*BUSY), tmp_path / "broken"
     with monkeypatch.context() as patch:
         patch.setattr("gender_lightning.commands.train.choose_threshold", lambda *arguments: 1 / 0)
         with pytest.raises(SystemExit):
             train("broken", *BUSY)
-    broken = whole.with_name("broken")
     assert info(broken)["status"] == "failed" and "ZeroDivisionError" in info(broken)["error"]
     command("train", f"resume={broken}")
     assert info(broken)["status"] == "done" and metrics(broken) == metrics(whole) and curve(broken) == curve(whole)

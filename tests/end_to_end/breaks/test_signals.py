@@ -20,11 +20,12 @@ import torch
 from gender_lightning.machine.hardware import available_cores
 
 LONG = ("model=timm", "model.name=timm/test_resnet", "trainer.max_epochs=100000", "data.workers=1")
+NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)  # test_runs.py and test_job.py say it of smaller programs
 pytestmark = pytest.mark.timeout(600)
 two_processes = pytest.mark.skipif(available_cores() < 2, reason="two processes need two cores")
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=NIGHTLY)])
 def test_a_signal_to_the_whole_group_saves_and_marks_the_run(
     celeba_of: Callable[..., list[str]], tmp_path: Path, name: str
 ) -> None:
@@ -71,7 +72,7 @@ def test_two_processes_stop_together_at_one_signal(celeba_of: Callable[..., list
 
 @pytest.mark.slow
 @two_processes
-@pytest.mark.parametrize("killed", ["first", "second"])
+@pytest.mark.parametrize("killed", [pytest.param("first", marks=NIGHTLY), "second"])
 def test_one_of_two_processes_is_killed(celeba_of: Callable[..., list[str]], tmp_path: Path, killed: str) -> None:
     run = tmp_path / "run"
     with training(celeba_of(*LONG, "trainer.devices=2", "data.batch_size=4", f"run_dir={run}"), run) as process:

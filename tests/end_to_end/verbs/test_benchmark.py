@@ -45,7 +45,7 @@ def test_without_the_common_way(command: Command, faces: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.timeout(900)
 def test_real_training_and_its_start(command: Command, faces: Path, tmp_path: Path) -> None:
     command(*typed(faces, tmp_path / "out", "stages=[startup,step,train]", "model=resnet18", "repeats=1"))
     content = json.loads((tmp_path / "out" / "benchmark.json").read_text())

@@ -31,7 +31,8 @@ def folder(faces: Path, tmp_path: Path) -> Path:
     return tmp_path / "folder"
 
 
-@pytest.mark.parametrize("split", ["test", pytest.param("valid", marks=pytest.mark.slow)])
+# of valid, the chaos of test_search.py says it too
+@pytest.mark.parametrize("split", ["test", pytest.param("valid", marks=(pytest.mark.slow, pytest.mark.nightly))])
 def test_own_data_give_the_runs_own_metrics(finished: Finished, command: Command, split: str) -> None:
     run, _ = finished
     before = (run / "checkpoints" / "best.ckpt").read_bytes()
