@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gender_lightning.errors import UserError, UserErrors
 from gender_lightning.evaluation.statistics.intervals import clusters_of
 from gender_lightning.inference.domain import domain_of
 from gender_lightning.inference.predictor import load
+from gender_lightning.machine import hardware
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoints.checkpoint import ModelSpec, load_network, read_checkpoint, save_weights
 from gender_lightning.models.features import observed
@@ -33,6 +35,14 @@ from gender_lightning.runs import Run, to_yaml
 
 SIZES = {"train": 4, "valid": 60, "test": 60}
 QUICK = ("data.workers=0", "resamples=200", "accelerator=cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _float32() -> Iterator[None]:
+    """The precision in which the oracles compute, also on a processor with bfloat16 instructions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hardware, "_cpu_computes_bfloat16", lambda: False)
+        yield
 
 
 def picture(seed: int, male: bool, hat: bool) -> Image.Image:
