@@ -80,7 +80,7 @@ def gaps(fairness: Fairness, most: int = 12) -> Figure | None:
     axes.set_yticks(range(len(rows)), [attribute_in_words(row.attribute) for row in rows], fontsize=7.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("recognised more often with it than without it, points")
+    axes.set_xlabel("points more often with it than without")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
 

@@ -12,10 +12,11 @@ import pytest
 from gender_lightning.evaluation.measure import Measure
 from gender_lightning.evaluation.results import Slice
 from gender_lightning.evaluation.statistics.proportions import clopper_pearson
+from gender_lightning.evaluation.subgroups.fairness import AttributeGap, Fairness, Gap
 from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.comparison_figures import LONGEST_NAME, short_names
 from gender_lightning.reports.figures import errors_by_fifth
-from gender_lightning.reports.group_figures import corruption_curves, forest_rows
+from gender_lightning.reports.group_figures import corruption_curves, forest_rows, gaps
 from gender_lightning.synthetic.drawing.attributes import NAMES as ATTRIBUTES
 
 
@@ -30,6 +31,19 @@ def test_a_forest_shows_the_worse_value_of_an_attribute_once() -> None:
     lonely = replace(made("Mustache=0", -0.5), rest_small=True)
     small = replace(made("Bald=1", -0.4), small=True)
     assert [row.name for row in forest_rows([*pair, lonely, small])] == ["female Young=0", "Young=0", "dark"]
+
+
+def test_no_text_of_the_gaps_is_cut_off() -> None:
+    gap, none = Gap(0.05, -0.15, 0.2, 0.1), Gap(math.nan, math.nan, math.nan, math.nan)
+    longest = sorted(ATTRIBUTES, key=lambda name: len(in_words(f"{name}=1")))[-12:]
+    rows = [AttributeGap(name, 60, gap, gap, Measure(0.05, 0.0, 0.2), True) for name in longest]
+    figure = gaps(Fairness(none, {}, rows, None, [], [], None))
+    assert figure is not None
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for text in (axes.xaxis.label, *axes.get_yticklabels()):
+        box = text.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, text.get_text()
 
 
 def test_one_severity_is_points_and_several_are_lines() -> None:

@@ -4,14 +4,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import wandb
-from wandb_helpers import config, fail, fit, history, isolate, make_run, records, wandb_config
+from wandb_helpers import config, fail, fit, history, make_run, records, wandb_config
 
 from gender_lightning.config import CsvLogger, TensorBoardLogger
 from gender_lightning.errors import UserError
@@ -22,18 +21,7 @@ from gender_lightning.training.logs.wandb_place import place_of, project_of, run
 from gender_lightning.training.logs.wandb_session import GuardedWandbLogger
 from gender_lightning.wandb_account import choose_mode, logged_in
 
-
-@pytest.fixture(autouse=True)
-def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    isolate(monkeypatch, tmp_path / "home")
-    wandb.teardown()  # W&B keeps the settings of the environment it met first
-    yield
-    wandb.teardown()
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return make_run(tmp_path / "run")
+pytestmark = pytest.mark.usefixtures("isolated_wandb")
 
 
 def test_offline_run_reads_back(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,6 @@ import logging
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,25 +13,14 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import wandb
-from wandb_helpers import fail, fit, history, isolate, make_run, records, wandb_config
+from wandb_helpers import fail, fit, history, records, wandb_config
 
 from gender_lightning.runs import Run
 from gender_lightning.training.logs import wandb_session
 from gender_lightning.training.logs.loggers import finish_loggers, make_loggers
 from gender_lightning.training.logs.wandb_session import GuardedWandbLogger
 
-
-@pytest.fixture(autouse=True)
-def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    isolate(monkeypatch, tmp_path / "home")
-    wandb.teardown()  # W&B keeps the settings of the environment it met first
-    yield
-    wandb.teardown()
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return make_run(tmp_path / "run")
+pytestmark = pytest.mark.usefixtures("isolated_wandb")
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
