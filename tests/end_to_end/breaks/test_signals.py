@@ -20,7 +20,7 @@ import torch
 from gender_lightning.machine.hardware import available_cores
 
 LONG = ("model=timm", "model.name=timm/test_resnet", "trainer.max_epochs=100000", "data.workers=1")
-NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)  # test_runs.py and test_job.py say it of smaller programs
+NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)  # test_runs.py says it of a smaller program
 pytestmark = pytest.mark.timeout(600)
 two_processes = pytest.mark.skipif(available_cores() < 2, reason="two processes need two cores")
 
@@ -72,7 +72,7 @@ def test_two_processes_stop_together_at_one_signal(celeba_of: Callable[..., list
 
 @pytest.mark.slow
 @two_processes
-@pytest.mark.parametrize("killed", [pytest.param("first", marks=NIGHTLY), "second"])
+@pytest.mark.parametrize("killed", ["first", "second"])
 def test_one_of_two_processes_is_killed(celeba_of: Callable[..., list[str]], tmp_path: Path, killed: str) -> None:
     run = tmp_path / "run"
     with training(celeba_of(*LONG, "trainer.devices=2", "data.batch_size=4", f"run_dir={run}"), run) as process:
