@@ -1,10 +1,11 @@
 """`python -m gender_lightning.benchmarks.augmentation_parts`: what each part of the augmentation `framing` gives.
 
-Trains `experiment=celeba_mini`, the same with each part added alone, `experiment=robust`, and that without each part,
-with each seed; then measures every run on its own test split and on folders of other faces, with pictures as they are
-(`faces=none`) and with faces found where `predict` would look for them (`faces=auto`). Writes one table, `parts.md`,
-after every seed, and the predictions into each run, so that `compare evaluation=test-none` can test any two of the
-rows. A call with the same output goes on where the last one ended.
+Trains `experiment=celeba_mini` with each seed, and then, from its weights, `experiment=robust` with the augmentation of
+`celeba_mini`, the same with each part of `framing` added alone, `robust` itself, and that without each part; then
+measures every run on its own test split and on folders of other faces, with pictures as they are (`faces=none`) and
+with faces found where `predict` would look for them (`faces=auto`). Writes one table, `parts.md`, after every seed, and
+the predictions into each run, so that `compare evaluation=test-none` can test any two of the rows. A call with the same
+output goes on where the last one ended.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from gender_lightning.models.checkpoints.checkpoint import ModelSpec, load_netwo
 from gender_lightning.overrides.composing import compose
 from gender_lightning.runs import Run, write_text
 
-PLAIN, FRAMING = "celeba_mini", "robust"  # recipes that differ in their augmentation alone
+START, THEN = "celeba_mini", "robust"  # the experiment that every run starts from, and that of the rows
+PLAIN, FRAMING = "standard", "framing"  # the augmentations of these two
 PARTS = {
     "scale and shift": ("random_scale", "random_translation"),
     "aspect ratio": ("random_aspect_ratio",),
@@ -48,7 +50,12 @@ PARTS = {
     "colours, grey": ("color_jitter", "random_grayscale"),
     "erasing": ("random_erasing",),  # which `framing` leaves out
 }
-SMALL = ("model=resnet18", "data.image_size=48", "trainer.max_epochs=4", "logger=csv", "test=false")
+SMALL = ("model=resnet18", "data.image_size=48", "data.batch_size=64", "logger=csv", "test=false")
+BEGINNING = ("trainer.max_epochs=6", "scheduler.warmup_epochs=1", *SMALL)
+REST = (
+    "trainer.max_epochs=1", "scheduler.warmup_epochs=0.3", "optimizer.lr=5e-4", "callbacks.ema.decay=0.99",
+    "augmentation.progressive=[]", *SMALL,
+)  # fmt: skip
 WAYS: tuple[Faces, ...] = ("none", "auto")
 
 
@@ -62,17 +69,26 @@ class Recipe:
 
 
 def recipes(parts: Sequence[str] = tuple(PARTS)) -> list[Recipe]:
-    """Both whole recipes, each followed by those that differ from it in one of these parts."""
+    """Both augmentations, each followed by those that differ from it in one of these parts."""
+    values = {
+        name: compose("train", [f"experiment={experiment}"])["augmentation"]
+        for name, experiment in ((PLAIN, START), (FRAMING, THEN))
+    }
     found = []
     for own, other in ((PLAIN, FRAMING), (FRAMING, PLAIN)):
-        wanted = compose("train", [f"experiment={other}"])["augmentation"]
-        found.append(Recipe(own, own, (f"experiment={own}",)))
+        whole = {name: _typed(values[own][name]) for names in PARTS.values() for name in names}
+        found.append(Recipe(own, own, _overrides(whole)))
         for part in parts:
-            changed = (f"augmentation.{name}={_typed(wanted[name])}" for name in PARTS[part])
+            changed = {name: _typed(values[other][name]) for name in PARTS[part]}
             word = "with" if (own == PLAIN) != (part == "erasing") else "without"
             folder = f"{own}_{word}_{part.replace(', ', '_').replace(' ', '_')}"
-            found.append(Recipe(f"{own} {word} {part}", folder, (f"experiment={own}", *changed)))
+            found.append(Recipe(f"{own} {word} {part}", folder, _overrides(whole | changed)))
     return found
+
+
+def _overrides(augmentation: Mapping[str, str]) -> tuple[str, ...]:
+    """The overrides of `train` for a row of the table."""
+    return (f"experiment={THEN}", *REST, *(f"augmentation.{name}={text}" for name, text in augmentation.items()))
 
 
 def _typed(value: Any) -> str:
@@ -89,9 +105,9 @@ def train(recipe: Recipe, seed: int, root: Path, more: Sequence[str]) -> Run | N
         return Run.open(folder)
     shutil.rmtree(folder, ignore_errors=True)  # what a killed call left
     typed = {text.partition("=")[0] for text in more}
-    small = (text for text in SMALL if text.partition("=")[0] not in typed)
-    own = (f"seed={seed}", f"name={recipe.folder}", f"run_dir={folder}")
-    command = [sys.executable, "-m", "gender_lightning", "train", *recipe.overrides, *small, *more, *own]
+    own = (text for text in recipe.overrides if text.partition("=")[0] not in typed)
+    places = (f"seed={seed}", f"name={recipe.folder}", f"run_dir={folder}")
+    command = [sys.executable, "-m", "gender_lightning", "train", *own, *more, *places]
     done = subprocess.run(command, env=job_environment(), capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
@@ -155,19 +171,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--faces", action="append", default=[], metavar="NAME=FOLDER", help="other faces: female/, male/"
     )
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
-    parser.add_argument("overrides", nargs="*", help=f"of train, after --; by default {' '.join(SMALL)}")
+    parser.add_argument("overrides", nargs="*", help=f"of every training, after --; by default {' '.join(SMALL)}")
     chosen = parser.parse_args(arguments)
     wanted, output = recipes(chosen.parts), chosen.output.absolute()
+    beginning = Recipe("start", "start", (f"experiment={START}", *BEGINNING))
     sets: list[Faceset] = []
     rows: dict[Recipe, list[Run]] = {recipe: [] for recipe in wanted}
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for seed in chosen.seeds:
-            made = pool.map(partial(train, seed=seed, root=output, more=chosen.overrides), wanted)
+        starts = list(pool.map(lambda seed: train(beginning, seed, output, chosen.overrides), chosen.seeds))
+        for seed, start in zip(chosen.seeds, starts, strict=True):
+            if start is None:
+                continue
+            more = [f"model.pretrained={start.path}", *chosen.overrides]
+            made = pool.map(partial(train, seed=seed, root=output, more=more), wanted)
             for recipe, run in zip(wanted, made, strict=True):
                 rows[recipe] += [run] if run is not None else []
             if not sets and (some := next((runs[0] for runs in rows.values() if runs), None)):
                 sets = facesets(some, chosen.faces)
             write_text(output / "parts.md", markdown(rows, sets))
+    if not sets:
+        sys.exit("No run was trained, so that there is no table.")
     sys.stdout.write(f"{(output / 'parts.md').read_text()}written to {output / 'parts.md'}\n")
 
 

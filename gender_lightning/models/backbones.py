@@ -15,7 +15,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.models import auxiliary
 from gender_lightning.models.auxiliary import forward_train
 from gender_lightning.models.checkpoints import transfer, weights
-from gender_lightning.models.checkpoints.files import KEY, checkpoint_file, read_weights_file
+from gender_lightning.models.checkpoints.files import KEY
 from gender_lightning.models.groups import parameter_groups
 from gender_lightning.models.heads import (
     frozen_at,
@@ -234,7 +234,7 @@ def normalisation(name: str, pretrained: bool | str = False) -> tuple[Triple, Tr
             has those of the library's weights of this name; a network without weights has ImageNet's.
     """
     if isinstance(pretrained, str):
-        spec = read_weights_file(checkpoint_file(Path(pretrained))).get(KEY)
+        spec = transfer.read_pretrained(Path(pretrained)).get(KEY)
         if isinstance(spec, dict) and _is_triple(spec.get("mean")) and _is_triple(spec.get("std"), above=0):
             return tuple(spec["mean"]), tuple(spec["std"])
     if not pretrained:

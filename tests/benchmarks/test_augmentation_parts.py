@@ -26,6 +26,9 @@ def augmentation(recipe: parts.Recipe) -> dict[str, Any]:
 def test_all_parts_together_turn_one_recipe_into_the_other_and_nothing_else_does() -> None:
     rows = parts.recipes()
     whole = {row.name: augmentation(row) for row in rows if row.name in (parts.PLAIN, parts.FRAMING)}
+    for name, experiment in ((parts.PLAIN, parts.START), (parts.FRAMING, parts.THEN)):
+        composed = compose("train", [f"experiment={experiment}", "augmentation.progressive=[]"])
+        assert whole[name] == composed["augmentation"]
     for own, other in ((parts.PLAIN, parts.FRAMING), (parts.FRAMING, parts.PLAIN)):
         changed = [augmentation(row) for row in rows if row.name.startswith(f"{own} ")]
         joined = dict(whole[own])
@@ -38,8 +41,8 @@ def test_all_parts_together_turn_one_recipe_into_the_other_and_nothing_else_does
 def test_a_part_that_the_framing_leaves_out_is_named_by_what_is_done() -> None:
     names = [row.name for row in parts.recipes(["borders", "erasing"])]
     assert names == [
-        "celeba_mini", "celeba_mini with borders", "celeba_mini without erasing",
-        "robust", "robust without borders", "robust with erasing",
+        "standard", "standard with borders", "standard without erasing",
+        "framing", "framing without borders", "framing with erasing",
     ]  # fmt: skip
 
 
@@ -71,7 +74,7 @@ def test_the_figures_are_those_of_the_predictions_that_are_left_in_each_run(tmp_
 
 
 def test_a_second_call_trains_what_is_missing_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, started = parts.Recipe("plain", "plain", ("experiment=celeba_mini",)), []
+    recipe, started = parts.Recipe("plain", "plain", ("experiment=robust", *parts.REST)), []
 
     def run(command: list[str], **_: Any) -> Any:
         started.append(command)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,22 @@ CONTAINERS = (
 )  # fmt: skip
 # counters that files from before PyTorch 0.4.1 lack, and indices that a network computes by itself
 _COMPUTED = ("num_batches_tracked", "relative_position_index", "attn_mask")
+_FIELD = "model.pretrained"
+
+
+def read_pretrained(path: Path) -> dict[str, Any]:
+    """All that the file of `model.pretrained` holds; the problem of a file that cannot be read names that field.
+
+    Args:
+        path: See `read_weights`.
+
+    Raises:
+        UserError: See `checkpoint_file` and `read_torch_file`.
+    """
+    try:
+        return read_weights_file(checkpoint_file(path))
+    except UserError as error:
+        raise UserError(f"{_FIELD}: {error.problem}", error.remedy, field=_FIELD) from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -33,9 +50,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         path: A file of `torch.save` or a `.safetensors` file, or a name, see `checkpoint_file`.
 
     Raises:
-        UserError: See `checkpoint_file` and `read_torch_file`; or the file holds no tensors in any known place.
+        UserError: See `read_pretrained`; or the file holds no tensors in any known place.
     """
-    content = read_weights_file(checkpoint_file(path))
+    content = read_pretrained(path)
     candidates = [content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)]
     for candidate in (*candidates, content):
         state = {name: value for name, value in candidate.items() if isinstance(value, Tensor)}
@@ -43,8 +60,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return state
     raise UserError(
         f"{path} holds no state dict, neither by itself nor under {', '.join(CONTAINERS[:3])} or the like.",
-        "Give a checkpoint or a state dict as model.pretrained.",
-        field="model.pretrained",
+        f"Give a checkpoint or a state dict as {_FIELD}.",
+        field=_FIELD,
     )
 
 
@@ -119,7 +136,7 @@ def load_pretrained(net: nn.Module, state: Mapping[str, Tensor], *, source: str)
             f"{source} does not hold weights of this model: {len(fit.wrong)} entries are missing, foreign or of "
             f"another shape ({_few(fit.wrong)}).",
             "Set model.name and model.arguments to those of the weights.",
-            field="model.pretrained",
+            field=_FIELD,
         )
     net.load_state_dict(fit.fitting, strict=False)
     resampled = [name for name in fit.fitting if name in bare and bare[name].shape != fit.fitting[name].shape]

@@ -63,8 +63,10 @@ def test_safetensors_are_read(donor: dict[str, Tensor], tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"none")
     with pytest.raises(UserError, match="damaged"):
         read_weights(tmp_path / "w.safetensors")
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"^model\.pretrained: .*none\.safetensors does not exist"):
         read_weights(tmp_path / "none.safetensors")
+    with pytest.raises(UserError, match=r"^model\.pretrained: .*nowhere does not exist"):
+        normalisation("resnet18", str(tmp_path / "nowhere"))
 
 
 def test_pickled_objects_are_refused_with_the_way_to_convert_them(tmp_path: Path) -> None:
