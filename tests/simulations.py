@@ -2,7 +2,7 @@
 
     python tests/simulations.py                      everything, some 15 minutes of a core
     python tests/simulations.py slices --times 200   one part
-    python tests/simulations.py attributes --labels DIRECTORY   needs CelebA's label files (no pictures)
+    python tests/simulations.py attributes compared --labels DIRECTORY   need CelebA's label files (no pictures)
 
 Prints `part, cell, rate, standard error` as Markdown; seeds are fixed.
 """
@@ -10,23 +10,26 @@ Prints `part, cell, rate, standard error` as Markdown; seeds are fixed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from comparison.test_pairs import of_equal_recipes
+from comparison.test_pairs import of_equal_recipes, row
 from evaluation.statistics.test_differences import drawn, interval
 from evaluation.statistics.test_prevalence import crowd_coverage, flagged
 from evaluation.statistics.test_proportions import coverage
 from evaluation.statistics.test_significance import family_errors
 from evaluation.test_calibration import accused, mis_scaled
 from evaluation.test_selective import broken_promises
+from numpy.typing import NDArray
 from scipy import stats
 
 from gender_lightning.comparison.pairs import compare_pairs
+from gender_lightning.comparison.slices import slices_of, surely_worse
 from gender_lightning.evaluation.statistics.intervals import Resampling
 from gender_lightning.evaluation.subgroups.rules import slice_rules
 from gender_lightning.evaluation.subgroups.slices import measure_slices
@@ -59,14 +62,22 @@ def slices(times: int) -> Rates:
         yield cell, family_errors(people, accuracy, icc, times)
 
 
-def attributes(times: int, labels: Path) -> Rates:
+def attributes(times: int, labels: Path, numbers: Sequence[int] = (30, 100, 400, 800)) -> Rates:
     """Share of splits of real people, with errors that know nothing of attributes, in which a slice is called worse."""
     split = _people_of(labels, "1")
-    for people in (30, 100, 400, 800):
-        for accuracy in (0.9, 0.945, 0.975, 0.99):
-            for correlation in (0.0, 0.1, 0.3):
-                found = [_accused(split, seed, people, accuracy, correlation) for seed in range(times)]
-                yield f"{people} people, accuracy {accuracy:g}, correlation {correlation:g}", float(np.mean(found))
+    for people, accuracy, correlation in itertools.product(numbers, (0.9, 0.945, 0.975, 0.99), (0.0, 0.1, 0.3)):
+        found = [_accused(_Drawn(split, seed, people, accuracy, correlation)) for seed in range(times)]
+        yield f"{people} people, accuracy {accuracy:g}, correlation {correlation:g}", float(np.mean(found))
+
+
+def compared(times: int, labels: Path, numbers: Sequence[int] = (100, 800)) -> Rates:
+    """The same by `compare`, of a row of one run and of three: its worst slice is called worse beyond chance."""
+    split = _people_of(labels, "1")
+    cells = itertools.product(numbers, (1, 3), (0.945, 0.975), (0.02, 0.1, 0.3))
+    for people, runs, accuracy, correlation in cells:
+        found = [_worst_is_sure(_Drawn(split, seed, people, accuracy, correlation), runs) for seed in range(times)]
+        cell = f"{people} people, {runs} runs, accuracy {accuracy:g}, correlation {correlation:g}"
+        yield cell, float(np.mean(found))
 
 
 def _people_of(directory: Path, *parts: str) -> pd.DataFrame:
@@ -78,21 +89,44 @@ def _people_of(directory: Path, *parts: str) -> pd.DataFrame:
     return split.assign(person=person).loc[part.index[part.isin(parts)]]
 
 
-def _accused(split: pd.DataFrame, seed: int, people: int, accuracy: float, correlation: float) -> bool:
-    """Whether any slice that is not small is called worse than its rest, of so many people drawn from a split."""
-    random = np.random.default_rng([seed, people])
-    drawn = random.choice(split.person.unique(), people, replace=False)
-    rows = split[split.person.isin(drawn)]
-    clusters = np.unique(rows.person, return_inverse=True)[1]
-    ability = np.full(people, accuracy)
-    if correlation:
-        size = (1 - correlation) / correlation
-        ability = random.beta(accuracy * size, (1 - accuracy) * size, people)
-    male = rows.Male.to_numpy()
-    decided = male == (random.random(len(rows)) < ability[clusters])
-    flags = {name: rows[name].to_numpy() for name in rows.columns.drop(["Male", "person"])}
-    found = measure_slices(male, decided, clusters, slice_rules(male, flags, {}), Resampling(clusters, seed=seed))
+class _Drawn:
+    """People of a split with their real attributes, and runs that err by person but not by attribute.
+
+    No two cells share a seed, so that their rates are independent.
+    """
+
+    def __init__(self, split: pd.DataFrame, seed: int, people: int, accuracy: float, correlation: float) -> None:
+        self.random = np.random.default_rng([seed, people, round(1000 * accuracy), round(1000 * correlation)])
+        drawn = self.random.choice(split.person.unique(), people, replace=False)
+        rows = split[split.person.isin(drawn)]
+        self.clusters = np.unique(rows.person, return_inverse=True)[1].astype(np.int64)
+        self.ability = np.full(people, accuracy)
+        if correlation:
+            size = (1 - correlation) / correlation
+            self.ability = self.random.beta(accuracy * size, (1 - accuracy) * size, people)
+        self.male = rows.Male.to_numpy()
+        flags = {name: rows[name].to_numpy() for name in rows.columns.drop(["Male", "person"])}
+        self.rules = slice_rules(self.male, flags, {})
+        self.resampling = Resampling(self.clusters, seed=seed)
+
+    def run(self) -> NDArray[np.bool_]:
+        """Which images a run gets right, (N,): of a person, each run as often as any other."""
+        right: NDArray[np.bool_] = self.random.random(len(self.male)) < self.ability[self.clusters]
+        return right
+
+
+def _accused(drawn: _Drawn) -> bool:
+    """Whether any slice that is not small is called worse than its rest."""
+    decided = drawn.male == drawn.run()
+    found = measure_slices(drawn.male, decided, drawn.clusters, drawn.rules, drawn.resampling)
     return any(not one.small and one.p_holm < 0.05 and one.difference.value < 0 for one in found)
+
+
+def _worst_is_sure(drawn: _Drawn, runs: int) -> bool:
+    """Whether `compare` calls any slice of a row of so many runs worse than its rest beyond chance."""
+    of_row = row("row", *(drawn.run() for _ in range(runs)))
+    rules = [rule for rule in drawn.rules if rule.members.any()]
+    return bool(surely_worse(of_row, rules, slices_of(of_row, rules, drawn.resampling), drawn.resampling))
 
 
 def ece(times: int) -> Rates:
@@ -184,13 +218,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", help="all of them, unless named")
     parser.add_argument("--times", type=int, default=300, help="draws per cell")
-    parser.add_argument("--labels", type=Path, help="directory of CelebA's label files, for the part `attributes`")
+    parser.add_argument(
+        "--labels", type=Path, help="directory of CelebA's label files, for `attributes` and `compared`"
+    )
+    parser.add_argument("--people", type=int, nargs="+", help="numbers of people, in these two parts")
     asked = parser.parse_args()
     parts: dict[str, Callable[[int], Rates]] = {part.__name__: part for part in PARTS}
     if asked.labels is not None:
-        parts["attributes"] = partial(attributes, labels=asked.labels)
+        numbers = {"numbers": asked.people} if asked.people else {}
+        parts |= {part.__name__: partial(part, labels=asked.labels, **numbers) for part in (attributes, compared)}
     if unknown := set(asked.part) - set(parts):
-        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(parts)} (attributes with --labels)")
+        parser.error(
+            f"no part {', '.join(sorted(unknown))}: there are {', '.join(parts)} (attributes and compared with --labels)"
+        )
     for name, part in parts.items():
         if not asked.part or name in asked.part:
             for cell, rate in part(asked.times):

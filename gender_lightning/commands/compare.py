@@ -31,6 +31,7 @@ from gender_lightning.comparison.runs.reading import RunResult, choose_split, re
 from gender_lightning.comparison.runs.rows import make_rows
 from gender_lightning.comparison.runs.selection import Selection, select_runs
 from gender_lightning.comparison.scores import resampling_of
+from gender_lightning.comparison.slices import rules_of
 from gender_lightning.comparison.summarising import Timing, summarise
 from gender_lightning.comparison.verdict import verdict
 from gender_lightning.config import CompareConfig, parse_config
@@ -91,11 +92,12 @@ def compare(config: CompareConfig) -> Comparison:
     corrupted, uncorrupted = corruption_errors(rows, split, config.evaluation)
     speed = config.speed
     timing = Timing(chosen, speed.batch_size, speed.seconds, speed.repeats) if speed.measure else None
-    summaries = summarise(rows, corrupted, resampling, timing)
+    rules, sizes = rules_of(rows[0].runs[0])
+    summaries = summarise(rows, corrupted, rules, resampling, timing)
     repeated = [*named.repeated, *repeated]
     own = [summary for summary in summaries if not isinstance(summary.row.runs[0], (Foreign, Mean))]
     notes = of_folds + of_means + about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
-    comparison = _comparison(config, split, summaries, resampling, notes, chosen)
+    comparison = replace(_comparison(config, split, summaries, resampling, notes, chosen), slice_sizes=tuple(sizes))
     write(comparison, output)
     show(comparison)
     if config.wandb:

@@ -75,6 +75,7 @@ class Comparison:
         pairs: All pairs of rows, by place.
         verdict: The comparison in words.
         notes: What a reader must know: what was left out, what the figures do not say.
+        slice_sizes: Images in each slice by an attribute, those of none too, which `summaries` leave out.
         machine: Hardware that inference was measured on (`provenance.hardware`), with precision and batch size.
         provenance: Versions, command and source of the comparison itself.
         path: The folder with the page, the JSON file and the figures; None before they are written.
@@ -89,6 +90,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     verdict: Verdict
     notes: tuple[str, ...]
+    slice_sizes: tuple[int, ...] = ()
     machine: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None

@@ -18,17 +18,16 @@ from gender_lightning.evaluation.subgroups.rules import SliceRule, slice_rules
 from gender_lightning.evaluation.subgroups.slices import FEWEST_IMAGES, SIGNIFICANT
 
 
-def rules_of(run: RunResult) -> list[SliceRule]:
+def rules_of(run: RunResult) -> tuple[list[SliceRule], list[int]]:
     """Slices by the attributes in the predictions table that have images; none where it has none (`data=folder`).
 
     Slices of measured properties (lighting, pose) are those of `evaluate`, which sees the pictures.
+
+    Returns:
+        The slices, and the images in each of all slices, those left out as empty too.
     """
-    return [rule for rule in slice_rules(run.labels, attributes_of(run.table), {}) if rule.members.any()]
-
-
-def sizes_of(run: RunResult) -> list[int]:
-    """Images in each slice by an attribute, those of none too, which `rules_of` leaves out."""
-    return [int(rule.members.sum()) for rule in slice_rules(run.labels, attributes_of(run.table), {})]
+    rules = slice_rules(run.labels, attributes_of(run.table), {})
+    return [rule for rule in rules if rule.members.any()], [int(rule.members.sum()) for rule in rules]
 
 
 def slices_of(row: Row, rules: Sequence[SliceRule], resampling: Resampling) -> tuple[SliceScore, ...]:
@@ -47,21 +46,29 @@ def worst_of(
 ) -> SliceScore | None:
     """The lowest accuracy of those that are not small, as `evaluation.subgroups.slices.worst_slice` chooses it.
 
-    Slices that are worse than their rest beyond chance (Holm, 5 %) come first: one is always the lowest.
+    Slices that are worse than their rest beyond chance come first: one is always the lowest.
     """
+    judged = surely_worse(row, rules, slices, resampling) or [found for found in slices if not found.small]
+    return min(judged, key=lambda found: found.accuracy, default=None)
+
+
+def surely_worse(
+    row: Row, rules: Sequence[SliceRule], slices: Sequence[SliceScore], resampling: Resampling
+) -> list[SliceScore]:
+    """Slices, small ones left out, that are worse than their rest beyond chance: 5 % over all together (Holm)."""
     if not rules:
-        return None
+        return []
     right = _share_right(row)
     first = {rule.test: place for place, rule in reversed(list(enumerate(rules)))}
     tested = list(first.values())
     members = np.stack([rules[place].members for place in tested], axis=1)
     population = np.stack([rules[place].population for place in tested], axis=1)
     adjusted = dict(zip(first, holm(membership_tests(right, members, resampling, population)), strict=True))
-    judged = [(rule, found) for rule, found in zip(rules, slices, strict=True) if not found.small]
-    sure = [
-        found for rule, found in judged if adjusted[rule.test] < SIGNIFICANT and found.accuracy < _rest(right, rule)
+    return [
+        found
+        for rule, found in zip(rules, slices, strict=True)
+        if not found.small and adjusted[rule.test] < SIGNIFICANT and found.accuracy < _rest(right, rule)
     ]
-    return min(sure or [found for _, found in judged], key=lambda found: found.accuracy, default=None)
 
 
 def _share_right(row: Row) -> NDArray[np.float64]:

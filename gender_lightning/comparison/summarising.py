@@ -13,8 +13,9 @@ from gender_lightning.comparison.result import Summary
 from gender_lightning.comparison.runs.reading import RunResult
 from gender_lightning.comparison.runs.rows import Row
 from gender_lightning.comparison.scores import Score, scores_of
-from gender_lightning.comparison.slices import rules_of, slices_of, worst_of
+from gender_lightning.comparison.slices import slices_of, worst_of
 from gender_lightning.evaluation.statistics.intervals import Resampling
+from gender_lightning.evaluation.subgroups.rules import SliceRule
 from gender_lightning.machine.hardware import Hardware
 from gender_lightning.models.checkpoints.checkpoint import load_network
 from gender_lightning.progress import progress_bar
@@ -31,19 +32,23 @@ class Timing:
 
 
 def summarise(
-    rows: Sequence[Row], corrupted: Sequence[Score | None], resampling: Resampling, timing: Timing | None
+    rows: Sequence[Row],
+    corrupted: Sequence[Score | None],
+    rules: Sequence[SliceRule],
+    resampling: Resampling,
+    timing: Timing | None,
 ) -> list[Summary]:
     """One line per row.
 
     Args:
         rows: On the same images.
         corrupted: Mean corruption error of each row.
+        rules: The slices, none of them empty.
         resampling: Draws of the people on these images.
         timing: None leaves inference out.
     """
     costs = [_cost(row) for row in rows]
     rates = _rates(rows, costs, timing) if timing else [None] * len(rows)
-    rules = rules_of(rows[0].runs[0])
     found = []
     with progress_bar("models") as report:
         for row, error, cost, rate in zip(rows, corrupted, costs, rates, strict=True):

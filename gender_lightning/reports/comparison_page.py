@@ -17,7 +17,6 @@ from gender_lightning.comparison.markdown import (
 )
 from gender_lightning.comparison.pairs import Pair
 from gender_lightning.comparison.result import Comparison
-from gender_lightning.comparison.slices import sizes_of
 from gender_lightning.evaluation.subgroups.group_words import in_words
 from gender_lightning.reports.comparison_figures import ComparisonFigures
 from gender_lightning.reports.fairness_words import empty_left_out
@@ -137,7 +136,7 @@ def _slices(comparison: Comparison) -> dict[str, Any]:
     return {
         "slice_head": head + [model.row.label for model in models],
         "slices": [row for _, row in sorted(rows, key=lambda pair: pair[0])],
-        "slices_left_out": empty_left_out(sizes_of(models[0].row.runs[0]), "slice"),
+        "slices_left_out": empty_left_out(comparison.slice_sizes, "slice"),
     }
 
 

@@ -187,3 +187,19 @@ def test_the_test_that_decided_is_named() -> None:
         ("seeds", "over people and seeds"),
     ):
         assert f"images {words}: 2.0 points" in sentence(rows, replace(named, decided_by=decider), 1, 400)
+
+
+def test_what_a_person_and_a_seed_have_together_is_counted_once() -> None:
+    """It is in the variance over people and in that over seeds; the truth is the spread of 150 such comparisons."""
+    differences, halves = [], []
+    for seed in range(150):
+        generator = np.random.default_rng(seed)
+        people = np.repeat(np.arange(60), 20)
+        hard = 0.5 * generator.normal(size=60)[people] + 0.5 * generator.normal(size=len(people))
+        runs = [hard + generator.normal(size=60)[people] < 1.5 for _ in range(16)]
+        (pair,) = compare_pairs([row("a", *runs[:8]), row("b", *runs[8:])], Resampling(people, resamples=2))
+        differences.append(pair.difference if pair.first == 0 else -pair.difference)
+        halves.append((pair.interval.high - pair.interval.low) / 2)
+    wanted = stats.t.ppf(0.975, 2 * (8 - 1)) * float(np.std(differences))
+    assert np.mean(np.abs(differences) <= halves) >= 0.93
+    assert np.mean(halves) == pytest.approx(wanted, rel=0.25)  # counted twice: 1.41 times as wide
