@@ -228,9 +228,7 @@ def main() -> None:
         numbers = {"numbers": asked.people} if asked.people else {}
         parts |= {part.__name__: partial(part, labels=asked.labels, **numbers) for part in (attributes, compared)}
     if unknown := set(asked.part) - set(parts):
-        parser.error(
-            f"no part {', '.join(sorted(unknown))}: there are {', '.join(parts)} (attributes and compared with --labels)"
-        )
+        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(parts)} (two more with --labels)")
     for name, part in parts.items():
         if not asked.part or name in asked.part:
             for cell, rate in part(asked.times):
