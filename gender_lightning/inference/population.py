@@ -183,7 +183,8 @@ def group_of(item: Item, by: By, window: float, persons: Persons = "none") -> st
     """
     if by == "folder":
         folder = os.path.dirname(item.name)
-        return (os.path.dirname(folder) if persons == "folder" else folder) or "."
+        group = (os.path.dirname(folder) if persons == "folder" else folder) or "."
+        return f"./{group}" if group in (ALL, PICTURES) else group  # these two names stand for something else
     if by == "time":
         if item.second is None:
             return PICTURES

@@ -202,7 +202,8 @@ def _check_patches(name: str, patch: int, image_size: int) -> None:
 def _unknown(name: str, known: list[str]) -> UserError:
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     hint = f"Did you mean {' or '.join(close)}?" if close else "Take a torchvision name, or timm/<name>."
-    return UserError(f"There is no model named {name}.", hint, field="model.name")
+    own = " For a network of your own, add packages=[ITS_PACKAGE]." if name.startswith(TIMM) else ""
+    return UserError(f"There is no model named {name}.", hint + own, field="model.name")
 
 
 def native_size(name: str) -> int | None:

@@ -47,6 +47,17 @@ def test_time_is_cut_into_spans_of_each_video() -> None:
     assert group_of(frame, "none", 60) == ALL
 
 
+def test_folders_called_all_and_pictures_are_groups_of_their_own() -> None:
+    random = np.random.default_rng(1)
+    labels = random.random(400) < 0.5
+    reference = Reference.of(labels, np.where(labels, 0.9, 0.1) + random.normal(0, 0.03, 400), 0.5)
+    crowd = Crowd("folder", 60, 0.5)
+    crowd.take([_predicted(f"{folder}/{n}.jpg", 0.9) for folder in (ALL, PICTURES) for n in range(60)])
+    how = {"method": "probabilities", "target": "crowd", "level": 0.95, "draws": 200, "seed": 0}
+    lines = count(crowd, reference, 50, **how)  # type: ignore[arg-type]
+    assert [(line.group, line.estimate.faces) for line in lines] == [(ALL, 120), ("./all", 60), ("./pictures", 60)]
+
+
 def test_everyone_first_and_nothing_of_a_small_crowd() -> None:
     random = np.random.default_rng(1)
     labels = random.random(400) < 0.5

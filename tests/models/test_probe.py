@@ -57,8 +57,10 @@ def test_a_batch_of_one_needs_a_map_of_more_than_a_pixel_or_a_frozen_backbone() 
 def test_nothing_but_pictures_in_colour_goes_in() -> None:
     with pytest.raises(UserError, match="three channels"):
         check_network("timm/test_resnet", 32, arguments={"in_chans": 1})
-    with pytest.raises(UserError, match="There is no model named"):
+    with pytest.raises(UserError, match=r"There is no model named timm/nonesuch\..*packages=\[ITS_PACKAGE\]"):
         check_network("timm/nonesuch", 32)
+    with pytest.raises(UserError, match=r"There is no model named resnet19\. Did you mean resnet1.*\?$"):
+        check_network("resnet19", 32)
 
 
 def test_a_probe_draws_no_random_numbers() -> None:

@@ -163,3 +163,19 @@ def test_what_is_logged_while_the_run_opens_is_not_lost(run: Run) -> None:
     assert later.name == "n"
     logger.log_metrics({"x": 3.0}, 2)
     assert [(values["x"], values["trainer/global_step"]) for values in opened] == [(1.0, 0), (2.0, 1), (3.0, 2)]
+
+
+def test_the_run_is_recorded_by_the_thread_that_trains(run: Run) -> None:
+    """Or its rewriting of run.json could overlap that of the first step and lose one of them on a slow disk."""
+    recorded: list[int] = []
+    logger = GuardedWandbLogger(
+        lambda: SimpleNamespace(log=lambda values: None, id="i"),  # type: ignore[arg-type, return-value]
+        project="p",
+        run_id="i",
+        directory=run.path,
+        on_open=lambda opened: recorded.append(threading.get_ident()),
+    )
+    logger.start()
+    logger.log_metrics({"x": 1.0}, 0)
+    logger.wait()
+    assert recorded == [threading.get_ident()]
