@@ -7,8 +7,9 @@ import netrc
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 Mode = Literal["online", "offline", "disabled"]
@@ -42,15 +43,29 @@ def logged_in() -> bool:
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:
-        import wandb
-
-        settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
-        server = urlsplit(settings.base_url).netloc
+        server = urlsplit(set_up().settings.base_url).netloc
     except Exception as error:  # a broken W&B is reported where the run is opened
         log.debug("W&B has no settings: %s", describe(error))
         server = _PUBLIC
     servers = {server, _PUBLIC} if server in _PUBLIC_ALIASES else {server}
     return not servers.isdisjoint(_netrc_hosts())
+
+
+def set_up() -> Any:
+    """W&B's own state of this process, with its service started and its messages off.
+
+    Raises:
+        Exception: Whatever W&B raises where its service cannot start.
+    """
+    import wandb
+
+    # W&B 0.31 reports a failed start of its service to a recorder. If that does not exist yet, it is made with the lock
+    # that the start holds, and both wait for ever.
+    with suppress(ImportError):
+        from wandb.analytics.opentelemetry.opentelemetry_proxy import get_open_telemetry_proxy
+
+        get_open_telemetry_proxy()
+    return wandb.setup(settings=wandb.Settings(silent=True))
 
 
 def describe(error: Exception) -> str:

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from gender_lightning.evaluation.metric_list import metrics_of
 from gender_lightning.evaluation.subgroups.group_metrics import GAP, WORST
-from gender_lightning.wandb_account import describe
+from gender_lightning.wandb_account import describe, set_up
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
@@ -231,7 +231,7 @@ def _init(
 ) -> WandbRun:
     import wandb
 
-    wandb.setup(settings=wandb.Settings(silent=True))
+    set_up()
     settings = wandb.Settings(
         silent=True,  # what matters is logged by us, once
         console="off",  # a live progress bar would fill the file; log.txt goes along at the end
