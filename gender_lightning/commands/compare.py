@@ -97,7 +97,7 @@ def compare(config: CompareConfig) -> Comparison:
     repeated = [*named.repeated, *repeated]
     own = [summary for summary in summaries if not isinstance(summary.row.runs[0], (Foreign, Mean))]
     notes = of_folds + of_means + about + notes_of(own, split, [why, shared, uncorrupted], selection.left_out, repeated)
-    comparison = replace(_comparison(config, split, summaries, resampling, notes, chosen), slice_sizes=tuple(sizes))
+    comparison = _comparison(config, split, summaries, resampling, notes, sizes, chosen)
     write(comparison, output)
     show(comparison)
     if config.wandb:
@@ -166,6 +166,7 @@ def _comparison(
     summaries: Sequence[Summary],
     resampling: Resampling,
     notes: Sequence[str],
+    slice_sizes: Sequence[int],
     chosen: Hardware,
 ) -> Comparison:
     rows = [summary.row for summary in summaries]
@@ -184,6 +185,7 @@ def _comparison(
         pairs=tuple(pairs),
         verdict=verdict(rows, accuracies, pairs, len(first.table)),
         notes=tuple(notes),
+        slice_sizes=tuple(slice_sizes),
         machine={
             **machine,
             "accelerator": chosen.accelerator,
