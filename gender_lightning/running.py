@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gender_lightning.errors import PastHydra
+from gender_lightning.machine.hardware import share_cores
 from gender_lightning.verbs import COMMANDS
 
 # Hydra's own flags, which run no job; Hydra checks the overrides itself then.
@@ -50,6 +51,7 @@ def execute(verb: str, action: str | None, arguments: list[str]) -> Any:
         command = importlib.import_module(COMMANDS[verb].module)
         try:
             _import_packages(values.get("packages"))
+            share_cores(processes=1)  # a training on several devices divides them further
             results.append(command.main(values, *([action] if action else [])))
         except Exception as error:
             raise PastHydra(error) from None

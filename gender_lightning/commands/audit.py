@@ -50,6 +50,10 @@ def audit(config: DataCommandConfig) -> Audit:
         from gender_lightning.commands.steps.audit_models import check_recipe
 
         check_recipe(config)
+    if config.checkpoint is not None:
+        from gender_lightning.commands.steps.audit_models import check_checkpoints
+
+        check_checkpoints(config)
     make_data(config.data)
     output = _folder(config.output)
     section = config.data.model_copy(update={"root": str(Path(os.path.expanduser(config.data.root)).absolute())})

@@ -38,6 +38,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interruption
 from gender_lightning.machine.hardware import Hardware, available_cores
 from gender_lightning.machine.provenance import git_state, hardware, package_versions
+from gender_lightning.models.probe import check_network
 from gender_lightning.overrides import compose, groups
 from gender_lightning.overrides.own_folders import KEY, of_command, of_texts
 from gender_lightning.progress import progress_bar
@@ -51,6 +52,7 @@ from gender_lightning.transforms import Augment
 
 WHOLE_RUNS = {"startup", "train"}
 INPUT_STAGES = ("decode", "loader", "augmentation", "pipeline")
+NETWORK_STAGES = {"startup", "step", "inference", "train"}
 FACE_STAGES = {"faces, 200 px": (crops, 64), "faces, 12 MP": (photographs, 3)}
 MOST_FACES = 1000  # enough that no cache of the processor holds them all
 _PASSED_ON = ("data", "model", "augmentation", "loss", "optimizer", "trainer", "packages")  # sections of `train` too
@@ -81,6 +83,9 @@ def main(values: dict[str, Any]) -> None:
     config = parse_config(BenchmarkConfig, values)
     typed = (*of_command(), *HydraConfig.get().overrides.task)
     models = {name: _model(name, typed) for name in config.models} or {_choice("model"): config.model}
+    if NETWORK_STAGES & {*config.stages}:
+        for model in models.values():
+            check_network(model.name, config.data.image_size, arguments=model.arguments)
     output = Path(config.output)
     if output.exists():
         raise UserError(f"output={output}: it exists already.", "Choose another output=...", field="output")

@@ -137,6 +137,9 @@ def share_cores(processes: int) -> None:
     Args:
         processes: Number of processes on this machine that compute at the same time.
     """
+    if processes == 1 and cpu_quota() is None:
+        return  # as torch does by itself; commands that need no torch do not wait for its import
+
     import torch
 
     threads = max(1, available_cores() // processes)

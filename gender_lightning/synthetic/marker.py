@@ -44,7 +44,12 @@ def is_drawn(root: Path, wanted: Mapping[str, object]) -> bool:
     marker = root / MARKER
     if not marker.is_file():
         if any(root.iterdir()):
-            raise UserError(f"{root} is not empty, and holds no synthetic faces.", remedy)
+            raise UserError(
+                f"{root} is not empty, and holds no synthetic faces.",
+                "If it holds CelebA, add data=celeba; if it holds pictures of your own, add data=folder. Otherwise "
+                "choose another folder with data.root.",
+                field="data.root",
+            )
         return False
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))

@@ -183,6 +183,12 @@ def test_a_checkpoint_judges_as_it_predicts(folder: Path, tmp_path: Path) -> Non
     assert {one["image_id"] for one in found["review"]} >= {row["image_id"] for row in rows}
 
 
+def test_a_checkpoint_that_is_missing_is_named_before_anything_is_measured(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        audited(folder, tmp_path / "out", f"checkpoint={tmp_path / 'nowhere'}")
+    assert not (tmp_path / "out").exists()
+
+
 def flat(folder: Path, tmp_path: Path) -> Path:
     """The same pictures without split folders."""
     for picture in folder.rglob("*.png"):

@@ -18,6 +18,7 @@ from gender_lightning.machine.hardware import (
     runs_on,
     share_cores,
 )
+from gender_lightning.running import execute
 
 WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]  # torch 2.11 for CUDA 13
 
@@ -181,6 +182,18 @@ def test_a_sweep_divides_no_more_cores_than_the_quota(monkeypatch: pytest.Monkey
     for first, found in ((0, cores[:8]), (93, [*cores[:5], *cores[93:]])):
         monkeypatch.setattr("random.randrange", lambda count, first=first: first)
         assert cores_to_divide() == found
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "export"])
+def test_every_command_keeps_to_the_quota(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verb: str) -> None:
+    monkeypatch.setattr(hardware, "cpu_quota", lambda: 1.0)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    found: list[int] = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 96)
+    monkeypatch.setattr("torch.set_num_threads", found.append)
+    with pytest.raises(UserError, match="nowhere"):
+        execute(verb, None, [f"checkpoint={tmp_path / 'nowhere'}"])
+    assert found[:1] == [1]
 
 
 @pytest.mark.parametrize(

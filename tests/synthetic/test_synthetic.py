@@ -105,7 +105,7 @@ def test_another_set_is_refused(drawn: Path) -> None:
 
 def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(UserError, match="is not empty"):
+    with pytest.raises(UserError, match="is not empty.*data=celeba.*data=folder"):
         draw_faces(tmp_path, SIZES, seed=1)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 

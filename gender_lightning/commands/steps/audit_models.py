@@ -124,6 +124,16 @@ def check_recipe(config: DataCommandConfig) -> None:
     check("train", _overrides(config, Path("held_out.csv")))
 
 
+def check_checkpoints(config: DataCommandConfig) -> None:
+    """Refuse checkpoints that cannot be used, before anything is computed.
+
+    Raises:
+        UserError: One of them does not exist, cannot be read, or needs an extra that is not installed.
+    """
+    for path in config.checkpoint or ():
+        _judge_of(Path(path).expanduser(), config)
+
+
 def _overrides(config: DataCommandConfig, held_out: Path) -> list[str]:
     section = config.data.model_dump()
     named = {text.partition("=")[0].lstrip("+") for text in config.recipe}

@@ -64,13 +64,15 @@ def test_real_training_and_its_start(command: Command, faces: Path, tmp_path: Pa
         ("models=[resnet5]", "Did you mean"),
         ("repeats=0", "repeats"),
         ("output=.", "Choose another output"),
+        ("stages=[train] model.name=resnet5", "Did you mean"),  # not a traceback of its trial run
+        ("stages=[step] model=vgg19 data.image_size=16", "data.image_size"),
     ],
 )
 def test_mistakes(
     command: Command, faces: Path, tmp_path: Path, mistake: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        command(*typed(faces, tmp_path / "out", mistake))
+        command(*typed(faces, tmp_path / "out", *mistake.split()))
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
