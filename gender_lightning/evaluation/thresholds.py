@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.evaluation.metrics import fit_threshold
 from gender_lightning.evaluation.predictions import attributes_of
 from gender_lightning.evaluation.statistics.intervals import clusters_of
@@ -57,7 +58,7 @@ def choose_threshold(table: pd.DataFrame, temperature: float, rule: Rule = "auto
         rule: See above.
     """
     labels = table["label"].to_numpy(dtype=np.bool_)
-    probability = 1 / (1 + np.exp(-np.clip(table["logit"].to_numpy(np.float64) / temperature, -500, 500)))
+    probability = sigmoid(table["logit"].to_numpy(np.float64) / temperature)
     if rule == "half" or labels.all() or not labels.any() or np.isnan(probability).any():
         return ChosenThreshold(0.5, "half", "The threshold is 0.5.")
     clusters = clusters_of(table["identity"].array, len(table))

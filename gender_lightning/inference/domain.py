@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.knee import Knee, find_knee
+from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.evaluation.selective import choose_abstention, confidence
 from gender_lightning.evaluation.statistics.proportions import Floats
 from gender_lightning.evaluation.statistics.shift import FEWEST_PERSONS, ClassMoments, Shift, shift_of
@@ -98,7 +99,7 @@ class Domain:
         centre, axes = _principal_axes(features.astype(np.float64), male, weight / weight.sum(), int(who.max()) + 1)
         moments = ClassMoments.of(_described(logits[rows], features, temperature, centre, axes), male, who)
         assert moments is not None
-        sure = confidence(1 / (1 + np.exp(-logits.astype(np.float64) / temperature)), threshold)
+        sure = confidence(sigmoid(logits.astype(np.float64) / temperature), threshold)
         chosen = [
             choose_abstention(labels, logits, temperature, target, clusters=clusters, threshold=threshold)
             for target in TARGETS

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gender_lightning.evaluation.metric_list import sigmoid
 from gender_lightning.models.last_layer import Change, Floats
 from gender_lightning.refitting.fits import (
     FitData,
@@ -199,4 +200,4 @@ METHODS: dict[Name, Method] = {
 
 def probability_at(cut: Floats | float, temperature: float) -> float:
     """The probability that a logit stands for."""
-    return float(1 / (1 + np.exp(-np.clip(np.asarray(cut) / temperature, -500, 500))))
+    return float(sigmoid(np.asarray(cut, np.float64) / temperature))

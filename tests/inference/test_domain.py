@@ -93,6 +93,18 @@ def test_features_are_what_the_head_gets(network: Network) -> None:
         network.net._compiled_call_impl = None
 
 
+def test_a_network_that_has_burst_is_remembered_without_a_warning() -> None:
+    """A learning rate too high leaves logits of thousands, whose exponential overflows."""
+    random = np.random.default_rng(6)
+    logits, features = random.normal(0, 5000, 300), random.normal(size=(300, 12)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = Domain.of(
+            np.arange(300) % 2, logits, np.arange(300), np.arange(300), features, temperature=0.5, threshold=0.5
+        )
+    assert found is not None
+
+
 def test_axes_are_the_principal_ones_of_both_classes_together(network: Network, domain: Domain) -> None:
     from sklearn.decomposition import PCA
 
