@@ -86,6 +86,8 @@ class Crowd:
             return [f"{self._single - place}" for place in range(len(faces))]
         if item.name != self._video:
             self._video, self._tracker = item.name, Tracker()
+        if item.cut:
+            self._tracker.forget()
         boxes = [(row["left"], row["top"], row["width"], row["height"]) for row in faces]
         return [f"{item.name}\0{track}" for track in self._tracker.take(boxes, item.second)]
 

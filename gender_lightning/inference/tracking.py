@@ -35,6 +35,10 @@ class Tracker:
     begun: int = 0
     _tracks: dict[int, _Track] = field(default_factory=dict)
 
+    def forget(self) -> None:
+        """Begin every face anew: after a cut somebody else may be in the same place."""
+        self._tracks = {}
+
     def take(self, boxes: Sequence[tuple[float, float, float, float]], second: float) -> list[int]:
         """The track of each face of a frame, numbered from 0 within the video.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,14 @@ def test_tracks_count_once_and_widen_the_interval() -> None:
     narrow = estimate(blind.everyone, reference, target="population")
     assert wide.share == pytest.approx(narrow.share, abs=0.01)
     assert wide.high - wide.low > 1.7 * (narrow.high - narrow.low)  # 60 persons, where 600 faces were seen
+
+
+def test_after_a_cut_a_face_in_the_same_place_is_somebody_new() -> None:
+    crowd = Crowd("none", 60, 0.5, "track")
+    shots = [_frame("a.mp4", 0.2 * frame, (40, 0.9)) for frame in range(10)]
+    shots[5] = replace(shots[5], item=replace(shots[5].item, cut=True))
+    crowd.take(shots)
+    assert crowd.size(ALL) == 2
 
 
 def test_a_track_over_two_windows_is_one_person_of_all() -> None:

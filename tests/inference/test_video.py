@@ -46,6 +46,18 @@ def test_single_frames_are_those_of_the_whole_video(film: Path, tmp_path: Path) 
     reader.close()
 
 
+def test_cuts_are_found_and_a_moving_camera_is_none(tmp_path: Path) -> None:
+    path, rng = tmp_path / "shots.mp4", np.random.default_rng(2)
+    scenes = [cv2.resize(rng.integers(0, 256, (4, 8, 3), dtype=np.uint8), (480, 240)) for _ in range(3)]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (320, 240))
+    for scene in scenes:
+        for frame in range(20):  # the camera pans by 3 pixels a frame
+            writer.write(np.ascontiguousarray(scene[:, 3 * frame : 3 * frame + 320]))
+    writer.release()
+    assert [item.frame for item in video_frames(str(path)) if item.cut] == [20, 40]
+    assert [item.frame for item in video_frames(str(path), step=2) if item.cut] == [20, 40]
+
+
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_worker_of_a_cluster_says_of_a_video_what_one_machine_says(
     film: Path, pictures: Path, small_checkpoint: Path, tmp_path: Path, step: int

@@ -33,6 +33,7 @@ class Item:
         pixels: The frame, RGB uint8 (H, W, 3); None for a picture, which is read from its file.
         problem: Reason why it cannot be read, if that is known already; usually empty.
         done: Whether it has its rows already, so that it only has to be drawn.
+        cut: Whether it is the first frame of a new shot of a video.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Item:
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     problem: str = ""
     done: bool = False
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ _TOLERANCE = 0.02  # share of a file's own frame count by which it may be wrong
 # VP9 in MP4: Chromium and Firefox play it, and OpenCV's wheels can write it, unlike H.264. A system's own OpenCV may
 # lack VP9: then MPEG-4 part 2, which no browser plays.
 _CODECS = ("vp09", "mp4v")
+# Mean difference of hue, saturation and value between two frames of a video, 0 to 255, from which on there is a cut
+# between them: the default of PySceneDetect's ContentDetector.
+_CUT = 27.0
+_THUMBNAIL = (64, 36)  # width and height at which frames are compared, in pixels
 
 
 def is_video(path: str) -> bool:
@@ -102,6 +106,7 @@ def _frames(
 ) -> Iterator[Item]:
     import cv2
 
+    before = None
     try:
         while capture.grab():
             if counts.grabbed % step == 0:
@@ -110,7 +115,10 @@ def _frames(
                 counts.undecoded += not read
                 if read:
                     pixels = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-                    yield Item(name, path, counts.grabbed, round(clock(), 3), pixels)
+                    now = cv2.cvtColor(cv2.resize(bgr, _THUMBNAIL, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2HSV)
+                    cut = before is not None and float(cv2.absdiff(now, before).mean()) > _CUT
+                    before = now
+                    yield Item(name, path, counts.grabbed, round(clock(), 3), pixels, cut=cut)
             counts.grabbed += 1
     finally:
         capture.release()
