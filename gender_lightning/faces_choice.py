@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-Faces = Literal["auto", "detect", "none"]
-FacesOrViews = Literal["auto", "detect", "none", "tta"]
+FacesInTraining = Literal["auto", "detect", "none"]
+Faces = Literal["auto", "detect", "tight", "none"]
+FacesOrViews = Literal["auto", "detect", "tight", "none", "tta"]

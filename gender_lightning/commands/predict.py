@@ -289,7 +289,7 @@ def _workers(config: PredictConfig, source: Source, hardware: Hardware) -> int:
         return config.workers
     if source.is_endless:
         return 0  # a frame that waits in a queue is out of date
-    if config.faces == "none":
+    if config.faces in ("tight", "none"):
         return automatic_workers(available_cores(), hardware.device_type)
     return min(available_cores(), MOST_WORKERS)  # finding faces takes longer than the network
 

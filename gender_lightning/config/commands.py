@@ -31,7 +31,7 @@ from gender_lightning.config.sections import (
     SchedulerConfig,
     TrainerConfig,
 )
-from gender_lightning.faces_choice import Faces, FacesOrViews
+from gender_lightning.faces_choice import FacesInTraining, FacesOrViews
 
 
 class TrainConfig(Root):
@@ -46,7 +46,7 @@ class TrainConfig(Root):
     run_dir: str = Field(min_length=1, description="run directory, which must not exist yet")
     resume: str | None = Field(description="run directory to continue, with its own configuration; null: a new run")
     test: bool = Field(description="test the best checkpoint once at the end")
-    faces: Faces = Field(
+    faces: FacesInTraining = Field(
         default="none",
         description="none: use pictures as they are; detect: find faces and align them like CelebA's; auto: if needed",
     )

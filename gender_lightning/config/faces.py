@@ -12,7 +12,8 @@ FacesField = Annotated[
     FacesOrViews,
     Field(
         description="auto: detect and align, unless a picture is a face crop in CelebA's framing; detect: always; "
-        "none: never; tta: as auto, averaged over three zooms of the face"
+        "tight: never, each picture is a face that fills it and is given a border; none: never, pictures are used as "
+        "they are; tta: as auto, averaged over three zooms of the face"
     ),
 ]
 FaceModel = Annotated[
@@ -44,7 +45,7 @@ class _FindsFaces(Protocol):
 
 def idle_face_fields(config: _FindsFaces) -> list[tuple[str, str]]:
     """The contradiction of fields that have no effect because no faces are looked for; empty if there are none."""
-    if config.faces != "none":
+    if config.faces not in ("tight", "none"):
         return []
     given = {"face_model": config.face_model is not None, "min_face": config.min_face is not None}
     idle = [name for name, typed in {**given, "rotate": config.rotate}.items() if typed]
@@ -52,4 +53,4 @@ def idle_face_fields(config: _FindsFaces) -> list[tuple[str, str]]:
         return []
     verb = "has" if len(idle) == 1 else "have"
     left_out = "Leave it out" if len(idle) == 1 else "Leave them out"
-    return [(f"{' and '.join(idle)} {verb} no effect with faces=none", f"{left_out}, or set faces=auto.")]
+    return [(f"{' and '.join(idle)} {verb} no effect with faces={config.faces}", f"{left_out}, or set faces=auto.")]

@@ -301,8 +301,8 @@ def load(
     Args:
         path: A checkpoint, or a run directory (its best.ckpt); or a list of several, whose mean is used.
         device: ``auto`` (CUDA if torch has kernels for the GPU, else MPS, else CPU), or torch's name of a device.
-        faces: ``auto``, ``detect`` or ``none``: see `inference.faces.crops.Cropper`; ``tta``: as ``auto``, averaged
-            over the face in the framing of the training and at two zooms.
+        faces: ``auto``, ``detect``, ``tight`` or ``none``: see `inference.faces.crops.Cropper`; ``tta``: as ``auto``,
+            averaged over the face in the framing of the training and at two zooms.
         face_model: YuNet's model file, or ``yunet`` to download it, for better detection; None uses MTCNN, which is
             installed.
         min_face: Side in pixels of the smallest face to look for.

@@ -308,6 +308,7 @@ def test_mistakes_leave_nothing_behind(checkpoint: Path, here: Path, typed: list
     [
         (["min_confidence=0.9", "target_accuracy=0.9"], "exclude each other"),
         (["faces=none", "min_face=40"], "no effect with faces=none"),
+        (["faces=tight", "min_face=40"], "no effect with faces=tight"),
         (["engine=ray", "annotate=true"], "annotate=true needs engine=local"),
         (["faces=some"], "faces=some"),
         (["min_confidence=2"], "min_confidence=2"),

@@ -214,6 +214,37 @@ def test_pictures_are_used_as_they_are_where_the_training_pictures_were() -> Non
     assert np.array_equal(crop.pixels, frame(align(photograph, detector.faces[0]), FRAMING))
 
 
+class Never:
+    """A detector that must not be asked."""
+
+    def detect(self, picture: np.ndarray) -> list[Face]:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("size", [(200, 200), (260, 200), (50, 40)])
+def test_a_face_that_fills_its_picture_gets_the_size_of_the_training_faces(size: tuple[int, int]) -> None:
+    height, width = size
+    picture = dots(height, width, ((0.29 * width, 0.35 * height), (0.71 * width, 0.35 * height)), width / 20)
+    cropper = Cropper(FRAMING, "tight", Never())
+    (choice,) = cropper.choices(picture)
+    aligned = cropper.aligned(picture, choice)
+    for found, wanted in zip(
+        (centroid(aligned, slice(0, 89)), centroid(aligned, slice(89, 178))), CELEBA.eyes, strict=True
+    ):
+        assert found[0] == pytest.approx(wanted[0], abs=1) and wanted[1] - 7 < found[1] < wanted[1] + 1
+    (crop,) = cropper.crops(picture)
+    assert (crop.status, crop.box) == ("crop", Box(0, 0, width, height))
+    assert np.array_equal(crop.pixels, frame(aligned, FRAMING))
+    assert bool(crop.note) == (width == 40)  # enlarged by more than 2: "small face"
+
+
+def test_a_network_of_whole_pictures_knows_no_tight_crops() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (90, 60, 3), dtype=np.uint8)
+    cropper = Cropper(FRAMING, "tight", Never(), None)
+    (crop,) = cropper.crops(picture)
+    assert np.array_equal(crop.pixels, frame(picture, FRAMING)) and "used as they are" in cropper.remark
+
+
 class Sequence:
     """A detector that finds one thing after the other."""
 
@@ -258,7 +289,7 @@ def test_a_small_face_is_said() -> None:
 
 
 def test_an_unknown_choice_is_refused() -> None:
-    with pytest.raises(UserError, match="auto, detect, none"):
+    with pytest.raises(UserError, match="auto, detect, tight, none"):
         Cropper(FRAMING, "some")  # type: ignore[arg-type]
 
 

@@ -11,9 +11,10 @@ from PIL import Image
 from gender_lightning.data.framing import Framing
 from gender_lightning.data.sources.annotations import Index
 from gender_lightning.data.sources.images import FolderStore
-from gender_lightning.inference.faces.crops import Cropper
+from gender_lightning.inference.faces.crops import Cropper, FaceSearch
 from gender_lightning.inference.faces.face import Box, Face
-from gender_lightning.inference.faces.located import Located
+from gender_lightning.inference.faces.located import Located, finder_of
+from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 
 SHOWN = np.arange(80) % 3 > 0  # the pictures with a face
 
@@ -23,6 +24,19 @@ class Bright:
 
     def detect(self, picture: np.ndarray) -> list[Face]:
         return [Face(Box(4, 4, 8, 8), ((5, 6), (9, 6)), 1.0)] if picture.mean() > 100 else []
+
+
+def test_tight_crops_need_no_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_detector() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("gender_lightning.inference.faces.crops.load_detector", load_detector)
+    Image.new("RGB", (40, 50), (200, 100, 50)).save(tmp_path / "a.png")
+    index = Index(np.array(["a.png"], dtype="S"), *np.zeros((2, 1), np.int8), np.zeros((1, 0), dtype=bool), ())
+    finder = finder_of(ModelSpec("resnet18", Framing(8)), FaceSearch("tight"))
+    assert finder is not None and not finder.find(index, FolderStore(tmp_path))
+    choice = finder.choices[b"a.png"]
+    assert choice.face is not None and choice.face.box == Box(0, 0, 40, 50)
 
 
 @pytest.mark.parametrize("most", [10, 80], ids=["in this process", "in worker processes"])

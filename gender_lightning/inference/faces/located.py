@@ -95,7 +95,7 @@ def finder_of(spec: ModelSpec, search: FaceSearch) -> Located | None:
     cropper = search.cropper(spec)
     if cropper.remark:
         log.info("%s", cropper.remark)
-    return Located(cropper) if cropper.detects else None
+    return Located(cropper) if cropper.aligns else None
 
 
 def _kind(choice: Choice) -> str:
@@ -103,6 +103,9 @@ def _kind(choice: Choice) -> str:
 
 
 def _tell(faces: str, counts: Counter[str], left_out: int) -> None:
+    if faces == "tight":
+        log.info("faces=tight: %s pictures taken for faces that fill them.", f"{counts['aligned']:,}")
+        return
     parts = [f"{counts['as is']:,} pictures used as they are, {counts['aligned']:,} faces aligned"]
     if left_out:
         parts.append(f"{left_out:,} pictures without a face left out")
@@ -116,7 +119,8 @@ class _Looking(Dataset[list[tuple[int, "list[Choice] | UserError"]]]):
 
     def __init__(self, index: Index, store: ImageStore, cropper: Cropper) -> None:
         self.index, self.store, self.cropper = index, store, cropper
-        _ = cropper.detector  # loaded once, before processes are started
+        if cropper.detects:
+            _ = cropper.detector  # loaded once, before processes are started
 
     def __len__(self) -> int:
         return len(self.index)
