@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
 from gender_lightning.inference.faces import yunet
 from gender_lightning.inference.faces.alignment import align, is_framed
-from gender_lightning.inference.faces.crops import Cropper, load_detector
+from gender_lightning.inference.faces.crops import TIGHT_EYES, Cropper, load_detector
 from gender_lightning.inference.faces.face import Box, Face
 from gender_lightning.inference.faces.mtcnn import Mtcnn
 from gender_lightning.inference.faces.training_faces import measure_placement
@@ -47,7 +48,7 @@ def face(left: tuple[float, float], right: tuple[float, float]) -> Face:
     return Face(Box(0, 0, 50, 60), (left, right), 0.99)
 
 
-def dots(height: int, width: int, places: tuple[tuple[float, float], ...], radius: float) -> np.ndarray:
+def dots(height: int, width: int, places: Iterable[tuple[float, float]], radius: float) -> np.ndarray:
     """White discs on black."""
     y, x = np.mgrid[:height, :width] + 0.5
     inside = [np.hypot(x - px, y - py) <= radius for px, py in places]
@@ -224,7 +225,7 @@ class Never:
 @pytest.mark.parametrize("size", [(200, 200), (260, 200), (50, 40)])
 def test_a_face_that_fills_its_picture_gets_the_size_of_the_training_faces(size: tuple[int, int]) -> None:
     height, width = size
-    picture = dots(height, width, ((0.29 * width, 0.35 * height), (0.71 * width, 0.35 * height)), width / 20)
+    picture = dots(height, width, [(x * width, y * height) for x, y in TIGHT_EYES], width / 20)
     cropper = Cropper(FRAMING, "tight", Never())
     (choice,) = cropper.choices(picture)
     aligned = cropper.aligned(picture, choice)
