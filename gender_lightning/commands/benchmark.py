@@ -216,7 +216,7 @@ def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
             bare.append(bare_step())
             steps = max(4, round(bench.config.train_seconds * bare[0] / batch_size))
             steps = min(steps, max(1, len(bench.faces.dataset) // batch_size))
-            ours.append(whole_runs.train_ours(_for_train(bench.typed, choice), folder / "ours", steps))
+            ours.append(whole_runs.train_ours(_for_training(bench, choice, steps), folder / "ours", steps))
             report(2 * repeat + 1, 2 * repeats)
             if textbook:
                 common.append(_train_textbook(bench, model, folder / "textbook", steps))
@@ -278,6 +278,19 @@ def _for_train(typed: Sequence[str], model: str | None = None) -> list[str]:
     if model is None:
         return passed
     return [f"model={model}", *(text for text in passed if text.partition("=")[0] != "model")]
+
+
+def _for_training(bench: Bench, model: str, steps: int) -> list[str]:
+    """The overrides of a real training that does what the bare step beside it does.
+
+    By itself, a training of so few steps would not compile, where the bare step does.
+    """
+    overrides = _for_train(bench.typed, model)
+    overrides.append(f"trainer.compile={str(bench.hardware.compile).lower()}")  # what is typed, or what `auto` meant
+    if bench.config.data.resident is True:
+        # pictures stay on the device once an epoch has seen them all, so there are no more than an epoch sees
+        overrides.append(f"data.limit={steps * bench.config.data.batch_size}")
+    return overrides
 
 
 def _model(choice: str, typed: Sequence[str]) -> ModelConfig:
