@@ -119,7 +119,6 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
         "kept_by_training": epochs,
         "images_per_epoch": images,
         "said": said,
-        "peak_gpu_bytes": torch.cuda.max_memory_allocated() if chosen.device_type == "cuda" else None,
         "config": config.model_dump(mode="json", by_alias=True),
         "typed": list(typed),
         "packages": package_versions(),
@@ -229,6 +228,8 @@ def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
         Rate(tuple(common)) if common else None,
         statistics.median(training.seconds_beside for training in ours),
         Rate(tuple(bare)),
+        peak_gpu_bytes=max((training.peak_gpu_bytes or 0 for training in ours), default=0) or None,
+        resident=None if ours[0].resident is None else all(training.resident for training in ours),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gender_lightning.benchmarks import whole_runs
+from gender_lightning.benchmarks.whole_runs import Training
 from gender_lightning.commands import benchmark
 from gender_lightning.commands.benchmark import FACE_STAGES
 from gender_lightning.config import TrainConfig, parse_config
@@ -31,7 +32,7 @@ def test_this_process_opens_the_gpu_after_the_last_training(tmp_path: Path, monk
 
     def train_ours(*arguments: Any) -> Any:
         assert opened == ["startup"]  # which is a training too
-        return SimpleNamespace(images_per_second=1.0, seconds_beside=1.0)
+        return Training(1.0, 1.0)
 
     class Pool:
         """What it is given happens in another process, which has ended before the next training."""
@@ -86,7 +87,7 @@ def test_a_training_compiles_as_the_bare_step_and_can_fill_what_stays_on_the_dev
     def train_ours(overrides: list[str], folder: Path, steps: int) -> Any:
         told.append(overrides)
         assert steps == 12  # 0.96 s at 100 images/s, of 8 images each
-        return SimpleNamespace(images_per_second=1.0, seconds_beside=1.0)
+        return Training(1.0, 1.0, peak_gpu_bytes=5, resident=True)
 
     monkeypatch.setattr(whole_runs, "train_ours", train_ours)
     monkeypatch.setattr(benchmark, "_bare_step", lambda *_: lambda: 100.0)
@@ -97,7 +98,8 @@ def test_a_training_compiles_as_the_bare_step_and_can_fill_what_stays_on_the_dev
     hardware = Hardware("cpu", 1, "32-true", compile=compiles, channels_last=False)
     bench = benchmark.Bench(settings, hardware, *parts, tuple(texts), tmp_path)
     models: Any = {"resnet18": SimpleNamespace(name="resnet18")}
-    benchmark.measure(bench, models)
+    (found,) = benchmark.measure(bench, models)
+    assert (found.peak_gpu_bytes, found.resident) == (5, True)
     check_overrides("train", told[0])
     config = parse_config(TrainConfig, compose("train", told[0]))
     assert config.trainer.compile is compiles
