@@ -24,6 +24,7 @@ _KINDS: dict[str, Any] = {
     "wandb_id": str,
     "wandb_project": str,
     "wandb_entity": str,
+    "first_batch": str,
     "first_step": str,
     "error": str,
 }

@@ -26,6 +26,8 @@ class Measurement:
         common: The same for the common way; None if it was not measured.
         seconds_beside: `train` only: seconds per epoch outside its steps (checkpoints, one batch of validation).
         bare: `train` only: images per second of the bare step, measured right before each real training.
+        peak_gpu_bytes: `train` only: the most GPU memory that a real training had in tensors; None without a GPU.
+        resident: `train` only: whether what was measured came from the device's memory; None without `data.resident`.
     """
 
     stage: str
@@ -35,6 +37,8 @@ class Measurement:
     common: Rate | None = None
     seconds_beside: float | None = None
     bare: Rate | None = None
+    peak_gpu_bytes: int | None = None
+    resident: bool | None = None
 
     @property
     def ratio(self) -> float | None:

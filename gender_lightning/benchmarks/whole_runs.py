@@ -31,30 +31,52 @@ class Training:
     Attributes:
         images_per_second: Training speed, without validation and checkpoints.
         seconds_beside: Seconds of the epoch outside of training: a validation of one batch, both checkpoints, overhead.
+        seconds_validating: Seconds of these in which the whole valid split was validated; None if only a batch was.
+        validated: Number of images of that validation.
+        peak_gpu_bytes: The most GPU memory that the training had in tensors; None if it used no GPU.
+        resident: Whether the epoch came from the device's memory; None without `data.resident`.
     """
 
     images_per_second: float
     seconds_beside: float
+    seconds_validating: float | None = None
+    validated: int = 0
+    peak_gpu_bytes: int | None = None
+    resident: bool | None = None
 
 
-def train_ours(overrides: Sequence[str], folder: Path, steps: int, *, within: float | None = None) -> Training:
+def train_ours(
+    overrides: Sequence[str], folder: Path, steps: int, *, whole_valid: bool = False, within: float | None = None
+) -> Training:
     """Train for two epochs of `steps` steps, logging to W&B offline, and measure the second epoch.
 
     Args:
         overrides: Overrides of `train`.
         folder: Folder of the run.
         steps: Number of steps of an epoch.
+        whole_valid: Whether to validate on the whole valid split instead of one batch.
         within: Time limit in seconds.
 
     Raises:
         UserError: The training failed, and the message contains its last line of output; or it took too long.
     """
     epochs = ("trainer.max_epochs=2", f"trainer.limit_train_batches={steps}", "scheduler.warmup_epochs=0")
-    run_dir = _run(overrides, folder, *epochs, within=within)
+    validation = ("trainer.limit_val_batches=1.0",) if whole_valid else ()
+    run_dir = _run(overrides, folder, *epochs, *validation, within=within)
     first, second = read_rows(run_dir / "metrics.csv")
     rate = float(second["images_per_second"])
-    images = (int(second["step"]) - int(first["step"])) * Run.open(run_dir).config()["data"]["batch_size"]
-    return Training(rate, float(second["seconds"]) - float(first["seconds"]) - images / rate)
+    run = Run.open(run_dir)
+    images = (int(second["step"]) - int(first["step"])) * run.config()["data"]["batch_size"]
+    info = run.info()
+    validated = int(info["data_set"]["valid"]) if whole_valid else 0
+    return Training(
+        rate,
+        float(second["seconds"]) - float(first["seconds"]) - images / rate,
+        seconds_validating=validated / info["validation_images_per_second"] if validated else None,
+        validated=validated,
+        peak_gpu_bytes=info.get("peak_gpu_bytes"),
+        resident=info.get("resident"),
+    )
 
 
 def train_textbook(
@@ -89,7 +111,7 @@ def train_textbook(
 
 
 def measure_startup(overrides: Sequence[str], folder: Path, repeats: int, report: Report) -> dict[str, Rate]:
-    """Measure the seconds from typing `gender-lightning train` to its first step, and for importing the libraries.
+    """Measure the seconds from typing `gender-lightning train` to its first batch, and for importing the libraries.
 
     Raises:
         UserError: The training failed; the message contains its last line of output.
@@ -101,7 +123,7 @@ def measure_startup(overrides: Sequence[str], folder: Path, repeats: int, report
         imports.append(time.perf_counter() - start)
         typed = time.time()
         run_dir = _run(overrides, folder / str(repeat), "trainer.max_steps=1", "trainer.limit_val_batches=1")
-        ours.append(datetime.fromisoformat(Run.open(run_dir).info()["first_step"]).timestamp() - typed)
+        ours.append(datetime.fromisoformat(Run.open(run_dir).info()["first_batch"]).timestamp() - typed)
         report(repeat, repeats)
     return {"ours": Rate(tuple(ours[1:])), "common": Rate(tuple(imports[1:]))}
 

@@ -119,7 +119,6 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
         "kept_by_training": epochs,
         "images_per_epoch": images,
         "said": said,
-        "peak_gpu_bytes": torch.cuda.max_memory_allocated() if chosen.device_type == "cuda" else None,
         "config": config.model_dump(mode="json", by_alias=True),
         "typed": list(typed),
         "packages": package_versions(),
@@ -216,7 +215,7 @@ def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
             bare.append(bare_step())
             steps = max(4, round(bench.config.train_seconds * bare[0] / batch_size))
             steps = min(steps, max(1, len(bench.faces.dataset) // batch_size))
-            ours.append(whole_runs.train_ours(_for_train(bench.typed, choice), folder / "ours", steps))
+            ours.append(whole_runs.train_ours(_for_training(bench, choice, steps), folder / "ours", steps))
             report(2 * repeat + 1, 2 * repeats)
             if textbook:
                 common.append(_train_textbook(bench, model, folder / "textbook", steps))
@@ -229,6 +228,8 @@ def _train(bench: Bench, choice: str, model: ModelConfig) -> Measurement:
         Rate(tuple(common)) if common else None,
         statistics.median(training.seconds_beside for training in ours),
         Rate(tuple(bare)),
+        peak_gpu_bytes=max((training.peak_gpu_bytes or 0 for training in ours), default=0) or None,
+        resident=None if ours[0].resident is None else all(training.resident for training in ours),
     )
 
 
@@ -278,6 +279,19 @@ def _for_train(typed: Sequence[str], model: str | None = None) -> list[str]:
     if model is None:
         return passed
     return [f"model={model}", *(text for text in passed if text.partition("=")[0] != "model")]
+
+
+def _for_training(bench: Bench, model: str, steps: int) -> list[str]:
+    """The overrides of a real training that does what the bare step beside it does.
+
+    By itself, a training of so few steps would not compile, where the bare step does.
+    """
+    overrides = _for_train(bench.typed, model)
+    overrides.append(f"trainer.compile={str(bench.hardware.compile).lower()}")  # what is typed, or what `auto` meant
+    if bench.config.data.resident is True:
+        # pictures stay on the device once an epoch has seen them all, so there are no more than an epoch sees
+        overrides.append(f"data.limit={steps * bench.config.data.batch_size}")
+    return overrides
 
 
 def _model(choice: str, typed: Sequence[str]) -> ModelConfig:

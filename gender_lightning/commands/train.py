@@ -49,6 +49,7 @@ from gender_lightning.training.faults import explained
 from gender_lightning.training.logs.loggers import finishing, make_loggers
 from gender_lightning.training.logs.metrics_csv import MetricsCsv, read_rows
 from gender_lightning.training.logs.wandb_run import WandbReport, WorstFaces, report_run
+from gender_lightning.training.measured import measured
 from gender_lightning.training.ranks import one_report, watch_ranks
 from gender_lightning.training.trainer import make_trainer
 
@@ -91,7 +92,7 @@ def train(config: TrainConfig, parts: Parts, run: Run) -> Metrics:
             trainer.fit(model, data, ckpt_path=run.resume_from, weights_only=True if run.resume_from else None)
             if any(isinstance(callback, ReportToSearch) and callback.pruned for callback in callbacks):
                 raise Pruned
-            run.update(images_per_second=_images_per_second(run.path / "metrics.csv"))
+            run.update(images_per_second=_images_per_second(run.path / "metrics.csv"), **measured(trainer))
             metrics = finish(config, run, trainer, model, data, parts.hardware)
             report(config, run, loggers, model, data)
     return metrics

@@ -33,7 +33,7 @@ from gender_lightning.inference.faces.crops import Crop, Cropper, FaceSearch
 from gender_lightning.inference.faces.face import Box
 from gender_lightning.inference.given import OnError, batches, checked_on_error, is_one, open_or_say
 from gender_lightning.inference.pictures import Opened, Picture, read_picture
-from gender_lightning.machine.hardware import runs_on
+from gender_lightning.machine.hardware import runs_on, start_gpu
 from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, Network
 from gender_lightning.models.sharing import alone_with, gpu_errors_after_fork
 
@@ -316,7 +316,8 @@ def load(
 
     Raises:
         UserError: The checkpoint is missing, damaged or not a checkpoint; several cannot be used as one; the device
-            does not exist; or a target accuracy is requested that cannot be met, or whose predictions are missing.
+            does not exist, or is a GPU that torch cannot use; or a target accuracy is requested that cannot be met, or
+            whose predictions are missing.
     """
     checkpoints = CheckpointSet.of(path, faces)
     check_disagreement(max_disagreement, checkpoints)
@@ -334,7 +335,8 @@ def load(
 def _device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)
-    if torch.cuda.is_available():
+    if torch.cuda.device_count():  # as the driver lists them, also where torch cannot use them
+        start_gpu(0, cpu="device='cpu'", field="device")
         capability, built_for = torch.cuda.get_device_capability(), torch.cuda.get_arch_list()
         if runs_on(capability, built_for, torch.version.cuda):  # torch itself warns if it has no kernels
             return torch.device("cuda")

@@ -196,19 +196,7 @@ def _check_gpu(prefix: str, opens: bool) -> None:
     if there == 0:
         return
     device = _own_gpu(there)
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-        if opens:
-            torch.cuda.synchronize(device)  # makes a context, which exclusive mode grants to one process only
-    except (RuntimeError, torch.cuda.DeferredCudaCallError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "CUDA does not start"
-        raise UserError(
-            f"This machine has a GPU, but torch {torch.__version__} cannot use it: {reason}.",
-            f"Update the NVIDIA driver or install a torch built for it (this one is for CUDA {torch.version.cuda}), "
-            "check with nvidia-smi whether another process holds the GPU, or compute on the CPU: "
-            f"{_typed('cpu', prefix)}.",
-            field=f"{prefix}accelerator",
-        ) from error
+    start_gpu(device, opens=opens, cpu=_typed("cpu", prefix), field=f"{prefix}accelerator")
     capability, built_for = torch.cuda.get_device_capability(device), torch.cuda.get_arch_list()
     if not runs_on(capability, built_for, torch.version.cuda):
         raise UserError(
@@ -218,6 +206,34 @@ def _check_gpu(prefix: str, opens: bool) -> None:
             f"{VISIBLE}, or compute on the CPU: {_typed('cpu', prefix)}.",
             field=f"{prefix}accelerator",
         )
+
+
+def start_gpu(device: int, *, opens: bool = True, cpu: str, field: str) -> None:
+    """Start CUDA, which shows whether torch can use a GPU that the driver lists.
+
+    Args:
+        device: Number of the GPU.
+        opens: Whether to open the GPU; see `resolve_hardware`.
+        cpu: How the CPU is chosen instead, for the message.
+        field: The field that the message is about.
+
+    Raises:
+        UserError: The GPU cannot be used; the message says why.
+    """
+    import torch
+
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        if opens:
+            torch.cuda.synchronize(device)  # makes a context, which exclusive mode grants to one process only
+    except (RuntimeError, torch.cuda.DeferredCudaCallError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "CUDA does not start"
+        raise UserError(
+            f"This machine has a GPU, but torch {torch.__version__} cannot use it: {reason}.",
+            f"Update the NVIDIA driver or install a torch built for it (this one is for CUDA {torch.version.cuda}), "
+            f"check with nvidia-smi whether another process holds the GPU, or compute on the CPU: {cpu}.",
+            field=field,
+        ) from error
 
 
 def _own_gpu(there: int) -> int:

@@ -68,7 +68,7 @@ class JobResult:
         status: The status in run.json; `killed` where the job had no time to write one.
         metrics: The final metrics, and the cost of the training: `seconds`, `images_per_second`.
         error: The last lines that the job printed, where it failed or was killed.
-        start_seconds: Seconds from the start of its process to its first training step.
+        start_seconds: Seconds from the start of its process to its first batch of training.
     """
 
     job: Job
@@ -181,7 +181,7 @@ def _metrics(job: Job, info: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _start_seconds(info: Mapping[str, Any], begun: float) -> float | None:
-    """The seconds from `begun` to the first training step; None if the job did not get there."""
-    said = info.get("first_step")
+    """The seconds from `begun` to the first batch of its training; None if the job did not get there."""
+    said = info.get("first_batch")
     seconds = datetime.fromisoformat(said).timestamp() - begun if said else -1.0
     return round(seconds, 1) if seconds > 0 else None  # until then, a resumed run has the time of its earlier part

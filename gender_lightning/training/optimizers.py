@@ -42,8 +42,9 @@ def make_optimizer(
         section.pop("weight_decay", None)
     if accepts(section, OPTIMIZER, "fused"):
         section["fused"] = _fused(section.get("fused"), groups, fused)
-        if section["fused"] is False and _devices(groups) == {"cuda"} and accepts(section, OPTIMIZER, "foreach"):
-            section.setdefault("foreach", True)  # with fused=False alone, torch would loop over the weights
+    if _devices(groups) == {"cuda"} and not section.get("fused") and accepts(section, OPTIMIZER, "foreach"):
+        # with fused=False alone torch would loop over the weights, and timm's choice depends on its version
+        section.setdefault("foreach", not section.get("differentiable"))
     # copies, since optimizers write their defaults into the groups
     optimizer = build(section, OPTIMIZER, [dict(group) for group in groups])
     assert isinstance(optimizer, Optimizer)

@@ -52,6 +52,9 @@ def hardware_of(config: TrainerConfig, steps: int | None = None, *, opens: bool 
 def planned_steps(config: TrainerConfig, images: int, batch_size: int, devices: int) -> int:
     """The largest number of optimizer steps that the training can take.
 
+    A resumed training counts from its beginning, not from where it goes on: it then makes the same choices as before
+    the interruption, and computes the same.
+
     Args:
         config: The section `trainer`.
         images: Number of images in the train split.
@@ -59,8 +62,10 @@ def planned_steps(config: TrainerConfig, images: int, batch_size: int, devices: 
         devices: Number of devices per node.
     """
     batches = max(1, images // (batch_size * devices * config.num_nodes))
+    if config.fast_dev_run:
+        return 1  # Lightning's meaning: one batch of one epoch, whatever the limits say
     limit = config.limit_train_batches
-    batches = min(batches, limit) if isinstance(limit, int) else math.ceil(batches * limit)
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)  # rounded down by Lightning
     per_epoch = math.ceil(batches / config.accumulate_grad_batches)
     by_epochs = config.max_epochs * per_epoch
     return by_epochs if config.max_steps < 0 else min(by_epochs, config.max_steps)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +15,24 @@ import pytest
 import torch
 
 from gender_lightning.benchmarks import gpu_check
-from gender_lightning.benchmarks.gpu_check import CELEBA, Part, Size, check, epoch_of_celeba, main, measured, parts
+from gender_lightning.benchmarks.gpu_check import (
+    CELEBA,
+    CELEBA_VALID,
+    Part,
+    Size,
+    check,
+    epoch_of_celeba,
+    main,
+    measured,
+    parts,
+)
 from gender_lightning.benchmarks.whole_runs import Training
 from gender_lightning.errors import UserError
 from gender_lightning.job import PARENT_VARIABLE
 from gender_lightning.running import check_overrides
 
 TINY = Size(
-    faces=32, pixels=(32, 32), batches=(8, 4), models=("resnet18", "resnet18"), seconds=0.05,
+    faces=32, valid=16, pixels=(32, 32), batches=(8, 4), models=("resnet18", "resnet18"), seconds=0.05,
     more=("trainer.accelerator=cpu", "trainer.precision=32-true", "data.workers=0"),
 )  # fmt: skip
 
@@ -94,9 +105,27 @@ def test_a_part_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest
         measured(Part("experiment=celeba", (), steps=1), tmp_path / "b", 7.0)
 
 
-def test_an_epoch_of_celeba_is_reckoned_from_speed_and_pause() -> None:
-    found = epoch_of_celeba(Training(images_per_second=CELEBA / 60, seconds_beside=30.0))
-    assert math.isclose(found["minutes_per_epoch"], 1.5)
+def test_an_epoch_of_celeba_is_training_pauses_and_validation() -> None:
+    training = Training(CELEBA / 60, seconds_beside=36.0, seconds_validating=6.0, validated=CELEBA_VALID // 10)
+    found = epoch_of_celeba(training)
+    assert math.isclose(found["minutes_of_training"], 1.5)
+    assert math.isclose(found["minutes_of_validation"], 1.0, rel_tol=1e-3)
+    assert math.isclose(found["minutes_per_epoch"], 2.5, rel_tol=1e-3)
+
+
+def test_figures_of_a_resnet50_stand_beside_those_of_others(tmp_path: Path) -> None:
+    todo = parts(Size(), tmp_path)
+    content = check(todo, tmp_path / "figures.json", lambda *_: {"said": ["measured"]}, 1e6)
+    written = json.loads((tmp_path / "figures.json").read_text())["parts"]
+    assert [name.startswith("resnet50 224 px") for name in written] == ["beside" in part for part in written.values()]
+    beside = written["resnet50 224 px, batch 256"]["beside"]
+    assert beside["images_per_second_per_h200"] == 7869
+    assert beside["goals"] == {"images_per_second": 4000, "kept": 0.9}
+    lines = list(gpu_check.summary(todo, content))
+    (line,) = (line for line in lines if line.startswith("resnet50 224 px, batch 256: beside"))
+    figures = [beside["images_per_second_per_h200"], *beside["images_per_second_estimated_for_an_h100"]]
+    assert all(f"{number:,}" in line for number in [*figures, beside["goals"]["images_per_second"]])
+    assert not any("beside" in line for line in lines if not line.startswith("resnet50 224 px"))
 
 
 def test_every_part_is_a_valid_command(tmp_path: Path) -> None:
@@ -123,5 +152,9 @@ def test_a_part_is_measured_by_the_benchmark(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.timeout(900)
 def test_the_recipe_is_measured_by_a_real_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    found = measured(parts(TINY, tmp_path / "faces")[2], tmp_path / "part", 800.0)
-    assert found["images_per_second"] > 0 and found["minutes_per_epoch"] > 0
+    part = parts(TINY, tmp_path / "faces")[2]
+    part = replace(part, overrides=(*part.overrides, "data.resident=true"))
+    found = measured(part, tmp_path / "part", 800.0)
+    assert found["images_per_second"] > 0 and found["minutes_of_training"] > 0 and found["minutes_of_validation"] > 0
+    assert found["resident"] is True
+    assert found["peak_gpu_bytes"] is None

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from gender_lightning.audit import judging
-from gender_lightning.commands import evaluate
-from gender_lightning.config import EvaluateConfig
+from gender_lightning.commands import evaluate, predict
+from gender_lightning.config import EvaluateConfig, PredictConfig, parse_config
 from gender_lightning.config.data import SyntheticData
 from gender_lightning.data import datamodule
 from gender_lightning.data.framing import Framing
 from gender_lightning.inference.stream import local
 from gender_lightning.machine.hardware import Hardware
+from gender_lightning.overrides import compose
 
 GPU = Hardware(accelerator="gpu", devices=1, precision="bf16-mixed", compile=False, channels_last=True)
 
@@ -76,3 +77,34 @@ def test_predict_loads_into_pinned_memory_too(monkeypatch: pytest.MonkeyPatch) -
     classifier: Any = SimpleNamespace(hardware=GPU)
     assert list(local.predict_stream([], cropper, classifier, workers=7, chunk=4)) == []
     assert (told["num_workers"], told["pin_memory"]) == (7, True)
+
+
+@pytest.mark.parametrize(("faces", "workers"), [("none", 7), ("detect", 8)])
+def test_predict_chooses_several_workers_by_itself(monkeypatch: pytest.MonkeyPatch, faces: str, workers: int) -> None:
+    """Through `predict`, up to the stream of pictures, with a GPU that is not there."""
+    told: dict[str, Any] = {}
+
+    class Enough(Exception):
+        """Nothing of what follows is looked at here."""
+
+    def stream(items: Any, cropper: Any, classifier: Any, **options: Any) -> Any:
+        told.update(options, device=classifier.hardware.device_type)
+        raise Enough
+
+    nothing = SimpleNamespace(remark="", items=lambda: [], check=lambda: None, count=lambda: 3, is_endless=False)
+    checkpoints = SimpleNamespace(network=StubNetwork, domain=None)
+    done = SimpleNamespace(pictures=0)
+    for name, value in {
+        "Source": lambda *_: nothing, "check_disagreement": lambda *_: None, "least_confidence": lambda *_: 0.5,
+        "_hardware": lambda *_: GPU, "_settings": lambda *_: {}, "_annotator": lambda *_: None, "_rest": lambda *_: [],
+        "Output": lambda *_, **__: SimpleNamespace(done=lambda: done, path=Path("a.csv")), "predict_stream": stream,
+        "Classifier": lambda network, hardware, *_: SimpleNamespace(hardware=hardware), "available_cores": lambda: 8,
+        "CheckpointSet": SimpleNamespace(of=lambda *_: checkpoints),
+        "FaceSearch": SimpleNamespace(of=lambda config: SimpleNamespace(cropper=lambda spec: nothing)),
+    }.items():  # fmt: skip
+        monkeypatch.setattr(predict, name, value)
+    config = parse_config(PredictConfig, compose("predict", ["checkpoint=a.ckpt", "input=a.jpg", f"faces={faces}"]))
+    assert config.workers == "auto"
+    with pytest.raises(Enough):
+        predict.predict(config)
+    assert (told["workers"], told["chunk"], told["device"]) == (workers, 256, "cuda")

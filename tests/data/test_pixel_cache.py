@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typed_commands import type_in
 
 from gender_lightning.data import pixel_cache
 from gender_lightning.data.dataset import FaceDataset
@@ -187,6 +188,20 @@ def test_clear_deletes_caches_and_nothing_else(celeba: Write, tmp_path: Path) ->
     assert number == 2 and size > 18 * 3 * 32 * 32
     assert {path.name for path in cache.iterdir()} == kept
     assert pixel_cache.clear(tmp_path / "nowhere") == (0, 0)
+
+
+def test_clear_is_a_command(celeba: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = tmp_path / "decoded"
+    module(celeba(), cache=str(cache)).setup()
+    (cache / "photo.npy").touch()
+    assert len(files(cache)) == 3
+    for count in (2, 0):
+        type_in(["data", "cache", "clear", f"data.cache={cache}"], tmp_path / "xdg")
+        assert f"Removed {count} files of decoded pictures" in capsys.readouterr().out
+        assert files(cache) == ["photo.npy"], "its own files only"
+    with pytest.raises(SystemExit):
+        type_in(["data", "cache", "clear"], tmp_path / "xdg")
+    assert "data.cache=DIR" in capsys.readouterr().err
 
 
 class Corner:

@@ -44,8 +44,10 @@ def test_run_json_says_how_it_went(finished: Finished) -> None:
     run, _ = finished
     info = json.loads((run / "run.json").read_text())
     assert info["status"] == "done" and info["error"] is None
-    assert info["seconds"] > 0 and info["images_per_second"] > 0
-    assert info["created"] <= info["first_step"] <= info["finished"].replace("+00:00", ".999+00:00")
+    assert info["seconds"] > 0 and info["images_per_second"] > 0 and info["validation_images_per_second"] > 0
+    assert (
+        info["created"] <= info["first_batch"] <= info["first_step"] <= info["finished"].replace("+00:00", ".999+00:00")
+    )
     assert info["packages"]["torch"] == torch.__version__.split("+")[0]
     assert info["trainer"]["accelerator"] == "cpu" and info["trainer"]["precision"] == "32-true"
     assert info["command"].startswith("gender-lightning train data=celeba")

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,31 @@ def test_a_search_from_end_to_end(
     assert (directory / "0" / "run.json").read_bytes() == before
     with pytest.raises(UserError, match="searched something else"):
         gender_lightning.search(*asked, "loss.label_smoothing=0.1", name="tried", search={"n_trials": 3})
+
+
+def test_no_trial_decodes_what_is_in_the_cache(
+    search: Command, environment: dict[str, str], faces: Path, tmp_path: Path
+) -> None:
+    """After the first trial, no picture of train and valid can be decoded any more."""
+    root, cache = tmp_path / "faces", tmp_path / "decoded"
+    shutil.copytree(faces, root)
+    typed = search(f"data.root={root}", f"data.cache={cache}")
+    first = run([*typed, "search.n_trials=1"], environment, tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    before = {file: file.stat().st_mtime_ns for file in cache.glob("*.npy")}
+    assert len(before) == 2, "train and valid; a trial does not test"
+    partition = (root / "list_eval_partition.txt").read_text().split()
+    learned = [name for name, split in zip(partition[::2], partition[1::2], strict=True) if split != "2"]
+    assert len(learned) == 33 + 15
+    for name in learned:
+        picture = root / "img_align_celeba" / name
+        known = picture.stat()  # a picture of another size or date would be another one to the cache
+        picture.write_bytes(bytes(known.st_size))
+        os.utime(picture, ns=(known.st_atime_ns, known.st_mtime_ns))
+    second = run([*typed, "search.n_trials=2"], environment, tmp_path)
+    assert second.returncode == 0, second.stdout + second.stderr
+    check(2, tmp_path / "sweep")
+    assert {file: file.stat().st_mtime_ns for file in cache.glob("*.npy")} == before
 
 
 @pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.nightly), pytest.param(2, marks=two_cores)])

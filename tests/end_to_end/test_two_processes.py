@@ -92,6 +92,15 @@ def test_two_processes_go_on_where_they_were_without_the_same_image(
 
 LATE = """
 import os, time
+from gender_lightning.synthetic import faces
+draw = faces.draw_faces
+
+def drawing(*arguments):
+    with open("drawn.txt", "a") as file:
+        file.write(os.environ["RANK"])
+    draw(*arguments)
+
+faces.draw_faces = drawing
 if os.environ["RANK"] == "0":
     time.sleep(8)
 from gender_lightning.__main__ import main
@@ -113,7 +122,8 @@ def test_torchrun_with_a_first_process_that_is_late(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert json.loads((run / "run.json").read_text())["status"] == "done"
     assert result.stdout.count("run directory:") == 1
-    assert len(list(root.rglob("*.jpg"))) == 40, "drawn once"
+    assert len(list(root.rglob("*.jpg"))) == 40
+    assert (tmp_path / "drawn.txt").read_text() == "0", "drawn once, by the first process"
 
 
 def gender_lightning(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -173,6 +173,7 @@ RECORDS: tuple[Any, ...] = (
     {"directory": "/etc", "status": None},
     {"error": {}},
     {"first_step": 1},
+    {"first_batch": 1},
 )
 
 

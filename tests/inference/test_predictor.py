@@ -24,6 +24,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.inference import predictor as predictor_module
 from gender_lightning.inference.faces.crops import Cropper
 from gender_lightning.inference.predictor import Prediction, Predictor, load
+from gender_lightning.machine.hardware import resolve_hardware
 from gender_lightning.models.backbones import create_backbone
 from gender_lightning.models.checkpoints.checkpoint import Answer, ModelSpec, save_weights, update_spec
 from gender_lightning.models.sharing import gpu_errors_after_fork
@@ -275,12 +276,37 @@ def test_a_device_that_is_not_there_is_named(checkpoint: Path) -> None:
 
 
 def test_a_gpu_without_kernels_is_left_alone(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name, value in (("device_count", 1), ("init", None), ("synchronize", None)):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))  # a V100
     assert load(checkpoint).device.type == "cpu"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
     assert predictor_module._device("auto").type == "cuda"
+
+
+@pytest.mark.parametrize("step", ["init", "synchronize"])
+@pytest.mark.parametrize("error", [RuntimeError, torch.cuda.DeferredCudaCallError])
+def test_a_gpu_that_torch_cannot_use_is_said_as_by_the_commands(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("The NVIDIA driver on your system is too old.\nPlease update.")
+
+    for name, value in (("device_count", 1), ("init", None), ("synchronize", None)):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.cuda, step, fail)
+    said = []
+    for use in (lambda: load(checkpoint), lambda: resolve_hardware(prefix="")):
+        with pytest.raises(
+            UserError, match=r"has a GPU, but torch .* cannot use it: The NVIDIA .* is too old\."
+        ) as told:
+            use()
+        said.append(told.value)
+    assert said[0].problem == said[1].problem
+    assert (said[0].field, said[1].field) == ("device", "accelerator")
+    assert "device='cpu'" in said[0].remedy and "accelerator=cpu" in said[1].remedy
+    assert load(checkpoint, device="cpu").device.type == "cpu"
 
 
 def test_the_package_offers_load_and_version() -> None:

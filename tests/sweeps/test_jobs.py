@@ -117,10 +117,10 @@ def test_a_job_keeps_to_the_cores_of_its_slot(tmp_path: Path, monkeypatch: pytes
     assert result.metrics == {"cores": [mine], "threads": "1"}
 
 
-def test_start_up_is_the_time_to_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_up_is_the_time_to_the_first_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import datetime, json, pathlib, sys, time; time.sleep(0.5);"
-        "said = {'status': 'done', 'first_step': datetime.datetime.now(datetime.UTC).isoformat()};"
+        "said = {'status': 'done', 'first_batch': datetime.datetime.now(datetime.UTC).isoformat()};"
         "(pathlib.Path(sys.argv[-1]) / 'run.json').write_text(json.dumps(said)); time.sleep(0.5)"
     )
     script(monkeypatch, code)

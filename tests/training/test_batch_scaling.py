@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
-from gender_lightning.config import OptimizerConfig
+from gender_lightning.config import OptimizerConfig, TrainConfig, parse_config
+from gender_lightning.config.location import conf_dir
 from gender_lightning.config.sections import Cosine, OneCycle
+from gender_lightning.overrides import compose
 from gender_lightning.training.batch_scaling import follow_batch
 
 
@@ -53,3 +56,20 @@ def test_a_long_warm_up_is_not_shortened_and_one_cycle_has_none() -> None:
     assert same == cycle
     assert said is not None
     assert "warm-up" not in said
+
+
+def test_the_recipe_of_celeba_says_what_eight_gpus_make_of_it() -> None:
+    comment = r"on eight GPUs the global batch is ([\d,]+): the rate becomes ([\de.-]+), the warm-up (\d+) epochs"
+    said = re.search(comment, (conf_dir() / "experiment" / "celeba.yaml").read_text())
+    assert said is not None
+    config = parse_config(TrainConfig, compose("train", ["experiment=celeba"]))
+    batch = 8 * config.data.batch_size * config.trainer.accumulate_grad_batches
+    assert batch == int(said[1].replace(",", "")) == 2048
+    scaled, scheduler, _ = follow_batch(
+        config.optimizer, config.scheduler, global_batch=batch, epochs=config.trainer.max_epochs
+    )
+    assert scaled.lr == pytest.approx(5e-4 * math.sqrt(8)) == pytest.approx(float(said[2]), rel=0.02)
+    assert isinstance(scheduler, Cosine)
+    assert scheduler.warmup_epochs == 12 / 4 == int(said[3]), "a quarter of the training, where the rule gives 4 epochs"
+    one, same, unsaid = follow_batch(config.optimizer, config.scheduler, global_batch=256, epochs=12)
+    assert (one.lr, same, unsaid) == (5e-4, config.scheduler, None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gender_lightning.config import AugmentationConfig, Bce, ModelConfig, OptimizerConfig
@@ -16,6 +18,8 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.evaluation.metrics import training_metrics
 from gender_lightning.models.checkpoints.checkpoint import KEY, ModelSpec, load_network, read_checkpoint
+from gender_lightning.training.callbacks.checkpoints import Checkpoints, Rhythm
+from gender_lightning.training.checkpoint_files import WholeFiles
 from gender_lightning.training.classifier import GenderClassifier
 
 SIZE = 32
@@ -284,3 +288,35 @@ def test_a_resume_with_channels_last_brings_the_momentums_along(tmp_path: Path) 
     layouts = {parameter: state["exp_avg"].stride() == parameter.stride() for parameter, state in states.items()}
     assert all(layouts.values())
     assert any(parameter.stride() != parameter.contiguous().stride() for parameter in layouts)
+
+
+def test_ranks_take_the_buffers_of_the_first_before_a_validation_and_before_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DDP is told not to exchange them before each step, as it does by itself."""
+    happened: list[str] = []
+    model = classifier()
+    buffers = [buffer.data_ptr() for buffer in model.net.buffers()]
+
+    def take(tensors: Iterable[Tensor]) -> None:
+        assert [tensor.data_ptr() for tensor in tensors] == buffers
+        happened.append("taken")
+
+    class Told(pl.Callback):
+        def on_before_optimizer_step(self, *_: Any) -> None:
+            happened.append("step")
+
+        def on_validation_batch_start(self, *_: Any) -> None:
+            happened.append("validation batch")
+
+    monkeypatch.setattr("gender_lightning.training.classifier.take_from_first", take)
+    monkeypatch.setattr(GenderClassifier, "_distributed", True)
+    saving = Checkpoints(tmp_path / "checkpoints", rhythm=Rhythm(steps=2))
+    lightning = trainer(tmp_path, callbacks=[Told(), saving], plugins=[WholeFiles()], enable_checkpointing=True)
+    lightning.fit(model, loader(12), loader(8))
+    inside = ["step", "step", "taken", "step"]  # a save after the second step
+    assert happened == [*inside, "taken", "validation batch", "validation batch", "taken"], "and one of the epoch"
+    happened.clear()
+    monkeypatch.setattr(GenderClassifier, "_distributed", False)
+    trainer(tmp_path, callbacks=[Told()]).fit(model, loader(12), loader(8))
+    assert "taken" not in happened

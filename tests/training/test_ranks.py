@@ -29,8 +29,8 @@ with one_report(Run(Path(sys.argv[1]))):
 """
 
 
-def begin(run: Run) -> None:
-    os.environ.pop("RANK")
+def begin(run: Run, variable: str) -> None:
+    os.environ.pop(variable)
     run.path.mkdir()
     (run.path / "config.yaml").write_text("seed: 1\n")
     run.update(status="running")
@@ -38,19 +38,25 @@ def begin(run: Run) -> None:
     run.update(trainer={})
 
 
-def test_a_further_process_waits_until_the_training_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# those of torchrun, of Lightning's own processes, of srun, and of a process on another machine
+@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"])
+def test_a_further_process_waits_until_the_training_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     run = Run(tmp_path / "run")
-    monkeypatch.setenv("RANK", "1")
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv(variable, "1")
     with pytest.raises(UserError, match="this process has waited 0 minutes for its run.json") as caught:
         wait_for_first_process(run, seconds=0.1)
     assert caught.value.field == "run_dir"
-    first = threading.Timer(0.3, begin, [run])
+    first = threading.Timer(0.3, begin, [run, variable])
     monkeypatch.setattr(runs, "is_first_process", lambda: True)
     first.start()
     wait_for_first_process(run, seconds=30)
     assert "trainer" in run.info()
     first.join()
-    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv(variable, "0")
     wait_for_first_process(Run(tmp_path / "another"), seconds=0)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_classifier import classifier, loader, trainer
 
 from gender_lightning.config import TrainConfig, parse_config
 from gender_lightning.machine.hardware import Hardware
@@ -54,6 +55,53 @@ def test_kernels_are_chosen_by_the_clock_where_nothing_speaks_against_it(
     assert not any(options[name] for name in options if name != "gradient_as_bucket_view"), options
     assert {"find_unused_parameters", "static_graph"} < options.keys()
     assert {"forward_sync_buffers", "broadcast_buffers"} & options.keys()
+
+
+# 1,000 images in batches of 8 on 2 devices are 62 batches of an epoch
+@pytest.mark.parametrize(
+    ("typed", "steps"),
+    [
+        ((), 310),
+        (("trainer.max_epochs=1",), 62),
+        (("trainer.max_steps=100",), 100),
+        (("trainer.max_steps=1000",), 310),
+        (("trainer.limit_train_batches=10",), 50),
+        (("trainer.limit_train_batches=100",), 310),
+        (("trainer.limit_train_batches=0.5",), 155),
+        (("trainer.limit_train_batches=0.49",), 150),  # 30.38 batches are 30
+        (("trainer.accumulate_grad_batches=4",), 80),  # the last step of an epoch adds up two batches
+        (("trainer.accumulate_grad_batches=4", "trainer.limit_train_batches=10"), 15),
+        (("trainer.num_nodes=4",), 75),
+        (("trainer.fast_dev_run=true",), 1),
+        (("trainer.fast_dev_run=true", "trainer.max_steps=100", "trainer.limit_train_batches=10"), 1),
+    ],
+    ids=str,
+)
+def test_the_length_of_a_training_is_known_before_it_starts(typed: tuple[str, ...], steps: int) -> None:
+    config = parse_config(TrainConfig, compose("train", ["trainer.max_epochs=5", *typed])).trainer
+    assert module.planned_steps(config, images=1000, batch_size=8, devices=2) == steps
+
+
+def test_a_step_at_least_is_planned_and_devices_share_the_images() -> None:
+    config = parse_config(TrainConfig, compose("train", ["trainer.max_epochs=5"])).trainer
+    assert module.planned_steps(config, images=3, batch_size=8, devices=2) == 5
+    assert module.planned_steps(config, images=1000, batch_size=8, devices=1) == 5 * 125
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"max_steps": 3}, {"limit_train_batches": 2}, {"limit_train_batches": 0.7}, {"accumulate_grad_batches": 2},
+        {"fast_dev_run": True}, {"limit_train_batches": 0.7, "accumulate_grad_batches": 3},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_lightning_takes_as_many_steps(tmp_path: Path, options: dict[str, Any]) -> None:
+    typed = [f"trainer.{name}={str(value).lower()}" for name, value in {"max_epochs": 2, **options}.items()]
+    config = parse_config(TrainConfig, compose("train", typed)).trainer
+    fitted = trainer(tmp_path, **{"max_epochs": 2, **options})
+    fitted.fit(classifier(), loader(20))
+    assert fitted.global_step == module.planned_steps(config, images=20, batch_size=4, devices=1)
 
 
 def test_losses_that_do_not_tell_when_they_arrive_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from gender_lightning.config import Bce, Distill, GroupDro, OptimizerConfig
 from gender_lightning.config.sections import Focal
 from gender_lightning.data.dataset import Batch
 from gender_lightning.models.attribute_heads import AttributeHeads
-from gender_lightning.models.backbones import create_backbone
+from gender_lightning.models.backbones import create_backbone, forward_train
 from gender_lightning.models.checkpoints.checkpoint import Network
 from gender_lightning.models.heads import LogitHead
 from gender_lightning.overrides import groups
@@ -199,7 +199,7 @@ def test_no_precision_selects_a_loop_over_the_weights(
             "gender_lightning.training.classifier.parameter_groups", lambda net, **_: [{"params": [*net.parameters()]}]
         )
         group = module.configure_optimizers()["optimizer"].param_groups[0]
-    assert group.get("fused") or group.get("foreach") or (target.startswith("timm") and group["foreach"] is None)
+    assert group.get("fused") or group.get("foreach")
     assert not (precision == "16-mixed" and group.get("fused")), "its gradients would be clipped while still scaled"
 
 
@@ -270,7 +270,10 @@ class Recorder:
         return graph.forward
 
 
-def test_training_graphs_stay_static_and_evaluation_makes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("images", "sizes"), [(12, {4}), (14, {4, 2})], ids=["equal batches", "a smaller last one"])
+def test_training_graphs_stay_static_and_evaluation_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, sizes: set[int]
+) -> None:
     recorder, compile = Recorder(), nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compile(self, backend=recorder, **options))
     torch.compiler.reset()
@@ -283,18 +286,20 @@ def test_training_graphs_stay_static_and_evaluation_makes_none(tmp_path: Path, m
     module.net = body.append(LogitHead(nn.Linear(4, 1), dropout=0.1))
     module.compile_net = True
     trained = trainer(tmp_path, max_epochs=4, num_sanity_val_steps=0)
-    trained.fit(module, loader(12), loader(11, batch_size=8))
+    trained.fit(module, loader(images), loader(11, batch_size=8))
     trained.validate(module, loader(11, batch_size=8), verbose=False)
     assert recorder.symbolic == 0
-    images = [shape for _, shape in recorder.graphs if shape]
-    assert {shape[0] for shape in images} == {4}, "a validation's batches of 8 and 3 have been compiled too"
-    assert [shape[2] for shape in images] == [16, 16, 24, 32], "frozen, thawed, and one graph for each further size"
+    shapes = [shape for _, shape in recorder.graphs if shape]
+    assert {shape[0] for shape in shapes} == sizes, "a validation's batches of 8 and 3 have been compiled too"
+    for size in sizes:
+        sides = [shape[2] for shape in shapes if shape[0] == size]
+        assert sides == [16, 16, 24, 32], "frozen, thawed, and one graph for each further size"
     assert all(training for training, _ in recorder.graphs)
     torch.compiler.reset()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", sorted(set(groups()["model"]) - {"timm"}))
+@pytest.mark.parametrize("choice", sorted(groups()["model"]))
 def test_every_network_of_the_menu_is_one_graph(choice: str) -> None:
     from gender_lightning.config import TrainConfig, parse_config
     from gender_lightning.overrides import compose
@@ -304,8 +309,10 @@ def test_every_network_of_the_menu_is_one_graph(choice: str) -> None:
     torch.compiler.reset()
     with torch.device("meta"):
         net = create_backbone(model.name, image_size=96, arguments=model.arguments).train()
-        compiled = torch.compile(net, backend=recorder, dynamic=False, fullgraph=True)
-        assert compiled(torch.empty(4, 3, 96, 96)) is not None
+        net.compile(backend=recorder, dynamic=False, fullgraph=True)
+        logits, auxiliary = forward_train(net, torch.empty(4, 3, 96, 96))  # as a training step calls it
+    assert logits.shape == (4,)
+    assert len(auxiliary) == (2 if choice == "googlenet" else 0)
     assert len(recorder.graphs) == 1
     assert recorder.symbolic == 0
     torch.compiler.reset()

@@ -168,7 +168,7 @@ def _print(plan: Plan, best: list[FrozenTrial], commands: list[str], summary: Ma
     if tested := summary.get("test"):
         console.print("  ".join(f"{name} {value:.4f}" for name, value in tested.items()), markup=False)
     if (seconds := summary["start_seconds"]) is not None:
-        console.print(f"A trial takes its first step {seconds:.1f} s after its start (median).")
+        console.print(f"A trial begins its first step {seconds:.1f} s after its start (median).")
     for command in commands:
         console.print(command, markup=False)
     console.print(f"sweep directory: {shown(plan.directory)}", markup=False)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gender_lightning.commands.steps import preparation
 from gender_lightning.commands.steps.preparation import prepare
-from gender_lightning.config import TrainConfig, parse_config
+from gender_lightning.config import TrainConfig, TrainerConfig, parse_config
 from gender_lightning.data.framing import CELEBA
 from gender_lightning.errors import UserError
 from gender_lightning.machine.hardware import Hardware
@@ -90,13 +90,26 @@ def test_on_gpus_the_rate_follows_their_number_and_pooling_is_repeatable(
     deterministic: bool,
     replaced: bool,
 ) -> None:
-    monkeypatch.setattr(preparation, "hardware_of", lambda *_: Hardware("gpu", 2, "bf16-mixed", True, True))
+    asked: list[int | None] = []
+
+    def hardware_of(config: TrainerConfig, steps: int | None = None) -> Hardware:
+        asked.append(steps)
+        return Hardware("gpu", 2, "bf16-mixed", True, True)
+
+    monkeypatch.setattr(preparation, "hardware_of", hardware_of)
     root, sizes = f"data.root={folders / 'chips'}", "data.sizes={train:8,valid:2,test:2}"
     typed = ["data=folder", root, sizes, "data.image_size=64", "data.batch_size=2", "model=resnet18", "logger=csv"]
-    typed += ["model.name=vgg11", "model.pretrained=false", "optimizer.reference_batch=1", "optimizer.lr=0.001"]
+    typed += [
+        "trainer.max_epochs=7",
+        "model.name=vgg11",
+        "model.pretrained=false",
+        "optimizer.reference_batch=1",
+        "optimizer.lr=0.001",
+    ]
     with caplog.at_level("INFO"):
         parts = prepare(parse_config(TrainConfig, compose("train", [*typed, f"trainer.deterministic={deterministic}"])))
     assert parts.model.optimizer.lr == pytest.approx(0.002), "AdamW: the square root of 2 x 2 images"
     assert "A step uses 4 images, but optimizer.lr=0.001 is meant for 1" in caplog.text
+    assert asked == [None, 14], "8 images in batches of 2 on 2 devices, 7 times: whether to compile depends on it"
     assert parts.model.compile_net and parts.model.channels_last
     assert any(isinstance(module, RepeatablePool2d) for module in parts.model.net.modules()) is deterministic

@@ -39,7 +39,8 @@ SETTINGS = (
     ("optimizer=adam", "scheduler=one_cycle", "augmentation=light", "augmentation.mixup=0.4", "data.workers=0",
      "callbacks.checkpoint.every_n_steps=3"),
     ("optimizer=sgd", "scheduler=plateau", "scheduler.patience=0", "augmentation=strong", "model.freeze=1",
-     "callbacks.checkpoint.every_n_steps=2", "data.workers=1", "trainer.accumulate_grad_batches=2"),
+     "callbacks.checkpoint.every_n_steps=2", "data.workers=1", "trainer.accumulate_grad_batches=2",
+     "data.resident=true"),
     ("optimizer=lion", "scheduler=step", "scheduler.every_epochs=1", "augmentation=none", "augmentation.cutmix=1.0",
      "loss.class_weights=balanced", "callbacks.checkpoint.every_n_steps=1", "data.workers=0"),
     ("optimizer=adamw", "scheduler=constant", "augmentation=strong", "model.freeze=backbone", "model.dropout=0.5",
@@ -214,15 +215,16 @@ def run_all() -> None:
         os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")
         faces = Path(folder) / "faces"
         apart(draw, faces)
-        done = different = number = 0
+        done = different = trainings = 0
+        first = chance.randrange(len(SETTINGS))  # so that a single kill strikes each of them in time
         while done < options.kills:
-            settings = SETTINGS[number % len(SETTINGS)]
-            wrong, struck = torment(faces, Path(folder) / str(number), settings, min(4, options.kills), chance)
-            done, different, number = done + len(struck), different + bool(wrong), number + 1
+            settings = SETTINGS[(first + trainings) % len(SETTINGS)]
+            wrong, struck = torment(faces, Path(folder) / str(trainings), settings, min(4, options.kills), chance)
+            done, different, trainings = done + len(struck), different + bool(wrong), trainings + 1
             report = {"settings": settings, "struck": struck, "different": wrong}
             sys.stdout.write(json.dumps(report) + "\n")
             sys.stdout.flush()
-        sys.stdout.write(f"{done} kills in {number} trainings, {different} of them different\n")
+        sys.stdout.write(f"{done} kills in {trainings} trainings, {different} of them different\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import math
 import os
 import resource
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +335,27 @@ def assert_equal(one: Any, other: Any) -> None:
             assert_equal(left, right)
     else:
         assert one == other
+
+
+def test_steps_go_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write is held until two more steps have been taken; if they waited for it, it would be held for good."""
+    gate, released, begun = threading.Event(), list[bool](), list[int]()
+    write = Checkpoints._write
+
+    def held(self: Checkpoints, *arguments: Any) -> None:
+        released.append(gate.wait(60))
+        write(self, *arguments)
+
+    class Later(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+            begun.append(trainer.global_step)
+            if trainer.global_step == 5:
+                assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+                gate.set()
+
+    monkeypatch.setattr(Checkpoints, "_write", held)
+    done = fit(tmp_path, epochs=1, rhythm=Rhythm(steps=3), extra=[Later()])
+    assert released == [True, True], "the one after the third step, and that of the epoch"
+    assert begun == [1, 2, 3, 4, 5]
+    assert torch.load(done.checkpoints.previous_path, weights_only=True)["global_step"] == 3, "as it was when it began"
+    assert torch.load(done.checkpoints.last_path, weights_only=True)["global_step"] == 5

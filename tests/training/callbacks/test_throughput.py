@@ -33,5 +33,6 @@ def test_validation_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     throughput = next(c for c in done.trainer.callbacks if isinstance(c, Throughput))  # type: ignore[attr-defined]
     assert throughput.images_per_second == pytest.approx(BATCH_SIZE)
     assert float(done.trainer.callback_metrics["images_per_second"]) == pytest.approx(BATCH_SIZE)
+    assert throughput.validation_images_per_second == pytest.approx(BATCH_SIZE / 100)
     assert throughput.recent == pytest.approx(BATCH_SIZE, rel=0.01)
     assert BATCHES == 5
