@@ -7,3 +7,4 @@ from typing import Literal
 FacesInTraining = Literal["auto", "detect", "none"]
 Faces = Literal["auto", "detect", "tight", "none"]
 FacesOrViews = Literal["auto", "detect", "tight", "none", "tta"]
+WITHOUT_DETECTOR = ("tight", "none")

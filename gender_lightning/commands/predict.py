@@ -16,6 +16,7 @@ from gender_lightning.config import PredictConfig, parse_config
 from gender_lightning.console import bars, console, shown
 from gender_lightning.data.loading import MOST_WORKERS, automatic_workers
 from gender_lightning.errors import UserError
+from gender_lightning.faces_choice import WITHOUT_DETECTOR
 from gender_lightning.inference.abstention import check_disagreement, closing_text, least_confidence, on_valid
 from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.faces.crops import NOT_FOUND, Cropper, FaceSearch
@@ -289,7 +290,7 @@ def _workers(config: PredictConfig, source: Source, hardware: Hardware) -> int:
         return config.workers
     if source.is_endless:
         return 0  # a frame that waits in a queue is out of date
-    if config.faces in ("tight", "none"):
+    if config.faces in WITHOUT_DETECTOR:
         return automatic_workers(available_cores(), hardware.device_type)
     return min(available_cores(), MOST_WORKERS)  # finding faces takes longer than the network
 

@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from gender_lightning.faces_choice import FacesOrViews
+from gender_lightning.faces_choice import WITHOUT_DETECTOR, FacesOrViews
 
 FacesField = Annotated[
     FacesOrViews,
@@ -45,7 +45,7 @@ class _FindsFaces(Protocol):
 
 def idle_face_fields(config: _FindsFaces) -> list[tuple[str, str]]:
     """The contradiction of fields that have no effect because no faces are looked for; empty if there are none."""
-    if config.faces not in ("tight", "none"):
+    if config.faces not in WITHOUT_DETECTOR:
         return []
     given = {"face_model": config.face_model is not None, "min_face": config.min_face is not None}
     idle = [name for name, typed in {**given, "rotate": config.rotate}.items() if typed]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gender_lightning.data.decoding import frame
 from gender_lightning.data.framing import CELEBA, Framing, Placement
 from gender_lightning.errors import UserError
-from gender_lightning.faces_choice import FacesOrViews
+from gender_lightning.faces_choice import WITHOUT_DETECTOR, FacesOrViews
 from gender_lightning.inference.faces.alignment import align, enlargement, expected_eyes, is_crop_sized, is_framed
 from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face, Reduces, detect_reduced
 from gender_lightning.inference.faces.reduced import AnyPicture, Reduced, pixels_of, scaled, size_of
@@ -276,7 +276,7 @@ class FaceSearch:
         Raises:
             UserError: See `load_detector`.
         """
-        if self.faces in ("tight", "none") or replace(self, faces="auto") == FaceSearch():
+        if self.faces in WITHOUT_DETECTOR or replace(self, faces="auto") == FaceSearch():
             return None
         return load_detector(self.face_model, self.min_face, rotate=self.rotate)
 
