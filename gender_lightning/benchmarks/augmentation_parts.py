@@ -1,11 +1,11 @@
 """`python -m gender_lightning.benchmarks.augmentation_parts`: what each part of the augmentation `framing` gives.
 
 Trains `experiment=celeba_mini` with each seed, and then, from its weights, `experiment=robust` with the augmentation of
-`celeba_mini`, the same with each part of `framing` added alone, `robust` itself, and that without each part; then
-measures every run on its own test split and on folders of other faces, with pictures as they are (`faces=none`) and
-with faces found where `predict` would look for them (`faces=auto`). Writes one table, `parts.md`, after every seed, and
-the predictions into each run, so that `compare evaluation=test-none` can test any two of the rows. A call with the same
-output goes on where the last one ended.
+`celeba_mini`, the same with each part of `framing` added alone, `robust` itself, and that without each part, all with a
+single view of each face, and `robust` with its several zooms; then measures every run on its own test split and on
+folders of other faces, with pictures as they are (`faces=none`) and with faces found where `predict` would look for
+them (`faces=auto`). Writes one table, `parts.md`, after every seed, and the predictions into each run, so that `compare
+evaluation=test-none` can test any two of the rows. A call with the same output goes on where the last one ended.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ REST = (
     "trainer.max_epochs=1", "scheduler.warmup_epochs=0.3", "optimizer.lr=5e-4", "callbacks.ema.decay=0.99",
     "augmentation.progressive=[]", *SMALL,
 )  # fmt: skip
+ONE_VIEW = "model.test_time_zooms=[1]"
 WAYS: tuple[Faces, ...] = ("none", "auto")
 
 
@@ -69,7 +70,7 @@ class Recipe:
 
 
 def recipes(parts: Sequence[str] = tuple(PARTS)) -> list[Recipe]:
-    """Both augmentations, each followed by those that differ from it in one of these parts."""
+    """Both augmentations, each followed by those that differ from it in one of these parts, and `robust` as it is."""
     values = {
         name: compose("train", [f"experiment={experiment}"])["augmentation"]
         for name, experiment in ((PLAIN, START), (FRAMING, THEN))
@@ -77,12 +78,13 @@ def recipes(parts: Sequence[str] = tuple(PARTS)) -> list[Recipe]:
     found = []
     for own, other in ((PLAIN, FRAMING), (FRAMING, PLAIN)):
         whole = {name: _typed(values[own][name]) for names in PARTS.values() for name in names}
-        found.append(Recipe(own, own, _overrides(whole)))
+        found.append(Recipe(own, own, (*_overrides(whole), ONE_VIEW)))
         for part in parts:
             changed = {name: _typed(values[other][name]) for name in PARTS[part]}
             word = "with" if (own == PLAIN) != (part == "erasing") else "without"
             folder = f"{own}_{word}_{part.replace(', ', '_').replace(' ', '_')}"
-            found.append(Recipe(f"{own} {word} {part}", folder, _overrides(whole | changed)))
+            found.append(Recipe(f"{own} {word} {part}", folder, (*_overrides(whole | changed), ONE_VIEW)))
+    found.append(Recipe(f"{FRAMING}, seen at several zooms", f"{FRAMING}_zooms", _overrides(whole)))
     return found
 
 

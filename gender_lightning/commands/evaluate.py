@@ -179,6 +179,7 @@ def measure(setting: Setting, table: pd.DataFrame) -> Evaluation:
             "image_size": spec.image_size,
             "parameters": sum(weight.numel() for weight in setting.network.parameters()),
             "test_time_flip": spec.test_time_flip,
+            "test_time_zooms": list(spec.test_time_zooms),
             "threshold_rule": spec.threshold_rule,
         },
         temperature=spec.temperature,

@@ -123,7 +123,7 @@ def _worst(summary: Summary) -> Cell:
 def _gmacs(summary: Summary) -> Cell:
     if summary.cost is None:
         return Cell(UNKNOWN)
-    small = f"{summary.cost.image_size} px" + (", with mirror image" if summary.cost.passes == 2 else "")
+    small = f"{summary.cost.image_size} px" + (f", {summary.cost.passes} views" if summary.cost.passes > 1 else "")
     return Cell(f"{summary.cost.gmacs:.3g}", small, summary.cost.gmacs)
 
 

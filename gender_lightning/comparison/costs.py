@@ -23,9 +23,8 @@ class Cost:
 
     Attributes:
         parameters: Parameters of the network as it decides; auxiliary classifiers of the training do not count.
-        gmacs: Billions of multiply-adds in convolutions, linear layers and attention; of both passes where an image
-            and its mirror image are averaged.
-        passes: 2 with `model.test_time_flip`, else 1.
+        gmacs: Billions of multiply-adds in convolutions, linear layers and attention, of all passes.
+        passes: Passes through the network: the views of `model.test_time_zooms`, twice with `model.test_time_flip`.
         image_size: Side of the input, px.
     """
 
@@ -41,7 +40,7 @@ def cost_of(network: Network) -> Cost:
     return Cost(
         parameters=count_parameters(network.net),
         gmacs=count_macs(network, torch.empty(1, 3, size, size, dtype=torch.uint8, device="meta")) / 1e9,
-        passes=2 if network.spec.test_time_flip else 1,
+        passes=len(network.spec.test_time_zooms) * (1 + network.spec.test_time_flip),
         image_size=size,
     )
 

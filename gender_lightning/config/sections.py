@@ -41,6 +41,12 @@ class ModelConfig(Section):
         description="factor of the optimizer's default learning rate; an optimizer.lr that you set is used unchanged"
     )
     test_time_flip: bool = Field(description="average the logits of an image and its mirror image")
+    test_time_zooms: list[Annotated[float, Field(ge=1, le=4)]] = Field(
+        min_length=1,
+        max_length=8,
+        description="average the logits of an image as it is (1) and as from further away (2: at half its size, "
+        "surrounded by its repeated edge)",
+    )
     arguments: dict[str, Any] = Field(description="further arguments of the backbone's builder")
 
 

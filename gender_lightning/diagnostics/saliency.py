@@ -55,7 +55,7 @@ class Layer:
 def heat_maps(network: Network, images: Tensor, male: Tensor) -> Maps:
     """Compute where the evidence for a class lies in each image.
 
-    In float32 and without the test-time flip of the checkpoint. Threads may share the network: they take turns.
+    In float32, without the test-time flip and zooms of the checkpoint. Threads may share the network: they take turns.
 
     Args:
         network: A network in evaluation mode.

@@ -266,7 +266,8 @@ class Evaluation:
         level: Coverage of the intervals, 0.95.
         resamples: Number of resamples of the bootstrap.
         seed: Seed of the bootstrap.
-        model: `backbone`, `image_size`, `parameters`, `test_time_flip`, `threshold_rule`.
+        model: `backbone`, `image_size`, `parameters`, `test_time_flip`, `test_time_zooms`,
+            `threshold_rule`.
         metrics: Decided at 0.5: accuracy, balanced_accuracy, recall_male, recall_female, precision_male,
             precision_female, f1 (of male), mcc; and auroc, average_precision.
         metrics_at_threshold: The first eight, decided at the threshold chosen on valid.

@@ -10,6 +10,7 @@ from gender_lightning.data.framing import Framing
 from gender_lightning.errors import UserError
 from gender_lightning.exporting.resizing import GraphFraming
 from gender_lightning.models.checkpoints.checkpoint import Network
+from gender_lightning.models.zooms import views
 
 INPUT = "images"
 OUTPUTS = ("probability", "disagreement")  # the second of an `Ensemble` only
@@ -62,12 +63,13 @@ def _logits(network: Network, images: Tensor) -> Tensor:
     """Logits (B,) of a single network for framed images, float32 (B, 3, S, S) with whole levels in 0..255."""
     # Not `normalize` itself, which works in place: a graph cannot.
     faces = images * (network.normalize.scale / 255) + network.normalize.shift
-    if not network.spec.test_time_flip:
+    seen = list(views(faces, **network.spec.test_time))
+    if len(seen) == 1:
         logits: Tensor = network.net(faces)
         return logits
-    # One pass over both, unlike the checkpoint's two, so that the graph contains the network only once.
-    both: Tensor = network.net(torch.cat([faces, faces.flip(-1)])).unflatten(0, (2, -1)).mean(dim=0)
-    return both
+    # One pass over all, unlike the checkpoint's several, so that the graph contains the network only once.
+    mean: Tensor = network.net(torch.cat(seen)).unflatten(0, (len(seen), -1)).mean(dim=0)
+    return mean
 
 
 def capture(network: Network, framing: Framing) -> ExportedProgram:

@@ -56,6 +56,7 @@ def describe(spec: ModelSpec, card: str, members: Sequence[ModelSpec] = ()) -> d
         "framing": json.dumps(framing),
         "placement": json.dumps("as is" if spec.placement is None else dataclasses.asdict(spec.placement)),
         "test_time_flip": json.dumps(spec.test_time_flip),
+        "test_time_zooms": json.dumps(spec.test_time_zooms),
         "input": "images: uint8 [batch, 3, height, width], RGB, any height and width, one upright face each",
         "output": f"probability: float32 [batch], calibrated, of class {spec.class_names[1]}",
         "version": spec.package_version,

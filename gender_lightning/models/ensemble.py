@@ -130,6 +130,7 @@ def joined_spec(specs: Sequence[ModelSpec], names: Sequence[str]) -> ModelSpec:
         dropout=0.0,
         arguments={},
         test_time_flip=any(spec.test_time_flip for spec in specs),
+        test_time_zooms=tuple(sorted({zoom for spec in specs for zoom in spec.test_time_zooms})),
         threshold=0.5,
         threshold_rule="half",
         temperature=1.0,

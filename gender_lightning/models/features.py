@@ -24,7 +24,7 @@ class Features:
         self._passes.append(inputs[0].detach().flatten(1).float())
 
     def take(self) -> Tensor:
-        """Features, float32 (B, C), of the batch since the last call; of a picture and its mirror image the mean."""
+        """Features, float32 (B, C), of the batch since the last call: the mean over the views of each picture."""
         passes, self._passes = self._passes, []
         return torch.stack(passes).mean(0)
 

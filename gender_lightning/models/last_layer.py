@@ -1,9 +1,9 @@
 """The last linear layer of any network: what comes into it as features, and other weights in its place.
 
 The logit of nearly every network is linear in the inputs of its last linear layer, also where two such layers are
-averaged (distilled transformers) and where the logits of an image and its mirror image are (`test_time_flip`): it is
-then linear in the mean of both inputs. Where a network adds something else to it (the largest logit of the patches in
-VOLO), that layer is only ever scaled.
+averaged (distilled transformers) and where the logits of several views of an image are (`test_time_flip`,
+`test_time_zooms`): it is then linear in the mean of all inputs. Where a network adds something else to it (the largest
+logit of the patches in VOLO), that layer is only ever scaled.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def recorded(net: nn.Module, paths: list[str] | tuple[str, ...]) -> Iterator[dic
 def features_and_logits(network: Network, layer: LastLayer, images: Tensor) -> tuple[Tensor, Tensor]:
     """Features, float32 (B, C), and logits, float32 (B,), of images, uint8 (B, 3, S, S), in one pass.
 
-    With `test_time_flip`, features are the mean of those of an image and of its mirror image.
+    With `test_time_flip` or `test_time_zooms`, features are the mean of those of all views.
     """
     with recorded(network.net, layer.paths) as inputs:
         logits = network(images)

@@ -30,7 +30,7 @@ _BLOCK = 2048  # images of a file
 _LOOKED_AT = 4  # images that show where the features are
 _VERSION = 1  # of the files: raise it when the same network gives other features
 # what decides how images become features; temperature, threshold and the like do not
-_PARTS_OF_SPEC = ("backbone", "framing", "dropout", "arguments", "mean", "std", "test_time_flip")
+_PARTS_OF_SPEC = ("backbone", "framing", "dropout", "arguments", "mean", "std", "test_time_flip", "test_time_zooms")
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,10 @@ from gender_lightning.models.backbones import (
     forward_train,
     parameter_groups,
 )
-from gender_lightning.models.checkpoints.checkpoint import KEY, flip_averaged
+from gender_lightning.models.checkpoints.checkpoint import KEY
 from gender_lightning.models.heads import backbone_parameters, frozen_at, set_frozen
 from gender_lightning.models.rows import Rows, Table, assert_complete
+from gender_lightning.models.zooms import averaged
 from gender_lightning.training.buffers import take_from_first
 from gender_lightning.training.losses.epoch_loss import EpochLoss
 from gender_lightning.training.losses.loss import Criterion
@@ -316,12 +317,12 @@ class GenderClassifier(pl.LightningModule):
             take_from_first(self.net.buffers())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images, uint8 (B, 3, S, S), to logits, float32 (B,), averaged over the flip if the model asks for it."""
+        """Map images, uint8 (B, 3, S, S), to logits, float32 (B,): the mean over the views that the model asks for."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         normalised = self.augment.normalize(images).contiguous(memory_format=layout)
         # no graphs for evaluation: compiling one would take as long as the whole evaluation without it
         with torch.compiler.set_stance("force_eager"):
-            return flip_averaged(self.net, normalised, self.spec.test_time_flip)
+            return averaged(self.net, normalised, **self.spec.test_time)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep logits, labels and indices on the device; the images have the size that the training uses now.

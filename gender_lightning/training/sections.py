@@ -31,6 +31,7 @@ def make_spec(model: ModelConfig, framing: Framing) -> ModelSpec:
         mean=mean,
         std=std,
         test_time_flip=model.test_time_flip,
+        test_time_zooms=tuple(model.test_time_zooms),
     )
 
 

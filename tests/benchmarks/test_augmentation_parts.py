@@ -42,7 +42,7 @@ def test_a_part_that_the_framing_leaves_out_is_named_by_what_is_done() -> None:
     names = [row.name for row in parts.recipes(["borders", "erasing"])]
     assert names == [
         "standard", "standard with borders", "standard without erasing",
-        "framing", "framing without borders", "framing with erasing",
+        "framing", "framing without borders", "framing with erasing", "framing, seen at several zooms",
     ]  # fmt: skip
 
 

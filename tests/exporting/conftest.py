@@ -41,6 +41,7 @@ def small_checkpoint(checkpoint_of: Callable[..., Path]) -> Path:
         zoom=0.8,
         interpolation="bicubic",
         test_time_flip=True,
+        test_time_zooms=(1.0, 1.5),
         temperature=0.4,
         threshold=0.45,
     )

@@ -43,7 +43,7 @@ class Squared(Beside):
 
 
 def network_of(net: nn.Module, size: int = 32, *, flip: bool = True) -> Network:
-    return Network(net, ModelSpec("mine", Framing(size), test_time_flip=flip)).eval()
+    return Network(net, ModelSpec("mine", Framing(size), test_time_flip=flip, test_time_zooms=(1.0, 1.5))).eval()
 
 
 def images(size: int = 32) -> Tensor:

@@ -26,7 +26,13 @@ from gender_lightning.reports.model_card import model_card
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "<img src=x onerror=alert(1)>\"'.jpg"
-MODEL = {"backbone": "resnet18", "image_size": 64, "parameters": 11_000_000, "test_time_flip": True}
+MODEL = {
+    "backbone": "resnet18",
+    "image_size": 64,
+    "parameters": 11_000_000,
+    "test_time_flip": True,
+    "test_time_zooms": [1.0, 1.4],
+}
 browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 

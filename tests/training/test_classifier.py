@@ -44,6 +44,7 @@ MODEL: dict[str, Any] = {
     "layer_decay": 1.0,
     "lr_factor": 1.0,
     "test_time_flip": False,
+    "test_time_zooms": [1.0],
     "arguments": {},
 }
 

@@ -199,6 +199,7 @@ def _subject(
             "image_size": spec.image_size,
             "parameters": sum(weight.numel() for weight in network.parameters()),
             "test_time_flip": spec.test_time_flip,
+            "test_time_zooms": list(spec.test_time_zooms),
             "threshold_rule": rule,
         },
         temperature=temperature,

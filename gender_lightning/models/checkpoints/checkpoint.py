@@ -30,6 +30,7 @@ from gender_lightning.models.checkpoints.files import (
     write_safetensors,
     write_torch_file,
 )
+from gender_lightning.models.zooms import TestTime, averaged
 from gender_lightning.plain_files import read_yaml
 from gender_lightning.transforms import Normalize
 
@@ -59,6 +60,7 @@ class ModelSpec:
         mean: Mean of each channel, for pixels in 0..1.
         std: Standard deviation of each channel.
         test_time_flip: Whether the logits of an image and its mirror image are averaged.
+        test_time_zooms: Views of a framed image whose logits are averaged, see `models.zooms`.
         class_names: Names of labels 0 and 1.
         threshold: Probability from which an image counts as class 1, in [0, 1].
         threshold_rule: The rule by which it was chosen on valid: ``half``, ``balanced`` or ``worst_group``; empty
@@ -75,6 +77,7 @@ class ModelSpec:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     test_time_flip: bool = False
+    test_time_zooms: tuple[float, ...] = (1.0,)
     class_names: tuple[str, ...] = ("female", "male")
     threshold: float = 0.5
     threshold_rule: str = ""
@@ -84,6 +87,11 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         assert isinstance(self.framing, Framing), self.framing
+
+    @property
+    def test_time(self) -> TestTime:
+        """The views of an image whose logits are averaged, as arguments of `models.zooms`."""
+        return {"flip": self.test_time_flip, "zooms": self.test_time_zooms}
 
     @property
     def image_size(self) -> int:
@@ -127,7 +135,7 @@ class ModelSpec:
 
 
 VALID = "valid"  # where a checkpoint keeps what it remembers of its valid split
-_TUPLES = ("mean", "std", "class_names", "packages")
+_TUPLES = ("mean", "std", "test_time_zooms", "class_names", "packages")
 assert CHECKS.keys() == {item.name for item in dataclasses.fields(ModelSpec)} - {"framing"} | {*FRAMING_FIELDS}
 
 
@@ -224,8 +232,8 @@ class Network(nn.Module):
         self.normalize = Normalize(spec.mean, spec.std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images, uint8 (B, 3, S, S), to logits of class male, float32 (B,), flip-averaged if the spec says so."""
-        return flip_averaged(self.net, self.normalize(images), self.spec.test_time_flip)
+        """Map images, uint8 (B, 3, S, S), to logits of class male, float32 (B,): means over the spec's views."""
+        return averaged(self.net, self.normalize(images), **self.spec.test_time)
 
     @property
     def members(self) -> tuple[Network, ...]:
@@ -251,14 +259,6 @@ class Network(nn.Module):
         probabilities = torch.sigmoid(logits / self.spec.temperature).float().tolist()
         several = [None] * len(probabilities) if disagreement is None else disagreement.tolist()
         return list(map(Answer, probabilities, several))
-
-
-def flip_averaged(net: nn.Module, images: Tensor, flip: bool) -> Tensor:
-    """Logits float32 (B,) of normalised images (B, 3, S, S); with ``flip`` averaged with the mirror images' logits."""
-    logits: Tensor = net(images).float()
-    if flip:
-        logits = (logits + net(images.flip(-1)).float()) / 2
-    return logits
 
 
 @contextmanager

@@ -76,6 +76,9 @@ CHECKS: dict[str, Any] = {
     "mean": _several(_number(-math.inf, math.inf), 3),
     "std": _several(_number(0, math.inf, above=True), 3),
     "test_time_flip": lambda value: isinstance(value, bool),
+    "test_time_zooms": lambda value: (
+        isinstance(value, list | tuple) and 0 < len(value) <= 8 and all(map(_number(1, 4), value))
+    ),
     "class_names": _several(_text, 2),
     "threshold": _number(0, 1),
     "threshold_rule": lambda value: value == "" or _text(value),

@@ -34,6 +34,7 @@ SPEC = ModelSpec(
     std=(0.2, 0.3, 0.4),
     temperature=2.0,
     test_time_flip=True,
+    test_time_zooms=(1.0, 1.5),
 )
 
 
@@ -60,11 +61,15 @@ def test_a_checkpoint_comes_back_as_it_went(best: Path, net: torch.nn.Module) ->
     assert [file.name for file in best.parent.iterdir()] == ["best.ckpt"]
 
 
-def test_a_network_normalises_flips_and_calibrates(best: Path, net: torch.nn.Module) -> None:
+def test_a_network_normalises_averages_views_and_calibrates(best: Path, net: torch.nn.Module) -> None:
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     normalised = torchvision.transforms.functional.normalize(images / 255, list(SPEC.mean), list(SPEC.std))
     with torch.no_grad():
-        expected = (net(normalised) + net(torchvision.transforms.functional.hflip(normalised))) / 2
+        small = torchvision.transforms.functional.resize(normalised, [21, 21], antialias=True)  # 32 px / 1.5
+        distant = torchvision.transforms.functional.pad(small, [5, 5, 6, 6], padding_mode="edge")
+        views = [normalised, distant]
+        views += [torchvision.transforms.functional.hflip(view) for view in views]
+        expected = torch.stack([net(view) for view in views]).mean(dim=0)
         network = load_network(best)
         torch.testing.assert_close(network(images), expected)
         torch.testing.assert_close(network.probability(images), torch.sigmoid(expected / 2.0))

@@ -35,6 +35,7 @@ SPEC = ModelSpec(
     arguments={"drop_path_rate": 0.1},
     mean=(0.1, 0.2, 0.3),
     test_time_flip=True,
+    test_time_zooms=(1.0, 1.5),
     temperature=1 / 3,
     threshold=0.1 + 0.2,
 )
