@@ -116,7 +116,7 @@ _COMMANDS = (
         notes=(
             "Input: images, uint8 [batch, 3, height, width], RGB, any height and width. Output: probability, float32 "
             "[batch], calibrated, of class male.",
-            "Framing, resizing, normalisation, test-time flip and temperature are part of the graph; classes, "
+            "Framing, resizing, normalisation, test-time views and temperature are part of the graph; classes, "
             "threshold, version and model card are its metadata.",
         ),
         data_of_run=True,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.amp import is_autocast_available
 
 
 class TestTime(TypedDict):
@@ -54,8 +56,9 @@ def zoomed_out(images: Tensor, zoom: float) -> Tensor:
     if zoom == 1:
         return images
     matrix = torch.from_numpy(_matrix(images.shape[-1], zoom)).to(images)
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 has too few levels for pixels
-        return matrix @ images @ matrix.T
+    device = images.device.type
+    with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
+        return matrix @ images @ matrix.T  # bfloat16 has too few levels for pixels
 
 
 @functools.lru_cache(maxsize=64)

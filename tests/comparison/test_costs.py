@@ -42,6 +42,14 @@ def test_a_mirror_image_is_a_second_pass_and_the_network_stays_as_it_is() -> Non
     assert all(value.device.type == "cpu" for value in net.parameters())
 
 
+def test_every_zoom_is_a_pass_and_resizing_counts() -> None:
+    net = create_backbone("timm/test_resnet", image_size=32)
+    spec = ModelSpec("x", Framing(32), test_time_flip=True, test_time_zooms=(1.0, 1.4, 2.0))
+    one, six = cost_of(Network(net, ModelSpec("x", Framing(32)))), cost_of(Network(net, spec))
+    resizing = 2 * 2 * 3 * 32**3 / 1e9  # two views, two products with a matrix each, three channels
+    assert six.passes == 6 and six.gmacs == pytest.approx(6 * one.gmacs + resizing)
+
+
 def test_nobody_on_the_front_is_beaten_in_both() -> None:
     costs, accuracies = [1.0, 2.0, 2.0, 3.0, 4.0, 0.5], [0.90, 0.95, 0.94, 0.93, 0.96, 0.80]
     assert pareto_front(costs, accuracies) == [5, 0, 1, 4]
