@@ -7,6 +7,7 @@ from typing import Any
 
 from gender_lightning.comparison.result import Summary
 from gender_lightning.comparison.runs.rows import Row, recipe
+from gender_lightning.overrides.fields import flat
 
 # Beside the backbone, what decides how much a training costs and sees.
 _BUDGET = (
@@ -61,11 +62,12 @@ def _budgets(rows: Sequence[Row]) -> str | None:
     if len({row.runs[0].backbone for row in rows}) < 2:
         return None
     recipes = [recipe(row.runs[0].config) for row in rows]
+    told = [dict(flat(row.runs[0].config)) for row in rows]  # a run as it was typed, and not its whole recipe
     different = []
     for key in _BUDGET:
-        values = list(dict.fromkeys(_shown(each.get(key)) for each in recipes))
+        values = {str(each.get(key)): _shown(own.get(key)) for each, own in zip(recipes, told, strict=True)}
         if len(values) > 1:
-            different.append(f"{key} ({', '.join(values)})")
+            different.append(f"{key} ({', '.join(values.values())})")
     if not different:
         return None
     return f"The models also differ in {', '.join(different)}: whole recipes are compared, not backbones alone."

@@ -7,10 +7,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gender_lightning.comparison.runs.reading import RunResult
 from gender_lightning.overrides.fields import flat
+from gender_lightning.runs import Run
 
 # What a run is called and where it goes, and how it is logged and loaded, changes nothing of its result.
 _NO_PART = (
@@ -71,7 +73,34 @@ def make_rows(runs: Sequence[RunResult]) -> tuple[list[Row], list[str]]:
 
 
 def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field that may change a result but the seed, by its dotted name."""
+    """Every field that may change a result but the seed, by its dotted name.
+
+    A run that the training began from, `model.pretrained`, stands for its own recipe.
+    """
+    kept = _fields(config)
+    if start := _start(config):
+        run, file = start
+        kept["model.pretrained"] = {"checkpoint": file, **recipe(run.config())}
+    return kept
+
+
+def _start(config: Mapping[str, Any]) -> tuple[Run, str] | None:
+    """The run whose weights a training began from, and the name of the checkpoint; None if there is none here."""
+    pretrained = config.get("model", {}).get("pretrained")
+    if not isinstance(pretrained, str):
+        return None
+    path = Path(pretrained)
+    directory, file = (path, "best.ckpt") if path.is_dir() else (path.parent.parent, path.name)
+    return (Run.open(directory), file) if (directory / "config.yaml").is_file() else None
+
+
+def _seeds(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """The seed of a training, and those of the runs that it began from."""
+    start = _start(config)
+    return int(config.get("seed", 0)), *(() if start is None else _seeds(start[0].config()))
+
+
+def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
     fields = {key: value for key, value in flat(config) if not isinstance(value, Mapping)}
     kept = {key: value for key, value in fields.items() if not _is_no_part(key)}
     if isinstance(root := kept.get("data.root"), str):
@@ -89,11 +118,12 @@ def _is_no_part(key: str) -> bool:
 
 
 def _one_per_seed(group: Sequence[RunResult], notes: list[str]) -> list[RunResult]:
-    newest: dict[int, RunResult] = {}
+    newest: dict[tuple[int, ...], RunResult] = {}
     for run in sorted(group, key=lambda run: str(run.info.get("created", ""))):
-        if older := newest.get(run.seed):
+        seeds = _seeds(run.config)
+        if older := newest.get(seeds):
             notes.append(f"{older.name} has the recipe and seed of {run.name}, which is newer: it was left out.")
-        newest[run.seed] = run
+        newest[seeds] = run
     return [newest[seed] for seed in sorted(newest)]
 
 
@@ -158,4 +188,4 @@ def _typed(run: RunResult) -> list[str]:
 
 def recipe_texts(run: RunResult) -> list[str]:
     """Every field of the recipe as an override would say it."""
-    return [f"{key}={value}" for key, value in recipe(run.config).items() if key != "model.name"]
+    return [f"{key}={value}" for key, value in _fields(run.config).items() if key != "model.name"]

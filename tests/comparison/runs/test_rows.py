@@ -25,6 +25,23 @@ def test_seeds_of_a_recipe_are_one_row(make_run: MakeRun) -> None:
     assert not notes
 
 
+def test_trainings_that_began_from_several_seeds_of_a_recipe_are_one_row(make_run: MakeRun) -> None:
+    starts = [make_run(f"start{seed}", "optimizer.lr=0.01", seed=seed) for seed in (1, 2)]
+    other = make_run("other", "optimizer.lr=0.02", seed=1)
+    paths = [
+        *(
+            make_run(f"{seed}", f"model.pretrained={start}", seed=seed)
+            for seed, start in zip((1, 2), starts, strict=True)
+        ),
+        make_run("2 of 1", f"model.pretrained={starts[0]}/checkpoints/best.ckpt", seed=2),
+        make_run("last", f"model.pretrained={starts[0]}/checkpoints/last.ckpt", seed=1),
+        make_run("from other", f"model.pretrained={other}", seed=1),
+    ]
+    rows, notes = rows_of(*paths)
+    assert [[run.name for run in row.runs] for row in rows] == [["1", "2 of 1", "2"], ["last"], ["from other"]]
+    assert not notes
+
+
 def test_rows_of_one_backbone_are_named_by_what_was_typed_otherwise(make_run: MakeRun) -> None:
     paths = [
         make_run("0", "model=resnet50"),
