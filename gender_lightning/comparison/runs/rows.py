@@ -68,7 +68,7 @@ def make_rows(runs: Sequence[RunResult]) -> tuple[list[Row], list[str]]:
         groups.setdefault(json.dumps(recipe(run.config), sort_keys=True, default=str), []).append(run)
     notes: list[str] = []
     kept = [_one_per_seed(group, notes) for group in groups.values()]
-    labels = _labels([group[0] for group in kept])
+    labels = _labels([group[0] for group in kept], _names(kept))
     return [Row(label, tuple(group)) for label, group in zip(labels, kept, strict=True)], notes
 
 
@@ -127,23 +127,29 @@ def _one_per_seed(group: Sequence[RunResult], notes: list[str]) -> list[RunResul
     return [newest[seed] for seed in sorted(newest)]
 
 
-def _labels(runs: Sequence[RunResult]) -> list[str]:
-    """Labels of the rows, from one run of each."""
+def _names(groups: Sequence[Sequence[RunResult]]) -> list[str]:
+    """What the folders of each row have in common, if that tells the rows apart; else the name of one run of each."""
+    shared = [os.path.commonpath([run.name for run in group]) for group in groups]
+    return shared if all(shared) and len(set(shared)) == len(shared) else [group[0].name for group in groups]
+
+
+def _labels(runs: Sequence[RunResult], names: Sequence[str]) -> list[str]:
+    """Labels of the rows, from one run of each and the names of their folders."""
     same_model = {run.backbone: [other for other in runs if other.backbone == run.backbone] for run in runs}
     labels = []
-    for run in runs:
+    for run, name in zip(runs, names, strict=True):
         rivals = same_model[run.backbone]
-        settings = "" if len(rivals) == 1 else _settings(run, rivals)
+        settings = "" if len(rivals) == 1 else _settings(run, rivals, name)
         labels.append(f"{display_name(run.backbone)} {settings}".strip())
     short = [_LONG_NUMBER.sub(lambda match: f"{float(match[0]):.3g}", label) for label in labels]
     labels = short if len(set(short)) == len(short) else labels
     if len(set(labels)) == len(labels):
         return labels
-    return [f"{label} ({run.name})" for label, run in zip(labels, runs, strict=True)]
+    return [f"{label} ({name})" for label, name in zip(labels, names, strict=True)]
 
 
-def _settings(run: RunResult, rivals: Sequence[RunResult]) -> str:
-    """What was set otherwise than in the other runs of the same backbone: as it was typed, else by field."""
+def _settings(run: RunResult, rivals: Sequence[RunResult], name: str) -> str:
+    """What was set otherwise than in other runs of the backbone: as it was typed, else by field, else the name."""
     for told in (_typed, recipe_texts):
         texts = {id(rival): told(rival) for rival in rivals}
         shared = set.intersection(*(set(each) for each in texts.values()))
@@ -156,7 +162,7 @@ def _settings(run: RunResult, rivals: Sequence[RunResult]) -> str:
             if len({tuple(sorted(each)) for each in brief.values()}) == len(rivals):  # long values are not needed
                 own = brief[id(run)]
             return " ".join(_short(text) for text in own)
-    return f"({run.name})"
+    return f"({name})"
 
 
 def _brief(override: str) -> bool:

@@ -82,6 +82,17 @@ def test_a_callback_is_named_by_its_class(make_run: MakeRun) -> None:
     ]
 
 
+def test_rows_with_many_settings_are_named_by_the_folder_of_their_seeds(make_run: MakeRun) -> None:
+    many = [f"augmentation.{name}=0" for name in ("random_erasing", "random_rotation", "random_translation", "mixup")]
+    set_otherwise = ["optimizer.lr=0.01", "optimizer.weight_decay=0.1", *many]
+    paths = [
+        *(make_run(f"plain/seed{seed}", seed=seed) for seed in (1, 2)),
+        *(make_run(f"other/seed{seed}", *set_otherwise, seed=seed) for seed in (1, 2)),
+    ]
+    assert [row.label for row in rows_of(*paths)[0]] == ["ResNet50", "ResNet50 (other)"]
+    assert [row.label for row in rows_of(*paths[::2])[0]] == ["ResNet50", "ResNet50 (other/seed1)"]
+
+
 def test_what_was_not_typed_is_named_by_its_field(make_run: MakeRun) -> None:
     paths = [make_run("0"), make_run("1", "optimizer.lr=0.01")]
     for path in paths:
