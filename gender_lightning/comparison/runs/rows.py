@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -79,25 +80,31 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = _fields(config)
     if start := _start(config):
-        run, file = start
-        kept["model.pretrained"] = {"checkpoint": file, **recipe(run.config())}
+        began, file = start
+        kept["model.pretrained"] = {"checkpoint": file, **recipe(began)}
     return kept
 
 
-def _start(config: Mapping[str, Any]) -> tuple[Run, str] | None:
-    """The run whose weights a training began from, and the name of the checkpoint; None if there is none here."""
+def _start(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str] | None:
+    """The configuration of the run that a training began from, and the checkpoint's name; None if it is not here."""
     pretrained = config.get("model", {}).get("pretrained")
     if not isinstance(pretrained, str):
         return None
     path = Path(pretrained)
     directory, file = (path, "best.ckpt") if path.is_dir() else (path.parent.parent, path.name)
-    return (Run.open(directory), file) if (directory / "config.yaml").is_file() else None
+    return (_config(directory), file) if (directory / "config.yaml").is_file() else None
+
+
+@functools.lru_cache(maxsize=256)
+def _config(directory: Path) -> Mapping[str, Any]:
+    """The configuration of a run, which does not change; many runs may have begun from one."""
+    return Run.open(directory).config()
 
 
 def _seeds(config: Mapping[str, Any]) -> tuple[int, ...]:
     """The seed of a training, and those of the runs that it began from."""
     start = _start(config)
-    return int(config.get("seed", 0)), *(() if start is None else _seeds(start[0].config()))
+    return int(config.get("seed", 0)), *(() if start is None else _seeds(start[0]))
 
 
 def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
