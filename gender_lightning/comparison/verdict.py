@@ -97,6 +97,9 @@ def _headline(rows: Sequence[Row], best: int, accuracy: float, with_best: Sequen
             return f"{name} is the most accurate, {score}: it beats {others}."
         others = f"that of {others}" if beaten == 1 else others
         return f"The run of {name} is the most accurate, {score}: it beat {others}. {_ONE_RUN}"
+    if all(math.isclose(pair.difference, 0, abs_tol=1e-12) for pair in with_best):
+        alike = f"All {len(rows)} models" if len(rows) > 2 else f"{name} and {equals[0]}"
+        return f"{alike} have the same accuracy, {score}."
     shown = equals if len(equals) <= 6 else [*equals[:5], f"{len(equals) - 5} more"]
     said = f"{name} has the highest accuracy, {score}, but cannot be told apart from {_listed(shown)}"
     if beaten == 0:

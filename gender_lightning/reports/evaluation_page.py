@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ def report_page(findings: Findings) -> str:
         "selective_rows": _selective_rows(evaluation),
         "knee": _knee_text(evaluation),
         "slice_rows": [_slice_row(found) for group in GROUPS for found in there if found.group == group],
+        "views": _views(evaluation.model),
         "slices_left_out": empty_left_out([found.images for found in evaluation.slices], "slice"),
         "corruption_head": _corruption_head(findings.corruptions),
         "corruption_rows": _corruption_rows(findings.corruptions),
@@ -96,6 +98,15 @@ def report_page(findings: Findings) -> str:
         "suspects": len(findings.suspects),
     }
     return render("evaluation.html.j2", values)
+
+
+def _views(model: Mapping[str, Any]) -> str:
+    """What a logit is the mean of; nothing for a single view."""
+    pictures = "a picture and its mirror image" if model.get("test_time_flip") else "a picture"
+    *nearer, farthest = (f"{zoom:g}" for zoom in model.get("test_time_zooms") or (1.0,))
+    if nearer:
+        pictures += f", seen from {', '.join(nearer)} and {farthest} times as far away"
+    return "" if pictures == "a picture" else f"Logits are means over {pictures}."
 
 
 def _of_more(evaluation: Evaluation) -> str:

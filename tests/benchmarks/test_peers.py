@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -121,27 +122,42 @@ def test_runs_and_tools_come_into_one_comparison(
     for run in runs:
         (run / "run.json").write_text('{"status": "done"}')
     compared: list[list[str]] = []
+    evaluated: list[str] = []
 
     def command(verb: str, *texts: str) -> None:
         if verb == "compare":
             compared.append(list(texts))
             return
-        output = Path(next(text for text in texts if text.startswith("output=")).partition("=")[2])
+        values = dict(text.split("=", 1) for text in texts)
+        output = Path(values["output"])
+        evaluated.append(values["checkpoint"])
         index = Index(
             np.array([name.encode() for name in ids]), np.repeat([0, 1], len(numbers)).astype(np.int8),
             np.full(len(ids), 2, dtype=np.int8), np.zeros((len(ids), 0), dtype=np.bool_), (),
         )  # fmt: skip
         write_predictions(predictions_table(index, "test", np.ones(len(ids))), output / "predictions.parquet")
+        (output / "evaluation.json").write_text(json.dumps({"checkpoint": values["checkpoint"]}))
 
     monkeypatch.setattr(peers, "_command", command)
     monkeypatch.setattr(peers, "install", lambda one, environments: tool if one.name == "human" else broken(one.name))
-    arguments = [text for run in runs for text in ("--checkpoint", str(run))]
-    peers.main([*arguments, "--name", "mine", "--output", str(tmp_path), "data=folder", f"data.root='{root}'"])
+
+    def ask_about(*runs: Path) -> None:
+        arguments = [text for run in runs for text in ("--checkpoint", str(run))]
+        peers.main([*arguments, "--name", "mine", "--output", str(tmp_path), "data=folder", f"data.root='{root}'"])
+
+    ask_about(*runs)
     assert "left out: face-api cannot be installed" in capsys.readouterr().err
     found = gender_lightning.compare("packages=[]", *compared[0])
     rows = {summary.row.label: summary.scores["accuracy"].mean for summary in found.summaries}
     assert len(rows) == 4 and rows["human"] == 1 and rows["ours_faces_auto"] == rows["mean_of_2_faces_auto"] == 0.5
     assert (tmp_path / "mine" / "comparison.html").is_file()
+
+    first, second = map(str, runs)
+    assert evaluated == [first, first, f"[{first},{second}]"]
+    ask_about(*runs)
+    assert len(evaluated) == 3  # what was measured is there
+    ask_about(*reversed(runs))
+    assert evaluated[3:] == [second, second, f"[{second},{first}]"]
 
 
 def broken(name: str) -> list[str]:

@@ -121,6 +121,17 @@ def test_the_verdict_in_words(single: Resampling) -> None:
     )
 
 
+def test_models_of_the_same_accuracy_are_not_ordered(single: Resampling) -> None:
+    rows = [row(name, right_except(400, range(start, start + 8))) for name, start in (("a", 0), ("b", 4), ("c", 100))]
+    accuracies = [0.98] * 3
+    assert verdict(rows[:2], accuracies[:2], compare_pairs(rows[:2], single), 400).headline == (
+        "a and b have the same accuracy, 98.0 %."
+    )
+    assert verdict(rows, accuracies, compare_pairs(rows, single), 400).headline == (
+        "All 3 models have the same accuracy, 98.0 %."
+    )
+
+
 def test_a_p_that_is_nan_before_it_is_adjusted_never_leaves(single: Resampling) -> None:
     pairs = compare_pairs([row("a", right_except(400, range(3))), row("b", right_except(400, range(9)))], single)
     assert not any(math.isnan(pair.p_holm) for pair in pairs)

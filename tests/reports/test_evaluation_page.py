@@ -100,6 +100,27 @@ def _bare_page(evaluation: Evaluation) -> str:
     return report_page(Findings(evaluation, [], pd.DataFrame()))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"test_time_zooms": [1.0, 1.4, 2.0]},
+            "Logits are means over a picture and its mirror image, seen from 1, 1.4 and 2 times as far away.",
+        ),
+        ({"test_time_zooms": [1.0]}, "Logits are means over a picture and its mirror image."),
+        (
+            {"test_time_flip": False},
+            "Logits are means over a picture, seen from 1 and 1.4 times as far away.",
+        ),
+        ({"test_time_flip": False, "test_time_zooms": None}, ""),
+    ],
+)
+def test_the_views_that_a_logit_is_the_mean_of(changes: dict[str, Any], said: str) -> None:
+    subject = Subject("runs/a", "a", "celeba", "test", False, MODEL | changes)
+    page = _bare_page(evaluate_table(subject, _table(), None, resamples=100))
+    assert said in page and ("Logits are means" in page) == bool(said)
+
+
 def test_a_threshold_of_one_half_has_no_column_of_its_own() -> None:
     """Formerly it repeated the first one, on the page, in the terminal, in notebooks and on the card."""
     subject = Subject("runs/a", "a", "celeba", "test", False, MODEL)

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 def evaluated(checkpoint: str, output: Path, faces: str, overrides: Sequence[str]) -> pd.DataFrame:
     """The predictions of a checkpoint, or of the mean of several, on the data; made by `evaluate` once."""
-    if not (output / "predictions.parquet").is_file():
+    record = output / "evaluation.json"  # other checkpoints may have been here before
+    if not record.is_file() or json.loads(record.read_text(encoding="utf-8"))["checkpoint"] != checkpoint:
         quick = ("corruptions=none", "images=false", "wandb=false", f"output={output}")
         _command("evaluate", f"checkpoint={checkpoint}", *overrides, f"faces={faces}", *quick)
     return read_predictions(output / "predictions.parquet")
@@ -85,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ids = evaluated(str(runs[0]), runs[0] / "evaluation" / own, "none", chosen.overrides)["image_id"].tolist()
     files: list[Path | None] = []
     for name, checkpoint in _checkpoints(runs).items():
-        table = evaluated(checkpoint, output / name, "auto", chosen.overrides)
+        place = runs[0] / "evaluation" / f"{chosen.name}-auto" if name == "ours" else output / name
+        table = evaluated(checkpoint, place, "auto", chosen.overrides)
         file = output / f"{name}_faces_auto.csv"
         write_text(file, table[["image_id", "probability"]].to_csv(index=False))
         files.append(file)

@@ -187,21 +187,13 @@ def _record(result: Refit, config: RefitConfig, before: dict[str, Any]) -> dict[
 def _subject(
     config: RefitConfig, run: Run, network: Network, temperature: float, threshold: float, rule: str
 ) -> Subject:
-    spec = network.spec
     return Subject(
         checkpoint=str(run.path),
         run=run.path.name,
         data=config.data.name,
         split="test",
         own_data=True,
-        model={
-            "backbone": spec.backbone,
-            "image_size": spec.image_size,
-            "parameters": sum(weight.numel() for weight in network.parameters()),
-            "test_time_flip": spec.test_time_flip,
-            "test_time_zooms": list(spec.test_time_zooms),
-            "threshold_rule": rule,
-        },
+        model=network.described() | {"threshold_rule": rule},
         temperature=temperature,
         threshold=threshold,
     )

@@ -253,6 +253,17 @@ class Network(nn.Module):
         """Map images, uint8 (B, 3, S, S), to calibrated probabilities of class male, float32 (B,)."""
         return torch.sigmoid(self(images) / self.spec.temperature)
 
+    def described(self) -> dict[str, Any]:
+        """What an evaluation says of the network: `evaluation.results.Evaluation.model`."""
+        return {
+            "backbone": self.spec.backbone,
+            "image_size": self.spec.image_size,
+            "parameters": sum(weight.numel() for weight in self.parameters()),
+            "test_time_flip": self.spec.test_time_flip,
+            "test_time_zooms": list(self.spec.test_time_zooms),
+            "threshold_rule": self.spec.threshold_rule,
+        }
+
     def answers(self, images: Tensor) -> list[Answer]:
         """An answer for each of the images, uint8 (B, 3, S, S)."""
         logits, disagreement = self.logits_and_disagreement(images)
