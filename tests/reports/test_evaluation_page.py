@@ -100,6 +100,11 @@ def _bare_page(evaluation: Evaluation) -> str:
     return report_page(Findings(evaluation, [], pd.DataFrame()))
 
 
+def test_corruptions_are_explained_where_they_were_measured(written: Path) -> None:
+    page, bare = ((path / "report.html").read_text(encoding="utf-8") for path in (written, written / "bare"))
+    assert "Corruptions: Hendrycks" in page and "Corruptions: Hendrycks" not in bare
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
