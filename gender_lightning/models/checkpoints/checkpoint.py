@@ -254,7 +254,7 @@ class Network(nn.Module):
         return torch.sigmoid(self(images) / self.spec.temperature)
 
     def described(self) -> dict[str, Any]:
-        """What an evaluation says of the network: `evaluation.results.Evaluation.model`."""
+        """What an evaluation says of the network: the entries of `Evaluation.model`."""
         return {
             "backbone": self.spec.backbone,
             "image_size": self.spec.image_size,
