@@ -35,7 +35,12 @@ class Kind:
     example: str
 
 
-OPTIMIZER = Kind("an optimizer", "torch.optim.Optimizer", ("torch.optim", "timm.optim"), "torch.optim.AdamW")
+OPTIMIZER = Kind(
+    "an optimizer",
+    "torch.optim.Optimizer",
+    ("torch.optim", "timm.optim", "gender_lightning.training.muon"),
+    "torch.optim.AdamW",
+)
 CALLBACK = Kind(
     "a callback",
     "pytorch_lightning.Callback",

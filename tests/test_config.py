@@ -192,3 +192,10 @@ def test_the_default_rate_is_the_backbones_and_a_typed_one_the_users() -> None:
     assert compose("train", ["model=vgg19", "optimizer=sgd"])["optimizer"]["lr"] == 0.002
     assert compose("train", ["model=vgg19", "optimizer.lr=0.5"])["optimizer"]["lr"] == 0.5
     assert compose("train", ["model.lr_factor=0.5", "optimizer=lion"])["optimizer"]["lr"] == 5e-5
+
+
+@pytest.mark.parametrize(("image_size", "side"), [(96, 64), (48, 32), (64, 40), (224, 152), (16, 16)])
+def test_sizes_early_in_a_training_follow_the_image_size(image_size: int, side: int) -> None:
+    values = compose("train", ["experiment=robust", f"data.image_size={image_size}"])
+    assert values["augmentation"]["progressive"] == [{"until": 0.75, "image_size": side}]
+    parse_config(TrainConfig, values)

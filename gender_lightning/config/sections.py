@@ -150,7 +150,9 @@ class OptimizerConfig(Section):
     """Any optimizer of torch or timm by `_target_`, with its own arguments."""
 
     model_config = ConfigDict(extra="allow")
-    target: str = Field(alias="_target_", description="class of torch.optim or timm.optim")
+    target: str = Field(
+        alias="_target_", description="class of torch.optim, timm.optim or gender_lightning.training.muon"
+    )
     lr: Positive = Field(description="peak learning rate")
     reference_batch: Count | None = Field(
         None,

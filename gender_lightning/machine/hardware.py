@@ -328,12 +328,11 @@ def _devices(kind: Accelerator, wanted: int | str, prefix: str) -> int:
 
 
 def _precision(kind: Accelerator, wanted: str, prefix: str) -> Precision:
-    import torch
 
     if wanted == "auto":
-        if kind == "gpu":
-            return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-        return "bf16-mixed" if kind == "cpu" and _cpu_computes_bfloat16() else "32-true"
+        if computes_bfloat16("cuda" if kind == "gpu" else kind):
+            return "bf16-mixed"
+        return "16-mixed" if kind == "gpu" else "32-true"
     if wanted == "16-mixed" and kind == "cpu":
         raise UserError(
             f"{prefix}precision=16-mixed needs a GPU.",
@@ -347,6 +346,15 @@ def _precision(kind: Accelerator, wanted: str, prefix: str) -> Precision:
             field=f"{prefix}precision",
         )
     return wanted  # type: ignore[return-value]
+
+
+def computes_bfloat16(device_type: str) -> bool:
+    """Whether devices of a type ("cpu", "cuda", "mps") have bfloat16 instructions."""
+    import torch
+
+    if device_type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device_type == "cpu" and _cpu_computes_bfloat16()
 
 
 def _cpu_computes_bfloat16() -> bool:

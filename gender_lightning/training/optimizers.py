@@ -1,4 +1,4 @@
-"""Optimizers of torch and timm, chosen by `_target_`."""
+"""Optimizers of torch, timm and our own, chosen by `_target_`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_optimizer(
             clipped, since a fused step unscales them too late. The section's own `fused` takes precedence.
 
     Raises:
-        UserError: The class is not in torch.optim or timm.optim, or refuses an argument.
+        UserError: The class is not in torch.optim, timm.optim or `muon`, or refuses an argument.
     """
     section = config.section()
     if not section.get("weight_decay") and not accepts(section, OPTIMIZER, "weight_decay"):

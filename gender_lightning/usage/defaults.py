@@ -66,7 +66,7 @@ def shown(value: Any) -> str:
 
 def _in_words(text: str) -> Iterator[str]:
     text = re.sub(r"\$\{now:[^}]*\}", "<date>_<time>", text)
-    text = re.sub(r"\$\{times:([^,]*),\$\{([\w.]*)\}\}", r"\1*\2", text)
+    text = re.sub(r"\$\{(?:times|side):([^,]*),\$\{([\w.]*)\}\}", r"\1*\2", text)
     yield re.sub(r"\$\{([\w.]*)\}", r"<\1>", text)
 
 

@@ -28,7 +28,7 @@ STILL = ("model.freeze=backbone", "optimizer.lr=1e-12")  # nothing moves, batch 
         "scheduler.every_epochs=1 trainer.max_epochs=2",
         "augmentation=light optimizer=lion scheduler=one_cycle data.crop=lower data.zoom=0.8 "
         "data.interpolation=bicubic model.test_time_flip=true model.test_time_zooms=[1,1.5]",
-        "augmentation=none trainer.accumulate_grad_batches=3 data.batch_size=5 data.eval_batch_size=4 "
+        "augmentation=none optimizer=muon trainer.accumulate_grad_batches=3 data.batch_size=5 data.eval_batch_size=4 "
         "+callbacks.extra.timer._target_=pytorch_lightning.callbacks.Timer trainer.max_time=00:01:00:00",
         "loss.label_smoothing=0.1 loss.class_weights=balanced optimizer=sgd model.layer_decay=0.7 trainer.max_steps=2 "
         "trainer.log_every_n_steps=1",

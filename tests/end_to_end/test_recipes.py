@@ -34,8 +34,7 @@ def recipe(command: Callable[..., None], faces: Path, tmp_path: Path) -> Train:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["celeba", "celeba_mini", "robust"])
 def test_a_recipe_for_official_splits(recipe: Train, name: str) -> None:
-    run = recipe(name, "trainer.limit_train_batches=3", "trainer.max_epochs=1", "augmentation.progressive=[]",
-                 "model.freeze=none")  # fmt: skip
+    run = recipe(name, "trainer.limit_train_batches=3", "trainer.max_epochs=1", "model.freeze=none")
     assert len(pd.read_parquet(run / "predictions" / "test.parquet")) == 13
     spec = load(run, device="cpu").spec
     assert spec.backbone == "resnet50" and spec.test_time_flip

@@ -274,11 +274,12 @@ def test_memory_format_and_compilation_leave_the_names(tmp_path: Path, monkeypat
     assert list(model.state_dict()) == names
 
 
-def test_a_resume_with_channels_last_brings_the_momentums_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["torch.optim.AdamW", "gender_lightning.training.muon.Muon"])
+def test_a_resume_with_channels_last_brings_the_momentums_along(tmp_path: Path, target: str) -> None:
     modules = []
     for channels_last in (False, True):
         module = classifier()
-        module.optimizer = OptimizerConfig(**{"_target_": "torch.optim.AdamW", "lr": 1e-3})
+        module.optimizer = OptimizerConfig(**{"_target_": target, "lr": 1e-3})
         module.channels_last = channels_last
         training = trainer(tmp_path, max_epochs=1 + channels_last, limit_val_batches=0)
         resumed = {"ckpt_path": str(tmp_path / "last.ckpt"), "weights_only": True} if channels_last else {}
@@ -286,9 +287,13 @@ def test_a_resume_with_channels_last_brings_the_momentums_along(tmp_path: Path) 
         training.save_checkpoint(tmp_path / "last.ckpt")
         modules.append(module)
     states = modules[1].trainer.optimizers[0].state
-    layouts = {parameter: state["exp_avg"].stride() == parameter.stride() for parameter, state in states.items()}
-    assert all(layouts.values())
-    assert any(parameter.stride() != parameter.contiguous().stride() for parameter in layouts)
+    momentums = {
+        parameter: [value for value in state.values() if getattr(value, "shape", None) == parameter.shape]
+        for parameter, state in states.items()
+    }
+    assert all(momentums.values())
+    assert all(value.stride() == parameter.stride() for parameter, own in momentums.items() for value in own)
+    assert any(parameter.stride() != parameter.contiguous().stride() for parameter in momentums)
 
 
 def test_ranks_take_the_buffers_of_the_first_before_a_validation_and_before_a_save(

@@ -36,7 +36,7 @@ COMMON = (
 SETTINGS = (
     ("optimizer=adamw", "scheduler=cosine", "augmentation=standard", "callbacks.ema.decay=0.9", "model.dropout=0.2",
      "callbacks.checkpoint.every_n_steps=1", "data.workers=1"),
-    ("optimizer=adam", "scheduler=one_cycle", "augmentation=light", "augmentation.mixup=0.4", "data.workers=0",
+    ("optimizer=muon", "scheduler=one_cycle", "augmentation=light", "augmentation.mixup=0.4", "data.workers=0",
      "callbacks.checkpoint.every_n_steps=3"),
     ("optimizer=sgd", "scheduler=plateau", "scheduler.patience=0", "augmentation=strong", "model.freeze=1",
      "callbacks.checkpoint.every_n_steps=2", "data.workers=1", "trainer.accumulate_grad_batches=2",
