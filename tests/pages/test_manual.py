@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from built_once import built_once
+from omegaconf import OmegaConf
 from typed_commands import blocks_of, typed_in_blocks, typed_in_tables
 
 from gender_lightning.__main__ import main
@@ -142,7 +143,8 @@ def test_what_an_experiment_sets_is_what_it_composes_to(name: str) -> None:
         node = values
         for part in field.split("."):
             node = node[part]
-        assert node == value, field
+        resolved = OmegaConf.to_container(OmegaConf.create(values | {"told": [value]}).told, resolve=True)
+        assert [node] == resolved, field
     page = "\n".join(command_page(COMMANDS["train"], {name: told}))
     assert page.count(f"`{name}` (") == len([field for field in told if f"`{field}`]" in page]) > 3
 
