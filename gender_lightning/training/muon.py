@@ -31,8 +31,8 @@ class Muon(Optimizer):
     orthogonal matrix, about as large as AdamW's at the same rate (Liu et al. 2025, "Muon is Scalable for LLMs"). Where
     O or I is 1 (the head of one logit, depth-wise convolutions, position embeddings), AdamW moves it too.
 
-    `torch.optim.Muon` takes nothing but matrices. `timm.optim.Muon` iterates in bfloat16 everywhere; a CPU without
-    instructions for it is 4 (AVX-512) to 47 times (AVX2) as fast in float32, which is chosen there.
+    `torch.optim.Muon` takes nothing but matrices. `timm.optim.Muon` iterates in bfloat16 everywhere, also on a
+    CPU without instructions for it, where float32 is faster and chosen here.
 
     Args:
         params: Parameters, or groups of them.
