@@ -129,4 +129,4 @@ def test_a_closure_is_called_with_gradients() -> None:
         value.backward()
         return float(value.detach())
 
-    assert Muon([weight]).step(loss) == pytest.approx(float(weights(((3, 4),))[0].square().sum()))
+    assert Muon([weight]).step(loss) == pytest.approx(float(weights(((3, 4),))[0].detach().square().sum()))
