@@ -328,7 +328,6 @@ def _devices(kind: Accelerator, wanted: int | str, prefix: str) -> int:
 
 
 def _precision(kind: Accelerator, wanted: str, prefix: str) -> Precision:
-
     if wanted == "auto":
         if computes_bfloat16("cuda" if kind == "gpu" else kind):
             return "bf16-mixed"
