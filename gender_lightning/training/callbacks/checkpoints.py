@@ -122,7 +122,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         """Save after an optimizer step if a save is due, but never in the middle of a gradient accumulation."""
         self._writer.check()
         stepped, self._seen_step = trainer.global_step > self._seen_step, trainer.global_step
-        if not stepped or trainer.is_last_batch:  # the end of the epoch follows the last batch
+        if not stepped or trainer.is_last_batch or _steps_are_done(trainer):  # the end of the epoch follows
             return
         alone = trainer.world_size == 1
         if alone:
@@ -245,7 +245,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return partial(save_weights, self.best_path, on_host(state), spec)
 
     def _look_in_validation(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn != "fit" or trainer.sanity_checking:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or _steps_are_done(trainer):
             return
         self._writer.check()
         number, _ = self._agreement.now(*self._wishes())
@@ -308,3 +308,11 @@ class Checkpoints(pl.callbacks.Checkpoint):
                 rotate(fresh, self.last_path, previous)
             finally:
                 fresh.unlink(missing_ok=True)
+
+
+def _steps_are_done(trainer: pl.Trainer) -> bool:
+    """Whether `trainer.max_steps` is reached: what is saved now must have its validation and the end of its epoch.
+
+    A resume would do neither, since Lightning takes a training with all its steps for finished.
+    """
+    return trainer.global_step == trainer.max_steps

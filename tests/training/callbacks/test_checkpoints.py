@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from toy_training import BATCHES, COSINE, PLATEAU, Toy, fit
+from toy_training import BATCHES, COSINE, PLATEAU, Fit, Toy, fit
 
 from gender_lightning.errors import UserError
 from gender_lightning.interruption import Interrupted, Interruption
@@ -226,6 +226,38 @@ class PowerCut(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.global_step == self.step:
             raise RuntimeError("power cut")
+
+
+@pytest.mark.parametrize("steps", [18, 20])
+def test_the_last_of_a_limit_of_steps_is_saved_with_the_end_of_its_epoch(tmp_path: Path, steps: int) -> None:
+    class Cut(pl.Callback):
+        def on_train_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+            if trainer.global_step == steps:
+                raise RuntimeError("power cut")
+
+    options: dict[str, Any] = {"max_steps": steps, "rhythm": Rhythm(steps=1)}
+    whole = fit(tmp_path / "whole", **options)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path / "cut", extra=[Cut()], **options)
+    assert_same_end(whole, fit(tmp_path / "cut", resume=True, **options))
+
+
+def test_a_signal_in_the_validation_after_the_last_step_lets_it_end(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole", module=Toy(scores=(0.1, 0.9)), max_steps=2 * BATCHES)
+    interruption = Interruption()
+    extra = [Signal(interruption, validated=5)]
+    with pytest.raises(Interrupted):
+        fit(tmp_path / "cut", module=Toy(scores=(0.1, 0.9)), interruption=interruption, extra=extra, max_steps=10)
+    second = fit(tmp_path / "cut", module=Toy(scores=(0.1, 0.9)), resume=True, max_steps=10)
+    assert second.checkpoints.best_epoch == 1
+    assert_same_end(whole, second)
+
+
+def assert_same_end(whole: Fit, resumed: Fit) -> None:
+    last = [torch.load(done.checkpoints.last_path, weights_only=True) for done in (whole, resumed)]
+    for part in ("state_dict", "optimizer_states", "epoch", "global_step", "loops"):
+        assert_equal(last[0][part], last[1][part])
+    assert resumed.checkpoints.state_dict() == whole.checkpoints.state_dict()
 
 
 def test_steps_and_minutes_have_their_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
