@@ -44,7 +44,7 @@ from gender_lightning.overrides.own_folders import KEY, of_command, of_texts
 from gender_lightning.progress import progress_bar
 from gender_lightning.reports.benchmark_chart import draw_chart
 from gender_lightning.runs import write_text
-from gender_lightning.training.allocator import keep_freed_memory
+from gender_lightning.training.allocator import tune_heap
 from gender_lightning.training.losses.loss import Criterion
 from gender_lightning.training.sections import augmentation_settings
 from gender_lightning.training.trainer import hardware_of
@@ -101,7 +101,7 @@ def benchmark(config: BenchmarkConfig, models: dict[str, ModelConfig], typed: tu
     data.prepare_data()
     data.setup()
     if chosen.device_type == "cpu":
-        keep_freed_memory()  # as `train` does; the stages of the common way in this process benefit from it too
+        tune_heap()  # as `train` does; the stages of the common way in this process benefit from it too
     augment = Augment(augmentation_settings(config.augmentation), channels_last=chosen.channels_last)
     with TemporaryDirectory(prefix="gl_") as folder, some_faces(data.dataset("train"), MOST_FACES) as faces:
         criterion = Criterion(config.loss, data.class_counts("train"))

@@ -32,7 +32,7 @@ from gender_lightning.machine.hardware import Hardware, available_cores, resolve
 from gender_lightning.models.checkpoints.checkpoint import ModelSpec
 from gender_lightning.notebook import as_html
 from gender_lightning.progress import bar_on
-from gender_lightning.training.allocator import keep_freed_memory
+from gender_lightning.training.allocator import tune_heap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def predict(config: PredictConfig) -> Counter[str]:
         predicted = _on_ray(rest, config, checkpoints, cropper, hardware, least)
     else:
         if hardware.device_type == "cpu":
-            keep_freed_memory()
+            tune_heap()
         predicted = predict_stream(
             rest,
             cropper,

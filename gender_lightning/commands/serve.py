@@ -17,7 +17,7 @@ from gender_lightning.errors import UserError
 from gender_lightning.inference.checkpoints import CheckpointSet
 from gender_lightning.inference.predictor import Predictor
 from gender_lightning.interruption import GRACE_SECONDS, Interruption
-from gender_lightning.training.allocator import keep_freed_memory
+from gender_lightning.training.allocator import tune_heap
 
 TOKEN = "GENDER_LIGHTNING_TOKEN"
 _SHORTEST = 16  # characters of a token
@@ -94,7 +94,7 @@ def _predictor(config: ServeConfig, checkpoints: CheckpointSet) -> Predictor:
     """The predictor, which has been used once, so that the first request does not wait for what is loaded late."""
     predictor = predictor_of(config, checkpoints)
     if predictor.device.type == "cpu":
-        keep_freed_memory()
+        tune_heap()
     predictor.predict(np.full((218, 178, 3), 128, dtype=np.uint8))
     return predictor
 

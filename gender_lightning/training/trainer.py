@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gender_lightning.config import TrainerConfig
 from gender_lightning.machine.hardware import Hardware, resolve_hardware, share_cores
 from gender_lightning.runs import Run
-from gender_lightning.training.allocator import keep_freed_memory
+from gender_lightning.training.allocator import tune_heap
 from gender_lightning.training.checkpoint_files import WholeFiles
 from gender_lightning.training.ranks import WatchedDDP
 from gender_lightning.training.trainer_habits import leave_signals_alone, resume_by_epochs
@@ -96,7 +96,7 @@ def make_trainer(
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
     share_cores(hardware.devices)
     if hardware.device_type == "cpu":
-        keep_freed_memory()
+        tune_heap()
     if hardware.device_type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 for the operations that stay in float32
     arguments: dict[str, Any] = {
