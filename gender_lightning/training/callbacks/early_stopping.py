@@ -13,7 +13,8 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 
     Lightning restores the former patience even if another one is configured now, and a training that was stopped early
     would stop again after each further epoch. Scores of smaller images (progressive resizing) are no measure for larger
-    ones, so a new size starts with no score and no epoch waited. The class keeps Lightning's name, under which
+    ones, so a new size starts with no score and no epoch waited. It asks after each validation, where Lightning asks after
+    each epoch, which would count the former score of an epoch that `max_steps` cuts short a second time. The class keeps Lightning's name, under which
     checkpoints hold its state.
 
     Args:
@@ -23,7 +24,7 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
     """
 
     def __init__(self, monitor: str, *, extended: bool, **options: Any) -> None:
-        super().__init__(monitor, **options)
+        super().__init__(monitor, check_on_train_epoch_end=False, **options)
         self._extended = extended
         self._size: int | None = None
 

@@ -45,6 +45,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
         self._started = 0.0
         self._phase_started = 0.0
         self._accuracy = math.nan
+        self._validated = False
 
     def disable(self) -> None:
         """Hide the bar; Lightning calls this on all ranks but the first."""
@@ -84,10 +85,12 @@ class ProgressBar(pl.callbacks.ProgressBar):
         metrics = trainer.callback_metrics  # on every rank, since reducing them may need all
         if self._enabled:
             names = ("train/loss", "val/accuracy", "val/worst_group_accuracy", "val/loss")
-            shown: dict[str, float] = {name: float(metrics[name]) for name in names if name in metrics}
+            known = [name for name in names if name in metrics and (self._validated or not name.startswith("val/"))]
+            shown: dict[str, float] = {name: float(metrics[name]) for name in known}
             self._say(self._epoch_line(trainer, shown))
             if "val/worst_group_accuracy" in shown and (line := getattr(pl_module, "groups_line", None)):
                 self._say(f"  {line()}")
+        self._validated = False
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the bar."""
@@ -113,6 +116,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
             self._hide()
             return
         self._remaining.validated(time.monotonic() - self._phase_started)
+        self._validated = True
         self._accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._show(self._epoch_name(trainer), trainer.num_training_batches)

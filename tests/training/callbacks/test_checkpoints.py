@@ -236,10 +236,12 @@ def test_the_last_of_a_limit_of_steps_is_saved_with_the_end_of_its_epoch(tmp_pat
                 raise RuntimeError("power cut")
 
     options: dict[str, Any] = {"max_steps": steps, "rhythm": Rhythm(steps=1)}
-    whole = fit(tmp_path / "whole", **options)
+    stopping = [EarlyStopping("val/accuracy", mode="max", patience=9, extended=False) for _ in range(3)]
+    whole = fit(tmp_path / "whole", extra=stopping[:1], **options)
     with pytest.raises(RuntimeError, match="power cut"):
-        fit(tmp_path / "cut", extra=[Cut()], **options)
-    assert_same_end(whole, fit(tmp_path / "cut", resume=True, **options))
+        fit(tmp_path / "cut", extra=[stopping[1], Cut()], **options)
+    assert_same_end(whole, fit(tmp_path / "cut", extra=stopping[2:], resume=True, **options))
+    assert stopping[0].state_dict() == stopping[2].state_dict()
 
 
 def test_a_signal_in_the_validation_after_the_last_step_lets_it_end(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ def test_a_file_gets_one_line_per_epoch(tmp_path: Path, monkeypatch: pytest.Monk
     assert lines[-1].endswith("left 0:00:00")
 
 
+def test_an_epoch_without_a_validation_shows_no_former_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, _ = shown(tmp_path, terminal=False, monkeypatch=monkeypatch, check_val_every_n_epoch=2)
+    assert ["val/accuracy" in line for line in text.splitlines()] == [False, True, False, True]
+
+
 def test_a_terminal_gets_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text, _ = shown(tmp_path, terminal=True, monkeypatch=monkeypatch, module=Toy(scores=(0.25,) * 4))
     assert re.search(r"epoch 2/4 .*3/5  \d+ images/s  left 0:00:\d\d  loss \d\.\d{4}  val/accuracy 0\.2500", text)
