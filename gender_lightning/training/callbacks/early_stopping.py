@@ -13,9 +13,9 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 
     Lightning restores the former patience even if another one is configured now, and a training that was stopped early
     would stop again after each further epoch. Scores of smaller images (progressive resizing) are no measure for larger
-    ones, so a new size starts with no score and no epoch waited. It asks after each validation, where Lightning asks after
-    each epoch, which would count the former score of an epoch that `max_steps` cuts short a second time. The class keeps Lightning's name, under which
-    checkpoints hold its state.
+    ones, so a new size starts with no score and no epoch waited. It asks after each validation; Lightning asks after
+    each epoch, and counts the former score again for one that `max_steps` cuts short. The class keeps Lightning's name,
+    under which checkpoints hold its state.
 
     Args:
         monitor: A metric of the valid split.
