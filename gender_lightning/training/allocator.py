@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import resource
 import sys
 
 # From glibc's malloc.h and Linux's mman.h.
@@ -30,6 +29,8 @@ def tune_heap(*, huge_pages: bool = True) -> bool:
     """
     if not sys.platform.startswith("linux"):
         return False
+    import resource  # Windows has none
+
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):  # another C library
         return False

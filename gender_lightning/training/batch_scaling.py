@@ -41,7 +41,8 @@ def follow_batch(
     )
     warmup = getattr(scheduler, "warmup_epochs", 0.0)
     if warmup:
-        longest = max(warmup, LONGEST_WARMUP * epochs)
-        scheduler = scheduler.model_copy(update={"warmup_epochs": min(warmup * ratio, longest)})
-        said += f", and the warm-up takes {min(warmup * ratio, longest):.3g} epochs instead of {warmup:.3g}"
+        longer = min(warmup * ratio, max(warmup, LONGEST_WARMUP * epochs))
+        scheduler = scheduler.model_copy(update={"warmup_epochs": longer})
+        if longer != warmup:
+            said += f", and the warm-up takes {longer:.3g} epochs instead of {warmup:.3g}"
     return optimizer.model_copy(update={"lr": rate}), scheduler, f"{said}."

@@ -47,9 +47,10 @@ def test_a_recipe_without_a_reference_is_used_as_it_is() -> None:
 
 
 def test_a_long_warm_up_is_not_shortened_and_one_cycle_has_none() -> None:
-    _, long, _ = follow_batch(optimizer("torch.optim.Adam", 0.1, 8), cosine(5), global_batch=16, epochs=10)
+    _, long, told = follow_batch(optimizer("torch.optim.Adam", 0.1, 8), cosine(5), global_batch=16, epochs=10)
     assert isinstance(long, Cosine)
     assert long.warmup_epochs == 5
+    assert told is not None and "warm-up" not in told
     cycle = OneCycle(name="one_cycle", peak_fraction=0.3, initial_ratio=0.04, final_ratio=0.0)
     scaled, same, said = follow_batch(optimizer("torch.optim.Adam", 0.1, 8), cycle, global_batch=16, epochs=10)
     assert scaled.lr == pytest.approx(0.1 * math.sqrt(2))
