@@ -302,6 +302,12 @@ class GenderClassifier(pl.LightningModule):
             return None
         return self.augment.settings.size_at(self._steps_done() / max(1, self._total_steps()))
 
+    def step_costs(self) -> tuple[float, float]:
+        """Cost of a step now, and the mean of the steps to come, by their pixels: 1 is a step at the full size."""
+        progress = min(1.0, self._steps_done() / max(1, self._total_steps()))
+        full = self.spec.image_size
+        return ((self.image_size or full) / full) ** 2, self.augment.settings.pixels_from(progress, full)
+
     @property
     def _distributed(self) -> bool:
         return self.trainer.world_size > 1

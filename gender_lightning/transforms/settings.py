@@ -135,3 +135,12 @@ class AugmentationSettings:
             if progress < stage.until:
                 return stage.image_size
         return None
+
+    def pixels_from(self, progress: float, image_size: int) -> float:
+        """Mean number of pixels of an image from this fraction of the training on, as a share of the full size's."""
+        ends = [stage.until for stage in self.progressive if stage.until > progress]
+        starts = [progress, *ends]
+        spans = [end - start for start, end in zip(starts, [*ends, 1.0], strict=True)]
+        shares = [((self.size_at(start) or image_size) / image_size) ** 2 for start in starts]
+        left = sum(spans)
+        return sum(span * share for span, share in zip(spans, shares, strict=True)) / left if left > 0 else 1.0

@@ -232,10 +232,17 @@ def test_two_trainings_are_the_same_and_so_is_a_resumed_one(tmp_path: Path) -> N
 
 def test_progressive_resizing(tmp_path: Path) -> None:
     sizes: list[int] = []
+    costs: list[tuple[float, float]] = []
+
+    class Costs(pl.Callback):
+        def on_train_batch_start(self, *args: Any) -> None:
+            costs.append(model.step_costs())
+
     model = classifier(augmentation={"progressive": [{"until": 0.5, "image_size": 16}]})
     model.net.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
-    lightning = trainer(tmp_path, max_epochs=2, num_sanity_val_steps=1)
+    lightning = trainer(tmp_path, max_epochs=2, num_sanity_val_steps=1, callbacks=[Costs()])
     lightning.fit(model, loader(8), loader(4))
+    assert costs == [(0.25, 0.625), (0.25, pytest.approx((0.25 + 2) / 3)), (1, 1), (1, 1)]
     # an epoch is two batches and the validation of one, at the size that the network is learning from
     assert sizes == [16, 16, 16, 16, 32, 32, 32]
     lightning.validate(model, loader(4), verbose=False)

@@ -97,4 +97,9 @@ def test_erased_boxes_are_distributed_as_torchvisions() -> None:
 def test_progressive_sizes() -> None:
     settings = AugmentationSettings(progressive=(ProgressiveStage(0.3, 64), ProgressiveStage(0.7, 96)))
     assert [settings.size_at(t) for t in (0.0, 0.29, 0.3, 0.69, 0.7, 1.0)] == [64, 64, 96, 96, None, None]
+    # of 128 px: a quarter of the pixels for 0.3, nine sixteenths for 0.4, all for 0.3
+    assert settings.pixels_from(0.0, 128) == pytest.approx(0.3 / 4 + 0.4 * 9 / 16 + 0.3)
+    assert settings.pixels_from(0.5, 128) == pytest.approx((0.2 * 9 / 16 + 0.3) / 0.5)
+    assert settings.pixels_from(0.8, 128) == settings.pixels_from(1.0, 128) == 1
+    assert AugmentationSettings().pixels_from(0.5, 128) == 1
     assert not settings.mixes

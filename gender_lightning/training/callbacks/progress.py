@@ -25,7 +25,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
     """Shows epoch, step, images/s, time left, train loss and val/accuracy, on rank 0 only.
 
     The loss is read from the device only when the bar is redrawn, at most twice a second. The time left is
-    estimated for the whole training with its validations from the time both took so far.
+    estimated for the whole training with its validations from the time both took so far, by the size of the images.
 
     Args:
         throughput: Source of images/s.
@@ -75,7 +75,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch, and redraw the bar if it is due."""
-        self._remaining.trained()
+        self._remaining.trained(trainer)
         if self._is_due():
             self._draw(batch_idx + 1, self._training_text(trainer, outputs))
 
@@ -115,7 +115,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             self._hide()
             return
-        self._remaining.validated(time.monotonic() - self._phase_started)
+        self._remaining.validated(trainer, time.monotonic() - self._phase_started)
         self._validated = True
         self._accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:

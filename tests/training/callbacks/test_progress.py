@@ -122,13 +122,13 @@ def test_the_time_left_counts_batches_and_validations(tmp_path: Path, monkeypatc
         def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
             nonlocal now
             now += 2
-            time_left.trained()
+            time_left.trained(trainer)
             seen.append(time_left.seconds(trainer))
 
-        def on_validation_end(self, *args: Any) -> None:
+        def on_validation_end(self, trainer: pl.Trainer, *args: Any) -> None:
             nonlocal now
             now += 30
-            time_left.validated(30.0)
+            time_left.validated(trainer, 30.0)
 
         def on_train_epoch_end(self, *args: Any) -> None:
             nonlocal now
@@ -140,6 +140,40 @@ def test_the_time_left_counts_batches_and_validations(tmp_path: Path, monkeypatc
     assert seen[:5] == pytest.approx(epochs[0])  # no validation was seen yet
     assert seen[5:10] == pytest.approx([seconds + 60 for seconds in epochs[1][:4]] + [epochs[1][4] + 30])
     assert seen[14] == pytest.approx(0.0)
+
+
+def test_the_time_left_knows_that_later_images_are_larger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gender_lightning.training.callbacks import remaining
+
+    now = 0.0
+    monkeypatch.setattr(remaining.time, "monotonic", lambda: now)
+    time_left = RemainingTime()
+    seen = []
+
+    class Growing(Toy):  # two epochs at half the side, so at a quarter of the cost, and two at the full size
+        def step_costs(self) -> tuple[float, float]:
+            done = self.current_epoch * 5 + self.trainer.fit_loop.batch_idx
+            small = max(0, 10 - done)
+            return 0.25 if small else 1.0, (small * 0.25 + min(10, 20 - done)) / (20 - done)
+
+    class Watch(pl.Callback):
+        def on_train_start(self, *args: Any) -> None:
+            time_left.start()
+
+        def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+            nonlocal now
+            now += 4 * trainer.lightning_module.step_costs()[0]
+            time_left.trained(trainer)
+            seen.append((trainer.lightning_module.current_epoch, time_left.seconds(trainer)))
+
+        def on_train_epoch_end(self, *args: Any) -> None:
+            time_left.epoch_ended()
+
+    fit(tmp_path, epochs=4, module=Growing(), extra=[Watch()])
+    # 20 batches are 10 seconds and 40 seconds; the batch that just ended counts as one to come in the mean alone
+    assert seen[0][1] == pytest.approx(49, abs=2)
+    assert seen[9][1] == pytest.approx(40, abs=3)
+    assert [seconds for _, seconds in seen[10:]] == pytest.approx([4.0 * left for left in range(9, -1, -1)], abs=1e-6)
 
 
 def test_clock() -> None:
