@@ -115,7 +115,7 @@ class Criterion(nn.Module):
         self.class_weights: tuple[float, float] | None = None
         if section.class_weights == "balanced":
             assert class_counts is not None
-            self.class_weights = balanced_weights(class_counts)
+            self.class_weights = balanced_weights(class_shares or class_counts)
         tau = section.logit_adjustment
         self.adjustment = tau * log_odds(class_shares or class_counts) if tau else 0.0
         self.dro: GroupDro | None = None
@@ -198,11 +198,11 @@ def smooth(targets: Tensor, amount: float) -> Tensor:
     return targets * (1 - amount) + amount / 2
 
 
-def balanced_weights(class_counts: tuple[int, int]) -> tuple[float, float]:
+def balanced_weights(class_counts: tuple[float, float]) -> tuple[float, float]:
     """Weights of (female, male) under which both classes count equally and the mean weight over images is one.
 
     Args:
-        class_counts: Number of training images of (female, male).
+        class_counts: Numbers, or shares, of the (female, male) images of an epoch.
 
     Raises:
         UserError: A class has no image.

@@ -89,3 +89,11 @@ def test_balanced_weights_make_both_classes_count_alike() -> None:
     assert (female * 300 + male * 100) / 400 == pytest.approx(1.0)
     with pytest.raises(UserError, match="class_weights=none"):
         balanced_weights((0, 5))
+
+
+def test_balanced_weights_follow_what_the_sampler_draws() -> None:
+    section = Bce.model_validate({"name": "bce", "label_smoothing": 0.0, "class_weights": "balanced"})
+    # two groups of women and one of men, drawn equally often, of data in which women are fewer
+    weights = Criterion(section, (100, 900), class_shares=(2 / 3, 1 / 3)).class_weights
+    assert weights == pytest.approx((0.75, 1.5))
+    assert Criterion(section, (100, 900)).class_weights == pytest.approx((5.0, 5 / 9))
