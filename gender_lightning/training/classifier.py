@@ -295,18 +295,23 @@ class GenderClassifier(pl.LightningModule):
         batch = self.trainer.fit_loop.batch_idx
         return self.current_epoch * steps + max(0, batch) // self.trainer.accumulate_grad_batches
 
+    def _progress(self) -> float:
+        """Share of the training's steps that are done, 0 to 1."""
+        return min(1.0, self._steps_done() / max(1, self._total_steps()))
+
     @property
     def image_size(self) -> int | None:
         """Side of the images that the training uses now, in pixels, while it is smaller than the full size."""
         if not self.augmentation.progressive or self.trainer.state.fn != "fit":
             return None
-        return self.augment.settings.size_at(self._steps_done() / max(1, self._total_steps()))
+        return self.augment.settings.size_at(self._progress())
 
     def step_costs(self) -> tuple[float, float]:
         """Cost of a step now, and the mean of the steps to come, by their pixels: 1 is a step at the full size."""
-        progress = min(1.0, self._steps_done() / max(1, self._total_steps()))
+        if not self.augmentation.progressive:
+            return 1.0, 1.0
         full = self.spec.image_size
-        return ((self.image_size or full) / full) ** 2, self.augment.settings.pixels_from(progress, full)
+        return ((self.image_size or full) / full) ** 2, self.augment.settings.pixels_from(self._progress(), full)
 
     @property
     def _distributed(self) -> bool:
