@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,6 +16,10 @@ from torch import nn
 from gender_lightning.errors import UserError
 
 _HOME = os.getpid()  # the process that loaded this module; a forked one finds it loaded already
+_TASKS = Path("/proc/self/task")  # Linux: one entry for each thread of the process, those that Python does not know too
+_STILL = 0.1  # seconds without a change after which no thread is ending
+_PATIENCE = 2.0  # seconds
+_MOST = 256
 
 
 class _Locks:
@@ -39,7 +45,7 @@ def alone_with(network: nn.Module) -> Iterator[None]:
     would end up in a heat map, and memory may be freed while it is in use. So not even a plain prediction may run
     beside one.
     """
-    one_thread_after_fork()
+    prepare_thread()
     with _locks.setdefault(os.getpid(), _Locks()).of(network):
         yield
 
@@ -65,10 +71,44 @@ def gpu_errors_after_fork(device: torch.device) -> Iterator[None]:
         ) from error
 
 
-def one_thread_after_fork() -> None:
-    """Let a forked process compute with one thread from now on: the parent's other threads do not exist in it.
+_computed_in: set[int] = set()  # native identifiers of threads other than the main one
 
-    OpenMP's library would wait for them forever. Forked processes are the parallelism there, like a loader's workers.
+
+def prepare_thread() -> None:
+    """Prepare the thread that is about to compute: whatever calls PyTorch for a user calls this first.
+
+    A forked process computes with one thread from now on: the parent's other threads do not exist in it, and OpenMP's
+    library would wait for them forever. Forked processes are the parallelism there, like a loader's workers.
     """
     if os.getpid() != _HOME and torch.get_num_threads() > 1:
         torch.set_num_threads(1)
+    if threading.current_thread() is not threading.main_thread():
+        _computed_in.add(threading.get_native_id())
+        if len(_computed_in) > _MOST and _TASKS.exists():  # a server may start a thread for each request
+            _computed_in.intersection_update(_tasks())
+
+
+def _wait_for_ended_threads() -> None:
+    """Before a fork: wait until threads that have computed, and OpenMP's threads that worked for them, are gone.
+
+    They free MKL's memory as they end, after Python has joined them. A process forked at that moment inherits MKL's
+    lock as taken, and its first matrix product waits for it forever.
+    """
+    ended = _computed_in - {thread.native_id for thread in threading.enumerate()}
+    if not ended or not _TASKS.exists():
+        return
+    _computed_in.difference_update(ended)
+    give_up = time.monotonic() + _PATIENCE
+    seen, since = _tasks(), time.monotonic()
+    while (now := time.monotonic()) < give_up and now - since < _STILL:
+        time.sleep(0.005)
+        if (tasks := _tasks()) != seen:
+            seen, since = tasks, now
+
+
+def _tasks() -> set[int]:
+    return {int(task.name) for task in _TASKS.iterdir()}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_wait_for_ended_threads)

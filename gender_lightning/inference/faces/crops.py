@@ -21,7 +21,7 @@ from gender_lightning.inference.faces.face import Box, Confirms, Detector, Face,
 from gender_lightning.inference.faces.reduced import AnyPicture, Reduced, pixels_of, scaled, size_of
 from gender_lightning.inference.faces.turning import Turning
 from gender_lightning.models.checkpoints.checkpoint import ModelSpec
-from gender_lightning.models.sharing import one_thread_after_fork
+from gender_lightning.models.sharing import prepare_thread
 
 Status = Literal["face", "crop", "no_face"]
 # Where a face that fills its picture is taken to have its eyes, as shares of the width and height. In UTKFace's chips
@@ -137,7 +137,7 @@ class Cropper:
 
     def crops_of(self, pictures: Sequence[AnyPicture]) -> list[list[Crop]]:
         """The faces of each of several pictures, which take less time together."""
-        one_thread_after_fork()
+        prepare_thread()
         chosen = self.choices_of(pictures)
         return [self._cut(picture, choices) for picture, choices in zip(pictures, chosen, strict=True)]
 

@@ -16,7 +16,7 @@ from gender_lightning.inference.bunches import bunches
 from gender_lightning.inference.faces.face import Box, Face, largest_first
 from gender_lightning.inference.faces.mtcnn_nets import load_networks
 from gender_lightning.inference.faces.pyramid import Pyramid
-from gender_lightning.models.sharing import one_thread_after_fork
+from gender_lightning.models.sharing import prepare_thread
 
 _WINDOW = 12  # px of P-Net
 _STEP = 0.709  # scale from one level of the pyramid to the next: half the area
@@ -82,7 +82,7 @@ class Mtcnn:
 
     def detect_reduced(self, pictures: Sequence[NDArray[np.uint8]], reductions: Sequence[int]) -> list[list[Face]]:
         """The faces of copies that were reduced by these factors, in their own pixels."""
-        one_thread_after_fork()
+        prepare_thread()
         found: list[list[Face]] = [[] for _ in pictures]
         for some in _batches(pictures):
             self._detect(pictures, reductions, some, found)
@@ -97,7 +97,7 @@ class Mtcnn:
         Only the last network runs. On 230 pictures of five kinds, all but two gave the same result as a full search, in
         a fifth to a tenth of the time.
         """
-        one_thread_after_fork()
+        prepare_thread()
         found: list[list[Face]] = [[] for _ in pictures]
         for some in _batches(pictures):
             groups = []
