@@ -237,7 +237,7 @@ def _read(
     framed = config.data.model_copy(update=asdict(network.spec.framing))
     make_data(framed)
     index, _ = open_data(framed)
-    check_attributes(index, config.groups, "groups")
+    check_attributes(index, config.groups, "groups", "groups=[]")
     filled = [split for split in splits if len(index.split(split))]
     if "test" not in filled or len(filled) < 2:
         missing = "test" if "test" not in filled else "valid"

@@ -69,9 +69,14 @@ def choose_threshold(table: pd.DataFrame, temperature: float, rule: Rule = "auto
     best = fit_threshold(probability, labels)
     if rule == "balanced":
         return ChosenThreshold(best, rule, f"The threshold {best:.3f} has the highest balanced accuracy on valid.")
+    if best == 0.5:
+        return ChosenThreshold(0.5, "half", "The threshold is 0.5, which has the highest balanced accuracy on valid.")
+    if persons_in(clusters) < FEWEST_PERSONS:
+        least = f"{FEWEST_PERSONS} {'people' if table['identity'].notna().any() else 'images'}"
+        return ChosenThreshold(0.5, "half", f"The threshold stays 0.5: valid needs {least} to choose another one.")
     gain, error = balanced_gain(probability, labels, clusters, best, 0.5)
     told = f"{100 * gain:.2f} points of balanced accuracy on valid, with a standard error of {100 * error:.2f}"
-    if gain <= _BEYOND_CHANCE * error or persons_in(clusters) < FEWEST_PERSONS:
+    if gain <= _BEYOND_CHANCE * error:
         return ChosenThreshold(0.5, "half", f"The threshold stays 0.5: {best:.3f} gains no more than chance ({told}).")
     for value in np.linspace(0.5, best, _ON_THE_WAY + 2)[1:-1].tolist():
         left, error = balanced_gain(probability, labels, clusters, best, value)

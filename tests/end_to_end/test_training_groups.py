@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,17 +67,23 @@ def test_everything_at_once(train: Train, command: Callable[..., None], faces: P
     assert "has no output for them" in card and names[-1] in card
 
 
-def test_a_csv_file_of_a_folder_feeds_groups_and_tables(
-    train: Train, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index, root = read_celeba(faces), tmp_path / "photos"
-    lines = ["image_id,phone"]
+def sorted_by_class(faces: Path, root: Path) -> list[Path]:
+    """Link CelebA's images into folders of splits and classes; their paths below `root`."""
+    index, paths = read_celeba(faces), []
     for row, image_id in enumerate(index.image_ids.tolist()):
         part = Path(("train", "valid", "test")[index.partition[row]]) / ("female", "male")[index.labels[row]]
         (root / part).mkdir(parents=True, exist_ok=True)
         (root / part / image_id.decode()).symlink_to(next(faces.rglob(image_id.decode())))
-        lines.append(f"{(part / image_id.decode()).as_posix()},{row % 2}")
-    (tmp_path / "mine.csv").write_text("\n".join(lines))
+        paths.append(part / image_id.decode())
+    return paths
+
+
+def test_a_csv_file_of_a_folder_feeds_groups_and_tables(
+    train: Train, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "photos"
+    lines = [f"{path.as_posix()},{row % 2}" for row, path in enumerate(sorted_by_class(faces, root))]
+    (tmp_path / "mine.csv").write_text("\n".join(["image_id,phone", *lines]))
     monkeypatch.chdir(tmp_path)
     run = train(
         "run", "data=folder", f"data.root={root}", "data.attributes=mine.csv", "data.groups=[phone]",
@@ -115,3 +122,20 @@ def test_a_mistake_is_a_sentence_before_a_run_directory_exists(
         train("run", *overrides)
     assert stop.value.code == 2 and said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_the_best_recipe_learns_from_a_folder_once_its_sentences_are_followed(
+    train: Train, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "photos"
+    sorted_by_class(faces, root)
+    told: list[str] = []
+    for _ in range(3):  # what needs persons, groups and attributes
+        with pytest.raises(SystemExit):
+            train("run", "experiment=celeba_mini", "data=folder", f"data.root={root}", *told)
+        said = " ".join(capsys.readouterr().err.split())
+        written = re.search(r"do without( them)?: (.+)\.$", said)
+        assert written, said
+        told += written[2].split()
+    run = train("run", "experiment=celeba_mini", "data=folder", f"data.root={root}", *told)
+    assert (run / "checkpoints" / "best.ckpt").is_file()

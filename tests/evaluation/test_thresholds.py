@@ -57,6 +57,12 @@ def test_rules_are_kept_and_said() -> None:
         if choice.rule == "half"
     ]
     assert len(stayed) >= 15 and all(choice.value == 0.5 and "no more than chance" in choice.said for choice in stayed)
+    few = choose_threshold(table[table["identity"] < 9], 1.0)
+    assert few.value == 0.5 and "valid needs 10 people to" in few.said
+    unknown = table.iloc[:8].assign(identity=pd.array([None] * 8, dtype="Int32"), label=[0, 1] * 4, logit=[1, 2] * 4)
+    assert "valid needs 10 images to" in choose_threshold(unknown, 1.0).said
+    right = choose_threshold(table.assign(logit=2.0 * table["label"] - 1), 1.0)
+    assert right.said == "The threshold is 0.5, which has the highest balanced accuracy on valid."
     one_class = choose_threshold(table[table["label"] == 1], 1.0)
     assert one_class.rule == "half"
 

@@ -98,20 +98,21 @@ def cells_of(index: Index, attributes: Sequence[str]) -> Numbers:
     Raises:
         UserError: The data lack an attribute.
     """
-    check_attributes(index, attributes, "data.groups")
+    check_attributes(index, attributes, "data.groups", "data.groups=[] data.sampler=shuffled")
     cells = index.labels.astype(np.int64)
     for name in attributes:
         cells = 2 * cells + index.attributes[:, index.attribute_names.index(name)]
     return cells
 
 
-def check_attributes(index: Index, names: Sequence[str], field: str) -> None:
+def check_attributes(index: Index, names: Sequence[str], field: str, without: str) -> None:
     """Refuse attributes that the data lack.
 
     Args:
         index: Any rows of the data.
         names: The attributes.
         field: The configuration field that names them.
+        without: What to write to do without attributes.
 
     Raises:
         UserError: The data have no attributes, or not these.
@@ -120,17 +121,17 @@ def check_attributes(index: Index, names: Sequence[str], field: str) -> None:
     if not missing:
         return
     if not index.attribute_names:
-        raise no_attributes(field)
+        raise no_attributes(field, without)
     close = difflib.get_close_matches(missing[0], index.attribute_names, n=2)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"Choose from {', '.join(index.attribute_names)}."
     raise UserError(f"{field}: the data have no attribute {missing[0]}.", hint, field=field)
 
 
-def no_attributes(field: str) -> UserError:
-    """The error for a field that needs attributes if the data have none."""
+def no_attributes(field: str, without: str) -> UserError:
+    """The error for a field that needs attributes if the data have none; `without` is what to write to do without."""
     return UserError(
         f"{field}: the data have no attributes.",
-        "Name a CSV file of attributes: data.attributes=FILE.",
+        f"Name a CSV file of attributes, data.attributes=FILE, or do without them: {without}.",
         field=field,
     )
 

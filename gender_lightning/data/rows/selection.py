@@ -95,7 +95,8 @@ def contradictions(index: Index) -> NDArray[np.intp]:
     if index.identities is None:
         raise UserError(
             "data.drop_contradictions=true needs the identities, which the data do not have.",
-            "Leave it out, or put identity_CelebA.txt beside the other label files.",
+            "Put identity_CelebA.txt beside CelebA's other label files, give a folder one subfolder for each person, "
+            "or do without: data.drop_contradictions=false.",
             field="data.drop_contradictions",
         )
     rows = index.split("train")

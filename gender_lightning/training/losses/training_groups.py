@@ -121,9 +121,10 @@ def auxiliary_names(train: Index, loss: LossConfig) -> tuple[str, ...]:
     wanted = loss.auxiliary.attributes
     if wanted == "none" or wanted == [] or loss.auxiliary.weight == 0:
         return ()
+    without = "loss.auxiliary.attributes=none"
     if wanted == "all":
         if not train.attribute_names:
-            raise no_attributes("loss.auxiliary")
+            raise no_attributes("loss.auxiliary", without)
         return train.attribute_names
-    check_attributes(train, wanted, "loss.auxiliary.attributes")
+    check_attributes(train, wanted, "loss.auxiliary.attributes", without)
     return tuple(wanted)
