@@ -72,8 +72,9 @@ class Predictor:
     """A network in evaluation mode, with all of its preprocessing.
 
     Threads may share one: they take turns at the network. On a CPU it may be sent to processes or forked into them,
-    as in ``multiprocessing.Pool(2).map(model.predict, files)``; a forked process computes with one thread. On a GPU
-    start processes by ``multiprocessing.get_context("spawn")``: CUDA does not survive a fork, and a forked process
+    as in ``multiprocessing.Pool(2).map(model.predict, files)``; a forked process computes with one thread. Fork while
+    no other thread predicts: it may hold a lock of the maths library, which the forked process would wait for. On a
+    GPU start processes by ``multiprocessing.get_context("spawn")``: CUDA does not survive a fork, and a forked process
     answers with a `UserError`.
     """
 
