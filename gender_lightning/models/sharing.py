@@ -82,9 +82,9 @@ def prepare_thread() -> None:
     """
     if os.getpid() != _HOME and torch.get_num_threads() > 1:
         torch.set_num_threads(1)
-    if threading.current_thread() is not threading.main_thread():
+    if _TASKS.exists() and threading.current_thread() is not threading.main_thread():
         _computed_in.add(threading.get_native_id())
-        if len(_computed_in) > _MOST and _TASKS.exists():  # a server may start a thread for each request
+        if len(_computed_in) > _MOST:  # a server may start a thread for each request
             _computed_in.intersection_update(_tasks())
 
 
@@ -95,7 +95,7 @@ def _wait_for_ended_threads() -> None:
     lock as taken, and its first matrix product waits for it forever.
     """
     ended = _computed_in - {thread.native_id for thread in threading.enumerate()}
-    if not ended or not _TASKS.exists():
+    if not ended:
         return
     _computed_in.difference_update(ended)
     give_up = time.monotonic() + _PATIENCE
@@ -110,5 +110,5 @@ def _tasks() -> set[int]:
     return {int(task.name) for task in _TASKS.iterdir()}
 
 
-if hasattr(os, "register_at_fork"):
+if _TASKS.exists():
     os.register_at_fork(before=_wait_for_ended_threads)
