@@ -35,6 +35,7 @@ class _Locks:
 
 
 _locks: dict[int, _Locks] = {}
+_computed_in: set[int] = set()  # native identifiers of threads other than the main one
 
 
 @contextmanager
@@ -71,9 +72,6 @@ def gpu_errors_after_fork(device: torch.device) -> Iterator[None]:
         ) from error
 
 
-_computed_in: set[int] = set()  # native identifiers of threads other than the main one
-
-
 def prepare_thread() -> None:
     """Prepare the thread that is about to compute: whatever calls PyTorch for a user calls this first.
 
@@ -82,7 +80,7 @@ def prepare_thread() -> None:
     """
     if os.getpid() != _HOME and torch.get_num_threads() > 1:
         torch.set_num_threads(1)
-    if _TASKS.exists() and threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() and _TASKS.exists():
         _computed_in.add(threading.get_native_id())
         if len(_computed_in) > _MOST:  # a server may start a thread for each request
             _computed_in.intersection_update(_tasks())
